@@ -1,0 +1,226 @@
+"""What an embedder is: its spec, and the seam that every model file fills.
+
+A model file says how a batch of windows becomes vectors (`Embedder.infer`) and nothing else.
+Cutting a track into windows, and averaging them, is the same for all and stands here.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from musicflow.embedders.weights import Weights
+
+
+@dataclass(frozen=True)
+class EmbedderSpec:
+    """Everything that decides what vector a track gets, and what a person wants to know of it.
+
+    Parameters
+    ----------
+    name
+        Short name, also that of the collection.
+    version
+        Raised when our code changes the vectors it gives.
+    sample_rate
+        Rate of the audio the model takes, in hertz.
+    dim
+        Length of a vector.
+    window_s, hop_s
+        Length of a window and distance from one to the next, in seconds.
+    pad_s
+        Silence put before and after a track, in seconds.
+    tail
+        What happens to the samples that fill no whole window at the end of a track: ``drop``
+        them, ``pad`` them with silence, or ``keep`` them as a shorter window.
+    min_s
+        With ``tail="keep"``, the shortest window the model is given, in seconds.
+    layer
+        The layer the vector is read from.
+    pooling
+        How the windows of a track become one vector.
+    precision
+        Arithmetic of the model.
+    standardize
+        Whether vectors are brought to zero mean and unit deviation over their collection.
+    weights
+        Where the weights come from; None where there are none.
+    trained
+        False for seeded weights, which show dims and speed but no quality.
+    extra
+        The install extra the model needs, if any.
+    summary
+        One line for people.
+    """
+
+    name: str
+    version: str
+    sample_rate: int
+    dim: int
+    window_s: float
+    hop_s: float
+    layer: str
+    summary: str
+    pad_s: tuple[float, float] = (0.0, 0.0)
+    tail: Literal["drop", "pad", "keep"] = "pad"
+    min_s: float = 1.0
+    pooling: Literal["mean"] = "mean"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    standardize: bool = False
+    weights: Weights | None = None
+    trained: bool = True
+    extra: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """A name for all that can change a vector: 16 hexadecimal digits."""
+        values = asdict(self)
+        for prose in ("summary", "extra"):
+            del values[prose]
+        values["weights"] = self.weights and self.weights.sha256
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The name that collections, runs and tables carry."""
+        return self.name if self.trained else f"{self.name}-untrained"
+
+    @property
+    def weights_state(self) -> Literal["trained", "untrained", "none"]:
+        """Whether the vectors come from trained weights, seeded ones, or none at all."""
+        if self.weights is None:
+            return "none"
+        return "trained" if self.trained else "untrained"
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a window in samples."""
+        return round(self.window_s * self.sample_rate)
+
+    @property
+    def hop_samples(self) -> int:
+        """Distance between windows in samples."""
+        return round(self.hop_s * self.sample_rate)
+
+    @property
+    def min_samples(self) -> int:
+        """The fewest samples the model is given at once; a shorter track is padded to this."""
+        return round(self.min_s * self.sample_rate) if self.tail == "keep" else self.window_samples
+
+
+def cut(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.ndarray]:
+    """Cut a stream of audio into the windows of a spec.
+
+    Parameters
+    ----------
+    blocks
+        Float32 mono audio at the spec's rate, in pieces of any length.
+    spec
+        Says window, hop, padding and what to do with the tail.
+
+    Yields
+    ------
+    numpy.ndarray
+        A window: float32, shape ``(spec.window_samples,)``, or shorter for the last one of
+        ``tail="keep"``. There is at least one: too short a track is padded with silence.
+    """
+    window, hop = spec.window_samples, spec.hop_samples
+    before, after = (round(seconds * spec.sample_rate) for seconds in spec.pad_s)
+    rest = np.zeros(before, np.float32)
+    yielded = 0
+    for block in _then_silence(blocks, after):
+        rest = np.concatenate([rest, block])
+        start = 0
+        while len(rest) - start >= window:
+            yield rest[start : start + window]
+            yielded += 1
+            start += hop
+        # The tail of the last window that comes again in the next one stays.
+        rest = rest[start:]
+    fresh = len(rest) - (window - hop if yielded else 0)
+    if yielded and (spec.tail == "drop" or fresh <= 0):
+        return
+    if spec.tail == "keep" and yielded and len(rest) < spec.min_samples:
+        return
+    missing = max(0, spec.min_samples - len(rest))
+    yield np.pad(rest, (0, missing))
+
+
+def _then_silence(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    yield from blocks
+    if samples:
+        yield np.zeros(samples, np.float32)
+
+
+class Inferred(NamedTuple):
+    """What a model says of a batch of B windows."""
+
+    vectors: np.ndarray
+    """Float32, shape ``(B, dim)``."""
+    tags: np.ndarray | None = None
+    """Float32 scores in [0, 1], shape ``(B, len(tag_names))``, from a model that tags."""
+
+
+class Frames(NamedTuple):
+    """The vectors of one track over time."""
+
+    vectors: np.ndarray
+    """Float32, shape ``(F, dim)``."""
+    times_s: np.ndarray
+    """Where each window starts, in seconds from the track's start, shape ``(F,)``."""
+
+
+class Embedder(ABC):
+    """A model with its weights loaded."""
+
+    spec: EmbedderSpec
+    tag_names: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    @abstractmethod
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """Turn windows of one length into vectors.
+
+        Parameters
+        ----------
+        windows
+            Float32 mono audio in [-1, 1] at ``spec.sample_rate``, shape ``(B, n)``.
+        """
+
+    def frames(self, audio: np.ndarray) -> Frames:
+        """The vector of every window of a track.
+
+        Parameters
+        ----------
+        audio
+            Float32 mono in [-1, 1] at ``spec.sample_rate``, shape ``(n,)``.
+        """
+        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
+        vectors = [self.infer(batch).vectors for batch in batches_of_one_length(windows, 32)]
+        times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
+        return Frames(np.concatenate(vectors), times)
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """The vector of a whole track, shape ``(dim,)``: its windows' mean, by their length."""
+        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
+        vectors = [self.infer(batch).vectors for batch in batches_of_one_length(windows, 32)]
+        lengths = np.array([len(window) for window in windows], float)
+        return np.average(np.concatenate(vectors), axis=0, weights=lengths).astype(np.float32)
+
+
+def batches_of_one_length(
+    windows: Iterable[np.ndarray], size: int
+) -> Iterator[np.ndarray]:
+    """Stack neighbouring windows of the same length, at most `size` at once, order kept."""
+    batch: list[np.ndarray] = []
+    for window in windows:
+        if batch and (len(batch) == size or len(window) != len(batch[0])):
+            yield np.stack(batch)
+            batch = []
+        batch.append(window)
+    if batch:
+        yield np.stack(batch)

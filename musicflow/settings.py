@@ -1,0 +1,145 @@
+"""Where everything lives and what a run works on.
+
+A setting comes, in this order, from an argument, the environment (`MUSICFLOW_…`), or
+`musicflow.toml` in the home folder. The names are the same in all three.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+import tomlkit
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+LibraryFormat = Literal["auto", "ludwig", "folders"]
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds one library's tracks, vectors, collections, runs and reports."""
+
+    root: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings that unattended runs (the Dagster UI, schedules) work with."""
+        return self.root / "musicflow.toml"
+
+    @property
+    def library(self) -> Path:
+        """What is known of the files and tracks."""
+        return self.root / "library"
+
+    @property
+    def embeddings(self) -> Path:
+        """The embedding store."""
+        return self.root / "embeddings"
+
+    @property
+    def collections(self) -> Path:
+        """The published collections of the embedded engine."""
+        return self.root / "collections"
+
+    @property
+    def reports(self) -> Path:
+        """The last comparison, as JSON, Markdown, CSV and pictures."""
+        return self.root / "reports"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.root / "mlflow"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's instance: `DAGSTER_HOME`."""
+        return self.root / "dagster"
+
+    @property
+    def demo(self) -> Path:
+        """The demo library."""
+        return self.root / "demo"
+
+
+class Settings(BaseSettings):
+    """What a run works on; see the module's docstring for where values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSICFLOW_", extra="forbid")
+
+    home: Path = Field(Path("~/.musicflow"), description="The folder everything is kept in.")
+    cache: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("musicflow"),
+        description="Downloaded weights, shared by all homes.",
+    )
+    library: Path | None = Field(None, description="The folder of music.")
+    library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    embedders: tuple[str, ...] = Field(
+        ("musicnn", "mfcc"), description="The embedders to compare, by name."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the home's settings file last."""
+        default = cls.model_fields["home"].default
+        home = init_settings().get("home") or env_settings().get("home") or default
+        file = Home(Path(home).expanduser()).settings_file
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Make the paths absolute, so that a change of folder changes nothing."""
+        self.home = self.home.expanduser().absolute()
+        self.cache = self.cache.expanduser().absolute()
+        if self.library is not None:
+            self.library = self.library.expanduser().absolute()
+
+    @property
+    def paths(self) -> Home:
+        """The layout of the home."""
+        return Home(self.home)
+
+
+def remember(home: Home, **values: object) -> None:
+    """Keep `values` in the home's settings file; comments and other values stay."""
+    text = home.settings_file.read_text("utf-8") if home.settings_file.exists() else ""
+    document = tomlkit.parse(text)
+    document.update({name: _plain(value) for name, value in values.items()})
+    write_atomically(home.settings_file, tomlkit.dumps(document).encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` whole or not at all, whatever is killed on the way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
