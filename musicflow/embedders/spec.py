@@ -107,9 +107,16 @@ class EmbedderSpec:
         return round(self.hop_s * self.sample_rate)
 
     @property
-    def min_samples(self) -> int:
-        """The fewest samples the model is given at once; a shorter track is padded to this."""
-        return round(self.min_s * self.sample_rate) if self.tail == "keep" else self.window_samples
+    def pad_samples(self) -> tuple[int, int]:
+        """Silence put before and after a track, in samples."""
+        before, after = (round(seconds * self.sample_rate) for seconds in self.pad_s)
+        return before, after
+
+    @property
+    def short_samples(self) -> int:
+        """A track of fewer samples than this is too short for the model and is filled up."""
+        shortest = self.min_s if self.tail == "keep" else self.window_s
+        return round(shortest * self.sample_rate) - sum(self.pad_samples)
 
 
 def cut(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.ndarray]:
@@ -126,28 +133,36 @@ def cut(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.ndarray
     ------
     numpy.ndarray
         A window: float32, shape ``(spec.window_samples,)``, or shorter for the last one of
-        ``tail="keep"``. There is at least one: too short a track is padded with silence.
+        ``tail="keep"``. There is at least one: too short a track is filled up, with silence
+        for ``tail="pad"`` and with itself otherwise.
     """
     window, hop = spec.window_samples, spec.hop_samples
-    before, after = (round(seconds * spec.sample_rate) for seconds in spec.pad_s)
+    before, after = spec.pad_samples
     rest = np.zeros(before, np.float32)
-    yielded = 0
+    first = True
     for block in _then_silence(blocks, after):
         rest = np.concatenate([rest, block])
         start = 0
         while len(rest) - start >= window:
             yield rest[start : start + window]
-            yielded += 1
+            first = False
             start += hop
-        # The tail of the last window that comes again in the next one stays.
+        # What the next window shares with this one stays.
         rest = rest[start:]
-    fresh = len(rest) - (window - hop if yielded else 0)
-    if yielded and (spec.tail == "drop" or fresh <= 0):
-        return
-    if spec.tail == "keep" and yielded and len(rest) < spec.min_samples:
-        return
-    missing = max(0, spec.min_samples - len(rest))
-    yield np.pad(rest, (0, missing))
+    if first:
+        yield _fill(rest[before : len(rest) - after], spec)
+    elif spec.tail == "pad" and len(rest) > window - hop:
+        yield np.pad(rest, (0, window - len(rest)))
+    elif spec.tail == "keep" and len(rest) >= round(spec.min_s * spec.sample_rate):
+        yield rest
+
+
+def _fill(audio: np.ndarray, spec: EmbedderSpec) -> np.ndarray:
+    """The one window of a track that fills none: with silence where upstream does so
+    (``tail="pad"``); else the track is repeated, since silence would be heard as content."""
+    missing = max(0, spec.short_samples - len(audio))
+    audio = np.pad(audio, (0, missing), "constant" if spec.tail == "pad" else "wrap")
+    return np.pad(audio, spec.pad_samples)
 
 
 def _then_silence(blocks: Iterable[np.ndarray], samples: int) -> Iterator[np.ndarray]:

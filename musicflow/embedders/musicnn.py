@@ -1,0 +1,253 @@
+"""musicnn: a small network with musically motivated filters, trained to tag music.
+
+Our torch port of Pons and Serra, "musicnn: pre-trained convolutional neural networks for music
+audio tagging" (ISMIR late-breaking 2019), upstream files ``musicnn/extractor.py`` (front end)
+and ``musicnn/models.py`` (network), with the MSD weights that upstream's wheel carries.
+
+Its vectors are the penultimate layer; its fifty tags come from the same pass.
+"""
+
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from musicflow.embedders.compute import device
+from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.tensor_bundle import read_tensor_bundle
+from musicflow.embedders.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLE_RATE = 16_000
+N_FFT = 512
+HOP = 256
+N_MELS = 96
+PATCH_FRAMES = 187
+
+# Upstream transforms a whole track, centred, and cuts the spectrogram into patches. A patch is
+# the same as this much audio, reaching half a transform beyond its first and last frame.
+_WINDOW = (PATCH_FRAMES - 1) * HOP + N_FFT
+
+_BATCH_NORM_EPSILON = 1e-3
+"""TensorFlow's default."""
+
+# fmt: off
+MSD_TAGS = (
+    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
+    "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists",
+    "classic rock", "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill",
+    "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic",
+    "experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country",
+    "easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock",
+    "60s", "rnb", "indie pop", "sad", "House", "happy",
+)
+# fmt: on
+
+SPEC = EmbedderSpec(
+    name="musicnn",
+    version="1",
+    sample_rate=SAMPLE_RATE,
+    dim=200,
+    window_s=_WINDOW / SAMPLE_RATE,
+    hop_s=PATCH_FRAMES * HOP / SAMPLE_RATE,
+    pad_s=(N_FFT / 2 / SAMPLE_RATE, N_FFT / 2 / SAMPLE_RATE),
+    tail="drop",
+    layer="penultimate",
+    weights=Weights(
+        package="musicnn",
+        version="0.1.0",
+        filename="musicnn-0.1.0-py3-none-any.whl",
+        sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+        licence="ISC",
+        trained_on="Million Song Dataset, 50 Last.fm tags",
+    ),
+    summary="music tagging network, Million Song Dataset",
+)
+
+
+def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
+    """Fetch the weights if they are not in `cache`, and load them.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be had.
+    TensorBundleError
+        If they cannot be read.
+    """
+    assert spec.weights is not None
+    return Musicnn(spec, read_checkpoint(spec.weights.fetch(cache), "MSD_musicnn"))
+
+
+def read_checkpoint(wheel: Path, model: str) -> dict[str, np.ndarray]:
+    """Read one model's variables out of upstream's wheel, without the optimizer's."""
+    with zipfile.ZipFile(wheel) as archive:
+        folder = f"musicnn/{model}/"
+        index = archive.read(folder + ".index")
+        data = archive.read(folder + ".data-00000-of-00001")
+    return {k: v for k, v in read_tensor_bundle(index, data).items() if "Adam" not in k}
+
+
+@cache
+def _front_end_constants() -> tuple["torch.Tensor", "torch.Tensor"]:
+    import torch
+    from torchaudio.functional import melscale_fbanks
+
+    # librosa's defaults, which upstream relies on: Slaney's scale, area-normalised.
+    mel = melscale_fbanks(
+        N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
+    )
+    return torch.hann_window(N_FFT), mel
+
+
+def log_mel(windows: "torch.Tensor") -> "torch.Tensor":
+    """Upstream's input: log-mel patches.
+
+    Parameters
+    ----------
+    windows
+        Audio, shape ``(B, 48128)``, float32.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape ``(B, 187, 96)``, float32.
+
+    Notes
+    -----
+    Upstream stores the mel power as float16 before the logarithm; the weights were trained on
+    that, so the rounding is kept.
+    """
+    import torch
+
+    window, mel = (constant.to(windows.device) for constant in _front_end_constants())
+    spectrum = torch.stft(
+        windows, N_FFT, HOP, window=window, center=False, return_complex=True
+    ).transpose(1, 2)
+    power = spectrum.real.square() + spectrum.imag.square()
+    return torch.log10(10_000 * (power @ mel).half().float() + 1)
+
+
+class Musicnn(Embedder):
+    """musicnn with weights loaded.
+
+    Parameters
+    ----------
+    spec
+        The spec; 200 dims of the penultimate layer.
+    variables
+        Tensors by their TensorFlow names, as in upstream's checkpoints.
+    tags
+        Names of the outputs.
+    """
+
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        variables: dict[str, np.ndarray],
+        tags: tuple[str, ...] = MSD_TAGS,
+    ) -> None:
+        import torch
+
+        self.spec = spec
+        self.tag_names = tags
+        self.device = device()
+        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+
+        def tensor(value: np.ndarray) -> torch.Tensor:
+            return torch.tensor(value).to(self.device, self._dtype)
+
+        self._norms = [
+            tuple(map(tensor, _scale_and_shift(variables, _numbered("batch_normalization", i))))
+            for i in range(11)
+        ]
+        # TensorFlow keeps (height, width, in, out), torch (out, in, height, width).
+        self._convs = [
+            (
+                tensor(variables[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()),
+                tensor(variables[f"{name}/bias"]),
+            )
+            for name in (_numbered("conv2d", i) for i in range(8))
+        ]
+        self._denses = [
+            (tensor(variables[f"{name}/kernel"].T.copy()), tensor(variables[f"{name}/bias"]))
+            for name in ("dense", "dense_1")
+        ]
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """Penultimate layer ``(B, 200)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
+        import torch
+
+        with torch.inference_mode():
+            patches = log_mel(torch.from_numpy(np.ascontiguousarray(windows)).to(self.device))
+            vectors, tags = self.network(patches.to(self._dtype))
+        return Inferred(vectors.float().cpu().numpy(), tags.float().cpu().numpy())
+
+    def network(self, patches: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+        """From log-mel patches ``(B, T, 96)`` to penultimate ``(B, 200)`` and tags ``(B, 50)``."""
+        import torch
+        from torch.nn.functional import linear, relu
+
+        front = self._front_end(patches)
+        features = torch.cat([front, *self._mid_end(front)], dim=1)
+        # Upstream flattens (features, 2): each feature's maximum and mean stand side by side.
+        pooled = torch.stack([features.amax(dim=2), features.mean(dim=2)], dim=2).flatten(1)
+        hidden = relu(linear(self._norm(9, pooled), *self._denses[0]))
+        penultimate = self._norm(10, hidden)
+        return penultimate, linear(penultimate, *self._denses[1]).sigmoid()
+
+    def _front_end(self, patches: "torch.Tensor") -> "torch.Tensor":
+        """Timbral and temporal filters, pooled over frequency: ``(B, 561, T)``."""
+        import torch
+        from torch.nn.functional import conv2d, pad, relu
+
+        image = self._norm(0, patches[:, None])
+        outputs = []
+        for i, (kernel, bias) in enumerate(self._convs[:5]):
+            # "Same" padding in time; TensorFlow puts the odd one at the end.
+            extra = kernel.shape[2] - 1
+            padded = pad(image, (0, 0, extra // 2, extra - extra // 2))
+            # Upstream: the maximum over frequency of norm(relu(convolution)). Both are monotonic
+            # in each channel, so the maximum can come first and the rest work on 1/59 of the
+            # data, given that a channel which the norm turns over is turned over before.
+            sign = self._norms[i + 1][0].sign()
+            top = conv2d(padded, kernel * sign.view(-1, 1, 1, 1)).amax(dim=3)
+            outputs.append(self._norm(i + 1, relu((top * sign[:, None]) + bias[:, None])))
+        return torch.cat(outputs, dim=1)
+
+    def _mid_end(self, front: "torch.Tensor") -> list["torch.Tensor"]:
+        """Three convolutions over time, the last two residual: each ``(B, 64, T)``."""
+        from torch.nn.functional import conv1d, relu
+
+        outputs: list[torch.Tensor] = []
+        below = front
+        for i, (kernel, bias) in enumerate(self._convs[5:]):
+            # (out, 1, 7, features) spans all features at once: a convolution over time alone.
+            filters = kernel[:, 0].transpose(1, 2)
+            fresh = self._norm(i + 6, relu(conv1d(below, filters, bias, padding=3)))
+            below = fresh + below if outputs else fresh
+            outputs.append(below)
+        return outputs
+
+    def _norm(self, i: int, values: "torch.Tensor") -> "torch.Tensor":
+        scale, shift = (part.view(-1, *[1] * (values.ndim - 2)) for part in self._norms[i])
+        return values * scale + shift
+
+
+def _scale_and_shift(
+    variables: dict[str, np.ndarray], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """A trained batch normalization is a multiplication and an addition."""
+    gamma, beta, mean, variance = (
+        variables[f"{name}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    scale = gamma / np.sqrt(variance + np.float32(_BATCH_NORM_EPSILON))
+    return scale, beta - mean * scale
+
+
+def _numbered(name: str, i: int) -> str:
+    return f"{name}_{i}" if i else name
