@@ -13,10 +13,12 @@ import numpy as np
 import soundfile
 import soxr
 
-AUDIO_SUFFIXES = frozenset(
-    ".aac .aif .aiff .alac .ape .au .caf .flac .m4a .mka .mp3 .mp4 .mpc .oga .ogg .opus .wav "
-    ".webm .wma .wv".split()
-)
+# fmt: off
+AUDIO_SUFFIXES = frozenset({
+    ".aac", ".aif", ".aiff", ".alac", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3",
+    ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma", ".wv",
+})
+# fmt: on
 
 BLOCK_S = 10.0
 
@@ -163,9 +165,7 @@ def _audio_stream(container: "av.container.InputContainer") -> "av.AudioStream":
     return container.streams.audio[0]
 
 
-def _announced_s(
-    container: "av.container.InputContainer", stream: "av.AudioStream"
-) -> float:
+def _announced_s(container: "av.container.InputContainer", stream: "av.AudioStream") -> float:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration is not None else 0.0

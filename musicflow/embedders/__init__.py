@@ -41,7 +41,9 @@ def spec_of(name: str) -> EmbedderSpec:
         If there is no such embedder; the message lists those there are.
     """
     if name not in _MODELS:
-        raise UnknownEmbedderError(f"no embedder is called {name!r}; there are {', '.join(_MODELS)}")
+        raise UnknownEmbedderError(
+            f"no embedder is called {name!r}; there are {', '.join(_MODELS)}"
+        )
     spec: EmbedderSpec = _MODELS[name].SPEC
     return spec
 

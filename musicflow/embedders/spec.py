@@ -195,6 +195,8 @@ class Embedder(ABC):
     spec: EmbedderSpec
     tag_names: tuple[str, ...] = ()
     device: str = "cpu"
+    batch_size: int = 8
+    """Windows the model is best given at once."""
 
     @abstractmethod
     def infer(self, windows: np.ndarray) -> Inferred:
@@ -215,21 +217,23 @@ class Embedder(ABC):
             Float32 mono in [-1, 1] at ``spec.sample_rate``, shape ``(n,)``.
         """
         windows = list(cut([np.asarray(audio, np.float32)], self.spec))
-        vectors = [self.infer(batch).vectors for batch in batches_of_one_length(windows, 32)]
+        vectors = [
+            self.infer(batch).vectors for batch in batches_of_one_length(windows, self.batch_size)
+        ]
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
         return Frames(np.concatenate(vectors), times)
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """The vector of a whole track, shape ``(dim,)``: its windows' mean, by their length."""
         windows = list(cut([np.asarray(audio, np.float32)], self.spec))
-        vectors = [self.infer(batch).vectors for batch in batches_of_one_length(windows, 32)]
+        vectors = [
+            self.infer(batch).vectors for batch in batches_of_one_length(windows, self.batch_size)
+        ]
         lengths = np.array([len(window) for window in windows], float)
         return np.average(np.concatenate(vectors), axis=0, weights=lengths).astype(np.float32)
 
 
-def batches_of_one_length(
-    windows: Iterable[np.ndarray], size: int
-) -> Iterator[np.ndarray]:
+def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """Stack neighbouring windows of the same length, at most `size` at once, order kept."""
     batch: list[np.ndarray] = []
     for window in windows:

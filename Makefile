@@ -1,0 +1,41 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint dagster mlflow lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+demo: $(INSTALLED)  ## compare the embedders on a small library that comes with a package
+	@$(BIN)/musicflow demo
+
+test: $(INSTALLED)  ## run the tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED)  ## check style, types and layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dagster: $(INSTALLED)  ## open the Dagster UI
+	@$(BIN)/musicflow dagster
+
+mlflow: $(INSTALLED)  ## open the MLflow UI
+	@$(BIN)/musicflow mlflow
+
+lock: $(INSTALLED)  ## renew constraints.txt from what is installed
+	@head -2 constraints.txt > $(VENV)/lock
+	@$(BIN)/pip freeze --exclude-editable >> $(VENV)/lock
+	@mv $(VENV)/lock constraints.txt
+
+clean:  ## remove what make made here; homes and weights stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,395 @@
+"""The command line: thin commands over the floors below.
+
+Heavy modules (Dagster, MLflow, torch) are imported where they are needed, so that help, a search
+or a run with nothing to do answers at once.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from musicflow import __version__, embedders, library, recommend
+from musicflow.embedders import UnknownEmbedderError, WeightsError
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation import Comparison, report, state_of
+from musicflow.index import EmbeddedIndex, FilterError, Filters, TrackIndexError
+from musicflow.ingestion import collection_state
+from musicflow.library import Library, LibraryError, demo
+from musicflow.recommend import QueryError
+from musicflow.settings import LibraryFormat, Settings, remember
+
+app = typer.Typer(
+    help="Which audio embedding serves your music best? Measure it, then search with it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+
+out = Console()
+err = Console(stderr=True)
+
+USAGE = 2
+"""Exit code of a question that cannot be answered as it stands."""
+
+FAILED = 1
+"""Exit code of work that did not come to its end."""
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The folder everything is kept in (or MUSICFLOW_HOME)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+EmbeddersOption = Annotated[
+    list[str] | None,
+    typer.Option("--embedder", help="An embedder to compare; give it again for more."),
+]
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one sentence and an exit code."""
+    try:
+        app()
+    except (
+        FilterError,
+        LibraryError,
+        QueryError,
+        TrackIndexError,
+        UnknownEmbedderError,
+        WeightsError,
+    ) as error:
+        _stop(str(error), USAGE)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        _stop(f"the setting {where!r} is not valid: {first['msg']}", USAGE)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command(name="demo")
+def demo_command(
+    embedder: EmbeddersOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Compare the embedders on 28 tracks that come with a package.
+
+    Example: `musicflow demo`
+    """
+    settings = _settings(home=home)
+    root = settings.paths.demo
+    if settings.library not in (None, root):
+        _stop(
+            f"the home {settings.home} holds the library {settings.library}. Give the demo a "
+            "home of its own: musicflow demo --home DIR",
+            USAGE,
+        )
+    _run(root, embedder, "ludwig", home, as_json, before=lambda: demo.lay_out(root))
+
+
+@app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    embedder: EmbeddersOption = None,
+    layout: Annotated[
+        LibraryFormat, typer.Option("--format", help="How the folder is laid out.")
+    ] = "auto",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed, index and evaluate a folder of music, doing only what is not done yet.
+
+    The library and the embedders are remembered in the home's `musicflow.toml`: Dagster works
+    with them from then on.
+
+    Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
+    """
+    _run(folder, embedder, layout, home, as_json)
+
+
+@app.command()
+def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the last comparison.
+
+    Example: `musicflow compare --json`
+    """
+    settings = _settings(home=home)
+    path = settings.paths.reports / report.COMPARISON
+    comparison = Comparison.load(path)
+    if comparison is None:
+        _stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
+    _show(comparison, settings, as_json)
+
+
+@app.command()
+def search(
+    file: Annotated[
+        Path | None, typer.Argument(help="An audio file, of the library or not.")
+    ] = None,
+    track: Annotated[str | None, typer.Option(help="A track of the library, by its id.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="The embedder to search with.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many answers.")] = 10,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="key=value, key!=value or duration_s<120; repeatable."),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the tracks that sound most like a file or a track.
+
+    Example: `musicflow search --track calm_acoustic_1 -k 5 --filter genre=acoustic`
+    """
+    if (file is None) == (track is None):
+        _stop("say what to search with: a FILE, or --track ID", USAGE)
+    settings = _settings(home=home)
+    filters = Filters.parse(where or [])
+    index = EmbeddedIndex(settings.paths.collections)
+    published = [name for name in settings.embedders if name in index.names()]
+    spec = embedders.spec_of(embedder or next(iter(published), settings.embedders[0]))
+    with index.open(spec.label) as collection:
+        if track is not None:
+            hits = recommend.similar_to_track(collection, track, k, filters)
+        else:
+            assert file is not None
+            cache = settings.cache
+            hits = recommend.similar_to_file(collection, file, spec, cache, k, filters)
+    fields = ("track_id", "artist", "name", "genre", "subgenres", "path")
+    answers = [
+        {"rank": rank, "score": round(hit.score, 6)} | {f: hit.payload[f] for f in fields}
+        for rank, hit in enumerate(hits, 1)
+    ]
+    if as_json:
+        _print_json(answers)
+    elif not answers:
+        out.print("No track fulfils the filters.")
+    else:
+        table = _table(f"by {spec.label}", ["", "score", "track", "artist", "name", "genre"])
+        for answer in answers:
+            cells = [answer[f] for f in ("track_id", "artist", "name", "genre")]
+            table.add_row(str(answer["rank"]), f"{answer['score']:.3f}", *map(_plain, cells))
+        out.print(table)
+
+
+@app.command()
+def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Make a home ready for Dagster and MLflow. Doing it again changes nothing.
+
+    Example: `musicflow init --home ~/music-lab`
+    """
+    from musicflow.orchestration.run import prepare
+
+    settings = _settings(home=home)
+    prepare(settings.paths)
+    if as_json:
+        _print_json({"home": str(settings.home)})
+    else:
+        out.print(f"Ready: {settings.home}", soft_wrap=True)
+
+
+@app.command()
+def dagster(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on the assets of a home.
+
+    Example: `musicflow dagster --port 3000`
+    """
+    from musicflow.orchestration.run import prepare
+
+    settings = _settings(home=home)
+    prepare(settings.paths)
+    module = "musicflow.orchestration.definitions"
+    _become(settings, "dagster", ["dev", "-m", module, "-p", str(port)])
+
+
+@app.command()
+def mlflow(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 5000,
+    home: HomeOption = None,
+) -> None:
+    """Open the MLflow UI on the runs of a home.
+
+    Example: `musicflow mlflow --port 5000`
+    """
+    from musicflow import tracking
+
+    settings = _settings(home=home)
+    tracking.prepare(settings.paths)
+    uri = tracking.tracking_uri(settings.paths)
+    _become(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
+
+
+def _run(
+    folder: Path,
+    names: list[str] | None,
+    layout: LibraryFormat,
+    home: Path | None,
+    as_json: bool,
+    before: Any = lambda: None,
+) -> None:
+    settings = _settings(
+        home=home, library=folder, library_format=layout, embedders=names and tuple(names)
+    )
+    for name in settings.embedders:
+        embedders.spec_of(name)
+    before()
+    assert settings.library is not None
+    files = library.scan(settings.library, settings.paths.library, _progress)
+    found = library.join(settings.library, files, layout)
+    comparison = _unchanged(settings, found)
+    if comparison is not None:
+        err.print(f"Nothing changed since {comparison.created}.")
+    else:
+        kept = ("library", "library_format", "embedders")
+        remember(settings.paths, **{name: getattr(settings, name) for name in kept})
+        comparison = _materialize(settings)
+    _show(comparison, settings, as_json)
+
+
+def _unchanged(settings: Settings, found: Library) -> Comparison | None:
+    """The last comparison, if it is what a run would come to again."""
+    home = settings.paths
+    comparison = Comparison.load(home.reports / report.COMPARISON)
+    if comparison is None or comparison.mlflow_run_id is None:
+        return None
+    store, index = EmbeddingStore(home.embeddings), EmbeddedIndex(home.collections)
+    states = []
+    for spec in map(embedders.spec_of, settings.embedders):
+        known = store.known(spec)
+        if any(track.content_hash not in known for track in found.tracks):
+            return None
+        usable = [track for track in found.tracks if not known[track.content_hash]]
+        state, manifest = collection_state(usable, spec), index.manifest(spec.label)
+        if manifest is None or manifest.state != state:
+            return None
+        states.append((spec, state))
+    return comparison if comparison.state == state_of(found, states) else None
+
+
+def _materialize(settings: Settings) -> Comparison:
+    with err.status("Starting…"):
+        from musicflow.orchestration.run import materialize
+    failed = materialize(settings, lambda _context: _progress)
+    for asset, reason in failed.items():
+        err.print(f"[red]{asset} failed:[/red] {_plain(reason)}", soft_wrap=True)
+    comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    if comparison is None or any("/" not in asset for asset in failed):
+        _stop("the run did not come to its end; what was done is kept for the next one", FAILED)
+    if all(row.precision_at_10 is None for row in comparison.rows if row.embedder != "random"):
+        _stop("no embedder could be evaluated", FAILED)
+    return comparison
+
+
+def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(comparison))
+        return
+    data, last = comparison.dataset, comparison.rows[-1]
+    title = (
+        f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
+        f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
+    )
+    columns = [column for column in report.COLUMNS if column[0] not in ("chance", "n_queries")]
+    table = _table(title, [name for _, name in columns])
+    for row in comparison.rows:
+        style = "dim" if row.embedder == "random" else None
+        table.add_row(*(report.cell(row, field) for field, _ in columns), style=style)
+    out.print(table)
+    for row in comparison.rows:
+        if row.error:
+            out.print(f"{row.embedder}: {_plain(row.error)}", soft_wrap=True)
+    if comparison.problems:
+        problems = _table("Problems", ["what", "stage", "reason"], fold=True)
+        for line in report.summary(comparison.problems):
+            problems.add_row(*map(_plain, line))
+        out.print(problems)
+    _show_where_next(settings)
+
+
+def _show_where_next(settings: Settings) -> None:
+    typed = Path(sys.argv[0])
+    program = typed.name if shutil.which(typed.name) else str(typed)
+    known = Settings().home == settings.home
+    option = "" if known else f" --home {settings.home}"
+    track = Library.load(settings.paths.library).tracks[0].track_id
+    lines = {
+        "Report": settings.paths.reports / "comparison.md",
+        "Search": f"{program} search --track {shlex.quote(track)}{option}",
+        "Dagster": f"{program} dagster{option}",
+        "MLflow": f"{program} mlflow{option}",
+    }
+    out.print()
+    for name, text in lines.items():
+        out.print(f"{name:8} {_plain(text)}", soft_wrap=True, highlight=False)
+
+
+def _settings(**given: Any) -> Settings:
+    return Settings(**{name: value for name, value in given.items() if value})
+
+
+def _progress(items: Iterable, title: str, total: int) -> Iterator:
+    if not total:
+        yield from items
+        return
+    bar = BarColumn(bar_width=None)
+    text = TextColumn("{task.description}")
+    left = TimeRemainingColumn()
+    with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as progress:
+        yield from progress.track(items, total=total, description=title)
+
+
+def _table(title: str, columns: Sequence[str], fold: bool = False) -> Table:
+    table = Table(
+        title=_plain(title),
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    for name in columns:
+        table.add_column(name, overflow="fold" if fold else "ellipsis", no_wrap=not fold)
+    return table
+
+
+def _plain(text: object) -> str:
+    """Text from files, with what Rich would take for markup left as it is."""
+    return escape(str(text))
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _become(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
+    path = Path(sys.executable).with_name(program)
+    environment = os.environ | {
+        "MUSICFLOW_HOME": str(settings.home),
+        "DAGSTER_HOME": str(settings.paths.dagster),
+    }
+    os.execve(path, [program, *arguments], environment)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    err.print(f"[red]error:[/red] {_plain(message)}", soft_wrap=True, highlight=False)
+    raise SystemExit(code)

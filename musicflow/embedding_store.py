@@ -1,0 +1,147 @@
+"""Vectors on disk: Parquet files, by embedder and content.
+
+A vector belongs to the bytes of an audio file and to everything that decides what an embedder
+makes of them. So ``<root>/<embedder>/<spec hash>/`` holds rows by content hash: a renamed file
+keeps its vector, a copy shares it, and another version of an embedder starts a folder of its own.
+
+Rows are only ever added, in whole new files. A kill loses what was not yet added and damages
+nothing; two writers do not disturb each other.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.settings import write_atomically
+
+_MANY = 32
+"""More files than this are merged into one."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What an embedder made of one file, or why it made nothing."""
+
+    content_hash: str
+    vector: np.ndarray | None
+    """Float32, shape ``(dim,)``; None with an error."""
+    tags: tuple[str, ...] = ()
+    """The best tags first, from a model that tags."""
+    tag_scores: tuple[float, ...] = ()
+    audio_s: float = 0.0
+    """Seconds of audio decoded."""
+    decode_s: float = 0.0
+    """Processor time spent decoding and resampling."""
+    embed_s: float = 0.0
+    """Time spent in the model, its share of each batch."""
+    wall_s: float = 0.0
+    """This track's share of the time its whole pass took, decoding and all."""
+    peak_rss_mb: float = 0.0
+    """The process's most memory up to then."""
+    device: str = ""
+    note: str = ""
+    """A warning."""
+    error: str = ""
+
+
+class EmbeddingStore:
+    """See the module's docstring.
+
+    Parameters
+    ----------
+    root
+        The folder; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def known(self, spec: EmbedderSpec) -> dict[str, str]:
+        """The content hashes for which there is a vector, or a lasting error, and that error."""
+        return {
+            row["content_hash"]: row["error"]
+            for table in self._tables(spec, ["content_hash", "error"])
+            for row in table.to_pylist()
+        }
+
+    def read(self, spec: EmbedderSpec) -> dict[str, Embedding]:
+        """All rows of an embedder, by content hash."""
+        rows: dict[str, Embedding] = {}
+        for table in self._tables(spec):
+            vectors = _vectors(table, spec.dim)
+            columns = table.drop_columns(["vector"]).to_pylist()
+            for row, vector in zip(columns, vectors, strict=True):
+                row |= {"tags": tuple(row["tags"]), "tag_scores": tuple(row["tag_scores"])}
+                rows[row["content_hash"]] = Embedding(
+                    vector=None if row["error"] else vector, **row
+                )
+        return rows
+
+    def add(self, spec: EmbedderSpec, rows: Iterable[Embedding]) -> None:
+        """Keep rows; when this returns, they are on disk."""
+        table = _table(list(rows), spec.dim)
+        if table.num_rows:
+            self._write(spec, table)
+
+    def merge(self, spec: EmbedderSpec) -> None:
+        """Make one file of many, if there are many."""
+        folder = self._folder(spec)
+        if len(self._parts(spec)) <= _MANY:
+            return
+        with filelock.FileLock(folder / ".lock"):
+            parts = self._parts(spec)
+            merged = pa.concat_tables([pq.read_table(part) for part in parts])
+            self._write(spec, merged)
+            # Killed before here, rows stand twice; the reader takes one of them.
+            for part in parts:
+                part.unlink()
+
+    def _folder(self, spec: EmbedderSpec) -> Path:
+        return self.root / spec.label / spec.hash
+
+    def _parts(self, spec: EmbedderSpec) -> list[Path]:
+        return sorted(self._folder(spec).glob("part-*.parquet"))
+
+    def _tables(self, spec: EmbedderSpec, columns: list[str] | None = None) -> list[pa.Table]:
+        while True:
+            # A merge in another process may take a file away between listing and reading.
+            with contextlib.suppress(FileNotFoundError):
+                return [pq.read_table(part, columns=columns) for part in self._parts(spec)]
+
+    def _write(self, spec: EmbedderSpec, table: pa.Table) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        path = self._folder(spec) / f"part-{uuid.uuid4().hex}.parquet"
+        write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def stack(rows: Sequence[Embedding]) -> np.ndarray:
+    """The vectors of rows that have one: float32, shape ``(N, dim)``."""
+    return np.stack([row.vector for row in rows if row.vector is not None])
+
+
+def _table(rows: list[Embedding], dim: int) -> pa.Table:
+    columns = {
+        name: [getattr(row, name) for row in rows]
+        for name in Embedding.__dataclass_fields__
+        if name != "vector"
+    }
+    empty = np.zeros(dim, np.float32)
+    flat = [empty if row.vector is None else row.vector for row in rows]
+    values = np.concatenate(flat).astype(np.float32) if flat else empty[:0]
+    types = {"tags": pa.list_(pa.string()), "tag_scores": pa.list_(pa.float64())}
+    arrays = {name: pa.array(column, types.get(name)) for name, column in columns.items()}
+    return pa.table(arrays | {"vector": pa.FixedSizeListArray.from_arrays(pa.array(values), dim)})
+
+
+def _vectors(table: pa.Table, dim: int) -> np.ndarray:
+    flat = [np.asarray(chunk.flatten()) for chunk in table["vector"].chunks]  # type: ignore[attr-defined]
+    return np.concatenate([np.zeros(0, np.float32), *flat]).reshape(-1, dim)

@@ -1,0 +1,395 @@
+"""From tracks to vectors to collections, doing only what is not done yet.
+
+Decoding and inference overlap: one thread decodes and cuts the next tracks into windows while
+the model works on dense batches of windows from several tracks. The queue between them is
+bounded, so memory stays flat whatever the length of a track or the size of the library.
+"""
+
+import hashlib
+import json
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from musicflow import audio, embedders
+from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
+from musicflow.embedding_store import Embedding, EmbeddingStore, stack
+from musicflow.index import Manifest, Point, TrackIndex
+from musicflow.library import Problem, Progress, Track, quietly
+
+TOP_TAGS = 5
+
+_QUEUED_SAMPLES = 10_000_000
+"""Audio waiting for the model at most: 40 MB."""
+
+_SAVE_EVERY_S = 5.0
+"""What a kill can cost at most, in seconds of work."""
+
+
+# --- tracks to vectors -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over the tracks did."""
+
+    embedded: int
+    current: int
+    problems: tuple[Problem, ...]
+    """Of all tracks, those embedded before too."""
+
+
+def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
+    """The tracks without a current vector, one for each content."""
+    known = store.known(spec)
+    work = {track.content_hash: track for track in tracks if track.content_hash not in known}
+    return list(work.values())
+
+
+def embed_tracks(
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    cache: Path,
+    progress: Progress = quietly,
+) -> Pass:
+    """Bring the store up to date with the tracks.
+
+    A model is loaded only if there is work. Rows are kept as they come, so that a kill costs
+    seconds. A file that cannot be embedded becomes a row that says why, and is tried again only
+    when its content changed; one that cannot be read just now is reported and tried next time.
+
+    Parameters
+    ----------
+    tracks
+        The library.
+    spec
+        The embedder.
+    store
+        Where vectors are kept.
+    cache
+        Where weights are kept.
+    progress
+        Shows how far it is.
+
+    Raises
+    ------
+    WeightsError
+        If the embedder's weights cannot be had.
+    """
+    work = to_embed(tracks, spec, store)
+    unreadable: list[Problem] = []
+    if work:
+        embedder = embedders.load(spec, cache)
+        with _PeakMemory() as memory:
+            batch: list[Embedding] = []
+            since = saved = time.perf_counter()
+            for done in progress(_embed(work, embedder), f"Embedding, {spec.label}", len(work)):
+                if isinstance(done, Problem):
+                    unreadable.append(done)
+                else:
+                    batch.append(done)
+                if (now := time.perf_counter()) - saved > _SAVE_EVERY_S:
+                    store.add(spec, _measured(batch, now - since, memory))
+                    batch, since, saved = [], now, time.perf_counter()
+            store.add(spec, _measured(batch, time.perf_counter() - since, memory))
+        store.merge(spec)
+    problems = (*unreadable, *problems_of(tracks, spec, store))
+    return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems)
+
+
+def problems_of(
+    tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore
+) -> tuple[Problem, ...]:
+    """What the store says went wrong with the tracks."""
+    rows = store.read(spec)
+    problems = []
+    for track in tracks:
+        row = rows.get(track.content_hash)
+        if row is not None and row.error:
+            problems.append(Problem(track.path, spec.label, "error", row.error))
+        elif row is not None and row.note:
+            problems.append(Problem(track.path, spec.label, "warning", row.note))
+    return tuple(problems)
+
+
+def _measured(rows: list[Embedding], wall_s: float, memory: "_PeakMemory") -> list[Embedding]:
+    share = wall_s / max(len(rows), 1)
+    return [replace(row, wall_s=share, peak_rss_mb=memory.peak_mb) for row in rows]
+
+
+@dataclass
+class _Decoded:
+    """What the decoding thread knows of a track once it has passed its last window on."""
+
+    audio_s: float
+    decode_s: float
+    note: str = ""
+    error: str = ""
+    unreadable: bool = False
+
+
+@dataclass
+class _Sum:
+    """A track on its way through the model: sums, each window counting by its length."""
+
+    vector: np.ndarray
+    tags: np.ndarray
+    weight: float = 0.0
+    waiting: int = 0
+    embed_s: float = 0.0
+    decoded: _Decoded | None = None
+
+
+@dataclass
+class _Feed:
+    """A bounded queue of windows and ends of tracks, filled by a thread."""
+
+    tracks: list[Track]
+    spec: EmbedderSpec
+    stop: threading.Event = field(default_factory=threading.Event)
+    failure: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        limit = max(2, _QUEUED_SAMPLES // self.spec.window_samples)
+        self.queue: queue.Queue[tuple[int, np.ndarray | _Decoded] | None] = queue.Queue(limit)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray | _Decoded]]:
+        thread = threading.Thread(target=self._fill, name="decoding", daemon=True)
+        thread.start()
+        try:
+            while (item := self.queue.get()) is not None:
+                yield item
+        finally:
+            self.stop.set()
+            while thread.is_alive():
+                _drain(self.queue)
+                thread.join(0.05)
+        if self.failure is not None:
+            raise self.failure
+
+    def _fill(self) -> None:
+        try:
+            for number, track in enumerate(self.tracks):
+                for item in _decode(track, self.spec):
+                    self.queue.put((number, item))
+                    if self.stop.is_set():
+                        return
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self.queue.put(None)
+
+
+def _drain(waiting: queue.Queue) -> None:
+    while not waiting.empty():
+        waiting.get_nowait()
+
+
+def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]:
+    """A track's windows, then what became of it."""
+    samples, peak = 0, 0.0
+    start = time.thread_time()
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal samples, peak
+        for block in audio.stream(Path(track.path), spec.sample_rate):
+            samples += len(block)
+            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            yield block
+
+    def decoded(**outcome: str | bool) -> _Decoded:
+        return _Decoded(samples / spec.sample_rate, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
+
+    try:
+        yield from cut(blocks(), spec)
+    except audio.AudioError as error:
+        yield decoded(error=str(error))
+    except OSError as error:
+        yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
+    else:
+        if peak < audio.SILENCE:
+            yield decoded(error="silent: no sample rises above -80 dBFS")
+        elif samples < spec.short_samples:
+            yield decoded(note=_short(samples, spec))
+        else:
+            yield decoded()
+
+
+def _short(samples: int, spec: EmbedderSpec) -> str:
+    how = "padded with silence" if spec.tail == "pad" else "padded by repeating it"
+    length, needed = samples / spec.sample_rate, spec.short_samples / spec.sample_rate
+    return f"short: {length:.1f} s, {how} to the {needed:.1f} s of one window"
+
+
+def _embed(tracks: list[Track], embedder: Embedder) -> Iterator[Embedding | Problem]:
+    """Embed tracks, each as soon as its last window has been through the model."""
+    spec = embedder.spec
+    sums: dict[int, _Sum] = {}
+    waiting: list[tuple[int, np.ndarray]] = []
+
+    def infer() -> None:
+        start = time.perf_counter()
+        vectors, tags = embedder.infer(np.stack([window for _, window in waiting]))
+        share = (time.perf_counter() - start) / len(waiting)
+        for row, (number, window) in enumerate(waiting):
+            track = sums[number]
+            track.vector += len(window) * vectors[row].astype(np.float64)
+            if tags is not None:
+                track.tags += len(window) * tags[row].astype(np.float64)
+            track.weight += len(window)
+            track.waiting -= 1
+            track.embed_s += share
+        waiting.clear()
+
+    def finished() -> Iterator[Embedding | Problem]:
+        ready = [number for number, s in sums.items() if s.decoded is not None and not s.waiting]
+        for number in ready:
+            yield _outcome(tracks[number], sums.pop(number), embedder)
+
+    for number, item in _Feed(tracks, spec):
+        track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
+        if isinstance(item, _Decoded):
+            track.decoded = item
+        else:
+            if waiting and len(item) != len(waiting[0][1]):
+                infer()
+            waiting.append((number, item))
+            track.waiting += 1
+            if len(waiting) == embedder.batch_size:
+                infer()
+        yield from finished()
+    if waiting:
+        infer()
+    yield from finished()
+
+
+def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Problem:
+    decoded = total.decoded
+    assert decoded is not None
+    if decoded.unreadable:
+        return Problem(track.path, embedder.spec.label, "error", decoded.error)
+    row = {
+        "content_hash": track.content_hash,
+        "audio_s": decoded.audio_s,
+        "decode_s": decoded.decode_s,
+        "embed_s": total.embed_s,
+        "device": embedder.device,
+    }
+    if decoded.error:
+        return Embedding(vector=None, error=decoded.error, **row)  # type: ignore[arg-type]
+    vector = (total.vector / total.weight).astype(np.float32)
+    if not np.isfinite(vector).all() or not vector.any():
+        return Embedding(vector=None, error="the model gave no usable vector", **row)  # type: ignore[arg-type]
+    scores = total.tags / total.weight
+    best = np.argsort(-scores, kind="stable")[:TOP_TAGS]
+    return Embedding(
+        vector=vector,
+        tags=tuple(embedder.tag_names[i] for i in best),
+        tag_scores=tuple(round(float(scores[i]), 4) for i in best),
+        note=decoded.note,
+        **row,  # type: ignore[arg-type]
+    )
+
+
+class _PeakMemory:
+    """The most memory this process held while in the context, sampled."""
+
+    def __enter__(self) -> "_PeakMemory":
+        self._process = psutil.Process()
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.peak_mb = max(self.peak_mb, self._process.memory_info().rss / 1e6)
+            if self._stop.wait(0.05):
+                return
+
+
+# --- vectors to a collection -------------------------------------------------------------------
+
+
+def build_collection(
+    tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore, index: TrackIndex
+) -> Manifest:
+    """Publish the tracks that have a vector, unless just these are published.
+
+    Returns
+    -------
+    Manifest
+        What is published now.
+    """
+    rows = store.read(spec)
+    usable = [track for track in tracks if _has_vector(rows.get(track.content_hash))]
+    state = collection_state(usable, spec)
+    published = index.manifest(spec.label)
+    if published is not None and published.state == state:
+        return published
+    center, scale = _standardizer(usable, rows, spec)
+    manifest = Manifest(spec.label, spec.hash, spec.dim, state, 0, center, scale)
+    index.publish(
+        spec.label, manifest, (_point(track, rows[track.content_hash]) for track in usable)
+    )
+    published = index.manifest(spec.label)
+    assert published is not None
+    return published
+
+
+def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
+    """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
+    digest = hashlib.sha256(spec.hash.encode())
+    for track in tracks:
+        digest.update(json.dumps([track.content_hash, payload_of(track)]).encode())
+    return digest.hexdigest()[:16]
+
+
+def payload_of(track: Track, row: Embedding | None = None) -> dict[str, object]:
+    """What an index keeps of a track beside its vector."""
+    payload: dict[str, object] = {
+        "track_id": track.track_id,
+        "artist": track.artist,
+        "name": track.name,
+        "genre": track.genre,
+        "subgenres": list(track.subgenres),
+        "album": track.album,
+        "path": track.path,
+        "duration_s": track.duration_s,
+    }
+    if row is not None:
+        payload |= {"tags": list(row.tags), "tag_scores": list(row.tag_scores)}
+    return payload
+
+
+def _has_vector(row: Embedding | None) -> bool:
+    return row is not None and row.vector is not None
+
+
+def _point(track: Track, row: Embedding) -> Point:
+    assert row.vector is not None
+    return Point(track.track_id, row.vector, payload_of(track, row))
+
+
+def _standardizer(
+    tracks: Sequence[Track], rows: dict[str, Embedding], spec: EmbedderSpec
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each dimension; a dimension that never changes is left as it is."""
+    if not spec.standardize or len(tracks) < 2:
+        return (), ()
+    vectors = stack([rows[track.content_hash] for track in tracks]).astype(np.float64)
+    scale = vectors.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    return tuple(vectors.mean(axis=0)), tuple(scale)

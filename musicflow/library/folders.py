@@ -1,0 +1,26 @@
+"""Any folder of music: ``<root>/<genre>/…``, with names from the files' own tags."""
+
+from pathlib import Path, PurePosixPath
+
+from musicflow.library.files import AudioFile
+from musicflow.library.track import UNKNOWN, Problem, Track
+
+
+def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+    """Make a track of each usable file; the topmost folder is its genre."""
+    return [_track(root, file) for file in files if not file.error], []
+
+
+def _track(root: Path, file: AudioFile) -> Track:
+    path = PurePosixPath(file.path)
+    return Track(
+        track_id=file.path,
+        path=str(root / file.path),
+        content_hash=file.content_hash,
+        duration_s=file.duration_s,
+        sample_rate=file.sample_rate,
+        artist=file.artist or UNKNOWN,
+        name=file.title or path.stem,
+        genre=path.parts[0] if len(path.parts) > 1 else UNKNOWN,
+        album=file.album or UNKNOWN,
+    )

@@ -1,0 +1,107 @@
+"""The layout of the Ludwig music dataset: ``mp3/<genre>/<id>.mp3`` and ``labels.json``.
+
+The labels are in DynamoDB's notation, where each value names its type:
+``{"tracks": {id: {"artist": {"S": "…"}, "subgenres": {"L": [{"S": "…"}]}, …}}}``.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from musicflow.library.files import AudioFile
+from musicflow.library.track import UNKNOWN, LibraryError, Problem, Track
+
+AUDIO = "mp3"
+LABELS = "labels.json"
+
+
+def is_ludwig(root: Path) -> bool:
+    """Tell whether a folder is laid out this way."""
+    return (root / LABELS).is_file() and (root / AUDIO).is_dir()
+
+
+def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+    """Join the labels with the audio.
+
+    Audio without labels is a track of the genre its folder names; labels without audio are no
+    track. Both are reported.
+
+    Raises
+    ------
+    LibraryError
+        If the labels are missing or are not of this form.
+    """
+    labels = _labels(root / LABELS)
+    tracks: dict[str, Track] = {}
+    problems: list[Problem] = []
+
+    def report(subject: str, reason: str, severity: Any = "warning") -> None:
+        problems.append(Problem(subject, "library", severity, reason))
+
+    for file in files:
+        path = PurePosixPath(file.path)
+        if path.parts[0] != AUDIO:
+            continue
+        if path.stem in tracks:
+            report(file.path, f"another file has the id {path.stem} already; left out", "error")
+            continue
+        label = labels.pop(path.stem, None)
+        if label is None:
+            report(file.path, f"no labels for this audio in {LABELS}")
+        elif not isinstance(label, dict):
+            report(file.path, f"its labels in {LABELS} are not an object; ignored")
+            label = None
+        if not file.error:
+            tracks[path.stem] = _track(root, file, label)
+    for track_id in labels:
+        report(track_id, f"labels without audio: no {AUDIO}/<genre>/{track_id}.*")
+    return list(tracks.values()), problems
+
+
+def _labels(path: Path) -> dict[str, Any]:
+    try:
+        labels = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise LibraryError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise LibraryError(f"{path} is not valid JSON: {error}") from error
+    tracks = labels.get("tracks") if isinstance(labels, dict) else None
+    if not isinstance(tracks, dict):
+        raise LibraryError(f'{path} has no object "tracks"')
+    return tracks
+
+
+def _track(root: Path, file: AudioFile, label: dict[str, Any] | None) -> Track:
+    path = PurePosixPath(file.path)
+    folder = path.parts[1] if len(path.parts) > 2 else UNKNOWN
+    fields = {"genre": {"S": folder}} if label is None else label
+    subgenres = [*_strings(fields.get("subgenres")), *_strings(fields.get("otherSubgenres"))]
+    return Track(
+        track_id=path.stem,
+        path=str(root / file.path),
+        content_hash=file.content_hash,
+        duration_s=file.duration_s,
+        sample_rate=file.sample_rate,
+        artist=_first(fields.get("artist")),
+        name=_first(fields.get("name")),
+        genre=_first(fields.get("genre")),
+        subgenres=tuple(dict.fromkeys(subgenres)),
+        album=file.album or UNKNOWN,
+    )
+
+
+def _first(value: Any) -> str:
+    return next(_strings(value), UNKNOWN)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All non-blank texts in a DynamoDB value, whatever lists they are nested in."""
+    if isinstance(value, str):
+        if text := value.strip():
+            yield text
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        yield from _strings([value.get(kind) for kind in ("S", "SS", "L")])

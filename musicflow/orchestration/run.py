@@ -1,0 +1,83 @@
+"""Running the assets from the command line: the same assets, in this process."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from musicflow import tracking
+from musicflow.orchestration.definitions import ASSETS
+from musicflow.orchestration.resources import Reporter, Workspace
+from musicflow.settings import Home, Settings
+
+CONFIG = Path(__file__).with_name("dagster.yaml")
+
+EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
+
+
+def prepare(home: Home) -> None:
+    """Make a home ready for Dagster and MLflow; changes nothing where it is."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    if not (home.dagster / CONFIG.name).exists():
+        shutil.copyfile(CONFIG, home.dagster / CONFIG.name)
+    tracking.prepare(home)
+
+
+def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
+    """Bring the library, its embedders and their comparison up to date.
+
+    An embedder that fails takes nothing down with it: the others are evaluated all the same.
+
+    Parameters
+    ----------
+    settings
+        The library and the embedders.
+    reporter
+        Shows progress.
+
+    Returns
+    -------
+    dict
+        What failed: asset and reason.
+    """
+    prepare(settings.paths)
+    models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
+    failed = _run(settings, reporter, [["raw_audio"], ["track_metadata"], *models, *EVALUATION])
+    if failed and all("/" in asset for asset in failed):
+        # Dagster skipped the evaluation, which waits for all embedders.
+        failed |= _run(settings, reporter, EVALUATION)
+    return failed
+
+
+def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]]) -> dict[str, str]:
+    workspace = Workspace(
+        home=str(settings.home),
+        library=str(settings.library or ""),
+        library_format=settings.library_format,
+        embedders=list(settings.embedders),
+    )
+    with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
+        result = dg.materialize(
+            ASSETS,
+            selection=[dg.AssetKey(key) for key in selection],
+            instance=instance,
+            resources={"workspace": workspace, "reporter": reporter},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        return {
+            event.step_key.replace("__", "/"): _reason(event)
+            for event in result.get_step_failure_events()
+            if event.step_key
+        }
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no reason is known"
