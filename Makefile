@@ -17,8 +17,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## compare the embedders on a small library that comes with a package
 	@$(BIN)/musicflow demo
 
-test: $(INSTALLED)  ## run the tests
-	$(BIN)/pytest
+test: $(INSTALLED)  ## run all tests; `.venv/bin/pytest` runs the quick ones
+	$(BIN)/pytest -m ""
 
 lint: $(INSTALLED)  ## check style, types and layering
 	$(BIN)/ruff check .

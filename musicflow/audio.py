@@ -27,7 +27,8 @@ SILENCE = 1e-4
 
 _MISSING = 0.05
 """A file that ends this share before its announced length is taken to be cut off. Announced
-lengths of variable-rate MP3s are estimates, so a smaller gap says nothing."""
+lengths of variable-rate MP3s are estimates, so a smaller gap says nothing. Ogg announces none:
+an Ogg file cut between two pages is a shorter file."""
 
 
 class AudioError(Exception):

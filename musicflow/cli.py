@@ -110,8 +110,8 @@ def run(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
     embedder: EmbeddersOption = None,
     layout: Annotated[
-        LibraryFormat, typer.Option("--format", help="How the folder is laid out.")
-    ] = "auto",
+        LibraryFormat | None, typer.Option("--format", help="How the folder is laid out.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -242,7 +242,7 @@ def mlflow(
 def _run(
     folder: Path,
     names: list[str] | None,
-    layout: LibraryFormat,
+    layout: LibraryFormat | None,
     home: Path | None,
     as_json: bool,
     before: Any = lambda: None,
@@ -255,7 +255,7 @@ def _run(
     before()
     assert settings.library is not None
     files = library.scan(settings.library, settings.paths.library, _progress)
-    found = library.join(settings.library, files, layout)
+    found = library.join(settings.library, files, settings.library_format)
     comparison = _unchanged(settings, found)
     if comparison is not None:
         err.print(f"Nothing changed since {comparison.created}.")

@@ -23,7 +23,14 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.settings import write_atomically
 
 _MANY = 32
-"""More files than this are merged into one."""
+"""More small files than this are merged into one."""
+
+_SMALL = 16_000_000
+"""Files of fewer bytes are small; larger ones are left alone, so a long pass does not copy its
+beginning over and over."""
+
+
+_UNAVAILABLE = "unavailable.txt"
 
 
 @dataclass(frozen=True)
@@ -85,19 +92,30 @@ class EmbeddingStore:
                 )
         return rows
 
+    def set_unavailable(self, spec: EmbedderSpec, reason: str) -> None:
+        """Keep why the embedder itself could not be had, for the report; empty once it could."""
+        path = self._folder(spec) / _UNAVAILABLE
+        if reason:
+            write_atomically(path, reason.encode())
+        else:
+            path.unlink(missing_ok=True)
+
+    def unavailable(self, spec: EmbedderSpec) -> str:
+        """Why the embedder could not be had when it was last wanted; empty if it could."""
+        path = self._folder(spec) / _UNAVAILABLE
+        return path.read_text("utf-8") if path.exists() else ""
+
     def add(self, spec: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep rows; when this returns, they are on disk."""
         table = _table(list(rows), spec.dim)
         if table.num_rows:
             self._write(spec, table)
+            if len(self._small_parts(spec)) > _MANY:
+                self._merge(spec)
 
-    def merge(self, spec: EmbedderSpec) -> None:
-        """Make one file of many, if there are many."""
-        folder = self._folder(spec)
-        if len(self._parts(spec)) <= _MANY:
-            return
-        with filelock.FileLock(folder / ".lock"):
-            parts = self._parts(spec)
+    def _merge(self, spec: EmbedderSpec) -> None:
+        with filelock.FileLock(self._folder(spec) / ".lock"):
+            parts = self._small_parts(spec)
             merged = pa.concat_tables([pq.read_table(part) for part in parts])
             self._write(spec, merged)
             # Killed before here, rows stand twice; the reader takes one of them.
@@ -109,6 +127,10 @@ class EmbeddingStore:
 
     def _parts(self, spec: EmbedderSpec) -> list[Path]:
         return sorted(self._folder(spec).glob("part-*.parquet"))
+
+    def _small_parts(self, spec: EmbedderSpec) -> list[Path]:
+        sizes = [(part, part.stat().st_size) for part in self._parts(spec)]
+        return [part for part, size in sizes if size < _SMALL]
 
     def _tables(self, spec: EmbedderSpec, columns: list[str] | None = None) -> list[pa.Table]:
         while True:

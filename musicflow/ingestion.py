@@ -28,7 +28,7 @@ TOP_TAGS = 5
 _QUEUED_SAMPLES = 10_000_000
 """Audio waiting for the model at most: 40 MB."""
 
-_SAVE_EVERY_S = 5.0
+_SAVE_EVERY_S = 2.0
 """What a kill can cost at most, in seconds of work."""
 
 
@@ -86,22 +86,31 @@ def embed_tracks(
     work = to_embed(tracks, spec, store)
     unreadable: list[Problem] = []
     if work:
-        embedder = embedders.load(spec, cache)
+        embedder = _load(spec, store, cache)
         with _PeakMemory() as memory:
             batch: list[Embedding] = []
-            since = saved = time.perf_counter()
+            since = time.perf_counter()
             for done in progress(_embed(work, embedder), f"Embedding, {spec.label}", len(work)):
                 if isinstance(done, Problem):
                     unreadable.append(done)
                 else:
                     batch.append(done)
-                if (now := time.perf_counter()) - saved > _SAVE_EVERY_S:
+                if (now := time.perf_counter()) - since > _SAVE_EVERY_S:
                     store.add(spec, _measured(batch, now - since, memory))
-                    batch, since, saved = [], now, time.perf_counter()
+                    batch, since = [], now
             store.add(spec, _measured(batch, time.perf_counter() - since, memory))
-        store.merge(spec)
     problems = (*unreadable, *problems_of(tracks, spec, store))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems)
+
+
+def _load(spec: EmbedderSpec, store: EmbeddingStore, cache: Path) -> Embedder:
+    try:
+        embedder = embedders.load(spec, cache)
+    except embedders.WeightsError as error:
+        store.set_unavailable(spec, str(error))
+        raise
+    store.set_unavailable(spec, "")
+    return embedder
 
 
 def problems_of(
@@ -113,9 +122,9 @@ def problems_of(
     for track in tracks:
         row = rows.get(track.content_hash)
         if row is not None and row.error:
-            problems.append(Problem(track.path, spec.label, "error", row.error))
+            problems.append(Problem(track.track_id, spec.label, "error", row.error))
         elif row is not None and row.note:
-            problems.append(Problem(track.path, spec.label, "warning", row.note))
+            problems.append(Problem(track.track_id, spec.label, "warning", row.note))
     return tuple(problems)
 
 
@@ -274,7 +283,7 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
     decoded = total.decoded
     assert decoded is not None
     if decoded.unreadable:
-        return Problem(track.path, embedder.spec.label, "error", decoded.error)
+        return Problem(track.track_id, embedder.spec.label, "error", decoded.error)
     row = {
         "content_hash": track.content_hash,
         "audio_s": decoded.audio_s,

@@ -139,7 +139,11 @@ def compare(
     """
     vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    ready = [spec for spec in specs if _is_current(manifests[spec.label], spec)]
+    ready = [
+        spec
+        for spec in specs
+        if _is_current(manifests[spec.label], spec) and not store.unavailable(spec)
+    ]
     common = [
         track
         for track in library.tracks
@@ -152,11 +156,11 @@ def compare(
         row = Row(spec.label, spec.weights_state, spec.dim, spec_hash=spec.hash)
         row = replace(row, n_failed=sum(one is not None and bool(one.error) for one in made))
         row = replace(row, **_cost([one for one in made if one is not None and not one.error]))
-        if len(common) < 2:
+        if spec not in ready:
+            reason = store.unavailable(spec) or "no current collection is published"
+            row = replace(row, error=reason)
+        elif len(common) < 2:
             row = replace(row, error="fewer than two tracks have a vector of every embedder")
-        elif spec not in ready:
-            reasons = [problem.reason for problem in problems if problem.stage == spec.label]
-            row = replace(row, error=reasons[0] if reasons else "no collection is published")
         else:
             matrix = stack([vectors[spec.label][track.content_hash] for track in common])
             row = replace(row, **_quality(matrix, common, genres, spec, index))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,29 +77,32 @@ def markdown(comparison: Comparison) -> str:
         lines += _table(["genre", *(row.embedder for row in scored)], table)
     if comparison.problems:
         lines += ["", "## Problems", ""]
-        found = summary(comparison.problems)
-        lines += _table(["what", "stage", "reason"], [list(problem) for problem in found])
+        lines += _table(["what", "stage", "reason"], problem_lines(comparison.problems))
     return "\n".join(lines) + "\n"
 
 
-def summary(problems: Sequence[Problem], most: int = 3) -> list[tuple[str, str, str]]:
-    """Problems as (what, stage, reason); warnings of one kind beyond `most` become one line."""
-    kinds = Counter(_kind(problem) for problem in problems)
-    shown: Counter[tuple[str, str]] = Counter()
-    lines = []
+def problem_lines(problems: Sequence[Problem]) -> list[tuple[str, str, str]]:
+    """Problems as (what, stage, reason); what several stages say of one thing is one line."""
+    stages: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
-        kind = _kind(problem)
-        shown[kind] += 1
-        if problem.severity == "error" or kinds[kind] <= most:
-            lines.append((problem.subject, problem.stage, problem.reason))
-        elif shown[kind] == 1:
-            number = kinds[kind]
-            lines.append((f"{number} tracks", problem.stage, f"{problem.reason}, and the like"))
+        stages.setdefault((problem.subject, problem.reason), []).append(problem.stage)
+    return [(what, ", ".join(where), why) for (what, why), where in stages.items()]
+
+
+def summary(problems: Sequence[Problem], most: int = 3) -> list[tuple[str, str, str]]:
+    """Like `problem_lines`, but more than `most` warnings of one kind become one line."""
+    errors = [problem for problem in problems if problem.severity == "error"]
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        if problem.severity == "warning":
+            kinds.setdefault((problem.stage, problem.reason.split(":")[0]), []).append(problem)
+    lines = problem_lines(errors)
+    for (stage, kind), warnings in kinds.items():
+        if len(warnings) <= most:
+            lines += problem_lines(warnings)
+        else:
+            lines.append((f"{len(warnings)} tracks", stage, f"{kind} (see the report)"))
     return lines
-
-
-def _kind(problem: Problem) -> tuple[str, str]:
-    return problem.stage, problem.severity + problem.reason.split(":")[0]
 
 
 def _cells(rows: Sequence[Row]) -> list[list[str]]:

@@ -228,7 +228,9 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
         shard.close()
     if count != len(ids):
         raise TrackIndexError(f"{len(ids)} tracks were written, but the engine counts {count}")
-    # All is in the segments now. Without a log of their own they are only ever read.
+    # Opening a shard for the first time settles journals that its writer left. Readers share the
+    # segments, so that is done here; all is in them now, and without a log they are only read.
+    edge.EdgeShard.load(str(folder)).close()
     shutil.rmtree(folder / "wal")
     return count
 

@@ -12,7 +12,7 @@ DURATION = "duration_s"
 """The payload field that is compared by size."""
 
 _OTHER_NAMES = {"subgenre": "subgenres", "tag": "tags", "id": "track_id", "duration": DURATION}
-_FORM = re.compile(r"\s*(?P<key>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*")
+_FORM = re.compile(r"\s*(?P<key>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL)
 
 Sign = Literal["=", "!=", "<", "<=", ">", ">="]
 

@@ -57,7 +57,7 @@ class Problem:
     Parameters
     ----------
     subject
-        The path below the library's root, or a track id where there is no file.
+        The track's id, or the path below the library's root of a file that is no track.
     stage
         Where it showed: ``library`` or an embedder's name.
     severity

@@ -1,0 +1,57 @@
+"""What tests share: small libraries of made-up sound, and homes of their own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicflow.settings import Home, Settings
+
+RATE = 22_050
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it; downloaded weights are shared."""
+    monkeypatch.setenv("MUSICFLOW_CACHE", str(Settings().cache))
+    monkeypatch.setenv("MUSICFLOW_HOME", str(tmp_path / "home"))
+    for name in ("LIBRARY", "LIBRARY_FORMAT", "EMBEDDERS"):
+        monkeypatch.delenv(f"MUSICFLOW_{name}", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def tone(hertz: float, seconds: float = 2.0, rate: int = RATE) -> np.ndarray:
+    return 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+
+
+def noise(seed: int, seconds: float = 2.0, rate: int = RATE) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal(int(seconds * rate))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write audio below the library's folder, making the folders on the way."""
+
+    def write(name: str, samples: np.ndarray, rate: int = RATE, **how: str) -> Path:
+        path = tmp_path / "music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, rate, **how)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def music(tmp_path: Path, write: Callable[..., Path]) -> Path:
+    """A library of two genres that any ear can tell apart: six tones, six noises."""
+    for number in range(6):
+        write(f"tones/{number}.wav", tone(220 + 20 * number))
+        write(f"noises/{number}.wav", noise(number))
+    return tmp_path / "music"

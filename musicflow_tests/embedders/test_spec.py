@@ -1,0 +1,129 @@
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicflow import embedders
+from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred, cut
+
+SPEC = EmbedderSpec("toy", "1", 10, 2, window_s=1.0, hop_s=0.5, layer="-", summary="")
+
+
+class Toy(Embedder):
+    """Mean and length of a window."""
+
+    def __init__(self, spec: EmbedderSpec) -> None:
+        self.spec = spec
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        lengths = np.full(len(windows), windows.shape[1])
+        return Inferred(np.stack([windows.mean(axis=1), lengths], axis=1).astype(np.float32))
+
+
+specs = st.builds(
+    replace,
+    st.just(SPEC),
+    window_s=st.sampled_from([0.4, 1.0, 1.5]),
+    hop_s=st.sampled_from([0.1, 0.4]),
+    tail=st.sampled_from(["drop", "pad", "keep"]),
+    min_s=st.just(0.3),
+    pad_s=st.sampled_from([(0.0, 0.0), (0.2, 0.0), (0.1, 0.1)]),
+)
+
+
+@given(specs, st.lists(st.integers(0, 30), min_size=1, max_size=6))
+def test_windows_do_not_depend_on_how_the_audio_arrives(
+    spec: EmbedderSpec, lengths: Sequence[int]
+) -> None:
+    audio = np.arange(1, sum(lengths) + 2, dtype=np.float32)
+    blocks = np.split(audio, np.cumsum(lengths))
+    pieces, whole = list(cut(blocks, spec)), list(cut([audio], spec))
+    assert len(pieces) == len(whole) >= 1
+    for piece, window in zip(pieces, whole, strict=True):
+        np.testing.assert_array_equal(piece, window)
+
+
+@given(specs, st.integers(1, 80))
+def test_windows_are_whole_and_hop_apart(spec: EmbedderSpec, samples: int) -> None:
+    audio = np.arange(1, samples + 1, dtype=np.float32)
+    windows = list(cut([audio], spec))
+    for window in windows[:-1]:
+        assert len(window) == spec.window_samples
+    if spec.tail != "keep":
+        assert len(windows[-1]) == spec.window_samples
+    if len(windows) > 1:
+        padded = np.pad(audio, spec.pad_samples)
+        for i, window in enumerate(windows[:-1]):
+            start = i * spec.hop_samples
+            np.testing.assert_array_equal(window, padded[start : start + spec.window_samples])
+
+
+@given(st.integers(1, 80))
+def test_a_padded_tail_leaves_no_sample_out(samples: int) -> None:
+    audio = np.arange(1, samples + 1, dtype=np.float32)
+    assert set(audio) <= set(np.concatenate(list(cut([audio], SPEC))))
+
+
+def test_a_short_track_is_filled_with_itself_unless_upstream_pads_with_silence() -> None:
+    audio = np.array([1, 2, 3], np.float32)
+    [padded] = cut([audio], SPEC)
+    assert padded.tolist() == [1, 2, 3, 0, 0, 0, 0, 0, 0, 0]
+    [repeated] = cut([audio], replace(SPEC, tail="drop", pad_s=(0.1, 0.1)))
+    assert repeated.tolist() == [0, 1, 2, 3, 1, 2, 3, 1, 2, 0]
+
+
+def test_a_track_counts_its_windows_by_their_length() -> None:
+    spec = replace(SPEC, hop_s=1.0, tail="keep", min_s=0.1)
+    audio = np.concatenate([np.zeros(10), np.ones(5)]).astype(np.float32)
+    assert Toy(spec).embed(audio)[0] == pytest.approx(5 / 15)
+
+
+def test_frames_say_where_their_windows_start() -> None:
+    spec = replace(SPEC, pad_s=(0.5, 0.0))
+    vectors, times = Toy(spec).frames(np.ones(20, np.float32))
+    assert times.tolist() == [-0.5, 0.0, 0.5, 1.0]
+    assert vectors.shape == (4, 2)
+
+
+CHANGES = {
+    "name": "other",
+    "version": "2",
+    "sample_rate": 20,
+    "dim": 3,
+    "window_s": 2.0,
+    "hop_s": 0.25,
+    "layer": "last",
+    "pad_s": (0.5, 0.0),
+    "tail": "drop",
+    "min_s": 0.5,
+    "pooling": "max",
+    "precision": "bf16",
+    "standardize": True,
+    "weights": embedders.spec_of("musicnn").weights,
+    "trained": False,
+}
+PROSE = {"summary", "extra"}
+
+
+def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:
+    assert CHANGES.keys() | PROSE == {field.name for field in fields(EmbedderSpec)}
+    hashes = {replace(SPEC, **{name: value}).hash for name, value in CHANGES.items()}
+    assert len(hashes | {SPEC.hash}) == len(CHANGES) + 1
+
+
+def test_prose_does_not_change_the_hash() -> None:
+    assert replace(SPEC, summary="new words", extra="more").hash == SPEC.hash
+
+
+def test_untrained_vectors_never_go_by_a_trained_name() -> None:
+    spec = replace(embedders.spec_of("musicnn"), trained=False)
+    assert (spec.label, spec.weights_state) == ("musicnn-untrained", "untrained")
+    assert spec.hash != embedders.spec_of("musicnn").hash
+
+
+def test_an_unknown_embedder_is_answered_with_those_there_are() -> None:
+    with pytest.raises(embedders.UnknownEmbedderError, match="musicnn, mfcc"):
+        embedders.spec_of("nope")

@@ -1,0 +1,186 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
+from musicflow.library.ludwig import _strings
+from musicflow_tests.conftest import noise
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def ludwig(tmp_path: Path, write: Write) -> Path:
+    write("mp3/rock/1.mp3", noise(1))
+    write("mp3/jazz/2.wav", noise(2))
+    write("mp3/jazz/3.wav", noise(3))
+    labels: dict[str, Any] = {
+        "1": {
+            "artist": {"S": "  Celia Cruz "},
+            "name": {"S": "Cuando Salí De Cuba"},
+            "genre": {"S": "latin"},
+            "subgenres": {"L": [{"S": "latin---salsa "}, {"S": ""}, {"L": [{"S": "son"}]}]},
+            "otherSubgenres": {"L": [{"S": "latin---salsa"}, {"S": "pop---ballad"}]},
+        },
+        "2": {"genre": {"S": " "}, "artist": {"NULL": True}},
+        "4": {"genre": {"S": "rock"}},
+    }
+    (tmp_path / "music" / "labels.json").write_text(json.dumps({"tracks": labels}))
+    return tmp_path / "music"
+
+
+def read(root: Path, known: Path, layout: Any = "auto") -> Library:
+    return join(root, scan(root, known), layout)
+
+
+def test_ludwig_labels_are_trimmed_flattened_and_joined(ludwig: Path, tmp_path: Path) -> None:
+    library = read(ludwig, tmp_path / "known")
+    assert library.format == "ludwig"
+    first, second, third = library.tracks
+    assert (first.track_id, first.artist, first.genre) == ("1", "Celia Cruz", "latin")
+    assert first.subgenres == ("latin---salsa", "son", "pop---ballad")
+    assert (second.artist, second.name, second.genre) == (UNKNOWN, UNKNOWN, UNKNOWN)
+    assert second.subgenres == ()
+    assert third.genre == "jazz"
+
+
+def test_ludwig_reports_what_has_no_partner(ludwig: Path, tmp_path: Path) -> None:
+    problems = {p.subject: p for p in read(ludwig, tmp_path / "known").problems}
+    assert problems.keys() == {"4", "mp3/jazz/3.wav"}
+    assert "without audio" in problems["4"].reason
+    assert "no labels" in problems["mp3/jazz/3.wav"].reason
+
+
+def test_an_id_of_two_files_is_reported_once_and_kept_once(
+    ludwig: Path, tmp_path: Path, write: Write
+) -> None:
+    write("mp3/soul/1.wav", noise(9))
+    library = read(ludwig, tmp_path / "known")
+    assert [track.track_id for track in library.tracks] == ["1", "2", "3"]
+    assert any("id 1 already" in problem.reason for problem in library.problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("{", "not valid JSON"), ("[]", "no object"), ('{"tracks": 3}', "no object")],
+)
+def test_broken_labels_say_where(ludwig: Path, tmp_path: Path, content: str, reason: str) -> None:
+    (ludwig / "labels.json").write_text(content)
+    with pytest.raises(LibraryError, match=reason):
+        read(ludwig, tmp_path / "known")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("SLMN"), inner),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_any_label_gives_trimmed_texts_and_no_error(value: Any) -> None:
+    for text in _strings(value):
+        assert text
+        assert text == text.strip()
+
+
+def test_folders_name_the_genre_and_tags_the_rest(music: Path, tmp_path: Path) -> None:
+    library = read(music, tmp_path / "known")
+    assert library.format == "folders"
+    assert len(library.tracks) == 12
+    assert {track.genre for track in library.tracks} == {"tones", "noises"}
+    first = library.tracks[0]
+    assert (first.track_id, first.name, first.artist) == ("noises/0.wav", "0", UNKNOWN)
+    assert first.duration_s == pytest.approx(2.0)
+
+
+def test_a_second_scan_opens_nothing(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scan(music, tmp_path / "known")
+    monkeypatch.setattr(files, "_examine", None)
+    assert scan(music, tmp_path / "known") == before
+
+
+def test_a_changed_file_is_read_again_and_a_moved_one_keeps_its_content(
+    music: Path, tmp_path: Path, write: Write
+) -> None:
+    before = {file.path: file for file in scan(music, tmp_path / "known")}
+    write("tones/0.wav", noise(77))
+    (music / "tones" / "1.wav").rename(music / "noises" / "moved.wav")
+    after = {file.path: file for file in scan(music, tmp_path / "known")}
+    assert after["tones/0.wav"].content_hash != before["tones/0.wav"].content_hash
+    assert after["noises/moved.wav"].content_hash == before["tones/1.wav"].content_hash
+    assert "tones/1.wav" not in after
+
+
+def test_files_of_no_use_are_reported_and_the_rest_kept(music: Path, tmp_path: Path) -> None:
+    (music / "tones" / "text.mp3").write_text("not music " * 500)
+    (music / "tones" / "zero.wav").touch()
+    (music / "tones" / "dangling.wav").symlink_to(music / "nowhere.wav")
+    library = read(music, tmp_path / "known")
+    assert len(library.tracks) == 12
+    assert {problem.subject for problem in library.problems} == {
+        "tones/text.mp3", "tones/zero.wav", "tones/dangling.wav",
+    }  # fmt: skip
+    assert all(problem.severity == "error" for problem in library.problems)
+
+
+def test_a_name_that_is_no_utf8_is_reported(music: Path, tmp_path: Path) -> None:
+    source = os.fsencode(music / "tones" / "0.wav")
+    os.rename(source, source.replace(b"0.wav", b"caf\xe9.wav"))  # noqa: PTH104
+    library = read(music, tmp_path / "known")
+    library.save(tmp_path / "known")
+    assert Library.load(tmp_path / "known") == library
+    assert any("UTF-8" in problem.reason for problem in library.problems)
+
+
+def test_folders_without_music_are_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="there is no folder"):
+        scan(tmp_path / "missing", tmp_path / "known")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LibraryError, match="no audio files"):
+        scan(tmp_path / "empty", tmp_path / "known")
+
+
+def test_hidden_files_are_not_music(music: Path, tmp_path: Path) -> None:
+    (music / "tones" / "._0.wav").write_bytes(b"resource fork")
+    assert len(scan(music, tmp_path / "known")) == 12
+
+
+def test_a_library_is_read_back_as_it_was(ludwig: Path, tmp_path: Path) -> None:
+    library = read(ludwig, tmp_path / "known")
+    library.save(tmp_path / "known")
+    assert Library.load(tmp_path / "known") == library
+
+
+def test_the_fingerprint_follows_what_an_evaluation_sees(music: Path, tmp_path: Path) -> None:
+    before = read(music, tmp_path / "known").fingerprint
+    moved = music.rename(tmp_path / "elsewhere")
+    assert read(moved, tmp_path / "known").fingerprint == before
+    (moved / "tones").rename(moved / "sines")
+    assert read(moved, tmp_path / "known").fingerprint != before
+
+
+def test_the_demo_goes_through_the_same_door(tmp_path: Path) -> None:
+    root = demo.lay_out(tmp_path / "demo")
+    library = read(root, tmp_path / "known")
+    assert library.format == "ludwig"
+    assert library.problems == ()
+    assert {track.genre for track in library.tracks} == {"acoustic", "electronic"}
+    assert all(track.subgenres[0].startswith(f"{track.genre}---") for track in library.tracks)
+    assert len(library.tracks) == 28
+    assert read(demo.lay_out(root), tmp_path / "known") == library
+
+
+def test_problems_survive_being_saved(tmp_path: Path) -> None:
+    problem = Problem("a|b", "library", "warning", "says “hello”\n")
+    library = Library("x", "/x", "folders", (), (problem,))
+    library.save(tmp_path)
+    assert Library.load(tmp_path).problems == (problem,)

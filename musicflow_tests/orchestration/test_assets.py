@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from musicflow import embedders
+from musicflow.evaluation import Comparison
+from musicflow.orchestration.definitions import ASSETS, defs
+from musicflow.orchestration.resources import Workspace, log_progress
+from musicflow.orchestration.run import materialize
+from musicflow.settings import Home, Settings
+
+RESOURCES = {"workspace": Workspace(), "reporter": log_progress}
+
+
+def quiet(_context: object) -> object:
+    return lambda items, _title, _total: iter(items)
+
+
+def test_the_graph_is_the_one_the_readme_shows() -> None:
+    graph = defs.resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    models = {
+        f"{kind}/{name}" for kind in ("embeddings", "collections") for name in embedders.names()
+    }
+    assert keys == models | {
+        "raw_audio", "track_metadata", "retrieval_evaluation", "embedder_comparison",
+    }  # fmt: skip
+    parents = graph.get(dg.AssetKey("retrieval_evaluation")).parent_keys
+    assert {key.to_user_string() for key in parents} == {
+        f"collections/{name}" for name in embedders.names()
+    }
+
+
+def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
+    schedule = defs.resolve_schedule_def("nightly")
+    assert schedule.job_name == "refresh"
+    assert schedule.cron_schedule == "0 3 * * *"
+
+
+def test_what_the_home_remembers_is_what_assets_work_on(music: Path, home: Home) -> None:
+    home.root.mkdir()
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
+    selection = [["raw_audio"], ["track_metadata"], ["embeddings", "mfcc"], ["collections", "mfcc"]]
+    result = dg.materialize(
+        ASSETS, selection=[dg.AssetKey(key) for key in selection], resources=RESOURCES
+    )
+    assert result.success
+    [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
+    assert vectors.metadata["dagster/row_count"].value == 12
+    assert vectors.metadata["failed"].value == 0
+    [published] = result.asset_materializations_for_node("collections__mfcc")
+    assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
+
+
+def test_without_a_library_the_error_says_how_to_set_one() -> None:
+    result = dg.materialize(
+        ASSETS, selection=["raw_audio"], resources=RESOURCES, raise_on_error=False
+    )
+    [failure] = result.get_step_failure_events()
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert "musicflow run LIBRARY" in str(data.description)
+
+
+def test_an_embedder_that_fails_takes_no_other_down(
+    music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = embedders.load
+
+    def load(spec: embedders.EmbedderSpec, cache: Path) -> embedders.Embedder:
+        if spec.name == "musicnn":
+            raise embedders.WeightsError("the weights are on the moon")
+        return real(spec, cache)
+
+    monkeypatch.setattr(embedders, "load", load)
+    failed = materialize(Settings(library=music), quiet)  # type: ignore[arg-type]
+    assert failed == {"embeddings/musicnn": "the weights are on the moon"}
+    comparison = Comparison.load(home.reports / "comparison.json")
+    assert comparison is not None
+    rows = {row.embedder: row for row in comparison.rows}
+    assert rows["mfcc"].precision_at_1 == 1.0
+    assert rows["musicnn"].precision_at_1 is None
+    assert "moon" in rows["musicnn"].error
+
+
+@pytest.mark.slow
+def test_the_workspace_file_is_valid() -> None:
+    dagster = Path(sys.executable).with_name("dagster")
+    root = Path(__file__).parents[2]
+    command = [dagster, "definitions", "validate", "-w", "workspace.yaml"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

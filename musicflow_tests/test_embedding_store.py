@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicflow import embedding_store
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedding_store import Embedding, EmbeddingStore
+
+SPEC = EmbedderSpec("toy", "1", 10, 3, window_s=1.0, hop_s=1.0, layer="-", summary="")
+
+
+def row(content_hash: str, value: float = 1.0) -> Embedding:
+    vector = np.array([value, 2, 3], np.float32)
+    return Embedding(
+        content_hash, vector, ("a", "b"), (0.5, 0.25), 2.0, 0.1, 0.2, 0.3, 100.0, "cpu"
+    )
+
+
+def same(one: Embedding, other: Embedding) -> bool:
+    vectors = [one.vector, other.vector]
+    return repr(one) == repr(other) and [type(v) for v in vectors] == [type(v) for v in vectors]
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    broken = Embedding("c", None, error="no music in it")
+    store.add(SPEC, [row("a"), broken])
+    store.add(SPEC, [row("b", 5.0)])
+    rows = EmbeddingStore(tmp_path).read(SPEC)
+    assert rows.keys() == {"a", "b", "c"}
+    assert same(rows["a"], row("a"))
+    assert same(rows["b"], row("b", 5.0))
+    assert rows["c"] == broken
+    assert store.known(SPEC) == {"a": "", "b": "", "c": "no music in it"}
+
+
+def test_only_broken_rows_can_be_kept(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [Embedding("c", None, error="x")])
+    assert store.read(SPEC)["c"].vector is None
+
+
+def test_nothing_is_known_at_first(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path / "none")
+    assert store.read(SPEC) == {}
+    assert store.known(SPEC) == {}
+    store.add(SPEC, [])
+    assert store.read(SPEC) == {}
+
+
+def test_another_spec_knows_nothing_of_it(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("a")])
+    assert store.read(replace(SPEC, version="2")) == {}
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("part-*.parquet"))
+
+
+def test_many_files_become_one_and_no_row_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_store, "_MANY", 3)
+    store = EmbeddingStore(tmp_path)
+    for number in range(4):
+        store.add(SPEC, [row(str(number), number)])
+    assert len(parts(tmp_path)) == 1
+    assert store.read(SPEC).keys() == set("0123")
+
+
+def test_large_files_are_not_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("large")])
+    [large] = parts(tmp_path)
+    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    monkeypatch.setattr(embedding_store, "_SMALL", large.stat().st_size)
+    before = large.stat().st_mtime_ns
+    for number in range(3):
+        store.add(SPEC, [Embedding(str(number), None, error="x")])
+    assert large.stat().st_mtime_ns == before
+    assert store.read(SPEC).keys() == {"large", *"012"}
+
+
+def test_a_merge_killed_before_its_end_leaves_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    for number in range(3):
+        store.add(SPEC, [row(str(number), number)])
+
+    def killed(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.add(SPEC, [row("3")])
+    assert store.read(SPEC).keys() == set("0123")
+    store.add(SPEC, [row("4")])
+    assert store.read(SPEC).keys() == set("01234")
+    assert len(parts(tmp_path)) == 1
+
+
+def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("a")])
+    [part] = tmp_path.rglob("part-*.parquet")
+    (part.parent / f".{part.name}.half").write_bytes(part.read_bytes()[:50])
+    assert store.read(SPEC).keys() == {"a"}

@@ -1,0 +1,209 @@
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicflow import audio, embedders, ingestion
+from musicflow.embedders import mfcc
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.index import EmbeddedIndex
+from musicflow.ingestion import build_collection, embed_tracks, to_embed
+from musicflow.library import Library, Track, join, scan
+from musicflow_tests.conftest import noise, tone
+
+SPEC = mfcc.SPEC
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path / "embeddings")
+
+
+def read(root: Path, tmp_path: Path) -> Library:
+    return join(root, scan(root, tmp_path / "known"))
+
+
+def embed(tracks: tuple[Track, ...], store: EmbeddingStore) -> ingestion.Pass:
+    return embed_tracks(tracks, SPEC, store, Path("unused"))
+
+
+def test_vectors_equal_those_of_the_embedder_alone(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    library = read(music, tmp_path)
+    done = embed(library.tracks, store)
+    assert (done.embedded, done.current, done.problems) == (12, 0, ())
+    alone = embedders.load(SPEC, Path("unused"))
+    rows = store.read(SPEC)
+    for track in library.tracks:
+        expected = alone.embed(audio.decode(Path(track.path), SPEC.sample_rate))
+        np.testing.assert_allclose(rows[track.content_hash].vector, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_second_pass_loads_no_model_and_decodes_nothing(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (music / "tones" / "silent.wav").write_bytes(b"")
+    soundfile.write(music / "tones" / "silent.wav", np.zeros(22_050), 22_050)
+    library = read(music, tmp_path)
+    first = embed(library.tracks, store)
+    monkeypatch.setattr(embedders, "load", None)
+    monkeypatch.setattr(audio, "stream", None)
+    second = embed(library.tracks, store)
+    assert (second.embedded, second.current) == (0, 13)
+    assert second.problems == first.problems != ()
+
+
+def test_the_same_content_is_embedded_once(
+    music: Path, tmp_path: Path, store: EmbeddingStore, write: Write
+) -> None:
+    write("copies/0.wav", tone(220))
+    library = read(music, tmp_path)
+    assert len(library.tracks) == 13
+    assert len(to_embed(library.tracks, SPEC, store)) == 12
+    assert embed(library.tracks, store).embedded == 12
+
+
+def test_a_moved_file_keeps_its_vector(music: Path, tmp_path: Path, store: EmbeddingStore) -> None:
+    embed(read(music, tmp_path).tracks, store)
+    (music / "tones" / "0.wav").rename(music / "noises" / "new name.wav")
+    assert embed(read(music, tmp_path).tracks, store).embedded == 0
+
+
+def test_bad_files_cost_a_row_each_and_say_why(
+    music: Path, tmp_path: Path, store: EmbeddingStore, write: Write
+) -> None:
+    write("bad/silent.wav", np.zeros(22_050 * 2))
+    write("bad/short.wav", tone(440, 0.3))
+    cut = write("bad/cut.flac", noise(50, 10.0))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    library = read(music, tmp_path)
+    done = embed(library.tracks, store)
+    problems = {problem.subject: problem for problem in done.problems}
+    assert problems.keys() == {"bad/silent.wav", "bad/short.wav", "bad/cut.flac"}
+    assert problems["bad/silent.wav"].reason.startswith("silent")
+    assert problems["bad/cut.flac"].reason.startswith("cut off or damaged")
+    assert problems["bad/short.wav"].severity == "warning"
+    assert "padded" in problems["bad/short.wav"].reason
+    index = EmbeddedIndex(tmp_path / "collections")
+    manifest = build_collection(library.tracks, SPEC, store, index)
+    assert manifest.count == 13
+    with index.open("mfcc") as collection:
+        assert set(collection.facet("genre")) == {"tones", "noises", "bad"}
+
+
+def test_a_file_gone_for_now_is_reported_and_tried_again(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    library = read(music, tmp_path)
+    away = (music / "tones" / "0.wav").rename(tmp_path / "away.wav")
+    done = embed(library.tracks, store)
+    assert [problem.subject for problem in done.problems] == ["tones/0.wav"]
+    assert done.embedded == 11
+    away.rename(music / "tones" / "0.wav")
+    assert embed(library.tracks, store).embedded == 1
+
+
+def test_what_was_embedded_before_a_failure_is_kept(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = read(music, tmp_path)
+    monkeypatch.setattr(ingestion, "_SAVE_EVERY_S", 0.0)
+    whole = mfcc.Mfcc.infer
+    calls = iter(range(100))
+
+    def failing(self: mfcc.Mfcc, windows: np.ndarray) -> embedders.Inferred:
+        if next(calls) == 1:
+            raise RuntimeError("out of memory")
+        return whole(self, windows)
+
+    monkeypatch.setattr(mfcc.Mfcc, "infer", failing)
+    monkeypatch.setattr(mfcc.Mfcc, "batch_size", 4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        embed(library.tracks, store)
+    assert len(store.read(SPEC)) == 4
+    assert not [thread for thread in threading.enumerate() if thread.name == "decoding"]
+    assert embed(library.tracks, store).embedded == 8
+
+
+def test_a_long_track_never_waits_in_memory_as_a_whole(
+    tmp_path: Path, store: EmbeddingStore, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("long/mix.wav", noise(0, 120.0, rate=8000), rate=8000)
+    library = read(path.parents[1], tmp_path)
+    monkeypatch.setattr(ingestion, "_QUEUED_SAMPLES", SPEC.window_samples)
+    waiting = []
+    real = ingestion.cut
+
+    def watched(blocks: Iterator[np.ndarray], spec: embedders.EmbedderSpec) -> Iterator[np.ndarray]:
+        for window in real(blocks, spec):
+            waiting.append(len(window))
+            yield window
+
+    monkeypatch.setattr(ingestion, "cut", watched)
+    assert embed(library.tracks, store).embedded == 1
+    assert waiting == [SPEC.window_samples] * 4
+    [row] = store.read(SPEC).values()
+    assert row.audio_s == pytest.approx(120.0, abs=0.01)
+
+
+def test_timings_and_memory_are_kept_with_each_track(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    embed(read(music, tmp_path).tracks, store)
+    for row in store.read(SPEC).values():
+        assert row.audio_s == pytest.approx(2.0, abs=0.01)
+        assert row.decode_s > 0
+        assert row.embed_s > 0
+        assert row.wall_s > 0
+        assert row.peak_rss_mb > 50
+        assert row.device in ("cpu", "cuda")
+
+
+def test_an_unchanged_collection_is_not_built_again_and_a_relabelled_one_is(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    index = EmbeddedIndex(tmp_path / "collections")
+    library = read(music, tmp_path)
+    embed(library.tracks, store)
+    build_collection(library.tracks, SPEC, store, index)
+    version = (index.root / "mfcc" / "CURRENT").read_text()
+    build_collection(library.tracks, SPEC, store, index)
+    assert (index.root / "mfcc" / "CURRENT").read_text() == version
+    (music / "tones").rename(music / "sines")
+    build_collection(read(music, tmp_path).tracks, SPEC, store, index)
+    with index.open("mfcc") as collection:
+        assert collection.facet("genre") == {"noises": 6, "sines": 6}
+
+
+def test_a_deleted_track_leaves_no_ghost(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    index = EmbeddedIndex(tmp_path / "collections")
+    embed(read(music, tmp_path).tracks, store)
+    build_collection(read(music, tmp_path).tracks, SPEC, store, index)
+    (music / "tones" / "0.wav").unlink()
+    build_collection(read(music, tmp_path).tracks, SPEC, store, index)
+    with index.open("mfcc") as collection:
+        assert collection.count() == 11
+        with pytest.raises(KeyError):
+            collection.payload("tones/0.wav")
+
+
+def test_the_whole_batch_reaches_the_model_dense(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    whole = mfcc.Mfcc.infer
+
+    def counting(self: mfcc.Mfcc, windows: np.ndarray) -> embedders.Inferred:
+        sizes.append(len(windows))
+        return whole(self, windows)
+
+    monkeypatch.setattr(mfcc.Mfcc, "infer", counting)
+    embed(read(music, tmp_path).tracks, store)
+    assert sizes == [8, 4]
