@@ -120,7 +120,8 @@ class Weights(ABC):
         try:
             wrong = self._wrong(path)
         except OSError as error:
-            raise WeightsError(f"{path} cannot be read: {_reason(error)}. {self._advice}") from error
+            reason = _reason(error)
+            raise WeightsError(f"{path} cannot be read: {reason}. {self._advice}") from error
         if wrong:
             raise WeightsError(f"{path} {wrong}. Delete it and fetch it again. {self._advice}")
         self._remember(path)
@@ -299,7 +300,11 @@ def _http(url: str, target: Path) -> None:
 
     # A progress bar is for people; in a log it would be thousands of lines.
     bar = sys.stderr.isatty()
-    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT_S)(url, str(target), None)
+    # Compressed on the way, a file would arrive with another length than was announced.
+    headers = {"Accept-Encoding": "identity"}
+    pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT_S, headers=headers)(
+        url, str(target), None
+    )
 
 
 def _digest(path: Path, kind: str) -> str:
@@ -319,7 +324,7 @@ def _reason(error: Exception) -> str:
     """An error in a few words; those of the network layers are nested and long."""
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers with HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no data for {TIMEOUT_S:g} s"
