@@ -57,7 +57,10 @@ def test_vectors_are_upstreams(input_repr, dim, step):
     vectors = embedder.frames(clip(48_000)).vectors
     assert vectors.shape == (3, dim)
     assert vectors.dtype == np.float32
-    assert cosines(vectors[:, ::step], EXPECTED[f"{input_repr}-{dim}-48000"]).min() > 0.99999
+    expected = EXPECTED[f"{input_repr}-{dim}-48000"]
+    assert cosines(vectors[:, ::step], expected).min() > 0.99999
+    # Beside the direction the length, as far as float16 keeps it.
+    np.testing.assert_allclose(vectors[:, ::step], expected, rtol=1e-3, atol=0.01)
 
 
 def test_vectors_through_our_resampler_are_upstreams(small, tmp_path):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -121,8 +122,10 @@ def test_git_blob_ids_are_gits(tmp_path):
 )
 def test_a_bad_server_leaves_nothing_and_a_clear_error(server, tmp_path, behaviour, reason):
     weights = weights_at(server.url(behaviour))
+    started = time.monotonic()
     with pytest.raises(WeightsError) as caught:
         weights.fetch(tmp_path)
+    assert time.monotonic() - started < 10
     message = str(caught.value)
     assert message.startswith(f"{NAME} could not be fetched. {weights.url}: ")
     for part in (reason, MIRROR_VARIABLE, "musicflow weights add"):
