@@ -133,7 +133,7 @@ def _parameters(spec: EmbedderSpec, comparison: Comparison) -> dict[str, object]
         "pooling": spec.pooling,
         "precision": spec.precision,
         "weights": spec.weights_state,
-        "weights_sha256": weights.sha256 if weights else "",
+        "weights_identity": weights.identity if weights else "",
         "dataset_fingerprint": comparison.dataset.fingerprint,
     }
 

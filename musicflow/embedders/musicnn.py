@@ -17,7 +17,7 @@ import numpy as np
 from musicflow.embedders.compute import device
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
-from musicflow.embedders.weights import Weights
+from musicflow.embedders.weights import WheelWeights
 
 if TYPE_CHECKING:
     import torch
@@ -57,11 +57,11 @@ SPEC = EmbedderSpec(
     pad_s=(N_FFT / 2 / SAMPLE_RATE, N_FFT / 2 / SAMPLE_RATE),
     tail="drop",
     layer="penultimate",
-    weights=Weights(
+    weights=WheelWeights(
         package="musicnn",
         version="0.1.0",
         filename="musicnn-0.1.0-py3-none-any.whl",
-        sha256="f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+        digest="sha256:f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
         licence="ISC",
         trained_on="Million Song Dataset, 50 Last.fm tags",
     ),

@@ -81,7 +81,7 @@ class EmbedderSpec:
         values = asdict(self)
         for prose in ("summary", "extra"):
             del values[prose]
-        values["weights"] = self.weights and self.weights.sha256
+        values["weights"] = self.weights and self.weights.identity
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

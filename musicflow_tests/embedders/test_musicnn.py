@@ -1,6 +1,6 @@
 """musicnn held to its upstream package.
 
-``data/musicnn_msd.npz`` was made with musicnn 0.1.0 and its MSD weights: two patches of a song as
+``musicnn_expected.npz`` was made with musicnn 0.1.0 and its MSD weights: two patches of a song as
 mel power (float16, as upstream rounds it) and what upstream makes of them. Upstream returns the
 penultimate layer of a song's first patch for all of its patches (``extractor.py`` names the later
 ones ``backend_`` and appends the first again), so for the second patch the tags, which are
@@ -19,7 +19,7 @@ from musicflow.embedders.spec import cut
 from musicflow.settings import Settings
 from musicflow_tests.conftest import noise
 
-FIGURES = Path(__file__).parents[1] / "data" / "musicnn_msd.npz"
+FIGURES = Path(__file__).with_name("musicnn_expected.npz")
 
 
 @pytest.fixture(scope="module")
