@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from musicflow import __version__, embedders, library, recommend
-from musicflow.embedders import UnknownEmbedderError, WeightsError
+from musicflow.embedders import UNTRAINED, EmbedderSpec, UnknownEmbedderError, WeightsError
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import EmbeddedIndex, FilterError, Filters, TrackIndexError
@@ -94,7 +94,7 @@ def demo_command(
 
     Example: `musicflow demo`
     """
-    settings = _settings(home=home)
+    settings = _settings(home=home, embedders=embedder)
     root = settings.paths.demo
     if settings.library not in (None, root):
         _stop(
@@ -102,7 +102,10 @@ def demo_command(
             "home of its own: musicflow demo --home DIR",
             USAGE,
         )
-    _run(root, embedder, "ludwig", home, as_json, before=lambda: demo.lay_out(root))
+    names = [label.removesuffix(UNTRAINED) for label in settings.embedders]
+    labels = _trained_where_possible(names, settings.cache)
+    demo.lay_out(root)
+    _run(_settings(home=home, library=root, library_format="ludwig", embedders=labels), as_json)
 
 
 @app.command()
@@ -112,6 +115,9 @@ def run(
     layout: Annotated[
         LibraryFormat | None, typer.Option("--format", help="How the folder is laid out.")
     ] = None,
+    untrained: Annotated[
+        bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,7 +128,13 @@ def run(
 
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
-    _run(folder, embedder, layout, home, as_json)
+    given = {"home": home, "library": folder, "library_format": layout, "embedders": embedder}
+    settings = _settings(**given)
+    if untrained:
+        specs = [embedders.spec_of(label) for label in settings.embedders]
+        labels = [embedders.untrained(s).label if s.weights else s.label for s in specs]
+        settings = _settings(**given | {"embedders": labels})
+    _run(settings, as_json)
 
 
 @app.command()
@@ -239,20 +251,9 @@ def mlflow(
     _become(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
 
 
-def _run(
-    folder: Path,
-    names: list[str] | None,
-    layout: LibraryFormat | None,
-    home: Path | None,
-    as_json: bool,
-    before: Any = lambda: None,
-) -> None:
-    settings = _settings(
-        home=home, library=folder, library_format=layout, embedders=names and tuple(names)
-    )
-    for name in settings.embedders:
-        embedders.spec_of(name)
-    before()
+def _run(settings: Settings, as_json: bool) -> None:
+    for label in settings.embedders:
+        embedders.spec_of(label)
     assert settings.library is not None
     files = library.scan(settings.library, settings.paths.library, _progress)
     found = library.join(settings.library, files, settings.library_format)
@@ -275,6 +276,9 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
     store, index = EmbeddingStore(home.embeddings), EmbeddedIndex(home.collections)
     states = []
     for spec in map(embedders.spec_of, settings.embedders):
+        if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
+            states.append((spec, ""))
+            continue
         known = store.known(spec)
         if any(track.content_hash not in known for track in found.tracks):
             return None
@@ -284,6 +288,28 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
             return None
         states.append((spec, state))
     return comparison if comparison.state == state_of(found, states) else None
+
+
+def _why_unavailable(spec: EmbedderSpec, cache: Path) -> str:
+    """Why the weights are not there and cannot be fetched now; empty if they are or can."""
+    try:
+        if spec.weights is not None and spec.trained:
+            spec.weights.fetch(cache)
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
+def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ...]:
+    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
+    chosen = []
+    for spec in map(embedders.spec_of, labels):
+        if why := _why_unavailable(spec, cache):
+            reason = why.partition(" It comes from")[0]
+            err.print(f"{spec.name} runs untrained: {_plain(reason)}", soft_wrap=True)
+            spec = embedders.untrained(spec)
+        chosen.append(spec.label)
+    return tuple(chosen)
 
 
 def _materialize(settings: Settings) -> Comparison:
@@ -312,9 +338,11 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
     columns = [column for column in report.COLUMNS if column[0] not in ("chance", "n_queries")]
     table = _table(title, [name for _, name in columns])
     for row in comparison.rows:
-        style = "dim" if row.embedder == "random" else None
+        style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
         table.add_row(*(report.cell(row, field) for field, _ in columns), style=style)
     out.print(table)
+    if any(row.weights == "untrained" for row in comparison.rows):
+        out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
         if row.error:
             out.print(f"{row.embedder}: {_plain(row.error)}", soft_wrap=True)

@@ -1,13 +1,15 @@
-"""Embedders: one file a model. A new one is a module with `SPEC` and `load`, named below."""
+"""Embedders: one file a model. A new one is a module with `SPECS` and `load`, named below."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from musicflow.embedders import mfcc, musicnn
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Frames, Inferred
+from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow
+from musicflow.embedders.spec import UNTRAINED, Embedder, EmbedderSpec, Frames, Inferred
 from musicflow.embedders.weights import Weights, WeightsError
 
 __all__ = [
+    "UNTRAINED",
     "Embedder",
     "EmbedderSpec",
     "Frames",
@@ -18,9 +20,14 @@ __all__ = [
     "load",
     "names",
     "spec_of",
+    "untrained",
 ]
 
-_MODELS: dict[str, ModuleType] = {module.SPEC.name: module for module in (musicnn, mfcc)}
+_MODULES: tuple[ModuleType, ...] = (musicnn, mfcc, openl3, openl3_tensorflow)
+
+_SPECS: dict[str, tuple[EmbedderSpec, ModuleType]] = {
+    spec.name: (spec, module) for module in _MODULES for spec in module.SPECS
+}
 
 
 class UnknownEmbedderError(ValueError):
@@ -29,23 +36,42 @@ class UnknownEmbedderError(ValueError):
 
 def names() -> tuple[str, ...]:
     """The names of all embedders."""
-    return tuple(_MODELS)
+    return tuple(_SPECS)
 
 
-def spec_of(name: str) -> EmbedderSpec:
-    """The spec behind a name. Cheap: no model and no framework is loaded.
+def spec_of(label: str) -> EmbedderSpec:
+    """The spec behind a label. Cheap: no model and no framework is loaded.
+
+    Parameters
+    ----------
+    label
+        A name, or a name and ``-untrained`` for seeded weights.
 
     Raises
     ------
     UnknownEmbedderError
         If there is no such embedder; the message lists those there are.
     """
-    if name not in _MODELS:
+    name = label.removesuffix(UNTRAINED)
+    if name not in _SPECS:
         raise UnknownEmbedderError(
-            f"no embedder is called {name!r}; there are {', '.join(_MODELS)}"
+            f"no embedder is called {label!r}; there are {', '.join(_SPECS)}"
         )
-    spec: EmbedderSpec = _MODELS[name].SPEC
-    return spec
+    spec, _ = _SPECS[name]
+    return spec if label == name else untrained(spec)
+
+
+def untrained(spec: EmbedderSpec) -> EmbedderSpec:
+    """The same with seeded weights: its dims and speed are real, its quality means nothing.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If it has no weights.
+    """
+    if spec.weights is None:
+        raise UnknownEmbedderError(f"{spec.name} has no weights that could be untrained")
+    return replace(spec, trained=False)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> Embedder:
@@ -56,5 +82,6 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
     WeightsError
         If the weights cannot be had or are not what they should be.
     """
-    embedder: Embedder = _MODELS[spec.name].load(spec, cache)
+    _, module = _SPECS[spec.name]
+    embedder: Embedder = module.load(spec, cache)
     return embedder

@@ -31,6 +31,8 @@ SPEC = EmbedderSpec(
     summary="statistics of 20 cepstral coefficients, no learning",
 )
 
+SPECS = (SPEC,)
+
 
 def load(spec: EmbedderSpec, _cache: Path) -> "Mfcc":
     """Build the embedder; there is nothing to fetch."""

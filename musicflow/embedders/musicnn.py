@@ -68,9 +68,11 @@ SPEC = EmbedderSpec(
     summary="music tagging network, Million Song Dataset",
 )
 
+SPECS = (SPEC,)
+
 
 def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
-    """Fetch the weights if they are not in `cache`, and load them.
+    """Load the weights, fetching them if they are not in `cache`; seeded ones if untrained.
 
     Raises
     ------
@@ -79,6 +81,8 @@ def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
     TensorBundleError
         If they cannot be read.
     """
+    if not spec.trained:
+        return Musicnn(spec, seeded_variables(0))
     assert spec.weights is not None
     return Musicnn(spec, read_checkpoint(spec.weights.fetch(cache), "MSD_musicnn"))
 
@@ -90,6 +94,29 @@ def read_checkpoint(wheel: Path, model: str) -> dict[str, np.ndarray]:
         index = archive.read(folder + ".index")
         data = archive.read(folder + ".data-00000-of-00001")
     return {k: v for k, v in read_tensor_bundle(index, data).items() if "Adam" not in k}
+
+
+def seeded_variables(seed: int) -> dict[str, np.ndarray]:
+    """Variables that were never trained, in the shapes of upstream's; the same at every call."""
+    rng = np.random.default_rng(seed)
+    kernels = [(7, 38, 1, 204), (7, 67, 1, 204), (128, 1, 1, 51), (64, 1, 1, 51), (32, 1, 1, 51)]
+    kernels += [(7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64)]
+    norms = [1, *(kernel[-1] for kernel in kernels), 1506, 200]
+    layers: dict[str, tuple[int, ...]] = {
+        _numbered("conv2d", i): kernel for i, kernel in enumerate(kernels)
+    }
+    layers |= {"dense": (1506, 200), "dense_1": (200, 50)}
+    variables = {}
+    for name, shape in layers.items():
+        variables[f"{name}/kernel"] = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
+        variables[f"{name}/bias"] = np.zeros(shape[-1])
+    for i, size in enumerate(norms):
+        for part, value in _NO_NORM.items():
+            variables[f"{_numbered('batch_normalization', i)}/{part}"] = np.full(size, value)
+    return {name: value.astype(np.float32) for name, value in variables.items()}
+
+
+_NO_NORM = {"gamma": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
 
 
 @cache

@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 InputRepr = Literal["mel128", "mel256"]
 Content = Literal["music", "env"]
+Dim = Literal[512, 6144]
 
 SAMPLE_RATE = 48_000
 N_FFT = 2048
@@ -63,7 +64,7 @@ _TRAINED_ON = {
 def variant(
     input_repr: InputRepr = "mel128",
     content: Content = "music",
-    dim: Literal[512, 6144] = 512,
+    dim: Dim = 512,
     hop_s: float = 0.5,
     digest: str | None = None,
 ) -> EmbedderSpec:
@@ -119,6 +120,14 @@ def variant(
 _DEFAULTS = ("mel128", "music", 512)
 
 SPEC = variant()
+
+SPECS = tuple(
+    variant(input_repr, content, dim)
+    for dim in get_args(Dim)
+    for content in get_args(Content)
+    for input_repr in get_args(InputRepr)
+)
+"""All of upstream's models; `SPEC` is the first."""
 
 
 class Model(NamedTuple):

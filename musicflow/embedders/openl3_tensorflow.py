@@ -28,6 +28,8 @@ SPEC = replace(
     summary=f"{ours.SPEC.summary}, by the openl3 package",
 )
 
+SPECS = (SPEC,)
+
 
 def load(spec: EmbedderSpec, cache: Path) -> "OpenL3TensorFlow":
     """Load the weights of a spec into upstream's network; see `openl3.load`.

@@ -15,6 +15,9 @@ import numpy as np
 
 from musicflow.embedders.weights import Weights
 
+UNTRAINED = "-untrained"
+"""What the label of an embedder with seeded weights ends in."""
+
 
 @dataclass(frozen=True)
 class EmbedderSpec:
@@ -87,7 +90,7 @@ class EmbedderSpec:
     @property
     def label(self) -> str:
         """The name that collections, runs and tables carry."""
-        return self.name if self.trained else f"{self.name}-untrained"
+        return self.name if self.trained else self.name + UNTRAINED
 
     @property
     def weights_state(self) -> Literal["trained", "untrained", "none"]:

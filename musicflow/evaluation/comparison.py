@@ -104,7 +104,8 @@ class Comparison:
 
 
 def state_of(library: Library, collections: Sequence[tuple[EmbedderSpec, str]]) -> str:
-    """A name for all that a comparison follows from: the library and each collection's state."""
+    """A name for all that a comparison follows from: the library and each collection's state,
+    which is empty where there is none."""
     parts = [VERSION, library.name, library.fingerprint]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [asdict(problem) for problem in library.problems]
@@ -166,20 +167,24 @@ def compare(
             row = replace(row, **_quality(matrix, common, genres, spec, index))
         rows.append(row)
     rows.append(_random_row(genres))
-    states = [(spec, manifests[spec.label]) for spec in ready]
+    states = [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
     failed = {problem.subject for problem in library.problems if problem.severity == "error"}
     failed |= {problem.subject for problem in problems if problem.severity == "error"}
     return Comparison(
         dataset=Dataset(library.name, library.fingerprint, len(library.tracks), len(failed)),
         rows=tuple(rows),
         problems=(*library.problems, *problems),
-        state=state_of(library, [(spec, m.state) for spec, m in states if m is not None]),
+        state=state_of(library, states),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 def _is_current(manifest: Manifest | None, spec: EmbedderSpec) -> bool:
     return manifest is not None and manifest.spec_hash == spec.hash and manifest.count > 1
+
+
+def _state(manifest: Manifest | None) -> str:
+    return manifest.state if manifest is not None else ""
 
 
 def _vector(rows: dict[str, Embedding], track: Track) -> np.ndarray | None:

@@ -29,6 +29,10 @@ COLUMNS = (
 )
 """Fields of a `Row` and what a table calls them."""
 
+UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
+
+_QUALITY = ("precision_at_1", "precision_at_5", "precision_at_10", "map")
+
 _DECIMALS = {"tracks_per_s": 1, "x_realtime": 0, "peak_rss_mb": 0}
 
 
@@ -51,7 +55,8 @@ def cell(row: Row, field: str) -> str:
     value = getattr(row, field)
     if value is None:
         return "–"
-    return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
+    text = f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
+    return f"({text})" if row.weights == "untrained" and field in _QUALITY else text
 
 
 def markdown(comparison: Comparison) -> str:
@@ -68,6 +73,8 @@ def markdown(comparison: Comparison) -> str:
         "Genre retrieval by cosine, each track asking for the others, itself left out. "
         "Speed is that of embedding, decoding included.",
     ]
+    if any(row.weights == "untrained" for row in comparison.rows):
+        lines += ["", UNTRAINED_NOTE]
     lines += [f"\n{row.embedder}: {row.error}" for row in comparison.rows if row.error]
     genres = sorted({genre for row in comparison.rows for genre in row.by_genre})
     if genres:

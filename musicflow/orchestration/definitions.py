@@ -1,20 +1,33 @@
-"""Everything Dagster is shown.
+"""Everything Dagster is shown, for the embedders that the home's settings name.
 
 ::
 
     raw_audio → track_metadata → embeddings/<model> → collections/<model>
                                                             ↓ (of all models)
                              embedder_comparison ← retrieval_evaluation
+
+Other embedders in the settings show up with *Reload definitions*.
 """
+
+from collections.abc import Sequence
 
 import dagster as dg
 
-from musicflow.orchestration.embeddings import embedder_assets
-from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation
+from musicflow.embedders import spec_of
+from musicflow.orchestration.embeddings import collection_asset, embeddings_asset
+from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.resources import Workspace, log_progress
+from musicflow.settings import Settings
 
-ASSETS = [raw_audio, track_metadata, *embedder_assets(), retrieval_evaluation, embedder_comparison]
+
+def assets_for(labels: Sequence[str]) -> list[dg.AssetsDefinition]:
+    """All assets, for the embedders with these labels."""
+    specs = [spec_of(label) for label in labels]
+    models = [make(spec=spec) for spec in specs for make in (embeddings_asset, collection_asset)]
+    evaluation = [retrieval_evaluation_asset(labels=labels), embedder_comparison]
+    return [raw_audio, track_metadata, *models, *evaluation]
+
 
 refresh = dg.define_asset_job(
     "refresh",
@@ -30,7 +43,7 @@ nightly = dg.ScheduleDefinition(
 )
 
 defs = dg.Definitions(
-    assets=ASSETS,
+    assets=assets_for(Settings().embedders),
     jobs=[refresh],
     schedules=[nightly],
     resources={"workspace": Workspace(), "reporter": log_progress},

@@ -5,24 +5,21 @@ Both assets do only what is not done yet: vectors are kept by content, and a col
 would come out the same is not built again.
 """
 
-from collections.abc import Sequence
-
 import dagster as dg
 import pandas as pd
 
-from musicflow.embedders import WeightsError, names, spec_of
+from musicflow.embedders import EmbedderSpec, WeightsError
 from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import Library
 from musicflow.orchestration.library import track_metadata
 from musicflow.orchestration.resources import Reporter, Workspace
 
 
-def embeddings_asset(*, name: str) -> dg.AssetsDefinition:
+def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     """The vectors of one embedder."""
-    spec = spec_of(name)
 
     @dg.asset(
-        key=["embeddings", name],
+        key=["embeddings", spec.label],
         group_name="embeddings",
         kinds={"python", "parquet"},
         deps=[track_metadata],
@@ -69,16 +66,15 @@ def embeddings_asset(*, name: str) -> dg.AssetsDefinition:
     return embeddings
 
 
-def collection_asset(*, name: str) -> dg.AssetsDefinition:
+def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     """The published collection of one embedder."""
-    spec = spec_of(name)
 
     @dg.asset(
-        key=["collections", name],
+        key=["collections", spec.label],
         group_name="collections",
         kinds={"qdrant"},
-        deps=[["embeddings", name]],
-        description=f"The tracks by their {name} vectors, ready to be searched.",
+        deps=[["embeddings", spec.label]],
+        description=f"The tracks by their {spec.label} vectors, ready to be searched.",
     )
     def collection(workspace: Workspace) -> dg.MaterializeResult:
         library = Library.load(workspace.paths.library)
@@ -95,8 +91,3 @@ def collection_asset(*, name: str) -> dg.AssetsDefinition:
         )
 
     return collection
-
-
-def embedder_assets() -> Sequence[dg.AssetsDefinition]:
-    """Both assets of every embedder."""
-    return [make(name=name) for name in names() for make in (embeddings_asset, collection_asset)]

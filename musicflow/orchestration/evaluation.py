@@ -5,12 +5,12 @@ can be made again, when MLflow was down say, without measuring again.
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 
 from musicflow import tracking
-from musicflow.embedders import names
 from musicflow.evaluation import Comparison, compare, report
 from musicflow.ingestion import problems_of
 from musicflow.library import Library
@@ -19,28 +19,33 @@ from musicflow.orchestration.resources import Workspace
 MEASURED = "evaluation.json"
 
 
-@dg.asset(
-    group_name="evaluation",
-    kinds={"python"},
-    deps=[["collections", name] for name in names()],
-)
-def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
-    """How well each embedder brings the tracks of a genre together."""
-    library = Library.load(workspace.paths.library)
-    store, index, specs = workspace.store, workspace.index, workspace.specs
-    problems = [p for spec in specs for p in problems_of(library.tracks, spec, store)]
-    comparison = compare(library, specs, store, index, problems)
-    comparison.save(workspace.paths.reports / MEASURED)
-    scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
-    return dg.MaterializeResult(
-        metadata={
-            **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
-            "report": dg.MetadataValue.md(report.markdown(comparison)),
-        }
+def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
+    """The figures of the embedders with these labels."""
+
+    @dg.asset(
+        group_name="evaluation",
+        kinds={"python"},
+        deps=[["collections", label] for label in labels],
     )
+    def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
+        """How well each embedder brings the tracks of a genre together."""
+        library = Library.load(workspace.paths.library)
+        store, index, specs = workspace.store, workspace.index, workspace.specs
+        problems = [p for spec in specs for p in problems_of(library.tracks, spec, store)]
+        comparison = compare(library, specs, store, index, problems)
+        comparison.save(workspace.paths.reports / MEASURED)
+        scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
+        return dg.MaterializeResult(
+            metadata={
+                **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
+                "report": dg.MetadataValue.md(report.markdown(comparison)),
+            }
+        )
+
+    return retrieval_evaluation
 
 
-@dg.asset(group_name="evaluation", kinds={"mlflow"}, deps=[retrieval_evaluation])
+@dg.asset(group_name="evaluation", kinds={"mlflow"}, deps=["retrieval_evaluation"])
 def embedder_comparison(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> dg.MaterializeResult:

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow import tracking
-from musicflow.orchestration.definitions import ASSETS
+from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.resources import Reporter, Workspace
 from musicflow.settings import Home, Settings
 
@@ -59,7 +59,7 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
     )
     with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
         result = dg.materialize(
-            ASSETS,
+            assets_for(settings.embedders),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
             resources={"workspace": workspace, "reporter": reporter},

@@ -77,3 +77,13 @@ def cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     """The least cosine of any row."""
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return float(((ours * theirs).sum(axis=1) / norms).min())
+
+
+def test_untrained_weights_are_the_same_each_time_and_shaped_like_the_trained() -> None:
+    variables = musicnn.seeded_variables(0)
+    trained = musicnn.read_checkpoint(musicnn.SPEC.weights.fetch(Settings().cache), "MSD_musicnn")
+    shapes = {name: value.shape for name, value in trained.items() if value.shape}
+    assert {name: value.shape for name, value in variables.items()} == shapes
+    again = musicnn.seeded_variables(0)
+    for name, value in variables.items():
+        np.testing.assert_array_equal(value, again[name])

@@ -125,5 +125,5 @@ def test_untrained_vectors_never_go_by_a_trained_name() -> None:
 
 
 def test_an_unknown_embedder_is_answered_with_those_there_are() -> None:
-    with pytest.raises(embedders.UnknownEmbedderError, match="musicnn, mfcc"):
+    with pytest.raises(embedders.UnknownEmbedderError, match="there are musicnn, mfcc"):
         embedders.spec_of("nope")

@@ -7,7 +7,7 @@ import pytest
 
 from musicflow import embedders
 from musicflow.evaluation import Comparison
-from musicflow.orchestration.definitions import ASSETS, defs
+from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.orchestration.run import materialize
 from musicflow.settings import Home, Settings
@@ -19,19 +19,16 @@ def quiet(_context: object) -> object:
     return lambda items, _title, _total: iter(items)
 
 
-def test_the_graph_is_the_one_the_readme_shows() -> None:
-    graph = defs.resolve_asset_graph()
+def test_the_graph_has_two_assets_an_embedder_and_evaluates_them_all() -> None:
+    labels = ["mfcc", "openl3-untrained"]
+    graph = dg.Definitions(assets_for(labels), resources=RESOURCES).resolve_asset_graph()
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    models = {
-        f"{kind}/{name}" for kind in ("embeddings", "collections") for name in embedders.names()
-    }
+    models = {f"{kind}/{label}" for kind in ("embeddings", "collections") for label in labels}
     assert keys == models | {
         "raw_audio", "track_metadata", "retrieval_evaluation", "embedder_comparison",
     }  # fmt: skip
     parents = graph.get(dg.AssetKey("retrieval_evaluation")).parent_keys
-    assert {key.to_user_string() for key in parents} == {
-        f"collections/{name}" for name in embedders.names()
-    }
+    assert {key.to_user_string() for key in parents} == {f"collections/{x}" for x in labels}
 
 
 def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
@@ -45,7 +42,7 @@ def test_what_the_home_remembers_is_what_assets_work_on(music: Path, home: Home)
     home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
     selection = [["raw_audio"], ["track_metadata"], ["embeddings", "mfcc"], ["collections", "mfcc"]]
     result = dg.materialize(
-        ASSETS, selection=[dg.AssetKey(key) for key in selection], resources=RESOURCES
+        assets_for(["mfcc"]), selection=[dg.AssetKey(key) for key in selection], resources=RESOURCES
     )
     assert result.success
     [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
@@ -57,7 +54,7 @@ def test_what_the_home_remembers_is_what_assets_work_on(music: Path, home: Home)
 
 def test_without_a_library_the_error_says_how_to_set_one() -> None:
     result = dg.materialize(
-        ASSETS, selection=["raw_audio"], resources=RESOURCES, raise_on_error=False
+        assets_for(["mfcc"]), selection=["raw_audio"], resources=RESOURCES, raise_on_error=False
     )
     [failure] = result.get_step_failure_events()
     data = failure.step_failure_data.user_failure_data
@@ -76,7 +73,7 @@ def test_an_embedder_that_fails_takes_no_other_down(
         return real(spec, cache)
 
     monkeypatch.setattr(embedders, "load", load)
-    failed = materialize(Settings(library=music), quiet)  # type: ignore[arg-type]
+    failed = materialize(Settings(library=music, embedders=("musicnn", "mfcc")), quiet)  # type: ignore[arg-type]
     assert failed == {"embeddings/musicnn": "the weights are on the moon"}
     comparison = Comparison.load(home.reports / "comparison.json")
     assert comparison is not None
