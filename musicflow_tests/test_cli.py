@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from musicflow import cli, embedders
+from musicflow.embedders import weights
 from musicflow.settings import Home
 from musicflow_tests.conftest import tone
 
@@ -192,3 +193,49 @@ def test_bad_files_leave_the_good_ones_searchable(run: Run, music: Path, write: 
     assert "tones/text.mp3" in printed
     assert "tones/silent.wav" in printed
     assert run("search", "--track", "tones/1.wav")[0] == 0
+
+
+def test_weights_are_listed_with_their_state(run: Run) -> None:
+    rows = json.loads(run("weights", "list", "--json")[1])
+    assert {row["embedder"] for row in rows} >= {"musicnn", "openl3"}
+    assert all(row["state"] in ("missing", "unchecked", "checked") for row in rows)
+
+
+def test_a_wrong_file_is_not_taken_for_weights(run: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "weights.h5.gz"
+    wrong.write_bytes(b"not weights")
+    code, printed, _ = run("weights", "add", "openl3", str(wrong), "--json")
+    assert code == 1
+    [row] = json.loads(printed)
+    assert "is not openl3_audio_mel128" in row["error"]
+
+
+def test_an_untrained_run_says_so_in_every_name(run: Run, music: Path, home: Home) -> None:
+    code, printed, _ = run("run", str(music), "--embedder", "musicnn", "--untrained", "--json")
+    assert code == 0
+    row = json.loads(printed)["rows"][0]
+    assert (row["embedder"], row["weights"]) == ("musicnn-untrained", "untrained")
+    assert [path.name for path in home.collections.iterdir()] == ["musicnn-untrained"]
+    _, printed, _ = run("compare")
+    assert "(in brackets: seeded weights" in printed
+
+
+def test_an_embedder_without_weights_fails_alone(
+    run: Run, music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path / "empty cache"))
+    monkeypatch.setattr(weights.UrlWeights, "_download", _no_network)
+    arguments = ["run", str(music), "--embedder", "mfcc", "--embedder", "openl3", "--json"]
+    code, printed, errors = run(*arguments)
+    assert code == 0
+    assert "embeddings/openl3 failed" in errors
+    good, bad, _floor = json.loads(printed)["rows"]
+    assert good["precision_at_1"] == 1.0
+    assert bad["precision_at_1"] is None
+    assert "the cable is cut" in bad["error"]
+    monkeypatch.setattr(cli, "_materialize", None)
+    assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"
+
+
+def _no_network(_weights: weights.UrlWeights, _target: Path) -> None:
+    raise OSError("the cable is cut")
