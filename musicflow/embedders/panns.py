@@ -317,9 +317,7 @@ class _Direct:
     bias: "Tensor"
 
     @classmethod
-    def of(
-        cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype"
-    ) -> "_Direct":
+    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Direct":
         import torch
 
         kernel = kernel.to(device, dtype).contiguous(memory_format=torch.channels_last)
@@ -346,9 +344,7 @@ class _Winograd:
     bias: "Tensor"
 
     @classmethod
-    def of(
-        cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype"
-    ) -> "_Winograd":
+    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Winograd":
         import torch
 
         g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
