@@ -453,14 +453,11 @@ class _Layer:
         if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16:
             # torch's fused attention is slow in bf16 on processors without AMX. The scores of one
             # window fit in the cache, so plain products do better.
-            mixed = torch.stack(
-                [
-                    (query @ key.mT).softmax(-1) @ value
-                    for query, key, value in heads.transpose(0, 1)
-                ]
-            )
+            windows = heads.transpose(0, 1)
+            mixed = torch.stack([(q @ k.mT).softmax(-1) @ v for q, k, v in windows])
         else:
-            mixed = functional.scaled_dot_product_attention(*heads, scale=1.0)
+            query, key, value = heads
+            mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
         return mixed.transpose(1, 2).flatten(2)
 
 
