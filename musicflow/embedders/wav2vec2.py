@@ -75,6 +75,8 @@ _FRAMES_AT_ONCE = 128
 stays in the processor's cache. All but the first norm is local, so cutting changes nothing."""
 _FFT = 384
 """Frames the positional convolution transforms at once; 257 of them come out."""
+_ROWS = 1497
+"""Frames in 30 s, the rows that packed weights are laid out for."""
 _EXTRACTOR_EPS = 1e-7
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 
@@ -274,20 +276,18 @@ class Wav2Vec2(Embedder):
         def pair(module: Any) -> "_Pair":
             return put(module.weight), put(module.bias)
 
-        def lying(kernel: "Tensor") -> "Tensor":
-            # One row high and channels last, a convolution over time is a matrix multiplication
-            # to the processor; torch's own conv1d rearranges its input first.
-            return put(kernel[:, :, None]).contiguous(memory_format=torch.channels_last)
-
         first, *others = (layer for layer in model.feature_extractor.conv_layers)
         self._first = tuple(
             tensor.detach().double().to(self.device)
             for tensor in (first.conv.weight[:, 0], first.layer_norm.weight, first.layer_norm.bias)
         )
         self._first_eps = first.layer_norm.eps
-        self._convolutions = [lying(layer.conv.weight) for layer in others]
+        self._convolutions = [
+            _Convolution.of(put(layer.conv.weight), stride)
+            for layer, stride in zip(others, self._strides[1:], strict=True)
+        ]
         self._features_norm = pair(model.feature_projection.layer_norm)
-        self._projection = pair(model.feature_projection.projection)
+        self._projection = _Linear.of(pair(model.feature_projection.projection))
         position = model.encoder.pos_conv_embed.conv
         self._reach = position.kernel_size[0]
         # Reading the weight carries out its weight norm, once. A convolution of a network is a
@@ -301,11 +301,11 @@ class Wav2Vec2(Embedder):
             _Layer(
                 heads=layer.attention.num_heads,
                 eps=self._eps,
-                qkv=_joined(layer.attention, pair),
-                out=pair(layer.attention.out_proj),
+                qkv=_Linear.of(_joined(layer.attention, pair)),
+                out=_Linear.of(pair(layer.attention.out_proj)),
                 attention_norm=pair(layer.layer_norm),
-                up=pair(layer.feed_forward.intermediate_dense),
-                down=pair(layer.feed_forward.output_dense),
+                up=_Linear.of(pair(layer.feed_forward.intermediate_dense), gelu=True),
+                down=_Linear.of(pair(layer.feed_forward.output_dense)),
                 norm=pair(layer.final_layer_norm),
             )
             for layer in model.encoder.layers[: int(self.spec.layer)]
@@ -327,7 +327,7 @@ class Wav2Vec2(Embedder):
 
         x = self._features(audio)
         x = functional.layer_norm(x, x.shape[-1:], *self._features_norm, self._eps)
-        x = functional.linear(x, *self._projection)
+        x = self._projection(x)
         x = x + self._positions(x)
         x = functional.layer_norm(x, x.shape[-1:], *self._norm, self._eps)
         for layer in self._layers:
@@ -380,7 +380,6 @@ class Wav2Vec2(Embedder):
 
     def _convolve(self, audio: "Tensor", kernel: "Tensor", bias: "Tensor") -> "Tensor":
         import torch
-        from torch.nn import functional
 
         taps = audio.unfold(1, self._kernels[0], self._strides[0])
         if self._dtype == torch.bfloat16:
@@ -393,8 +392,8 @@ class Wav2Vec2(Embedder):
         else:
             x = torch.baddbmm(bias, taps, kernel)
         x = _gelu(x).transpose(1, 2)[:, :, None]
-        for weight, stride in zip(self._convolutions, self._strides[1:], strict=True):
-            x = _gelu(functional.conv2d(x, weight, stride=(1, stride)))
+        for convolution in self._convolutions:
+            x = convolution(x)
         return x[:, :, 0].transpose(1, 2)
 
     def _positions(self, x: "Tensor") -> "Tensor":
@@ -428,20 +427,19 @@ class _Layer:
 
     heads: int
     eps: float
-    qkv: "_Pair"
-    out: "_Pair"
+    qkv: "_Linear"
+    out: "_Linear"
     attention_norm: "_Pair"
-    up: "_Pair"
-    down: "_Pair"
+    up: "_Linear"
+    down: "_Linear"
     norm: "_Pair"
 
     def __call__(self, x: "Tensor") -> "Tensor":
         from torch.nn import functional
 
-        x = x + functional.linear(self._attend(functional.linear(x, *self.qkv)), *self.out)
+        x = x + self.out(self._attend(self.qkv(x)))
         x = functional.layer_norm(x, x.shape[-1:], *self.attention_norm, self.eps)
-        inner = _gelu(functional.linear(x, *self.up))
-        x = x + functional.linear(inner, *self.down)
+        x = x + self.down(self.up(x))
         return functional.layer_norm(x, x.shape[-1:], *self.norm, self.eps)
 
     def _attend(self, qkv: "Tensor") -> "Tensor":
@@ -459,6 +457,94 @@ class _Layer:
             query, key, value = heads
             mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
         return mixed.transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A linear layer, with its GELU if it has one."""
+
+    weight: "Tensor"
+    bias: "Tensor"
+    gelu: bool
+    packed: bool
+
+    @classmethod
+    def of(cls, pair: "_Pair", gelu: bool = False) -> "_Linear":
+        import torch
+
+        weight, bias = pair
+        packed = _can_fuse(weight)
+        if packed:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        return cls(weight, bias, gelu, packed)
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        import torch
+        from torch.nn import functional
+
+        if self.packed:
+            after = "gelu" if self.gelu else "none"
+            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+                x, self.weight, self.bias, after, [], "none"
+            )
+            return fused
+        x = functional.linear(x, self.weight, self.bias)
+        return _gelu(x) if self.gelu else x
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """A convolution over time and its GELU, on ``(B, C, 1, T)`` with channels last.
+
+    One row high and channels last, it is a matrix multiplication to the processor; torch's own
+    conv1d rearranges its input first.
+    """
+
+    kernel: "Tensor"
+    stride: int
+    fused: bool
+
+    @classmethod
+    def of(cls, kernel: "Tensor", stride: int) -> "_Convolution":
+        import torch
+
+        kernel = kernel[:, :, None].contiguous(memory_format=torch.channels_last)
+        return cls(kernel, stride, _can_fuse(kernel))
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        import torch
+        from torch.nn import functional
+
+        if self.fused:
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, self.kernel, None, [0, 0], [1, self.stride], [1, 1], 1, "gelu", [], "none"
+            )
+            return y
+        return _gelu(functional.conv2d(x, self.kernel, stride=(1, self.stride)))
+
+
+def _can_fuse(weight: "Tensor") -> bool:
+    """Whether the operators that torch's own compiler uses are there for these weights.
+
+    They take weights laid out in advance and apply the GELU on the way out, a tenth of the time.
+    torch promises nothing about them, so a torch without them falls back to the public ones,
+    which give the same to rounding.
+    """
+    import torch
+
+    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
+        return False
+    try:
+        x, w = weight.new_ones(1, 16), weight.new_ones(16, 16)
+        packed = torch.ops.mkldnn._reorder_linear_weight(w, 1)
+        torch.ops.mkldnn._linear_pointwise(x, packed, x[0], "gelu", [], "none")
+        x, w = x[..., None, None], w[..., None, None]
+        torch.ops.mkldnn._convolution_pointwise(
+            x, w, None, [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
+        )
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
 
 
 def _gelu(x: "Tensor") -> "Tensor":
