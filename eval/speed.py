@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import io
 import json
+import math
 import os
 import platform
 import statistics
@@ -226,18 +227,11 @@ def _gemm(size: int) -> Callable[[], Any]:
 
 def _arithmetic(sides: Sides, clip: np.ndarray, measured: dict[str, Any]) -> dict[str, Any]:
     """What ours computes (matrix products and convolutions), and its share of the peak."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+    from torch.utils.flop_counter import FlopCounterMode
 
-    # The counter knows the fused attention of GPUs only.
-    attention = {
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: (
-            lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)
-        )
-    }
     counts = []
     for work in (sides.upstream, sides.ours.embed):
-        with FlopCounterMode(display=False, custom_mapping=attention) as counter:
+        with FlopCounterMode(display=False, custom_mapping=_formulas()) as counter:
             work(clip)
         counts.append(counter.get_total_flops() / 1e9)
     peak = measured["peak_bf16_gflops"] * measured["ours_ms"] / 1e3
@@ -246,6 +240,27 @@ def _arithmetic(sides: Sides, clip: np.ndarray, measured: dict[str, Any]) -> dic
         "ours_gflop": round(counts[1], 1),
         "share_of_peak": round(counts[1] / peak, 3),
     }
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    """Operators of the CPU that torch's counter of arithmetic does not know."""
+    import torch
+    from torch.utils.flop_counter import sdpa_flop_count
+
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    def linear(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * math.prod(out_shape) * x[-1]
+
+    def convolution(_x: Any, kernel: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * math.prod(out_shape) * math.prod(kernel[1:])
+
+    formulas = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+    with contextlib.suppress(AttributeError):
+        formulas[torch.ops.mkldnn._linear_pointwise] = linear
+        formulas[torch.ops.mkldnn._convolution_pointwise] = convolution
+    return formulas
 
 
 def _clip(options: argparse.Namespace, rate: int) -> np.ndarray:

@@ -70,7 +70,7 @@ SPEC = EmbedderSpec(
     summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
 )
 
-_FRAMES_AT_ONCE = 128
+_FRAMES_AT_ONCE = 192
 """Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
 stays in the processor's cache. All but the first norm is local, so cutting changes nothing."""
 _FFT = 384

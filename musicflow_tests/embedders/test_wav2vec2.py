@@ -41,8 +41,8 @@ def upstream(model, audio, layer=12):
     return said.hidden_states[layer].mean(1).numpy()
 
 
-# 0.05 s are two frames; 2.7 s cross the pieces the convolutions are cut into, 6 s those of the
-# positional convolution.
+# 0.05 s are two frames; 2.7 s of two tracks cross the pieces the convolutions are cut into, 6 s
+# those of the positional convolution.
 @pytest.mark.parametrize("seconds", [0.05, 1.0, 2.7, 6.0])
 def test_float32_gives_what_upstream_gives(model, exact, seconds):
     audio = chords(2, seconds, RATE)
@@ -75,6 +75,13 @@ def test_bf16_stays_close_to_float32(exact, rounded):
     assert cosines(fine, coarse).min() >= 0.999
     assert centred_cosines(coarse, fine).min() >= 0.99
     assert not np.array_equal(fine, coarse)
+
+
+def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, monkeypatch):
+    monkeypatch.setattr(wav2vec2, "_can_fuse", lambda _: False)
+    plain = wav2vec2.Wav2Vec2(spec("bf16"), model)
+    audio = chords(3, 1.0, RATE)
+    assert centred_cosines(plain.infer(audio).vectors, rounded.infer(audio).vectors).min() >= 0.99
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
