@@ -382,15 +382,7 @@ class Wav2Vec2(Embedder):
         import torch
 
         taps = audio.unfold(1, self._kernels[0], self._strides[0])
-        if self._dtype == torch.bfloat16:
-            # Audio has more bits than bf16: what rounding takes off goes in as ten taps more.
-            # So does what rounding takes off the bias.
-            rounded, rest = taps.bfloat16(), bias - bias.bfloat16()
-            ones = rounded.new_ones(*rounded.shape[:2], 2)
-            taps = torch.cat([rounded, (taps - rounded).bfloat16(), ones], dim=2)
-            x = torch.bmm(taps, torch.cat([kernel, kernel, bias, rest], dim=1).bfloat16())
-        else:
-            x = torch.baddbmm(bias, taps, kernel)
+        x = torch.baddbmm(*(part.to(self._dtype) for part in (bias, taps, kernel)))
         x = _gelu(x).transpose(1, 2)[:, :, None]
         for convolution in self._convolutions:
             x = convolution(x)

@@ -56,7 +56,7 @@ def test_float32_gives_what_upstream_gives(model, exact, seconds):
     assert centred_cosines(ours.vectors, theirs).min() >= 0.99999
 
 
-@pytest.mark.parametrize("layer", range(12))
+@pytest.mark.parametrize("layer", [0, 1, 7, 11])
 def test_any_layer_can_be_read(model, layer):
     audio = chords(3, 0.5, RATE)
     ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model).infer(audio).vectors
@@ -90,6 +90,12 @@ def test_loudness_and_offset_are_normalised_away(exact, rounded, precision):
     audio = chords(3, 1.0, RATE)
     plain = embedder.infer(audio).vectors
     assert centred_cosines(embedder.infer(0.1 * audio + 0.3).vectors, plain).min() >= 0.999
+
+
+def test_next_to_silence_is_scaled_as_upstream_scales_it(model, exact):
+    audio = 1e-3 * chords(3, 1.0, RATE)
+    theirs = upstream(model, audio)
+    assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
 
 
 def test_a_window_gets_the_same_vector_alone_and_in_a_batch(exact, rounded):
