@@ -1,0 +1,361 @@
+"""Speed: each upstream package, called as its own README calls it, beside ours.
+
+Same audio, same weights, one process, turn by turn, so that a slow minute of the machine falls
+on both. Writes ``speed.json`` and ``speed.md``. With weights that are not in the cache both sides
+run the same seeded ones: that changes what the vectors say, not what they cost.
+
+    python eval/speed.py
+    python eval/speed.py --audio song.flac --rounds 9 --only panns
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import importlib.util
+import io
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from musicflow import audio as decoding
+from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
+from musicflow.settings import Settings
+
+Vector = Callable[[np.ndarray], np.ndarray]
+"""A whole clip at the model's rate, shape ``(n,)``, to its vector."""
+
+
+class Sides(NamedTuple):
+    """Upstream and ours, with the same weights loaded."""
+
+    upstream: Vector
+    ours: Embedder
+    modules: tuple[Any, ...] = ()
+    """Upstream's torch modules, where it has some: their arithmetic is counted."""
+
+
+class Peer(NamedTuple):
+    """One row of the comparison."""
+
+    called: str
+    """How upstream is called, for people."""
+    needs: tuple[str, ...]
+    """The packages upstream is made of."""
+    sides: Callable[[EmbedderSpec, Path, Path], Sides]
+    """Builds both sides from our spec, the weights' cache and a folder for scratch."""
+
+
+def panns(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
+    """`AudioTagging(checkpoint_path=…).inference(audio[None])`."""
+    import torch
+
+    from musicflow.embedders import panns as ours
+
+    if spec.trained:
+        checkpoint = ours.CHECKPOINT.fetch(cache)
+        model = ours.trained_model(checkpoint)
+    else:
+        checkpoint = scratch / "Cnn14_seeded.pth"
+        model = ours.seeded_model()
+        torch.save({"model": model.state_dict()}, checkpoint)
+    # The package reads its class list from the home while it is imported, and would run wget.
+    data = scratch / "panns_data"
+    data.mkdir()
+    rows = "".join(f"\n{i},/m/{i},{i}" for i in range(527))
+    (data / "class_labels_indices.csv").write_text(f"index,mid,display_name{rows}")
+    home = os.environ.get("HOME")
+    os.environ["HOME"] = str(scratch)
+    try:
+        package = importlib.import_module("panns_inference")
+    finally:
+        os.environ.pop("HOME")
+        if home is not None:
+            os.environ["HOME"] = home
+    with contextlib.redirect_stdout(io.StringIO()):
+        tagging = package.AudioTagging(checkpoint_path=str(checkpoint), device="cuda")
+
+    def upstream(clip: np.ndarray) -> np.ndarray:
+        _, embedding = tagging.inference(clip[None])
+        return embedding[0]
+
+    return Sides(upstream, ours.Panns(spec, model, ()), (tagging.model,))
+
+
+def wav2vec2(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:  # noqa: ARG001
+    """`Wav2Vec2Model(**extractor(audio))` on the clip in one piece, and the mean over time."""
+    import torch
+    import transformers
+
+    from musicflow.embedders import wav2vec2 as ours
+
+    if spec.trained:
+        model = ours.trained_model(ours.CHECKPOINT.fetch(cache))
+    else:
+        model = ours.seeded_model()
+    extractor = transformers.Wav2Vec2FeatureExtractor(
+        sampling_rate=spec.sample_rate, do_normalize=True
+    )
+    embedder = ours.Wav2Vec2(spec, model)
+    model.to(embedder.device)
+
+    def upstream(clip: np.ndarray) -> np.ndarray:
+        inputs = extractor(clip, sampling_rate=spec.sample_rate, return_tensors="pt")
+        with torch.no_grad():
+            said = model(**inputs.to(embedder.device))
+        return said.last_hidden_state.mean(dim=1)[0].cpu().numpy()
+
+    return Sides(upstream, embedder, (model,))
+
+
+PEERS = {
+    "panns": Peer(
+        "panns_inference.AudioTagging.inference", ("panns_inference", "torchlibrosa"), panns
+    ),
+    "wav2vec2": Peer("transformers.Wav2Vec2Model", ("transformers",), wav2vec2),
+}
+"""A row is a name of ours and one function; a peer that is not installed is listed as such."""
+
+
+def main() -> None:
+    """Run the comparison."""
+    options = _options()
+    import torch
+
+    torch.set_num_threads(options.threads)
+    rows: dict[str, dict[str, Any]] = {}
+    for name in options.only or PEERS:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows[name] = _row(name, options)
+    report = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python", "eval/speed.py", *sys.argv[1:]]),
+        "machine": _machine(options.threads),
+        "audio": f"{options.audio or 'synthesised'}, {options.seconds:g} s",
+        "rounds": options.rounds,
+        "rows": rows,
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "speed.json").write_text(json.dumps(report, indent=2) + "\n")
+    (options.out / "speed.md").write_text(text := _markdown(report))
+    print(text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--audio", type=Path, help="a file or folder (default: synthesised)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the clip")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--only", nargs="+", choices=PEERS, metavar="NAME")
+    parser.add_argument("--cache", type=Path, default=Settings().cache, help="folder of weights")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    return parser.parse_args()
+
+
+def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    peer = PEERS[name]
+    missing = [package for package in peer.needs if importlib.util.find_spec(package) is None]
+    if missing:
+        return {"upstream": peer.called, "not_installed": missing}
+    spec: EmbedderSpec = importlib.import_module(f"musicflow.embedders.{name}").SPEC
+    if spec.weights is not None and not (options.cache / spec.weights.filename).exists():
+        spec = dataclasses.replace(spec, trained=False)
+    clip = _clip(options, spec.sample_rate)
+    with tempfile.TemporaryDirectory() as scratch:
+        sides = peer.sides(spec, options.cache, Path(scratch))
+        window = next(cut([clip], spec))
+        measured = {
+            "upstream": peer.called,
+            "weights": spec.weights_state,
+            "precision": spec.precision,
+            "device": sides.ours.device,
+            "cosine_of_a_window": _cosine(sides.upstream(window), sides.ours.embed(window)),
+            **_times(sides, clip, options.rounds),
+        }
+        if sides.modules:
+            measured |= _arithmetic(sides, clip, measured)
+        return measured
+
+
+def _times(sides: Sides, clip: np.ndarray, rounds: int) -> dict[str, Any]:
+    """Turn by turn: upstream, ours, a matrix product; the first turn is not counted."""
+    times: dict[str, list[float]] = {"upstream": [], "ours": [], "gemm": []}
+    for turn in range(rounds + 1):
+        for name, work in (
+            ("upstream", lambda: sides.upstream(clip)),
+            ("ours", lambda: sides.ours.embed(clip)),
+            ("gemm", _gemm(4096)),
+        ):
+            start = time.perf_counter()
+            work()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    upstream, ours = (statistics.median(times[name]) for name in ("upstream", "ours"))
+    return {
+        "upstream_ms": round(1e3 * upstream, 1),
+        "ours_ms": round(1e3 * ours, 1),
+        "ratio": round(upstream / ours, 2),
+        "ratios": [round(a / b, 2) for a, b in zip(times["upstream"], times["ours"], strict=True)],
+        "peak_bf16_gflops": round(2 * 4096**3 / min(times["gemm"]) / 1e9),
+    }
+
+
+def _gemm(size: int) -> Callable[[], Any]:
+    """A square bf16 matrix product: the most this machine is seen to compute."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a = torch.randn(size, size, device=device).bfloat16()
+
+    def work() -> None:
+        (a @ a)[0, 0].item()
+
+    return work
+
+
+def _arithmetic(sides: Sides, clip: np.ndarray, measured: dict[str, Any]) -> dict[str, Any]:
+    """What ours computes (matrix products and convolutions), and its share of the peak."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counts = []
+    for work in (sides.upstream, sides.ours.embed):
+        with FlopCounterMode(display=False, custom_mapping=_formulas()) as counter:
+            work(clip)
+        counts.append(counter.get_total_flops() / 1e9)
+    peak = measured["peak_bf16_gflops"] * measured["ours_ms"] / 1e3
+    return {
+        "upstream_gflop": round(counts[0], 1),
+        "ours_gflop": round(counts[1], 1),
+        "share_of_peak": round(counts[1] / peak, 3),
+    }
+
+
+def _formulas() -> dict[Any, Callable[..., int]]:
+    """Operators of the CPU that torch's counter of arithmetic does not know."""
+    import torch
+    from torch.utils.flop_counter import sdpa_flop_count
+
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    def linear(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * math.prod(out_shape) * x[-1]
+
+    def convolution(_x: Any, kernel: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * math.prod(out_shape) * math.prod(kernel[1:])
+
+    formulas = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+    with contextlib.suppress(AttributeError):
+        formulas[torch.ops.mkldnn._linear_pointwise] = linear
+        formulas[torch.ops.mkldnn._convolution_pointwise] = convolution
+    return formulas
+
+
+def _clip(options: argparse.Namespace, rate: int) -> np.ndarray:
+    wanted = round(options.seconds * rate)
+    if options.audio is None:
+        return _synthesised(wanted, rate)
+    paths = [options.audio]
+    if options.audio.is_dir():
+        paths = sorted(
+            path
+            for path in options.audio.rglob("*")
+            if path.suffix.lower() in decoding.AUDIO_SUFFIXES
+        )
+    blocks = np.concatenate(list(_until(wanted, paths, rate)))
+    if len(blocks) < wanted:
+        raise SystemExit(f"{options.audio} holds only {len(blocks) / rate:.1f} s of audio")
+    return blocks[:wanted]
+
+
+def _until(wanted: int, paths: list[Path], rate: int) -> Iterator[np.ndarray]:
+    for path in paths:
+        for block in decoding.stream(path, rate):
+            yield block
+            wanted -= len(block)
+            if wanted <= 0:
+                return
+
+
+def _synthesised(samples: int, rate: int) -> np.ndarray:
+    """A beat, chords that change every two seconds, and noise."""
+    random = np.random.default_rng(0)
+    at = np.arange(samples) / rate
+    roots = 110 * 2 ** (random.integers(0, 12, 1 + samples // (2 * rate)) / 12)
+    root = roots[(at // 2).astype(int)]
+    phase = 2 * np.pi * np.cumsum(root) / rate
+    chord = sum(np.sin(ratio * phase) for ratio in (1, 1.25, 1.5, 2, 3))
+    beat = np.exp(-8 * (at % 0.5)) * random.standard_normal(samples)
+    return (0.1 * chord + 0.3 * beat).clip(-1, 1).astype(np.float32)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(float), b.astype(float)
+    return round(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)), 6)
+
+
+def _machine(threads: int) -> str:
+    import torch
+
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        name = next((line.split(": ")[1] for line in lines if "model name" in line), name)
+    return (
+        f"{name}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _markdown(report: dict[str, Any]) -> str:
+    lines = [
+        "# Speed beside the upstream packages",
+        "",
+        f"`{report['command']}`, {report['made']}, {report['machine']}.",
+        f"Audio: {report['audio']}. Medians of {report['rounds']} rounds, turn by turn.",
+        "",
+        "| embedder | upstream | weights | precision | upstream ms | ours ms | ratio | cosine |"
+        " GFLOP | share of bf16 GEMM peak |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in report["rows"].items():
+        if "not_installed" in row:
+            lines.append(
+                f"| {name} | not installed: {', '.join(row['not_installed'])} |" + " |" * 8
+            )
+            continue
+        share = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
+        cells = [
+            name,
+            f"`{row['upstream']}`",
+            row["weights"],
+            row["precision"],
+            f"{row['upstream_ms']:.0f}",
+            f"{row['ours_ms']:.0f}",
+            f"**{row['ratio']:.2f}**",
+            f"{row['cosine_of_a_window']:.6f}",
+            f"{row['upstream_gflop']:.0f} → {row['ours_gflop']:.0f}" if share else "",
+            f"{share} of {row['peak_bf16_gflops']} GFLOP/s" if share else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "GFLOP counts matrix products and convolutions: what upstream computes → what ours does.",
+        "The cosine is that of one window given to both.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,396 @@
+"""PANNs: Cnn14, trained to tag AudioSet.
+
+Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern Recognition",
+2020. The definition and the weights' names are those of `panns_inference.models.Cnn14`; what runs
+is the forward pass below, from the same tensors.
+"""
+
+import csv
+import importlib
+import importlib.util
+import io
+import sys
+import types
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musicflow.embedders import compute
+from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.weights import Weights, WeightsError, _sha256
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+# STUB, to be replaced by the URL source of `musicflow.embedders.weights` ------------------------
+@dataclass(frozen=True)
+class UrlWeights:
+    """Stands in for the source of that name until the two are joined: it only checks."""
+
+    url: str
+    filename: str
+    size: int
+    sha256: str
+    licence: str
+    trained_on: str
+
+    def fetch(self, cache: Path) -> Path:
+        """The file of that name in `cache`, checked."""
+        path = cache / self.filename
+        if not path.exists():
+            raise WeightsError(f"{path} is not there; it comes from {self.url}")
+        if (found := _sha256(path)) != self.sha256:
+            raise WeightsError(f"{path} has sha256 {found}, expected {self.sha256}")
+        return path
+
+
+# END OF STUB ------------------------------------------------------------------------------------
+
+CHECKPOINT = UrlWeights(
+    url="https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1",
+    filename="Cnn14_mAP=0.431.pth",
+    size=327_428_481,
+    sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
+    licence="CC-BY-4.0",
+    trained_on="AudioSet (1.9 million YouTube clips of 10 s, 527 tags; 2020)",
+)
+
+# panns-inference fetches the class list with wget while it is imported. The same 527 names, in
+# the same order, ship in this small wheel: fetched and checked like weights, never imported.
+LABELS = Weights(
+    package="epanns",
+    version="0.1.5",
+    filename="epanns-0.1.5-py3-none-any.whl",
+    sha256="3cbbe195ae802e8ad3c7b14bc214bace5840d0cf74488d895fc823290a9dff98",
+    licence="MIT",
+    trained_on="the AudioSet class list (CC-BY-4.0)",
+)
+_LABELS_MEMBER = "epanns/config/audioset_labels.csv"
+
+SPEC = EmbedderSpec(
+    name="panns",
+    version="1",
+    sample_rate=32_000,
+    dim=2048,
+    window_s=30.0,
+    hop_s=30.0,
+    tail="keep",
+    min_s=1.0,
+    layer="embedding",
+    precision=compute.fastest_precision(),
+    weights=CHECKPOINT,  # type: ignore[arg-type]  # until the stub above is replaced
+    summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",
+)
+
+_CLASSES = 527
+_N_FFT, _HOP, _MELS = 1024, 320, 64
+_BLOCKS = 6
+_QUIETEST = 1e-10
+_WINOGRAD_FROM = 256
+"""Channels a convolution must give before Winograd's fewer products outweigh its transforms."""
+_SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
+"""Audio that goes through the network at once. More gains nothing: the arithmetic is full by
+then, and the larger arrays would be mapped and cleared anew for every batch."""
+
+
+def load(spec: EmbedderSpec, cache: Path) -> "Panns":
+    """Load Cnn14 as a spec says.
+
+    Parameters
+    ----------
+    spec
+        `SPEC`, or a copy with another precision, windowing, or ``trained=False``.
+    cache
+        Folder of checked weight files.
+
+    Raises
+    ------
+    WeightsError
+        If the checkpoint or the class list is not to be had, or does not fit Cnn14.
+    """
+    if not spec.trained:
+        return Panns(spec, seeded_model(), ())
+    return Panns(spec, trained_model(CHECKPOINT.fetch(cache)), read_labels(LABELS.fetch(cache)))
+
+
+def upstream_class() -> type["nn.Module"]:
+    """`panns_inference.models.Cnn14`, without running the package's own ``__init__``.
+
+    That one calls wget for a file in the user's home and fails without it. Its ``models`` are
+    imported under a package name of ours, so a later ``import panns_inference`` is untouched.
+    """
+    alias = "_musicflow_panns_inference"
+    if alias not in sys.modules:
+        found = importlib.util.find_spec("panns_inference")
+        if found is None or found.submodule_search_locations is None:
+            raise ModuleNotFoundError("panns needs the package panns-inference")
+        package = types.ModuleType(alias)
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules[alias] = package
+    cnn14: type[nn.Module] = importlib.import_module(f"{alias}.models").Cnn14
+    return cnn14
+
+
+def empty_model() -> "nn.Module":
+    """Upstream's Cnn14 as `panns_inference.AudioTagging` builds it, with random weights."""
+    build: Any = upstream_class()
+    model: nn.Module = build(
+        sample_rate=32000,
+        window_size=_N_FFT,
+        hop_size=_HOP,
+        mel_bins=_MELS,
+        fmin=50,
+        fmax=14000,
+        classes_num=_CLASSES,
+    )
+    return model.eval()
+
+
+def seeded_model(seed: int = 0) -> "nn.Module":
+    """Upstream's Cnn14 with the same random weights every time.
+
+    The norms hold statistics measured on seeded audio. With made-up ones every layer would draw
+    all tracks closer together, until what an untrained vector says of its track is lost in
+    rounding.
+    """
+    import torch
+
+    model = empty_model()
+    random = torch.Generator().manual_seed(seed)
+    norms = [module for name, module in model.named_modules() if "bn" in name.split(".")[-1]]
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.startswith(("conv_block", "fc")) and tensor.ndim > 1:
+                deviation = (2 / tensor[0].numel()) ** 0.5
+                tensor.normal_(0, deviation, generator=random)
+        for norm in norms:
+            norm.train().__setattr__("momentum", None)
+        model(_seeded_audio(random))
+    return model.eval()
+
+
+def _seeded_audio(random: "torch.Generator") -> "Tensor":
+    """Eight tracks of 2 s, each its own mix of four tones and noise, shape ``(8, 64000)``."""
+    import torch
+
+    time = torch.arange(2 * SPEC.sample_rate) / SPEC.sample_rate
+    pitch, loudness = torch.rand(2, 8, 5, 1, generator=random)
+    tones = torch.sin(2 * torch.pi * 60 * 100 ** pitch[:, 1:] * time) * loudness[:, 1:] ** 3
+    noise = torch.randn(8, len(time), generator=random) * loudness[:, 0] ** 6
+    swell = torch.sin(2 * torch.pi * (1 + 4 * pitch[:, 0]) * time) ** 2
+    return (tones.sum(1) + noise) * swell / 5
+
+
+def trained_model(path: Path) -> "nn.Module":
+    """Upstream's Cnn14 with the weights of a checkpoint.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no checkpoint of Cnn14. Nothing in it is executed.
+    """
+    import torch
+
+    model = empty_model()
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
+    except Exception as error:  # torch raises many kinds for a file it cannot read
+        raise WeightsError(f"{path} is not a checkpoint of Cnn14: {error}") from error
+    return model
+
+
+def read_labels(wheel: Path) -> tuple[str, ...]:
+    """The names of the 527 tags, in the order of the model's outputs.
+
+    Raises
+    ------
+    WeightsError
+        If the wheel does not hold them.
+    """
+    try:
+        text = zipfile.ZipFile(wheel).read(_LABELS_MEMBER).decode("utf-8")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{wheel} holds no AudioSet class list: {error}") from error
+    names = tuple(row["display_name"] for row in csv.DictReader(io.StringIO(text)))
+    if len(names) != _CLASSES:
+        raise WeightsError(f"{wheel} names {len(names)} classes, expected {_CLASSES}")
+    return names
+
+
+class Panns(Embedder):
+    """Cnn14 with its norms folded away.
+
+    Parameters
+    ----------
+    spec
+        Says precision and windowing.
+    model
+        Upstream's Cnn14; its tensors are read, it is not kept.
+    tag_names
+        The names of the 527 tags; empty for weights that know nothing.
+    """
+
+    def __init__(self, spec: EmbedderSpec, model: "nn.Module", tag_names: tuple[str, ...]) -> None:
+        import torch
+
+        self.spec = spec
+        self.tag_names = tag_names
+        self.device = compute.device()
+        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        tensors = {name: t.detach().float() for name, t in model.state_dict().items()}
+        self._window = torch.hann_window(_N_FFT, device=self.device)
+        self._mel = tensors["logmel_extractor.melW"].to(self.device)
+        # The decibels and the norm of each band are one scale and one shift of the logarithm.
+        scale, shift = _norm(tensors, "bn0")
+        self._scale, self._shift = (10 * scale).to(self.device), shift.to(self.device)
+        self._convolutions = [
+            self._convolution(tensors, f"conv_block{block}", which)
+            for block in range(1, _BLOCKS + 1)
+            for which in (1, 2)
+        ]
+        self._embedding, self._tags = (
+            tuple(tensors[f"{layer}.{part}"].to(self.device) for part in ("weight", "bias"))
+            for layer in ("fc1", "fc_audioset")
+        )
+
+    def _convolution(
+        self, tensors: dict[str, "Tensor"], block: str, which: int
+    ) -> "_Direct | _Winograd":
+        scale, shift = _norm(tensors, f"{block}.bn{which}")
+        kernel = tensors[f"{block}.conv{which}.weight"] * scale[:, None, None, None]
+        kind = _Winograd if len(kernel) >= _WINOGRAD_FROM else _Direct
+        return kind.of(kernel, shift, self.device, self._dtype)
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
+        import torch
+
+        at_once = max(1, _SAMPLES_AT_ONCE // windows.shape[1])
+        with torch.inference_mode():
+            audio = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+            parts = [self._forward(part.to(self.device)) for part in audio.split(at_once)]
+            vectors, tags = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return Inferred(vectors, tags if self.tag_names else None)
+
+    def _forward(self, audio: "Tensor") -> tuple["Tensor", "Tensor"]:
+        """``(B, n)`` to embeddings ``(B, 2048)`` and tags ``(B, 527)``."""
+        import torch
+        from torch.nn import functional
+
+        x = self._log_mel(audio).to(self._dtype)[..., None]
+        for block in range(_BLOCKS):
+            for convolution in self._convolutions[2 * block : 2 * block + 2]:
+                x = convolution(x)
+            if block < _BLOCKS - 1:
+                x = functional.avg_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+        over_bands = x.float().mean(dim=2)
+        x = over_bands.amax(dim=1) + over_bands.mean(dim=1)
+        vectors = functional.relu(functional.linear(x, *self._embedding))
+        return vectors, torch.sigmoid(functional.linear(vectors, *self._tags))
+
+    def _log_mel(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to normalised log-mel bands ``(B, frames, 64)``."""
+        import torch
+
+        spectrum = torch.stft(audio, _N_FFT, _HOP, window=self._window, return_complex=True)
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).transpose(1, 2)
+        logs = (power @ self._mel).clamp_(min=_QUIETEST).log10_()
+        return torch.addcmul(self._shift, logs, self._scale)
+
+
+def _norm(tensors: dict[str, "Tensor"], name: str) -> tuple["Tensor", "Tensor"]:
+    """A batch norm in use as what it is: a scale and a shift of each channel."""
+    scale = tensors[f"{name}.weight"] / (tensors[f"{name}.running_var"] + 1e-5).sqrt()
+    return scale, tensors[f"{name}.bias"] - tensors[f"{name}.running_mean"] * scale
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """A 3 x 3 convolution, its norm and its ReLU, on ``(B, H, W, C)``."""
+
+    kernel: "Tensor"
+    bias: "Tensor"
+
+    @classmethod
+    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Direct":
+        import torch
+
+        kernel = kernel.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        return cls(kernel, bias.to(device, dtype))
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        from torch.nn import functional
+
+        x = functional.conv2d(x.permute(0, 3, 1, 2), self.kernel, self.bias, padding=1)
+        return x.relu_().permute(0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class _Winograd:
+    """The same, by Lavin and Gray's F(2 x 2, 3 x 3) ("Fast Algorithms for Convolutional Neural
+    Networks", 2015): each 2 x 2 of the output takes 16 products a pair of channels, not 36.
+
+    The products are 16 matrix multiplications. The transforms around them only add and subtract,
+    so bf16 loses little more than in the plain convolution.
+    """
+
+    kernel: "Tensor"
+    """Transformed, shape ``(16, C_in, C_out)``."""
+    bias: "Tensor"
+
+    @classmethod
+    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Winograd":
+        import torch
+
+        g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+        transformed = torch.einsum("ia,jb,ocab->ijco", g, g, kernel).flatten(0, 1)
+        return cls(transformed.to(device, dtype).contiguous(), bias.to(device, dtype))
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        import torch
+        from torch.nn import functional
+
+        batch, height, width, channels = x.shape
+        down, across = (height + 1) // 2, (width + 1) // 2
+        # One line of zeros around, and whatever makes the tiles come out even.
+        x = functional.pad(x, (0, 0, 1, 2 * across + 1 - width, 1, 2 * down + 1 - height))
+        lines = x.new_empty(4, batch, down, x.shape[2], channels)
+        tiles = x.new_empty(4, 4, batch, down, across, channels)
+        _spread(x, 1, lines)
+        for line, row in zip(lines, tiles, strict=True):
+            _spread(line, 2, row)
+        products = torch.bmm(tiles.view(16, -1, channels), self.kernel)
+        # Tile (1, 1) is the one that enters every output with a plus.
+        products[5] += self.bias
+        products = products.view(4, 4, batch, down, across, -1)
+        out = x.new_empty(batch, 2 * down, 2 * across, products.shape[-1])
+        for i, row in enumerate(_gather(products)):
+            for j, corner in enumerate(_gather(row)):
+                out[:, i::2, j::2] = corner
+        return out[:, :height, :width].relu_()
+
+
+def _spread(x: "Tensor", dim: int, out: "Tensor") -> None:
+    """Winograd's transform of the input along one axis, into ``out[0]`` to ``out[3]``.
+
+    A tile is four lines long; one starts at every other line.
+    """
+    import torch
+
+    reach = 2 * out.shape[dim + 1] - 1
+    a, b, c, d = (x.narrow(dim, tap, reach).unfold(dim, 1, 2)[..., 0] for tap in range(4))
+    torch.sub(a, c, out=out[0])
+    torch.add(b, c, out=out[1])
+    torch.sub(c, b, out=out[2])
+    torch.sub(b, d, out=out[3])
+
+
+def _gather(products: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Winograd's transform of the output, along the first axis."""
+    middle, difference = products[1] + products[2], products[1] - products[2]
+    return products[0] + middle, difference - products[3]

@@ -1,0 +1,557 @@
+"""Wav2Vec2: speech, learned without labels.
+
+Baevski et al., "wav2vec 2.0: A Framework for Self-Supervised Learning of Speech
+Representations", 2020. The definition and the weights' names are those of
+`transformers.Wav2Vec2Model`; what runs is the forward pass below, from the same tensors.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musicflow.embedders import compute
+from musicflow.embedders.panns import UrlWeights  # STUB: from musicflow.embedders.weights
+from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.weights import WeightsError, _sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import Wav2Vec2Model
+
+    _Pair = tuple[Tensor, Tensor]
+
+_REVISION = "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
+
+CHECKPOINT = UrlWeights(
+    url=f"https://huggingface.co/facebook/wav2vec2-base/resolve/{_REVISION}/pytorch_model.bin",
+    filename="wav2vec2-base.bin",
+    size=380_267_417,
+    sha256="3249fe98bfc62fcbc26067f724716a6ec49d12c4728a2af1df659013905dff21",
+    licence="Apache-2.0",
+    trained_on="LibriSpeech (960 h of read English, without labels)",
+)
+
+CONFIG: dict[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+    "feat_extract_norm": "group",
+    "feat_extract_activation": "gelu",
+    "conv_dim": (512,) * 7,
+    "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+    "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
+    "conv_bias": False,
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+    "do_stable_layer_norm": False,
+}
+"""facebook/wav2vec2-base at the pinned revision, as far as it decides the forward pass."""
+
+SPEC = EmbedderSpec(
+    name="wav2vec2",
+    version="1",
+    sample_rate=16_000,
+    dim=768,
+    window_s=10.0,
+    hop_s=10.0,
+    tail="keep",
+    min_s=1.0,
+    layer="12",
+    precision=compute.fastest_precision(),
+    weights=CHECKPOINT,  # type: ignore[arg-type]  # until the stub is replaced
+    summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
+)
+
+_FRAMES_AT_ONCE = 192
+"""Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
+stays in the processor's cache. All but the first norm is local, so cutting changes nothing."""
+_FFT = 384
+"""Frames the positional convolution transforms at once; 257 of them come out."""
+_ROWS = 1497
+"""Frames in 30 s, the rows that packed weights are laid out for."""
+_EXTRACTOR_EPS = 1e-7
+_SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
+
+
+@dataclass(frozen=True)
+class FolderWeights:
+    """A wav2vec2 in a local folder, as `transformers` saves one.
+
+    Parameters
+    ----------
+    folder
+        Holds ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
+    sha256
+        Checksum of the weights.
+    licence, trained_on
+        As far as the user says.
+    """
+
+    folder: Path
+    sha256: str
+    licence: str = "unknown"
+    trained_on: str = "unknown"
+
+    def fetch(self, cache: Path) -> Path:  # noqa: ARG002  # the seam's signature
+        """The file with the weights.
+
+        Raises
+        ------
+        WeightsError
+            If it is not there, or another than when the spec was made.
+        """
+        path = _weights_file(self.folder)
+        if (found := _sha256(path)) != self.sha256:
+            raise WeightsError(f"{path} has sha256 {found}, expected {self.sha256}")
+        return path
+
+
+def spec_for(folder: Path, layer: str = SPEC.layer) -> EmbedderSpec:
+    """The spec of a model in a local folder.
+
+    Parameters
+    ----------
+    folder
+        See `FolderWeights`.
+    layer
+        See `load`.
+
+    Raises
+    ------
+    WeightsError
+        If the folder holds no wav2vec2 of the base kind.
+    """
+    config = _config(folder)
+    weights = FolderWeights(folder, _sha256(_weights_file(folder)))
+    return dataclasses.replace(
+        SPEC,
+        dim=config.hidden_size,
+        layer=layer,
+        weights=weights,  # type: ignore[arg-type]  # until the stub is replaced
+        summary=f"wav2vec2 from {folder}",
+    )
+
+
+def load(spec: EmbedderSpec, cache: Path) -> "Wav2Vec2":
+    """Load wav2vec2 as a spec says.
+
+    Parameters
+    ----------
+    spec
+        `SPEC`, one of `spec_for`, or a copy with another precision, windowing, layer or
+        ``trained=False``. Layer ``"0"`` is what enters the transformer, ``"12"`` what leaves it.
+    cache
+        Folder of checked weight files.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are not to be had, or do not fit.
+    ValueError
+        If the model has no such layer.
+    """
+    folder = spec.weights.folder if isinstance(spec.weights, FolderWeights) else None
+    if not spec.trained:
+        return Wav2Vec2(spec, seeded_model(_config(folder)))
+    assert spec.weights is not None
+    return Wav2Vec2(spec, trained_model(spec.weights.fetch(cache), _config(folder)))
+
+
+def seeded_model(config: Any = None, seed: int = 0) -> "Wav2Vec2Model":
+    """Upstream's model with the same random weights every time, as its authors draw them."""
+    import torch
+    import transformers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return transformers.Wav2Vec2Model(config or _config()).eval()
+
+
+def trained_model(path: Path, config: Any = None) -> "Wav2Vec2Model":
+    """Upstream's model with the weights of a file.
+
+    Raises
+    ------
+    WeightsError
+        If the file holds no weights, or lacks one of the model's. Nothing in it is executed.
+    """
+    import safetensors.torch
+    import torch
+
+    model = seeded_model(config)
+    try:
+        if path.suffix == ".safetensors":
+            found = safetensors.torch.load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(_renamed(found, set(model.state_dict())))
+    except Exception as error:  # torch raises many kinds for a file it cannot read
+        raise WeightsError(f"{path} does not hold this wav2vec2: {error}") from error
+    return model
+
+
+def _renamed(found: dict[str, "Tensor"], wanted: set[str]) -> dict[str, "Tensor"]:
+    """The weights of the bare model, under today's names.
+
+    Files may hold heads for training or recognition too, and name the weight norm as torch did
+    before 2.0.
+    """
+    norm = "encoder.pos_conv_embed.conv."
+    names = {
+        f"{norm}weight_g": f"{norm}parametrizations.weight.original0",
+        f"{norm}weight_v": f"{norm}parametrizations.weight.original1",
+    }
+    bare = {name.removeprefix("wav2vec2."): tensor for name, tensor in found.items()}
+    renamed = {names.get(name, name): tensor for name, tensor in bare.items()}
+    return {name: tensor for name, tensor in renamed.items() if name in wanted}
+
+
+def _config(folder: Path | None = None) -> Any:
+    import transformers
+
+    if folder is None:
+        return transformers.Wav2Vec2Config(**CONFIG)
+    try:
+        config = transformers.Wav2Vec2Config.from_json_file(str(folder / "config.json"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder} holds no readable config.json: {error}") from error
+    fixed = "feat_extract_norm feat_extract_activation hidden_act conv_bias do_stable_layer_norm"
+    for name in fixed.split():
+        if getattr(config, name) != CONFIG[name]:
+            raise WeightsError(
+                f"{folder} holds a wav2vec2 with {name}={getattr(config, name)}; "
+                f"only the base kind ({CONFIG[name]}) can be used"
+            )
+    return config
+
+
+def _weights_file(folder: Path) -> Path:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).exists():
+            return folder / name
+    raise WeightsError(f"{folder} holds neither model.safetensors nor pytorch_model.bin")
+
+
+class Wav2Vec2(Embedder):
+    """wav2vec2's convolutions and transformer, laid out for dense matrix multiplication.
+
+    Parameters
+    ----------
+    spec
+        Says precision, windowing and layer.
+    model
+        Upstream's model; its tensors are read, it is not kept.
+    """
+
+    def __init__(self, spec: EmbedderSpec, model: "Wav2Vec2Model") -> None:
+        import torch
+
+        config = model.config
+        if spec.layer not in map(str, range(config.num_hidden_layers + 1)):
+            last = config.num_hidden_layers
+            raise ValueError(f"wav2vec2 has layers 0 to {last}, not {spec.layer!r}")
+        self.spec = spec
+        self.device = compute.device()
+        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self._strides = tuple(config.conv_stride)
+        self._kernels = tuple(config.conv_kernel)
+        self._groups = config.num_conv_pos_embedding_groups
+        with torch.no_grad():
+            self._read(model)
+
+    def _read(self, model: "Wav2Vec2Model") -> None:
+        import torch
+
+        def put(tensor: "Tensor") -> "Tensor":
+            return tensor.detach().to(self.device, self._dtype)
+
+        def pair(module: Any) -> "_Pair":
+            return put(module.weight), put(module.bias)
+
+        first, *others = (layer for layer in model.feature_extractor.conv_layers)
+        self._first = tuple(
+            tensor.detach().double().to(self.device)
+            for tensor in (first.conv.weight[:, 0], first.layer_norm.weight, first.layer_norm.bias)
+        )
+        self._first_eps = first.layer_norm.eps
+        self._convolutions = [
+            _Convolution.of(put(layer.conv.weight), stride)
+            for layer, stride in zip(others, self._strides[1:], strict=True)
+        ]
+        self._features_norm = pair(model.feature_projection.layer_norm)
+        self._projection = _Linear.of(pair(model.feature_projection.projection))
+        position = model.encoder.pos_conv_embed.conv
+        self._reach = position.kernel_size[0]
+        # Reading the weight carries out its weight norm, once. A convolution of a network is a
+        # correlation, hence the conjugate.
+        spectra = torch.fft.rfft(position.weight.detach().to(self.device), n=_FFT).conj()
+        spectra = spectra.unflatten(0, (self._groups, -1)).permute(3, 0, 2, 1)
+        self._position = spectra.flatten(0, 1).contiguous(), position.bias.detach().to(self.device)
+        self._norm = pair(model.encoder.layer_norm)
+        self._eps = model.config.layer_norm_eps
+        self._layers = [
+            _Layer(
+                heads=layer.attention.num_heads,
+                eps=self._eps,
+                qkv=_Linear.of(_joined(layer.attention, pair)),
+                out=_Linear.of(pair(layer.attention.out_proj)),
+                attention_norm=pair(layer.layer_norm),
+                up=_Linear.of(pair(layer.feed_forward.intermediate_dense), gelu=True),
+                down=_Linear.of(pair(layer.feed_forward.output_dense)),
+                norm=pair(layer.final_layer_norm),
+            )
+            for layer in model.encoder.layers[: int(self.spec.layer)]
+        ]
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
+        import torch
+
+        at_once = max(1, _SAMPLES_AT_ONCE // windows.shape[1])
+        with torch.inference_mode():
+            audio = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+            parts = [self._forward(part.to(self.device)) for part in audio.split(at_once)]
+            return Inferred(torch.cat(parts).cpu().numpy())
+
+    def _forward(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to the mean over time of the layer asked for, ``(B, dim)``."""
+        from torch.nn import functional
+
+        x = self._features(audio)
+        x = functional.layer_norm(x, x.shape[-1:], *self._features_norm, self._eps)
+        x = self._projection(x)
+        x = x + self._positions(x)
+        x = functional.layer_norm(x, x.shape[-1:], *self._norm, self._eps)
+        for layer in self._layers:
+            x = layer(x)
+        return x.float().mean(dim=1)
+
+    def _features(self, audio: "Tensor") -> "Tensor":
+        """The convolutional encoder: ``(B, n)`` to ``(B, frames, 512)``."""
+        import torch
+
+        hop = math.prod(self._strides)
+        reach = 1 + sum(
+            (kernel - 1) * math.prod(self._strides[:i]) for i, kernel in enumerate(self._kernels)
+        )
+        frames = (audio.shape[1] - reach) // hop + 1
+        at_once = frames if self.device != "cpu" else max(1, _FRAMES_AT_ONCE // len(audio))
+        # Silence is to be zero before anything is rounded, whatever offset a recording has.
+        audio = audio - audio.mean(dim=1, keepdim=True)
+        kernel, bias = self._first_layer(audio)
+        parts = []
+        for start in range(0, frames, at_once):
+            end = min(start + at_once, frames)
+            part = audio[:, hop * start : hop * (end - 1) + reach]
+            parts.append(self._convolve(part, kernel, bias))
+        return torch.cat(parts, dim=1)
+
+    def _first_layer(self, audio: "Tensor") -> "_Pair":
+        """The first convolution with all the normalisation around it, for each window.
+
+        The extractor brings a window to zero mean and unit variance; the first layer's norm does
+        the same to each of its channels over time. Both follow from the mean and covariance of
+        the ten samples under the kernel, so that both are weights here, and exact ones.
+
+        Returns
+        -------
+        tuple
+            Kernels ``(B, 10, 512)`` and biases ``(B, 1, 512)``.
+        """
+        weight, scale, shift = self._first
+        audio = audio.double()
+        deviation = (audio.var(dim=1, correction=0) + _EXTRACTOR_EPS).sqrt()[:, None, None]
+        taps = audio.unfold(1, self._kernels[0], self._strides[0])
+        mean = taps.mean(dim=1, keepdim=True)
+        centred = (taps - mean) / deviation
+        covariance = centred.transpose(1, 2) @ centred / taps.shape[1]
+        variance = ((weight @ covariance) * weight).sum(dim=2)
+        gain = (scale / (variance + self._first_eps).sqrt())[:, None]
+        kernel = weight.t() * gain / deviation
+        return kernel.float(), (shift - mean @ kernel).float()
+
+    def _convolve(self, audio: "Tensor", kernel: "Tensor", bias: "Tensor") -> "Tensor":
+        import torch
+
+        taps = audio.unfold(1, self._kernels[0], self._strides[0])
+        x = torch.baddbmm(*(part.to(self._dtype) for part in (bias, taps, kernel)))
+        x = _gelu(x).transpose(1, 2)[:, :, None]
+        for convolution in self._convolutions:
+            x = convolution(x)
+        return x[:, :, 0].transpose(1, 2)
+
+    def _positions(self, x: "Tensor") -> "Tensor":
+        """The positional convolution, 128 frames wide, by overlap-save in the frequency domain.
+
+        That takes a tenth of the arithmetic, so float32 costs nothing.
+        """
+        import torch
+        from torch.nn import functional
+
+        spectra, bias = self._position
+        batch, frames, channels = x.shape
+        groups, width = self._groups, channels // self._groups
+        fresh = _FFT - self._reach + 1
+        parts = -(-frames // fresh)
+        before = self._reach // 2
+        after = parts * fresh + self._reach - 1 - before - frames
+        padded = functional.pad(x.float().transpose(1, 2), (before, after))
+        found = torch.fft.rfft(padded.unfold(2, _FFT, fresh))
+        found = found.view(batch, groups, width, parts, -1).permute(4, 1, 0, 3, 2)
+        mixed = torch.bmm(found.reshape(len(spectra), batch * parts, width), spectra)
+        mixed = mixed.view(-1, groups, batch, parts, width).permute(2, 3, 1, 4, 0)
+        y = torch.fft.irfft(mixed, n=_FFT)[..., :fresh]
+        y = y.permute(0, 1, 4, 2, 3).reshape(batch, -1, channels)[:, :frames]
+        return _gelu(y + bias).to(self._dtype)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer of the transformer, norms after the sums, on ``(B, T, C)``."""
+
+    heads: int
+    eps: float
+    qkv: "_Linear"
+    out: "_Linear"
+    attention_norm: "_Pair"
+    up: "_Linear"
+    down: "_Linear"
+    norm: "_Pair"
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        from torch.nn import functional
+
+        x = x + self.out(self._attend(self.qkv(x)))
+        x = functional.layer_norm(x, x.shape[-1:], *self.attention_norm, self.eps)
+        x = x + self.down(self.up(x))
+        return functional.layer_norm(x, x.shape[-1:], *self.norm, self.eps)
+
+    def _attend(self, qkv: "Tensor") -> "Tensor":
+        """``(B, T, 3 C)`` to ``(B, T, C)``."""
+        import torch
+        from torch.nn import functional
+
+        heads = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16:
+            # torch's fused attention is slow in bf16 on processors without AMX. The scores of one
+            # window fit in the cache, so plain products do better.
+            windows = heads.transpose(0, 1)
+            mixed = torch.stack([(q @ k.mT).softmax(-1) @ v for q, k, v in windows])
+        else:
+            query, key, value = heads
+            mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return mixed.transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A linear layer, with its GELU if it has one."""
+
+    weight: "Tensor"
+    bias: "Tensor"
+    gelu: bool
+    packed: bool
+
+    @classmethod
+    def of(cls, pair: "_Pair", gelu: bool = False) -> "_Linear":
+        import torch
+
+        weight, bias = pair
+        packed = _can_fuse(weight)
+        if packed:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        return cls(weight, bias, gelu, packed)
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        import torch
+        from torch.nn import functional
+
+        if self.packed:
+            after = "gelu" if self.gelu else "none"
+            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+                x, self.weight, self.bias, after, [], "none"
+            )
+            return fused
+        x = functional.linear(x, self.weight, self.bias)
+        return _gelu(x) if self.gelu else x
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """A convolution over time and its GELU, on ``(B, C, 1, T)`` with channels last.
+
+    One row high and channels last, it is a matrix multiplication to the processor; torch's own
+    conv1d rearranges its input first.
+    """
+
+    kernel: "Tensor"
+    stride: int
+    fused: bool
+
+    @classmethod
+    def of(cls, kernel: "Tensor", stride: int) -> "_Convolution":
+        import torch
+
+        kernel = kernel[:, :, None].contiguous(memory_format=torch.channels_last)
+        return cls(kernel, stride, _can_fuse(kernel))
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        import torch
+        from torch.nn import functional
+
+        if self.fused:
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, self.kernel, None, [0, 0], [1, self.stride], [1, 1], 1, "gelu", [], "none"
+            )
+            return y
+        return _gelu(functional.conv2d(x, self.kernel, stride=(1, self.stride)))
+
+
+def _can_fuse(weight: "Tensor") -> bool:
+    """Whether the operators that torch's own compiler uses are there for these weights.
+
+    They take weights laid out in advance and apply the GELU on the way out, a tenth of the time.
+    torch promises nothing about them, so a torch without them falls back to the public ones,
+    which give the same to rounding.
+    """
+    import torch
+
+    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
+        return False
+    try:
+        x, w = weight.new_ones(1, 16), weight.new_ones(16, 16)
+        packed = torch.ops.mkldnn._reorder_linear_weight(w, 1)
+        torch.ops.mkldnn._linear_pointwise(x, packed, x[0], "gelu", [], "none")
+        x, w = x[..., None, None], w[..., None, None]
+        torch.ops.mkldnn._convolution_pointwise(
+            x, w, None, [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
+        )
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
+
+
+def _gelu(x: "Tensor") -> "Tensor":
+    """The exact GELU, in place: a second array costs more than the arithmetic."""
+    import torch
+
+    result: Tensor = torch.ops.aten.gelu_(x)
+    return result
+
+
+def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
+    """Queries, keys and values as one matrix, the queries scaled."""
+    import torch
+
+    query, *others = (pair(getattr(attention, name)) for name in ("q_proj", "k_proj", "v_proj"))
+    scaled = query[0] * attention.scaling, query[1] * attention.scaling
+    weight, bias = (torch.cat(part) for part in zip(scaled, *others, strict=True))
+    return weight, bias

@@ -1,0 +1,217 @@
+"""Ours against `transformers.Wav2Vec2Model` called plainly, with the same weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from musicflow.embedders import wav2vec2
+from musicflow.embedders.weights import WeightsError
+from musicflow_tests.embedders.similarity import centred_cosines, chords, cosines
+
+RATE = wav2vec2.SPEC.sample_rate
+
+
+def spec(precision, layer="12"):
+    return dataclasses.replace(wav2vec2.SPEC, precision=precision, layer=layer, trained=False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return wav2vec2.seeded_model()
+
+
+@pytest.fixture(scope="module")
+def exact(model):
+    return wav2vec2.Wav2Vec2(spec("fp32"), model)
+
+
+@pytest.fixture(scope="module")
+def rounded(model):
+    return wav2vec2.Wav2Vec2(spec("bf16"), model)
+
+
+def upstream(model, audio, layer=12):
+    extractor = transformers.Wav2Vec2FeatureExtractor(sampling_rate=RATE, do_normalize=True)
+    inputs = extractor(list(audio), sampling_rate=RATE, return_tensors="pt")
+    with torch.no_grad():
+        said = model(inputs.input_values, output_hidden_states=True)
+    return said.hidden_states[layer].mean(1).numpy()
+
+
+# 0.05 s are two frames; 2.7 s of two tracks cross the pieces the convolutions are cut into, 6 s
+# those of the positional convolution.
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 2.7, 6.0])
+def test_float32_gives_what_upstream_gives(model, exact, seconds):
+    audio = chords(2, seconds, RATE)
+    ours = exact.infer(audio)
+    assert ours.vectors.shape == (2, 768)
+    assert ours.vectors.dtype == np.float32
+    assert ours.tags is None
+    theirs = upstream(model, audio)
+    assert cosines(ours.vectors, theirs).min() >= 0.99999
+    # The tracks' common part hides errors from the plain cosine: without it, too.
+    assert centred_cosines(ours.vectors, theirs).min() >= 0.99999
+
+
+@pytest.mark.parametrize("layer", [0, 1, 7, 11])
+def test_any_layer_can_be_read(model, layer):
+    audio = chords(3, 0.5, RATE)
+    ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model).infer(audio).vectors
+    assert centred_cosines(ours, upstream(model, audio, layer)).min() >= 0.99999
+
+
+@pytest.mark.parametrize("layer", ["13", "-1", "last", ""])
+def test_a_layer_that_is_not_there_is_refused(model, layer):
+    with pytest.raises(ValueError, match="layers 0 to 12"):
+        wav2vec2.Wav2Vec2(spec("fp32", layer), model)
+
+
+def test_bf16_stays_close_to_float32(exact, rounded):
+    audio = chords(6, 2.0, RATE)
+    fine, coarse = exact.infer(audio).vectors, rounded.infer(audio).vectors
+    assert cosines(fine, coarse).min() >= 0.999
+    assert centred_cosines(coarse, fine).min() >= 0.99
+    assert not np.array_equal(fine, coarse)
+
+
+def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, monkeypatch):
+    monkeypatch.setattr(wav2vec2, "_can_fuse", lambda _: False)
+    plain = wav2vec2.Wav2Vec2(spec("bf16"), model)
+    audio = chords(3, 1.0, RATE)
+    assert centred_cosines(plain.infer(audio).vectors, rounded.infer(audio).vectors).min() >= 0.99
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_loudness_and_offset_are_normalised_away(exact, rounded, precision):
+    embedder = exact if precision == "fp32" else rounded
+    audio = chords(3, 1.0, RATE)
+    plain = embedder.infer(audio).vectors
+    assert centred_cosines(embedder.infer(0.1 * audio + 0.3).vectors, plain).min() >= 0.999
+
+
+def test_next_to_silence_is_scaled_as_upstream_scales_it(model, exact):
+    audio = 1e-3 * chords(3, 1.0, RATE)
+    theirs = upstream(model, audio)
+    assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
+
+
+def test_a_window_gets_the_same_vector_alone_and_in_a_batch(exact, rounded):
+    audio = chords(4, 1.5, RATE)
+    for embedder in (exact, rounded):
+        together = embedder.infer(audio).vectors
+        alone = np.concatenate([embedder.infer(window[None]).vectors for window in audio])
+        assert cosines(together, alone).min() >= 0.9999
+
+
+def test_a_batch_is_cut_into_parts_that_come_back_in_order(exact, monkeypatch):
+    audio = chords(5, 0.5, RATE)
+    together = exact.infer(audio).vectors
+    monkeypatch.setattr(wav2vec2, "_SAMPLES_AT_ONCE", RATE)
+    np.testing.assert_allclose(exact.infer(audio).vectors, together, atol=1e-4)
+
+
+def test_silence_gives_numbers(rounded):
+    assert np.isfinite(rounded.infer(np.zeros((1, RATE), np.float32)).vectors).all()
+
+
+def test_seeded_weights_are_the_same_every_time_and_leave_the_dice_alone(model):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    again = wav2vec2.seeded_model().state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again[name], tensor), name
+
+
+def test_the_written_config_is_that_of_the_base_model():
+    defaults = transformers.Wav2Vec2Config()  # documented as the configuration of the base model
+    for name, value in wav2vec2.CONFIG.items():
+        assert getattr(defaults, name) == value, name
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A small model of the same kind, in a folder as upstream saves it."""
+    config = transformers.Wav2Vec2Config(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        conv_dim=(32,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
+    model = wav2vec2.seeded_model(config, seed=3)
+    model.save_pretrained(tmp_path)
+    return model, tmp_path
+
+
+def test_a_local_folder_gives_its_own_vectors(small):
+    model, folder = small
+    here = wav2vec2.spec_for(folder, layer="2")
+    here = dataclasses.replace(here, precision="fp32")
+    assert here.dim == 64
+    assert here.hash != wav2vec2.spec_for(folder, layer="1").hash
+    audio = chords(3, 0.5, RATE)
+    ours = wav2vec2.load(here, folder / "unused").infer(audio).vectors
+    assert centred_cosines(ours, upstream(model, audio, 2)).min() >= 0.99999
+
+
+def test_a_folder_changed_since_is_refused(small):
+    model, folder = small
+    here = wav2vec2.spec_for(folder, layer="2")
+    with torch.no_grad():
+        model.encoder.layer_norm.bias += 1
+    model.save_pretrained(folder)
+    with pytest.raises(WeightsError, match=r"model\.safetensors has sha256"):
+        wav2vec2.load(here, folder)
+
+
+def test_a_checkpoint_with_heads_and_old_names_loads(small, tmp_path):
+    model, _ = small
+    norm = "encoder.pos_conv_embed.conv"
+    state = {
+        "wav2vec2."
+        + name.replace(f"{norm}.parametrizations.weight.original0", f"{norm}.weight_g").replace(
+            f"{norm}.parametrizations.weight.original1", f"{norm}.weight_v"
+        ): tensor
+        for name, tensor in model.state_dict().items()
+    }
+    torch.save(state | {"project_hid.weight": torch.zeros(4, 4)}, tmp_path / "old.bin")
+    loaded = wav2vec2.trained_model(tmp_path / "old.bin", model.config).state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded[name], tensor), name
+
+
+def test_weights_that_lack_something_are_refused_by_name(small, tmp_path):
+    model, _ = small
+    state = model.state_dict()
+    del state["encoder.layers.1.final_layer_norm.bias"]
+    torch.save(state, tmp_path / "cut.bin")
+    with pytest.raises(WeightsError, match=r"(?s)cut\.bin.*layers\.1\.final_layer_norm\.bias"):
+        wav2vec2.trained_model(tmp_path / "cut.bin", model.config)
+
+
+def test_another_kind_of_wav2vec2_is_refused(small):
+    model, folder = small
+    model.config.do_stable_layer_norm = True
+    model.config.save_pretrained(folder)
+    with pytest.raises(WeightsError, match="do_stable_layer_norm"):
+        wav2vec2.spec_for(folder)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        wav2vec2.spec_for(tmp_path)
+
+
+@pytest.mark.slow
+def test_ten_seconds_agree_too(model, exact, rounded):
+    audio = chords(3, 10.0, RATE)
+    theirs = upstream(model, audio)
+    assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
+    assert cosines(rounded.infer(audio).vectors, theirs).min() >= 0.999
