@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     library: Path | None = Field(None, description="The folder of music.")
     library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
     embedders: tuple[str, ...] = Field(
-        ("musicnn", "mfcc"), description="The embedders to compare, by name."
+        ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
+        description="The embedders to compare, by name.",
     )
 
     @classmethod

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow
+from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow, panns, wav2vec2
 from musicflow.embedders.spec import UNTRAINED, Embedder, EmbedderSpec, Frames, Inferred
 from musicflow.embedders.weights import Weights, WeightsError
 
@@ -23,7 +23,7 @@ __all__ = [
     "untrained",
 ]
 
-_MODULES: tuple[ModuleType, ...] = (musicnn, mfcc, openl3, openl3_tensorflow)
+_MODULES: tuple[ModuleType, ...] = (musicnn, mfcc, openl3, panns, wav2vec2, openl3_tensorflow)
 
 _SPECS: dict[str, tuple[EmbedderSpec, ModuleType]] = {
     spec.name: (spec, module) for module in _MODULES for spec in module.SPECS

@@ -20,53 +20,29 @@ import numpy as np
 
 from musicflow.embedders import compute
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
-from musicflow.embedders.weights import Weights, WeightsError, _sha256
+from musicflow.embedders.weights import UrlWeights, WeightsError, WheelWeights
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 
-# STUB, to be replaced by the URL source of `musicflow.embedders.weights` ------------------------
-@dataclass(frozen=True)
-class UrlWeights:
-    """Stands in for the source of that name until the two are joined: it only checks."""
-
-    url: str
-    filename: str
-    size: int
-    sha256: str
-    licence: str
-    trained_on: str
-
-    def fetch(self, cache: Path) -> Path:
-        """The file of that name in `cache`, checked."""
-        path = cache / self.filename
-        if not path.exists():
-            raise WeightsError(f"{path} is not there; it comes from {self.url}")
-        if (found := _sha256(path)) != self.sha256:
-            raise WeightsError(f"{path} has sha256 {found}, expected {self.sha256}")
-        return path
-
-
-# END OF STUB ------------------------------------------------------------------------------------
-
 CHECKPOINT = UrlWeights(
     url="https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1",
     filename="Cnn14_mAP=0.431.pth",
     size=327_428_481,
-    sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
+    digest="sha256:0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
     licence="CC-BY-4.0",
     trained_on="AudioSet (1.9 million YouTube clips of 10 s, 527 tags; 2020)",
 )
 
 # panns-inference fetches the class list with wget while it is imported. The same 527 names, in
 # the same order, ship in this small wheel: fetched and checked like weights, never imported.
-LABELS = Weights(
+LABELS = WheelWeights(
     package="epanns",
     version="0.1.5",
     filename="epanns-0.1.5-py3-none-any.whl",
-    sha256="3cbbe195ae802e8ad3c7b14bc214bace5840d0cf74488d895fc823290a9dff98",
+    digest="sha256:3cbbe195ae802e8ad3c7b14bc214bace5840d0cf74488d895fc823290a9dff98",
     licence="MIT",
     trained_on="the AudioSet class list (CC-BY-4.0)",
 )
@@ -83,9 +59,11 @@ SPEC = EmbedderSpec(
     min_s=1.0,
     layer="embedding",
     precision=compute.fastest_precision(),
-    weights=CHECKPOINT,  # type: ignore[arg-type]  # until the stub above is replaced
+    weights=CHECKPOINT,
     summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",
 )
+
+SPECS = (SPEC,)
 
 _CLASSES = 527
 _N_FFT, _HOP, _MELS = 1024, 320, 64

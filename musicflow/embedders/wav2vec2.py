@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
-from musicflow.embedders.panns import UrlWeights  # STUB: from musicflow.embedders.weights
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
-from musicflow.embedders.weights import WeightsError, _sha256
+from musicflow.embedders.weights import UrlWeights, Weights, WeightsError, digest_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +30,7 @@ CHECKPOINT = UrlWeights(
     url=f"https://huggingface.co/facebook/wav2vec2-base/resolve/{_REVISION}/pytorch_model.bin",
     filename="wav2vec2-base.bin",
     size=380_267_417,
-    sha256="3249fe98bfc62fcbc26067f724716a6ec49d12c4728a2af1df659013905dff21",
+    digest="sha256:3249fe98bfc62fcbc26067f724716a6ec49d12c4728a2af1df659013905dff21",
     licence="Apache-2.0",
     trained_on="LibriSpeech (960 h of read English, without labels)",
 )
@@ -66,9 +65,11 @@ SPEC = EmbedderSpec(
     min_s=1.0,
     layer="12",
     precision=compute.fastest_precision(),
-    weights=CHECKPOINT,  # type: ignore[arg-type]  # until the stub is replaced
+    weights=CHECKPOINT,
     summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
 )
+
+SPECS = (SPEC,)
 
 _FRAMES_AT_ONCE = 192
 """Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
@@ -81,24 +82,25 @@ _EXTRACTOR_EPS = 1e-7
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 
 
-@dataclass(frozen=True)
-class FolderWeights:
-    """A wav2vec2 in a local folder, as `transformers` saves one.
+@dataclass(frozen=True, kw_only=True)
+class FolderWeights(Weights):
+    """A wav2vec2 in a local folder, as `transformers` saves one; used where it lies.
 
     Parameters
     ----------
     folder
         Holds ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
-    sha256
-        Checksum of the weights.
-    licence, trained_on
-        As far as the user says.
     """
 
     folder: Path
-    sha256: str
-    licence: str = "unknown"
-    trained_on: str = "unknown"
+
+    @property
+    def address(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def _download(self, target: Path) -> None:
+        raise WeightsError(f"{target.name} is used where it lies, in {self.folder}")
 
     def fetch(self, cache: Path) -> Path:  # noqa: ARG002  # the seam's signature
         """The file with the weights.
@@ -109,8 +111,8 @@ class FolderWeights:
             If it is not there, or another than when the spec was made.
         """
         path = _weights_file(self.folder)
-        if (found := _sha256(path)) != self.sha256:
-            raise WeightsError(f"{path} has sha256 {found}, expected {self.sha256}")
+        if (found := digest_of(path)) != self.digest:
+            raise WeightsError(f"{path} has {found}, expected {self.digest}")
         return path
 
 
@@ -130,12 +132,19 @@ def spec_for(folder: Path, layer: str = SPEC.layer) -> EmbedderSpec:
         If the folder holds no wav2vec2 of the base kind.
     """
     config = _config(folder)
-    weights = FolderWeights(folder, _sha256(_weights_file(folder)))
+    file = _weights_file(folder)
+    weights = FolderWeights(
+        folder=folder,
+        filename=file.name,
+        digest=digest_of(file),
+        licence="unknown",
+        trained_on="unknown",
+    )
     return dataclasses.replace(
         SPEC,
         dim=config.hidden_size,
         layer=layer,
-        weights=weights,  # type: ignore[arg-type]  # until the stub is replaced
+        weights=weights,
         summary=f"wav2vec2 from {folder}",
     )
 

@@ -214,7 +214,7 @@ class Weights(ABC):
         size = path.stat().st_size
         if self.size is not None and size != self.size:
             return f"has {size} bytes instead of {self.size}"
-        found = _digest(path, self.identity.partition(":")[0])
+        found = digest_of(path, self.identity.partition(":")[0])
         return None if found == self.digest else f"has {found} instead of {self.digest}"
 
     def _accept(self, beside: Path, path: Path) -> None:
@@ -307,7 +307,8 @@ def _http(url: str, target: Path) -> None:
     )
 
 
-def _digest(path: Path, kind: str) -> str:
+def digest_of(path: Path, kind: str = "sha256") -> str:
+    """A file's digest as `Weights` writes it: ``sha256:…`` or ``git-blob:…``."""
     # git names a file's content by the SHA-1 of its kind, its length and itself.
     header = b"" if kind == "sha256" else f"blob {path.stat().st_size}\0".encode()
     algorithm = {"sha256": "sha256", "git-blob": "sha1"}[kind]
