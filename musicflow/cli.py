@@ -447,7 +447,9 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
         f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
     )
-    columns = [column for column in report.COLUMNS if column[0] not in ("chance", "n_queries")]
+    # What fits into 80 columns; the title and the labels say the rest.
+    without = ("weights", "chance", "n_queries")
+    columns = [column for column in report.COLUMNS if column[0] not in without]
     table = _table(title, [name for _, name in columns])
     for row in comparison.rows:
         style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
@@ -504,7 +506,7 @@ def _table(title: str, columns: Sequence[str], fold: bool = False) -> Table:
         title_justify="left",
         box=None,
         header_style="bold",
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     for name in columns:

@@ -22,7 +22,7 @@ COLUMNS = (
     ("map", "mAP"),
     ("chance", "chance"),
     ("n_queries", "queries"),
-    ("n_failed", "failed"),
+    ("n_failed", "fail"),
     ("tracks_per_s", "tracks/s"),
     ("x_realtime", "×real"),
     ("peak_rss_mb", "MB"),
