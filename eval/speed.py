@@ -182,7 +182,7 @@ def main() -> None:
         rows[name] = _row(name, options)
     report = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "eval/speed.py", *sys.argv[1:]]),
+        "command": f"python eval/speed.py --rounds {options.rounds}",
         "machine": _machine(options.threads),
         "audio": f"{options.audio or 'synthesised'}, {options.seconds:g} s",
         "rounds": options.rounds,

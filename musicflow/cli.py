@@ -39,7 +39,9 @@ app = typer.Typer(
 )
 
 weights_app = typer.Typer(
-    help="The weights of the embedders: what there are, and what is here.",
+    help="The weights of the embedders: what there are, and what is here.\n\n"
+    "On a closed network, set `MUSICFLOW_WEIGHTS_MIRROR` to a folder or an address that holds the "
+    "files, or get a file by other means and `musicflow weights add` it.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -47,6 +49,9 @@ app.add_typer(weights_app, name="weights")
 
 out = Console()
 err = Console(stderr=True)
+
+_ADVICE = " It comes from"
+"""Where a `WeightsError` goes over from what happened to what can be done."""
 
 USAGE = 2
 """Exit code of a question that cannot be answered as it stands."""
@@ -417,7 +422,7 @@ def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ..
     chosen = []
     for spec in map(embedders.spec_of, labels):
         if why := _why_unavailable(spec, cache):
-            reason = why.partition(" It comes from")[0]
+            reason = why.partition(_ADVICE)[0]
             err.print(f"{spec.name} runs untrained: {_plain(reason)}", soft_wrap=True)
             spec = embedders.untrained(spec)
         chosen.append(spec.label)
@@ -428,9 +433,11 @@ def _materialize(settings: Settings) -> Comparison:
     with err.status("Starting…"):
         from musicflow.orchestration.run import materialize
     failed = materialize(settings, lambda _context: _progress)
-    for asset, reason in failed.items():
-        err.print(f"[red]{asset} failed:[/red] {_plain(reason)}", soft_wrap=True)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    told = {row.error for row in comparison.rows} if comparison is not None else set()
+    for asset, reason in failed.items():
+        if reason not in told:
+            err.print(f"[red]{asset} failed:[/red] {_plain(reason)}", soft_wrap=True)
     if comparison is None or any("/" not in asset for asset in failed):
         _stop("the run did not come to its end; what was done is kept for the next one", FAILED)
     if all(row.precision_at_10 is None for row in comparison.rows if row.embedder != "random"):
@@ -459,7 +466,10 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
         if row.error:
-            out.print(f"{row.embedder}: {_plain(row.error)}", soft_wrap=True)
+            reason = row.error.partition(_ADVICE)[0]
+            out.print(f"{row.embedder}: {_plain(reason)}", soft_wrap=True, highlight=False)
+    if any(_ADVICE in row.error for row in comparison.rows):
+        out.print("How to get weights by other means: musicflow weights --help")
     if comparison.problems:
         problems = _table("Problems", ["what", "stage", "reason"], fold=True)
         for line in report.summary(comparison.problems):

@@ -226,9 +226,8 @@ def test_an_embedder_without_weights_fails_alone(
     monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path / "empty cache"))
     monkeypatch.setattr(weights.UrlWeights, "_download", _no_network)
     arguments = ["run", str(music), "--embedder", "mfcc", "--embedder", "openl3", "--json"]
-    code, printed, errors = run(*arguments)
+    code, printed, _ = run(*arguments)
     assert code == 0
-    assert "embeddings/openl3 failed" in errors
     good, bad, _floor = json.loads(printed)["rows"]
     assert good["precision_at_1"] == 1.0
     assert bad["precision_at_1"] is None
