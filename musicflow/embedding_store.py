@@ -10,7 +10,7 @@ nothing; two writers do not disturb each other.
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.library import Problem, Track
 from musicflow.settings import write_atomically
 
 _MANY = 32
@@ -143,6 +144,20 @@ class EmbeddingStore:
         pq.write_table(table, sink)
         path = self._folder(spec) / f"part-{uuid.uuid4().hex}.parquet"
         write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def problems_of(
+    tracks: Iterable[Track], spec: EmbedderSpec, rows: Mapping[str, Embedding]
+) -> list[Problem]:
+    """What an embedder's rows say went wrong with tracks."""
+    problems = []
+    for track in tracks:
+        row = rows.get(track.content_hash)
+        if row is not None and row.error:
+            problems.append(Problem(track.track_id, spec.label, "error", row.error))
+        elif row is not None and row.note:
+            problems.append(Problem(track.track_id, spec.label, "warning", row.note))
+    return problems
 
 
 def stack(rows: Sequence[Embedding]) -> np.ndarray:

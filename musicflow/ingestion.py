@@ -19,7 +19,7 @@ import psutil
 
 from musicflow import audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
-from musicflow.embedding_store import Embedding, EmbeddingStore, stack
+from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.index import Manifest, Point, TrackIndex
 from musicflow.library import Problem, Progress, Track, quietly
 
@@ -43,6 +43,8 @@ class Pass:
     current: int
     problems: tuple[Problem, ...]
     """Of all tracks, those embedded before too."""
+    rows: dict[str, Embedding]
+    """What the store holds now, by content hash."""
 
 
 def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
@@ -99,8 +101,9 @@ def embed_tracks(
                     store.add(spec, _measured(batch, now - since, memory))
                     batch, since = [], now
             store.add(spec, _measured(batch, time.perf_counter() - since, memory))
-    problems = (*unreadable, *problems_of(tracks, spec, store))
-    return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems)
+    rows = store.read(spec)
+    problems = (*unreadable, *problems_of(tracks, spec, rows))
+    return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
 
 def _load(spec: EmbedderSpec, store: EmbeddingStore, cache: Path) -> Embedder:
@@ -111,21 +114,6 @@ def _load(spec: EmbedderSpec, store: EmbeddingStore, cache: Path) -> Embedder:
         raise
     store.set_unavailable(spec, "")
     return embedder
-
-
-def problems_of(
-    tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore
-) -> tuple[Problem, ...]:
-    """What the store says went wrong with the tracks."""
-    rows = store.read(spec)
-    problems = []
-    for track in tracks:
-        row = rows.get(track.content_hash)
-        if row is not None and row.error:
-            problems.append(Problem(track.track_id, spec.label, "error", row.error))
-        elif row is not None and row.note:
-            problems.append(Problem(track.track_id, spec.label, "warning", row.note))
-    return tuple(problems)
 
 
 def _measured(rows: list[Embedding], wall_s: float, memory: "_PeakMemory") -> list[Embedding]:

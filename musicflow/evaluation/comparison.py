@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore, stack
+from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.evaluation import retrieval
 from musicflow.index import Manifest, TrackIndex
 from musicflow.index.track_index import unit
@@ -117,7 +117,6 @@ def compare(
     specs: Sequence[EmbedderSpec],
     store: EmbeddingStore,
     index: TrackIndex,
-    problems: Sequence[Problem] = (),
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -135,8 +134,6 @@ def compare(
         Their vectors.
     index
         Their collections.
-    problems
-        What went wrong on the way, for the report.
     """
     vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
@@ -155,7 +152,9 @@ def compare(
     for spec in specs:
         made = [vectors[spec.label].get(track.content_hash) for track in library.tracks]
         row = Row(spec.label, spec.weights_state, spec.dim, spec_hash=spec.hash)
-        row = replace(row, n_failed=sum(one is not None and bool(one.error) for one in made))
+        # Without a row, a track could not be read when it was wanted; it counts, unless the
+        # embedder itself could not be had.
+        row = replace(row, n_failed=sum(one.error != "" if one else spec in ready for one in made))
         row = replace(row, **_cost([one for one in made if one is not None and not one.error]))
         if spec not in ready:
             reason = store.unavailable(spec) or "no current collection is published"
@@ -167,6 +166,15 @@ def compare(
             row = replace(row, **_quality(matrix, common, genres, spec, index))
         rows.append(row)
     rows.append(_random_row(genres))
+    problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
+    problems += [
+        Problem(
+            track.track_id, spec.label, "error", "not embedded: it could not be read, or not yet"
+        )
+        for spec in ready
+        for track in library.tracks
+        if track.content_hash not in vectors[spec.label]
+    ]
     states = [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
     failed = {problem.subject for problem in library.problems if problem.severity == "error"}
     failed |= {problem.subject for problem in problems if problem.severity == "error"}

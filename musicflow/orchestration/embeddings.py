@@ -36,8 +36,7 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
             done = embed_tracks(library.tracks, spec, workspace.store, cache, reporter(context))
         except WeightsError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        rows = workspace.store.read(spec)
-        made = [rows[t.content_hash] for t in library.tracks if t.content_hash in rows]
+        made = [done.rows[t.content_hash] for t in library.tracks if t.content_hash in done.rows]
         vectors = [row for row in made if row.vector is not None]
         wall_s = sum(row.wall_s for row in vectors)
         problems = [(p.subject, p.severity, p.reason) for p in done.problems]

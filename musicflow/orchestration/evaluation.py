@@ -12,7 +12,6 @@ import dagster as dg
 
 from musicflow import tracking
 from musicflow.evaluation import Comparison, compare, report
-from musicflow.ingestion import problems_of
 from musicflow.library import Library
 from musicflow.orchestration.resources import Workspace
 
@@ -30,9 +29,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
         """How well each embedder brings the tracks of a genre together."""
         library = Library.load(workspace.paths.library)
-        store, index, specs = workspace.store, workspace.index, workspace.specs
-        problems = [p for spec in specs for p in problems_of(library.tracks, spec, store)]
-        comparison = compare(library, specs, store, index, problems)
+        comparison = compare(library, workspace.specs, workspace.store, workspace.index)
         comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         return dg.MaterializeResult(

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from musicflow.embedders import mfcc
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation import Comparison, Dataset, compare
+from musicflow.evaluation.report import cell, markdown, summary
+from musicflow.index import EmbeddedIndex
+from musicflow.ingestion import build_collection, embed_tracks
+from musicflow.library import Library, Problem, join, scan
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path / "embeddings")
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> EmbeddedIndex:
+    return EmbeddedIndex(tmp_path / "collections")
+
+
+@pytest.fixture
+def library(music: Path, tmp_path: Path) -> Library:
+    return join(music, scan(music, tmp_path / "known"))
+
+
+def evaluate(library: Library, store: EmbeddingStore, index: EmbeddedIndex) -> Comparison:
+    embed_tracks(library.tracks, mfcc.SPEC, store, Path("unused"))
+    build_collection(library.tracks, mfcc.SPEC, store, index)
+    return compare(library, [mfcc.SPEC], store, index)
+
+
+def test_a_track_that_could_not_be_read_is_named_and_counted(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex
+) -> None:
+    Path(library.tracks[0].path).unlink()
+    comparison = evaluate(library, store, index)
+    assert comparison.rows[0].n_failed == 1
+    assert comparison.rows[0].n_queries == 11
+    assert [problem.subject for problem in comparison.problems] == [library.tracks[0].track_id]
+    assert comparison.dataset.failed == 1
+
+
+def test_an_embedder_never_published_has_a_row_that_says_so(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex
+) -> None:
+    comparison = compare(library, [mfcc.SPEC], store, index)
+    row, floor = comparison.rows
+    assert row.precision_at_1 is None
+    assert "no current collection" in row.error
+    assert cell(row, "map") == "–"
+    assert floor.precision_at_1 is not None
+
+
+def test_a_comparison_is_read_back_as_it_was(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex, tmp_path: Path
+) -> None:
+    comparison = evaluate(library, store, index)
+    comparison.save(tmp_path / "comparison.json")
+    assert Comparison.load(tmp_path / "comparison.json") == comparison
+    assert Comparison.load(tmp_path / "none.json") is None
+    (tmp_path / "comparison.json").write_text('{"rows": []}')
+    assert Comparison.load(tmp_path / "comparison.json") is None
+
+
+def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind() -> None:
+    short = [Problem(f"s{i}", "mfcc", "warning", f"short: 0.{i} s") for i in range(5)]
+    broken = [Problem("b|1", stage, "error", "cut off") for stage in ("mfcc", "musicnn")]
+    lines = summary([*short, *broken])
+    assert lines == [
+        ("b|1", "mfcc, musicnn", "cut off"),
+        ("5 tracks", "mfcc", "short (see the report)"),
+    ]
+    dataset = Dataset("music", "abc", 7, 1)
+    text = markdown(Comparison(dataset, (), (*short, *broken), "state", "2026-01-01"))
+    assert all(f"| s{i} |" in text for i in range(5))
+    assert r"| b\|1 | mfcc, musicnn | cut off |" in text
