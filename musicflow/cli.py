@@ -56,6 +56,9 @@ _ADVICE = " It comes from"
 USAGE = 2
 """Exit code of a question that cannot be answered as it stands."""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 FAILED = 1
 """Exit code of work that did not come to its end."""
 
@@ -432,7 +435,10 @@ def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ..
 def _materialize(settings: Settings) -> Comparison:
     with err.status("Starting…"):
         from musicflow.orchestration.run import materialize
-    failed = materialize(settings, lambda _context: _progress)
+    try:
+        failed = materialize(settings, lambda _context: _progress)
+    except KeyboardInterrupt:
+        _stop("interrupted; what was done is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
     told = {row.error for row in comparison.rows} if comparison is not None else set()
     for asset, reason in failed.items():

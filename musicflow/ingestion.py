@@ -92,15 +92,17 @@ def embed_tracks(
         with _PeakMemory() as memory:
             batch: list[Embedding] = []
             since = time.perf_counter()
-            for done in progress(_embed(work, embedder), f"Embedding, {spec.label}", len(work)):
-                if isinstance(done, Problem):
-                    unreadable.append(done)
-                else:
-                    batch.append(done)
-                if (now := time.perf_counter()) - since > _SAVE_EVERY_S:
-                    store.add(spec, _measured(batch, now - since, memory))
-                    batch, since = [], now
-            store.add(spec, _measured(batch, time.perf_counter() - since, memory))
+            try:
+                for done in progress(_embed(work, embedder), f"Embedding, {spec.label}", len(work)):
+                    if isinstance(done, Problem):
+                        unreadable.append(done)
+                    else:
+                        batch.append(done)
+                    if (now := time.perf_counter()) - since > _SAVE_EVERY_S:
+                        store.add(spec, _measured(batch, now - since, memory))
+                        batch, since = [], now
+            finally:
+                store.add(spec, _measured(batch, time.perf_counter() - since, memory))
     rows = store.read(spec)
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)

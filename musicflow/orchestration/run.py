@@ -11,6 +11,8 @@ from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.resources import Reporter, Workspace
 from musicflow.settings import Home, Settings
 
+_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+
 CONFIG = Path(__file__).with_name("dagster.yaml")
 
 EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
@@ -40,6 +42,11 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
     -------
     dict
         What failed: asset and reason.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted; what was done is kept.
     """
     prepare(settings.paths)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
@@ -75,6 +82,9 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
 
 def _reason(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
+    if failure.error is not None and failure.error.cls_name == _INTERRUPTED:
+        # Dagster takes Ctrl-C for one more failed step; to a person it ends the whole run.
+        raise KeyboardInterrupt
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
     error = failure.error
