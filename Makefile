@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint dagster mlflow lock clean
+.PHONY: help demo test lint dagster mlflow app lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -31,6 +31,9 @@ dagster: $(INSTALLED)  ## open the Dagster UI
 
 mlflow: $(INSTALLED)  ## open the MLflow UI
 	@$(BIN)/musicflow mlflow
+
+app: $(INSTALLED)  ## open the app
+	@$(BIN)/musicflow app
 
 lock: $(INSTALLED)  ## renew constraints.txt from what is installed
 	@head -2 constraints.txt > $(VENV)/lock

@@ -371,6 +371,21 @@ def mlflow(
     _become(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
 
 
+@app.command(name="app")
+def app_command(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 8501,
+    home: HomeOption = None,
+) -> None:
+    """Open the app: pick a track, and hear what sounds like it.
+
+    Example: `musicflow app --port 8501`
+    """
+    page = str(Path(__file__).with_name("app") / "find.py")
+    options = ["--server.port", str(port), "--server.address", "localhost"]
+    options += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    _become(_settings(home=home), "streamlit", ["run", page, *options])
+
+
 def _run(settings: Settings, as_json: bool) -> None:
     for label in settings.embedders:
         embedders.spec_of(label)
@@ -495,6 +510,7 @@ def _show_where_next(settings: Settings) -> None:
         "Search": f"{program} search --track {shlex.quote(track)}{option}",
         "Dagster": f"{program} dagster{option}",
         "MLflow": f"{program} mlflow{option}",
+        "App": f"{program} app{option}",
     }
     out.print()
     for name, text in lines.items():

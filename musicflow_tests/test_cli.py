@@ -180,7 +180,7 @@ def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home)
 
 
 def test_every_command_shows_an_example(run: Run) -> None:
-    for command in ("demo", "run", "compare", "search", "init", "dagster", "mlflow"):
+    for command in ("demo", "run", "compare", "search", "init", "dagster", "mlflow", "app"):
         _, printed, _ = run(command, "--help")
         assert f"Example: musicflow {command}" in " ".join(printed.split())
 

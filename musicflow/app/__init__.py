@@ -1,0 +1,1 @@
+"""The Streamlit app, to hear the answers."""
