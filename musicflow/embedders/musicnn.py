@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicflow.embedders.compute import device
+from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
 from musicflow.embedders.weights import WheelWeights
@@ -31,9 +32,6 @@ PATCH_FRAMES = 187
 # Upstream transforms a whole track, centred, and cuts the spectrogram into patches. A patch is
 # the same as this much audio, reaching half a transform beyond its first and last frame.
 _WINDOW = (PATCH_FRAMES - 1) * HOP + N_FFT
-
-_BATCH_NORM_EPSILON = 1e-3
-"""TensorFlow's default."""
 
 # fmt: off
 MSD_TAGS = (
@@ -103,7 +101,7 @@ def seeded_variables(seed: int) -> dict[str, np.ndarray]:
     kernels += [(7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64)]
     norms = [1, *(kernel[-1] for kernel in kernels), 1506, 200]
     layers: dict[str, tuple[int, ...]] = {
-        _numbered("conv2d", i): kernel for i, kernel in enumerate(kernels)
+        numbered("conv2d", i): kernel for i, kernel in enumerate(kernels)
     }
     layers |= {"dense": (1506, 200), "dense_1": (200, 50)}
     variables = {}
@@ -112,7 +110,7 @@ def seeded_variables(seed: int) -> dict[str, np.ndarray]:
         variables[f"{name}/bias"] = np.zeros(shape[-1])
     for i, size in enumerate(norms):
         for part, value in _NO_NORM.items():
-            variables[f"{_numbered('batch_normalization', i)}/{part}"] = np.full(size, value)
+            variables[f"{numbered('batch_normalization', i)}/{part}"] = np.full(size, value)
     return {name: value.astype(np.float32) for name, value in variables.items()}
 
 
@@ -192,17 +190,14 @@ class Musicnn(Embedder):
         def tensor(value: np.ndarray) -> torch.Tensor:
             return torch.tensor(value).to(self.device, self._dtype)
 
-        self._norms = [
-            tuple(map(tensor, _scale_and_shift(variables, _numbered("batch_normalization", i))))
-            for i in range(11)
-        ]
+        self._norms = [tuple(map(tensor, _norm_of(variables, i))) for i in range(11)]
         # TensorFlow keeps (height, width, in, out), torch (out, in, height, width).
         self._convs = [
             (
                 tensor(variables[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()),
                 tensor(variables[f"{name}/bias"]),
             )
-            for name in (_numbered("conv2d", i) for i in range(8))
+            for name in (numbered("conv2d", i) for i in range(8))
         ]
         self._denses = [
             (tensor(variables[f"{name}/kernel"].T.copy()), tensor(variables[f"{name}/bias"]))
@@ -269,14 +264,7 @@ class Musicnn(Embedder):
         return values * scale + shift
 
 
-def _scale_and_shift(variables: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A trained batch normalization is a multiplication and an addition."""
-    gamma, beta, mean, variance = (
-        variables[f"{name}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
-    )
-    scale = gamma / np.sqrt(variance + np.float32(_BATCH_NORM_EPSILON))
-    return scale, beta - mean * scale
-
-
-def _numbered(name: str, i: int) -> str:
-    return f"{name}_{i}" if i else name
+def _norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
+    name = numbered("batch_normalization", i)
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    return scale_and_shift(*(variables[f"{name}/{part}"] for part in parts))

@@ -19,6 +19,7 @@ import numpy as np
 
 from musicflow import audio
 from musicflow.embedders.compute import device, fastest_precision
+from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WeightsError
 
@@ -39,9 +40,6 @@ LAYER = "audio_embedding_layer"
 CHANNELS = (1, 64, 64, 128, 128, 256, 256, 512, 512)
 _POOLED = (1, 3, 5)
 """The convolutions that a 2 x 2 max-pooling follows."""
-
-_BATCH_NORM_EPSILON = 1e-3
-"""Keras's default."""
 
 _CHUNK = 8
 """Windows that go through the network at once. The spectra of a few fit into a processor's cache,
@@ -218,12 +216,12 @@ def weight_shapes() -> Iterator[tuple[str, str, tuple[int, ...]]]:
     norms = "gamma", "beta", "moving_mean", "moving_variance"
     for i, channels in enumerate(CHANNELS):
         if i > 0:
-            layer = LAYER if i == len(CHANNELS) - 1 else _numbered("conv2d", i - 1)
+            layer = LAYER if i == len(CHANNELS) - 1 else numbered("conv2d", i - 1)
             yield layer, "kernel", (3, 3, CHANNELS[i - 1], channels)
             yield layer, "bias", (channels,)
         if i < len(CHANNELS) - 1:
             for kind in norms:
-                yield _numbered("batch_normalization", i), kind, (channels,)
+                yield numbered("batch_normalization", i), kind, (channels,)
 
 
 def seeded_weights(seed: int) -> list[np.ndarray]:
@@ -412,24 +410,12 @@ def _folded(
     In double precision, so that folding rounds once.
     """
     exact = [weight.astype(np.float64) for weight in weights]
-    scale, shift = _scale_and_shift(*exact[:4])
+    scale, shift = scale_and_shift(*exact[:4])
     convolutions = []
     for start in range(4, len(exact), 6):
         kernel, bias, *norm = exact[start : start + 6]
         if norm:
-            factor, offset = _scale_and_shift(*norm)
+            factor, offset = scale_and_shift(*norm)
             kernel, bias = kernel * factor, bias * factor + offset
         convolutions.append((kernel.astype(np.float32), bias.astype(np.float32)))
     return (float(scale[0]), float(shift[0])), convolutions
-
-
-def _scale_and_shift(
-    gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """A trained batch normalization is a multiplication and an addition."""
-    scale = gamma / np.sqrt(variance + _BATCH_NORM_EPSILON)
-    return scale, beta - mean * scale
-
-
-def _numbered(name: str, i: int) -> str:
-    return f"{name}_{i}" if i else name

@@ -219,21 +219,20 @@ class Embedder(ABC):
         audio
             Float32 mono in [-1, 1] at ``spec.sample_rate``, shape ``(n,)``.
         """
-        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
-        vectors = [
-            self.infer(batch).vectors for batch in batches_of_one_length(windows, self.batch_size)
-        ]
+        windows, vectors = self._windows_and_vectors(audio)
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
-        return Frames(np.concatenate(vectors), times)
+        return Frames(vectors, times)
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """The vector of a whole track, shape ``(dim,)``: its windows' mean, by their length."""
-        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
-        vectors = [
-            self.infer(batch).vectors for batch in batches_of_one_length(windows, self.batch_size)
-        ]
+        windows, vectors = self._windows_and_vectors(audio)
         lengths = np.array([len(window) for window in windows], float)
-        return np.average(np.concatenate(vectors), axis=0, weights=lengths).astype(np.float32)
+        return np.average(vectors, axis=0, weights=lengths).astype(np.float32)
+
+    def _windows_and_vectors(self, audio: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
+        batches = batches_of_one_length(windows, self.batch_size)
+        return windows, np.concatenate([self.infer(batch).vectors for batch in batches])
 
 
 def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
