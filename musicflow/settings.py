@@ -22,6 +22,9 @@ from pydantic_settings import (
 
 LibraryFormat = Literal["auto", "ludwig", "folders"]
 
+Exclude = Literal["artist", "duplicates", "none"]
+"""What an evaluation leaves out beside the query itself."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -85,6 +88,9 @@ class Settings(BaseSettings):
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
+    )
+    exclude: Exclude = Field(
+        "artist", description="What an evaluation leaves out beside the query itself."
     )
 
     @classmethod
