@@ -71,8 +71,8 @@ def _row(name: str, paths: list[Path], genres: list[str]) -> str:
 
 def _precision(unit: np.ndarray, genres: list[str]) -> float:
     labels = Labels([[genre] for genre in genres])
-    ranked = retrieval.rank(retrieval.cosine(unit), [labels], Exclusion(len(genres)))
-    return ranked.scores[0].mean("precision_at_10")
+    ranked = retrieval.rank({"": retrieval.cosine(unit)}, [labels], Exclusion(len(genres)))
+    return ranked[""].scores[0].mean("precision_at_10")
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -4,15 +4,14 @@ The weights are not chosen on the queries they are judged by: queries are dealt 
 each is answered with the weights that served the other folds best.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
 from musicflow import fusion
 from musicflow.evaluation.protocol import Exclusion, Labels
-from musicflow.evaluation.retrieval import Similarity, order, rank
+from musicflow.evaluation.retrieval import Fusion, Scores, Similarity, rank
 
 FOLDS = 5
 SEED = 0
@@ -20,40 +19,36 @@ SEED = 0
 STEPS = tuple(step / 10 for step in range(10))
 """The shares that are tried for each further embedder."""
 
-MOST_QUERIES = 400
+MOST_QUERIES = 300
 """Queries that weights are chosen by, at most."""
 
 Weights = tuple[float, ...]
 
 
-def by_rank(spaces: Sequence[Similarity], exclusion: Exclusion) -> Similarity:
+def by_rank(members: Sequence[str]) -> Fusion:
     """Reciprocal rank fusion of some spaces."""
 
-    def similarity(rows: np.ndarray) -> np.ndarray:
-        excluded = exclusion.of(rows)
+    def combine(
+        _rows: np.ndarray, _similarities: list[np.ndarray], rankings: list[np.ndarray]
+    ) -> np.ndarray:
+        places = np.broadcast_to(np.arange(1.0, rankings[0].shape[1] + 1), rankings[0].shape)
+        ranks = [np.empty_like(places) for _ in rankings]
+        for values, ranking in zip(ranks, rankings, strict=True):
+            np.put_along_axis(values, ranking, places, axis=1)
+        return fusion.by_rank(ranks)
 
-        def ranks(space: Similarity) -> np.ndarray:
-            ranking = order(space(rows), excluded)
-            numbers = np.empty(ranking.shape)
-            places = np.broadcast_to(np.arange(1.0, ranking.shape[1] + 1), ranking.shape)
-            np.put_along_axis(numbers, ranking, places, axis=1)
-            return numbers
-
-        with ThreadPoolExecutor(len(spaces)) as pool:
-            return fusion.by_rank(list(pool.map(ranks, spaces)))
-
-    return similarity
+    return Fusion(tuple(members), combine)
 
 
 def weighted(
-    spaces: Sequence[Similarity], labels: Labels, exclusion: Exclusion
-) -> tuple[Similarity, Weights]:
+    spaces: Mapping[str, Similarity], labels: Labels, exclusion: Exclusion
+) -> tuple[Fusion, dict[str, float]]:
     """Weighted fusion of some spaces, the weights by cross-validation.
 
     Parameters
     ----------
     spaces
-        Cosines of each embedder.
+        Cosines of each embedder, by name.
     labels
         What the weights are to serve, by mean average precision.
     exclusion
@@ -61,44 +56,45 @@ def weighted(
 
     Returns
     -------
-    Similarity
+    Fusion
         Each query under the weights that were chosen without it.
-    tuple of float
-        The weights chosen on all queries, for cosines; they add up to 1.
+    dict
+        The weights chosen on all queries, for cosines, by name; they add up to 1.
     """
     random = np.random.default_rng(SEED)
     sample = np.sort(random.permutation(exclusion.count)[:MOST_QUERIES])
     place = np.zeros(exclusion.count, int)
     place[sample] = np.arange(len(sample))
-    known = np.stack([space(sample) for space in spaces])
+    known = np.stack([space(sample) for space in spaces.values()])
     # Embedders spread their cosines differently; shares are of spreads, so that a tenth of one
     # is a tenth of what can move a ranking.
     scale = 1 / np.maximum(known.std(axis=2).mean(axis=1), 1e-12)
     fold = random.integers(0, FOLDS, exclusion.count)
 
     @cache
-    def precision(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-        """Who of the sample asked, and their average precision."""
-
+    def precision(weights: Weights) -> Scores:
         def similarity(rows: np.ndarray) -> np.ndarray:
             return np.tensordot(weights, known[:, place[rows]], axes=1)
 
-        [scores] = rank(similarity, [labels], exclusion, sample).scores
-        return scores.rows, scores.values["map"]
+        return rank({"": similarity}, [labels], exclusion, queries=sample)[""].scores[0]
 
     def choose(without: int | None) -> Weights:
         def quality(weights: Weights) -> float:
-            rows, values = precision(weights)
-            return float(values[fold[rows] != without].sum())
+            scores = precision(weights)
+            return float(scores.values["map"][fold[scores.rows] != without].sum())
 
         return _search(quality, scale)
 
-    weights = np.array([choose(without) for without in range(FOLDS)])[fold]
+    by_query = np.array([choose(without) for without in range(FOLDS)])[fold]
 
-    def similarity(rows: np.ndarray) -> np.ndarray:
-        return sum(weights[rows, m][:, None] * space(rows) for m, space in enumerate(spaces))
+    def combine(
+        rows: np.ndarray, similarities: list[np.ndarray], _rankings: list[np.ndarray]
+    ) -> np.ndarray:
+        weights = by_query[rows].T[:, :, None]
+        return np.sum([w * s for w, s in zip(weights, similarities, strict=True)], axis=0)
 
-    return similarity, choose(None)
+    chosen = dict(zip(spaces, choose(None), strict=True))
+    return Fusion(tuple(spaces), combine), chosen
 
 
 def _search(quality: Callable[[Weights], float], scale: np.ndarray) -> Weights:

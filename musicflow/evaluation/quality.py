@@ -95,19 +95,22 @@ def measure(
     near[RANDOM] = space.neighbours(spaces[RANDOM])
     exclusion, protocol = settle(tracks, exclude, copies=len(first) - len(kept))
     judge = _Judge(tracks, exclusion, by_artist=protocol.exclude == "artist")
-    names = [track.track_id for track in tracks]
-    for name, unit in spaces.items():
-        judge.rank(name, retrieval.cosine(unit))
-        judge.probe(name, unit)
-        judge.figures[name]["space"] = space.health(unit, near[name], names)
-    weights = {}
+    cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
+    fusions, weights = {}, {}
     if len(meaningful) > 1:
         label = "+".join(meaningful)
-        cosines = [retrieval.cosine(spaces[name]) for name in meaningful]
-        similarity, chosen = blend.weighted(cosines, judge.genres, exclusion)
-        judge.rank(fusion.WEIGHTED + label, similarity)
-        judge.rank(fusion.BY_RANK + label, blend.by_rank(cosines, exclusion))
-        weights[fusion.WEIGHTED + label] = dict(zip(meaningful, chosen, strict=True))
+        members = {name: cosines[name] for name in meaningful}
+        by_weight, chosen = blend.weighted(members, judge.genres, exclusion)
+        fusions = {
+            fusion.WEIGHTED + label: by_weight,
+            fusion.BY_RANK + label: blend.by_rank(meaningful),
+        }
+        weights = {fusion.WEIGHTED + label: chosen}
+    judge.rank(cosines, fusions)
+    names = [track.track_id for track in tracks]
+    for name, unit in spaces.items():
+        judge.probe(name, unit)
+        judge.figures[name]["space"] = space.health(unit, near[name], names)
     judge.add_intervals()
     without = spaces.keys() - set(meaningful)
     apart = judge.differences([name for name in judge.scores if name not in without])
@@ -133,22 +136,27 @@ class _Judge:
         self.scores: dict[str, retrieval.Scores] = {}
         self._samples: list[tuple[str, str, np.ndarray]] = []
 
-    def rank(self, name: str, similarity: retrieval.Similarity) -> None:
+    def rank(
+        self,
+        spaces: Mapping[str, retrieval.Similarity],
+        fusions: Mapping[str, retrieval.Fusion],
+    ) -> None:
         """All figures that follow from rankings."""
-        ranked = retrieval.rank(similarity, [self.genres, self.subgenres], self.exclusion)
-        genre, subgenre = ranked.scores
-        self.scores[name] = genre
-        self.figures[name] = {
-            "n_queries": len(genre.rows),
-            "by_genre": retrieval.by_genre(self.names, genre),
-            "confusion": retrieval.confusion(self.names, genre, ranked.nearest),
-        }
-        votes = probe.votes(self.names, genre.rows, ranked.nearest)
-        for metric in retrieval.METRICS:
-            self._add(name, metric, genre.values[metric])
-        for metric in SUBGENRE_METRICS:
-            self._add(name, f"subgenre_{metric}", subgenre.values[metric])
-        self._add(name, "knn_accuracy", votes)
+        kinds = [self.genres, self.subgenres]
+        for name, ranked in retrieval.rank(spaces, kinds, self.exclusion, fusions).items():
+            genre, subgenre = ranked.scores
+            self.scores[name] = genre
+            self.figures[name] = {
+                "n_queries": len(genre.rows),
+                "by_genre": retrieval.by_genre(self.names, genre),
+                "confusion": retrieval.confusion(self.names, genre, ranked.nearest),
+            }
+            for metric in retrieval.METRICS:
+                self._add(name, metric, genre.values[metric])
+            for metric in SUBGENRE_METRICS:
+                self._add(name, f"subgenre_{metric}", subgenre.values[metric])
+            votes = probe.votes(self.names, genre.rows, ranked.nearest)
+            self._add(name, "knn_accuracy", votes)
 
     def probe(self, name: str, unit: np.ndarray) -> None:
         """What a classifier on the vectors comes to."""

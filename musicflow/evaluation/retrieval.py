@@ -10,7 +10,7 @@ Information Retrieval*, chapter 8; nDCG as in Järvelin and Kekäläinen (2002),
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ METRICS = (
 Similarity = Callable[[np.ndarray], np.ndarray]
 """How alike some tracks (their row numbers) and all tracks are: float64, ``(len(rows), N)``."""
 
-_BLOCK = 512
+_BLOCK = 256
 """Queries whose similarities are computed at once: matrix products like to be large."""
 
 _PART = 64
@@ -52,6 +52,23 @@ _WORKERS = min(4, os.cpu_count() or 1)
 
 _DECIMALS = 12
 """Similarities are rounded to this, so that equal vectors tie whatever the order of a sum."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A ranking that follows from others.
+
+    Parameters
+    ----------
+    members
+        Names of spaces.
+    combine
+        Given row numbers of queries, and the similarities and the rankings of each member, says
+        how alike the queries and all tracks are. Shapes ``(Q,)``, ``(Q, N)``.
+    """
+
+    members: tuple[str, ...]
+    combine: Callable[[np.ndarray, list[np.ndarray], list[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -119,52 +136,65 @@ def order(similarities: np.ndarray, excluded: np.ndarray) -> np.ndarray:
 
 
 def rank(
-    similarity: Similarity,
+    spaces: Mapping[str, Similarity],
     labels: Sequence[Labels],
     exclusion: Exclusion,
+    fusions: Mapping[str, Fusion] = {},
     queries: np.ndarray | None = None,
-) -> Ranked:
+) -> dict[str, Ranked]:
     """Let tracks ask, and score the answers.
 
     Parameters
     ----------
-    similarity
-        The space.
+    spaces
+        By name.
     labels
         Each makes scores of its own.
     exclusion
         Whom a query leaves out.
+    fusions
+        By name: rankings that follow from those of some spaces.
     queries
         Row numbers of those that ask; all, if not given.
     """
     asking = np.arange(exclusion.count) if queries is None else queries
+    done: list[dict[str, Ranked]] = []
 
-    def score(rows: np.ndarray, similarities: np.ndarray) -> tuple[np.ndarray, list[Scores]]:
+    def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
         excluded = exclusion.of(rows)
-        ranking = order(similarities, excluded)
         answers = (~excluded).sum(axis=1)
-        nearest = np.full((len(rows), NEAREST), -1, np.int32)
-        first = ranking[:, :NEAREST]
-        kept = np.arange(first.shape[1]) < answers[:, None]
-        nearest[:, : first.shape[1]] = np.where(kept, first, -1)
-        scores = []
-        for kind in labels:
-            gains = kind.gains(rows)
-            gains[excluded] = 0.0
-            asks = gains.any(axis=1)
-            ranked = np.take_along_axis(gains[asks], ranking[asks], axis=1)
-            scores.append(Scores(rows[asks], _figures(ranked, answers[asks])))
-        return nearest, scores
+        gains = [np.where(excluded, 0.0, kind.gains(rows)) for kind in labels]
+        known = dict(zip(spaces, similarities, strict=True))
+        rankings = {name: order(values, excluded) for name, values in known.items()}
+        for name, fusion in fusions.items():
+            values = fusion.combine(
+                rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
+            )
+            rankings[name] = order(values, excluded)
+        return {name: _scored(rows, r, gains, answers) for name, r in rankings.items()}
 
-    done: list[tuple[np.ndarray, list[Scores]]] = []
     with ThreadPoolExecutor(_WORKERS) as pool:
         for places in blocks(len(asking), _BLOCK):
             rows = asking[places]
+            wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
             parts = max(1, len(rows) // _PART)
-            split = np.array_split(rows, parts), np.array_split(similarity(rows), parts)
-            done += pool.map(score, *split)
-    nearest = np.concatenate([part for part, _ in done])
-    return Ranked([_joined(kind) for kind in zip(*(s for _, s in done), strict=True)], nearest)
+            done += pool.map(score, *(np.array_split(whole, parts) for whole in wholes))
+    return {name: _joined([part[name] for part in done]) for name in (*spaces, *fusions)}
+
+
+def _scored(
+    rows: np.ndarray, ranking: np.ndarray, gains: Sequence[np.ndarray], answers: np.ndarray
+) -> Ranked:
+    nearest = np.full((len(rows), NEAREST), -1, np.int32)
+    first = ranking[:, :NEAREST]
+    kept = np.arange(first.shape[1]) < answers[:, None]
+    nearest[:, : first.shape[1]] = np.where(kept, first, -1)
+    scores = []
+    for values in gains:
+        asks = values.any(axis=1)
+        ranked = np.take_along_axis(values[asks], ranking[asks], axis=1)
+        scores.append(Scores(rows[asks], _figures(ranked, answers[asks])))
+    return Ranked(scores, nearest)
 
 
 def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
@@ -201,11 +231,16 @@ def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _joined(parts: Sequence[Scores]) -> Scores:
-    return Scores(
-        np.concatenate([part.rows for part in parts]),
-        {name: np.concatenate([part.values[name] for part in parts]) for name in METRICS},
-    )
+def _joined(parts: Sequence[Ranked]) -> Ranked:
+    kinds = zip(*(part.scores for part in parts), strict=True)
+    scores = [
+        Scores(
+            np.concatenate([part.rows for part in kind]),
+            {name: np.concatenate([part.values[name] for part in kind]) for name in METRICS},
+        )
+        for kind in kinds
+    ]
+    return Ranked(scores, np.concatenate([part.nearest for part in parts]))
 
 
 def confusion(genres: Sequence[str], scores: Scores, nearest: np.ndarray) -> dict[str, dict]:

@@ -19,7 +19,7 @@ tracks = st.lists(st.tuples(labels, st.integers(-1, 3)), min_size=2, max_size=40
 def rank(sets: list[list[str]], vectors: np.ndarray, artists: list[int] | None = None) -> Any:
     keys = [] if artists is None else [np.array(artists)]
     exclusion = Exclusion(len(sets), keys)
-    ranked = retrieval.rank(retrieval.cosine(vectors), [Labels(sets)], exclusion)
+    ranked = retrieval.rank({"": retrieval.cosine(vectors)}, [Labels(sets)], exclusion)[""]
     return ranked.scores[0], ranked.nearest
 
 
