@@ -24,7 +24,7 @@ from rich.table import Table
 from musicflow import __version__, embedders, library, recommend
 from musicflow.embedders import UNTRAINED, EmbedderSpec, UnknownEmbedderError, Weights, WeightsError
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.evaluation import Comparison, report, state_of
+from musicflow.evaluation import Comparison, figures, report, state_of
 from musicflow.index import EmbeddedIndex, FilterError, Filters, TrackIndexError
 from musicflow.ingestion import collection_state
 from musicflow.library import Library, LibraryError, demo
@@ -476,14 +476,28 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
         f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
     )
-    # What fits into 80 columns; the title and the labels say the rest.
-    without = ("weights", "chance", "n_queries")
-    columns = [column for column in report.COLUMNS if column[0] not in without]
-    table = _table(title, [name for _, name in columns])
+    # What fits into 80 columns; the report says the rest.
+    names = ["embedder", "dim", "P@1", "P@10", "95 %", "mAP", "tracks/s", "×real", "MB"]
+    out.print(_plain(title), soft_wrap=True, highlight=False)
+    table = _table("", names)
     for row in comparison.rows:
         style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
-        table.add_row(*(report.cell(row, field) for field, _ in columns), style=style)
+        costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
+        table.add_row(
+            figures.short(row.embedder),
+            str(row.dim),
+            report.cell(row, "precision_at_1"),
+            report.cell(row, "precision_at_10"),
+            report.interval(row),
+            report.cell(row, "map"),
+            *costs,
+            style=style,
+        )
     out.print(table)
+    out.print(f"Protocol: {comparison.protocol}", soft_wrap=True, highlight=False)
+    for note in (comparison.protocol.note, *report.fusion_notes(comparison.rows)):
+        if note:
+            out.print(_plain(note), soft_wrap=True, highlight=False)
     if any(row.weights == "untrained" for row in comparison.rows):
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
@@ -507,7 +521,7 @@ def _show_where_next(settings: Settings) -> None:
     option = "" if known else f" --home {settings.home}"
     track = Library.load(settings.paths.library).tracks[0].track_id
     lines = {
-        "Report": settings.paths.reports / "comparison.md",
+        "Report": settings.paths.reports / "comparison.html",
         "Search": f"{program} search --track {shlex.quote(track)}{option}",
         "Dagster": f"{program} dagster{option}",
         "MLflow": f"{program} mlflow{option}",
@@ -535,7 +549,7 @@ def _progress(items: Iterable, title: str, total: int) -> Iterator:
 
 def _table(title: str, columns: Sequence[str], fold: bool = False) -> Table:
     table = Table(
-        title=_plain(title),
+        title=_plain(title) or None,
         title_justify="left",
         box=None,
         header_style="bold",

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow import tracking
-from musicflow.evaluation import Comparison, compare, report
+from musicflow.evaluation import Comparison, compare, projection, report
 from musicflow.library import Library
 from musicflow.orchestration.resources import Workspace
 
@@ -32,6 +32,8 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         exclude = workspace.settings.exclude
         comparison = compare(library, workspace.specs, workspace.store, workspace.index, exclude)
         comparison.save(workspace.paths.reports / MEASURED)
+        flat = projection.project(library, workspace.specs, workspace.store, workspace.index)
+        projection.save(flat, workspace.paths.reports)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         return dg.MaterializeResult(
             metadata={
