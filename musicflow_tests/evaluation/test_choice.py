@@ -1,4 +1,3 @@
-
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.choice import rank_candidates, reason, words
 from musicflow.evaluation.protocol import Protocol
