@@ -4,6 +4,6 @@ Heavy modules (Dagster, MLflow, torch) are imported where they are needed, so th
 or a run with nothing to do answers at once.
 """
 
-from musicflow.cli.main import app, main
+from musicflow.cli.program import app, main
 
 __all__ = ["app", "main"]

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import typer
@@ -47,7 +46,7 @@ def test_a_run_with_nothing_to_do_infers_nothing_and_shows_the_same(
     run: Run, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run("compare", "--json")[1]
-    monkeypatch.setattr("musicflow.cli.main._materialize", None)
+    monkeypatch.setattr("musicflow.cli.program._materialize", None)
     monkeypatch.setattr(embedders, "load", None)
     code, printed, errors = run("run", str(compared), "--embedder", "mfcc", "--json")
     assert (code, printed) == (0, before)
@@ -120,11 +119,10 @@ def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home)
 
 
 def test_every_command_shows_an_example(run: Run) -> None:
-    program = typer.main.get_command(cli.app)
-    assert isinstance(program, click.Group)
+    program: Any = typer.main.get_command(cli.app)
     for name, command in program.commands.items():
-        group = isinstance(command, click.Group)
-        for words in [[name, inner] for inner in command.commands] if group else [[name]]:
+        inner = getattr(command, "commands", None)
+        for words in [[name, each] for each in inner] if inner else [[name]]:
             _, printed, _ = run(*words, "--help")
             assert f"Example: musicflow {' '.join(words)}" in " ".join(printed.split())
 
@@ -176,7 +174,7 @@ def test_an_embedder_without_weights_fails_alone(
     assert good["precision_at_1"] == 1.0
     assert bad["precision_at_1"] is None
     assert "the cable is cut" in bad["error"]
-    monkeypatch.setattr("musicflow.cli.main._materialize", None)
+    monkeypatch.setattr("musicflow.cli.program._materialize", None)
     assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"
 
 
