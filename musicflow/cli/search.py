@@ -167,7 +167,7 @@ def duplicates(
 def export(
     tracks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TRACK]...", help="Tracks by id or name; none: see below."),
+        typer.Argument(metavar="[TRACK]...", help="Tracks by id or name."),
     ] = None,
     form: Annotated[PlaylistFormat, typer.Option("--playlist", help="What to write.")] = "m3u8",
     output: Annotated[
@@ -176,9 +176,10 @@ def export(
     embedder: EmbedderOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Write a playlist of some tracks, or of what another command answered with `--json`.
+    """Write a playlist of some tracks, or of what another command answers:
+    `musicflow path A B --json | musicflow export`.
 
-    Example: `musicflow path A B --json | musicflow export --playlist m3u8 --output way.m3u8`
+    Example: `musicflow export calm_acoustic_1 calm_acoustic_2 --output calm.m3u8`
     """
     with _opened(settings_of(home=home), embedder) as (collection, _, _):
         names = tracks or _track_ids_from_input()
