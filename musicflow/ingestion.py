@@ -44,7 +44,7 @@ class Pass:
     problems: tuple[Problem, ...]
     """Of all tracks, those embedded before too."""
     rows: dict[str, Embedding]
-    """What the store holds now, by content hash."""
+    """What the store holds of the tracks now, by content hash."""
 
 
 def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
@@ -103,7 +103,7 @@ def embed_tracks(
                         batch, since = [], now
             finally:
                 store.add(spec, _measured(batch, time.perf_counter() - since, memory))
-    rows = store.read(spec)
+    rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 

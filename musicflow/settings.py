@@ -22,6 +22,8 @@ from pydantic_settings import (
 
 LibraryFormat = Literal["auto", "ludwig", "folders"]
 
+PART_SIZE = 1000
+
 
 @dataclass(frozen=True)
 class Home:
@@ -82,6 +84,17 @@ class Settings(BaseSettings):
     )
     library: Path | None = Field(None, description="The folder of music.")
     library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    part_size: int = Field(
+        PART_SIZE,
+        ge=1,
+        description="Files in a part of the library, about: a partition in Dagster.",
+    )
+    dagster_url: str = Field(
+        "http://localhost:3000", description="Where Dagster's pages are, for links to them."
+    )
+    mlflow_url: str = Field(
+        "http://localhost:5000", description="Where MLflow's pages are, for links to them."
+    )
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
