@@ -319,6 +319,43 @@ class _PeakMemory:
                 return
 
 
+@dataclass(frozen=True)
+class Health:
+    """What can be told of vectors by looking at them alone."""
+
+    vectors: int
+    dim: int
+    not_finite: int
+    without_length: int
+    dead_dims: int
+    """Dimensions with one value for all vectors."""
+    spread: float
+    """The largest cosine distance of a vector to the mean direction."""
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether the vectors all point the same way, as those of a broken model do."""
+        return self.vectors > 1 and self.spread < 1e-6
+
+
+def health_of(vectors: np.ndarray) -> Health:
+    """Look at vectors of different tracks, shape ``(N, dim)``."""
+    finite = np.isfinite(vectors).all(axis=1)
+    norms = np.linalg.norm(np.where(finite[:, None], vectors, 0.0), axis=1)
+    good = vectors[finite & (norms > 0)].astype(np.float64)
+    spread, dead = 0.0, 0
+    if len(good) > 1:
+        unit = good / np.linalg.norm(good, axis=1, keepdims=True)
+        mean = unit.mean(axis=0)
+        length = np.linalg.norm(mean)
+        spread = float(1 - (unit @ mean).min() / length) if length else 2.0
+        dead = int((np.ptp(good, axis=0) == 0).sum())
+    return Health(
+        len(vectors), vectors.shape[1], int((~finite).sum()), int((norms[finite] == 0).sum()),
+        dead, spread,
+    )  # fmt: skip
+
+
 # --- vectors to a collection -------------------------------------------------------------------
 
 

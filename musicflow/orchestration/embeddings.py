@@ -6,16 +6,20 @@ would come out the same is not built again.
 """
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.ingestion import Pass, build_collection, embed_tracks
+from musicflow.embedding_store import stack
+from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
 from musicflow.library import Library, LibraryError, Track, folders, known_parts, load_files
 from musicflow.library.parts import chooser
-from musicflow.orchestration.automation import CARRY_ON
+from musicflow.orchestration import checks
+from musicflow.orchestration.automation import CARRY_ON, DAILY
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.parts import PARTS
@@ -31,21 +35,26 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         kinds={"python", "parquet"},
         deps=[raw_audio],
         partitions_def=PARTS,
+        check_specs=checks.specs(["embeddings", spec.label], checks.VECTORS),
         retry_policy=RETRIES,
         pool=EMBEDDING,
         automation_condition=CARRY_ON,
         description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
     )
+    @explained()
     def embeddings(
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
     ) -> dg.MaterializeResult:
-        with explained():
-            tracks = _tracks(workspace, context.partition_keys)
-            cache = workspace.settings.cache
-            done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
-        return dg.MaterializeResult(metadata=_about(tracks, spec, done))
+        tracks = _tracks(workspace, context.partition_keys)
+        cache = workspace.settings.cache
+        done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
+        made = [row for row in done.rows.values() if row.vector is not None]
+        health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
+        return dg.MaterializeResult(
+            metadata=_about(tracks, spec, done), check_results=list(checks.vectors(health, spec))
+        )
 
     return embeddings
 
@@ -57,7 +66,7 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
         raise LibraryError(
             f"nothing is known of {', '.join(unread)}: materialize raw_audio for it first"
         )
-    tracks, _ = folders.read(workspace.root_or_fail, load_files(folder, keys))
+    tracks, _ = folders.read(workspace.root, load_files(folder, keys))
     return tracks
 
 
@@ -98,33 +107,39 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         group_name="collections",
         kinds={"qdrant"},
         deps=[["embeddings", spec.label], track_metadata],
+        check_specs=checks.specs(["collections", spec.label], checks.COLLECTION),
         retry_policy=RETRIES,
         pool=INDEX,
         automation_condition=CARRY_ON,
+        freshness_policy=DAILY,
         description=f"The tracks by their {spec.label} vectors, ready to be searched.",
     )
+    @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
-        with explained():
-            library = Library.load(workspace.paths.library)
-            manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
-            with workspace.index.open(spec.label) as published:
-                genres = published.facet("genre")
+        library = Library.load(workspace.paths.library)
+        manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
+        known = workspace.store.known(spec)
+        with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
+        with workspace.index.open(spec.label) as published:
+            genres = published.facet("genre")
+            agree = checks.counts_agree(published, with_vector)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": manifest.count,
                 "dim": manifest.dim,
                 "state": manifest.state,
                 "genres": genres,
-                "tracks not embedded yet": _missing(workspace, library, spec),
-            }
+                "tracks not embedded yet": _missing(workspace, library, known),
+            },
+            check_results=[agree],
         )
 
     return collection
 
 
-def _missing(workspace: Workspace, library: Library, spec: EmbedderSpec) -> str:
+def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
     """The parts that tracks without a vector or a reason for none are in, and how many."""
-    known, choose = workspace.store.known(spec), chooser(known_parts(workspace.paths.library))
+    choose = chooser(known_parts(workspace.paths.library))
     root = f"{library.root}/"
     parts = Counter(
         choose(track.path.removeprefix(root))

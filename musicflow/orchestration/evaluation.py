@@ -12,8 +12,8 @@ import dagster as dg
 from musicflow import tracking
 from musicflow.evaluation import Comparison, compare, report
 from musicflow.library import Library
-from musicflow.orchestration import pictures
-from musicflow.orchestration.automation import CARRY_ON
+from musicflow.orchestration import checks, pictures
+from musicflow.orchestration.automation import CARRY_ON, DAILY
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.resources import Workspace
 
@@ -27,22 +27,25 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={"python"},
         deps=[["collections", label] for label in labels],
+        check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
         automation_condition=CARRY_ON,
     )
+    @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
         """How well each embedder brings the tracks of a genre together."""
-        with explained():
-            library = Library.load(workspace.paths.library)
-            comparison = compare(library, workspace.specs, workspace.store, workspace.index)
-            comparison.save(workspace.paths.reports / MEASURED)
+        library = Library.load(workspace.paths.library)
+        comparison = compare(library, workspace.specs, workspace.store, workspace.index)
+        comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
+        last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}
         return dg.MaterializeResult(
             metadata={
                 **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
                 "left out": without or "none",
                 "report": dg.MetadataValue.md(report.markdown(comparison)),
-            }
+            },
+            check_results=list(checks.evaluation(comparison, last)),
         )
 
     return retrieval_evaluation
@@ -54,7 +57,9 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     deps=["retrieval_evaluation"],
     retry_policy=RETRIES,
     automation_condition=CARRY_ON,
+    freshness_policy=DAILY,
 )
+@explained()
 def embedder_comparison(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> dg.MaterializeResult:
@@ -71,8 +76,7 @@ def embedder_comparison(
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
         comparison = last
     else:
-        with explained():
-            files = report.write(comparison, home.reports)
+        files = report.write(comparison, home.reports)
         try:
             tags = _tags(context, workspace)
             comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)

@@ -12,8 +12,8 @@ import dagster as dg
 import pandas as pd
 
 from musicflow.library import AudioFile, Library, join, known_parts, load_files, scan_parts
-from musicflow.orchestration import pictures
-from musicflow.orchestration.automation import CARRY_ON
+from musicflow.orchestration import checks, pictures
+from musicflow.orchestration.automation import CARRY_ON, DAILY
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import Reporter, Workspace
@@ -25,15 +25,16 @@ PREVIEW = 10
     group_name="library",
     kinds={"file"},
     partitions_def=PARTS,
+    check_specs=checks.specs("raw_audio", checks.LIBRARY),
     retry_policy=RETRIES,
 )
+@explained()
 def raw_audio(
     context: dg.AssetExecutionContext, workspace: Workspace, reporter: dg.ResourceParam[Reporter]
 ) -> dg.MaterializeResult:
     """The audio files of the library: sizes, contents, lengths, and which are of no use."""
-    keys, root = context.partition_keys, workspace.root_or_fail
-    with explained():
-        parts = scan_parts(root, workspace.paths.library, keys, reporter(context))
+    keys, root = context.partition_keys, workspace.root
+    parts = scan_parts(root, workspace.paths.library, keys, reporter(context))
     for key, files in parts.items():
         context.add_asset_metadata(_about(files), partition_key=key)
     everything = [file for files in parts.values() for file in files]
@@ -50,7 +51,8 @@ def raw_audio(
     if len(keys) == 1 and usable:
         # Of many parts at once, each would keep a copy of the picture.
         metadata["samples"] = pictures.spectrograms(root, usable)
-    return dg.MaterializeResult(metadata=metadata)
+    found = checks.decodable(load_files(workspace.paths.library))
+    return dg.MaterializeResult(metadata=metadata, check_results=[found])
 
 
 def _about(files: list[AudioFile]) -> dict[str, int | float]:
@@ -68,15 +70,17 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
     group_name="library",
     kinds={"parquet"},
     deps=[raw_audio],
+    check_specs=checks.specs("track_metadata", checks.TRACKS),
     retry_policy=RETRIES,
     automation_condition=CARRY_ON,
+    freshness_policy=DAILY,
 )
+@explained()
 def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The tracks: artist, name, genre and subgenres of each usable file."""
-    folder, root = workspace.paths.library, workspace.root_or_fail
-    with explained():
-        library = join(root, load_files(folder), workspace.layout)
-        library.save(folder)
+    folder, root = workspace.paths.library, workspace.root
+    library = join(root, load_files(folder), workspace.layout)
+    library.save(folder)
     tracks = pd.DataFrame(library.tracks)
     genres = tracks["genre"].value_counts()
     keys = context.instance.get_dynamic_partitions(str(PARTS.name))
@@ -93,7 +97,8 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "durations": pictures.durations(list(tracks["duration_s"])),
             "samples": pictures.spectrograms(root, usable),
             "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
-        }
+        },
+        check_results=list(checks.tracks(library)),
     )
 
 

@@ -11,7 +11,6 @@ from musicflow.embedders import EmbedderSpec, spec_of
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex, TrackIndex
 from musicflow.library import LibraryError, Progress
-from musicflow.orchestration.failures import explained
 from musicflow.settings import Home, LibraryFormat, Settings
 
 EMBEDDING = "embedding"
@@ -65,12 +64,6 @@ class Workspace(dg.ConfigurableResource):
                 f'write library = "…" into {self.paths.settings_file}'
             )
         return library
-
-    @property
-    def root_or_fail(self) -> Path:
-        """The same, or a `dagster.Failure` with the error's text."""
-        with explained():
-            return self.root
 
     @property
     def layout(self) -> LibraryFormat:
