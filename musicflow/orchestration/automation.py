@@ -10,17 +10,42 @@ from musicflow.library import Changes, Library, LibraryError, changes, forget_pa
 from musicflow.orchestration.parts import PARTS, all_parts
 from musicflow.orchestration.resources import Workspace
 
-CARRY_ON = (
-    When.eager()
-    # A part that was never embedded keeps nothing else waiting: the rest is indexed and evaluated.
-    .without(~When.any_deps_missing())
-    # Dagster leaves out what changed in a run that planned this asset too. An embedder that
-    # failed made just such a run skip the evaluation, which then is to take the others.
-    .replace(
-        "any_deps_updated", When.any_deps_match(When.newly_updated() | When.will_be_requested())
-    )
-    & When.all_deps_blocking_checks_passed()
-).with_label("carry changes on")
+# Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
+# not failed.
+_CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
+_FREE = ~When.any_deps_in_progress() & ~When.in_progress() & ~When.any_deps_match(_CHECK_FAILED)
+
+
+EMBEDS = {"musicflow/embeds": "true"}
+"""The tag of runs that embed the parts they read."""
+
+_READ_ALONE = (
+    When.newly_updated()
+    & ~When.executed_with_root_target()
+    & ~When.executed_with_tags(tag_values=EMBEDS)
+)
+
+WHEN_READ = (
+    When.any_deps_match(_READ_ALONE).since_last_handled() & ~When.in_progress()
+).with_label("when a part was read without being embedded")
+"""The condition of vectors. In a run that embeds as well, one that failed is not tried again."""
+
+
+def when_something_new(*needed: list[str]) -> When:
+    """The condition of an asset that takes what is there: a dependency changed, and none is busy.
+
+    It is Dagster's `eager` but for two things. A part or an embedder that is missing keeps nothing
+    waiting, as long as there is something of each of `needed` (of any dependency, if none is
+    named). And what changed in a run that planned this asset too counts: an embedder that failed
+    made just such a run skip the evaluation, which then is to take the others.
+    """
+    changed = When.any_deps_match(When.newly_updated() | When.will_be_requested())
+    there = When.any_deps_match(~When.missing() | When.will_be_requested())
+    condition = (When.newly_missing() | changed).since_last_handled() & there & _FREE
+    for key in needed:
+        condition &= there.allow(dg.AssetSelection.assets(key))
+    return condition.with_label("when something is new")
+
 
 DAILY = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)
@@ -34,6 +59,7 @@ ingest = dg.define_asset_job(
     "ingest",
     selection=dg.AssetSelection.assets("raw_audio") | dg.AssetSelection.groups("embeddings"),
     partitions_def=PARTS,
+    tags=EMBEDS,
     description="Read and embed one part of the library.",
 )
 
@@ -47,6 +73,7 @@ refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
     partitions_def=PARTS,
+    tags=EMBEDS,
     description="Bring everything up to date with the library.",
 )
 
@@ -98,7 +125,7 @@ def library_changes(
     gone = sorted((seen.known.keys() | keys) - seen.found.keys())
     confirmed = [part for part in gone if part in before.get("gone", [])]
     labels = labels_state(settings.library)
-    relabelled = labels not in (before.get("labels"), _labels_read(workspace))
+    relabelled = labels not in (before.get("labels"), _labels_read(workspace, labels))
     if confirmed or relabelled:
         forget_parts(folder, confirmed)
         why = f"gone: {', '.join(confirmed)}" if confirmed else "the labels changed"
@@ -125,11 +152,12 @@ def _ingest(part: str, seen: Changes) -> dg.RunRequest:
     return dg.RunRequest(job_name=ingest.name, partition_key=part, tags=tags)
 
 
-def _labels_read(workspace: Workspace) -> str | None:
+def _labels_read(workspace: Workspace, now: str) -> str:
+    """The state of the labels when they were read; as they are now if they never were."""
     try:
         return Library.load(workspace.paths.library).labels
     except LibraryError:
-        return None
+        return now
 
 
 def _why_nothing(files: int, seen: Changes, asked: dict[str, str], gone: object) -> str:

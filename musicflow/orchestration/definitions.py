@@ -38,12 +38,17 @@ def assets_for(labels: Sequence[str]) -> list[dg.AssetsDefinition]:
     return [raw_audio, track_metadata, *models, *evaluation]
 
 
-defs = dg.Definitions(
-    assets=assets_for(Settings().embedders),
-    jobs=[ingest, relabel, refresh],
-    schedules=[nightly],
-    sensors=[library_changes, automation],
-    resources={"workspace": Workspace(), "reporter": log_progress},
-    # One step at a time: embedders that share the processor would not be timed fairly.
-    executor=dg.multiprocess_executor.configured({"max_concurrent": 1}),
-)
+def definitions_for(labels: Sequence[str]) -> dg.Definitions:
+    """All that Dagster is shown, for the embedders with these labels."""
+    return dg.Definitions(
+        assets=assets_for(labels),
+        jobs=[ingest, relabel, refresh],
+        schedules=[nightly],
+        sensors=[library_changes, automation],
+        resources={"workspace": Workspace(), "reporter": log_progress},
+        # One step at a time: embedders that share the processor would not be timed fairly.
+        executor=dg.multiprocess_executor.configured({"max_concurrent": 1}),
+    )
+
+
+defs = definitions_for(Settings().embedders)

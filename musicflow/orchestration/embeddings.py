@@ -19,7 +19,7 @@ from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
 from musicflow.library import Library, LibraryError, Track, folders, known_parts, load_files
 from musicflow.library.parts import chooser
 from musicflow.orchestration import checks
-from musicflow.orchestration.automation import CARRY_ON, DAILY
+from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.parts import PARTS
@@ -38,7 +38,7 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         check_specs=checks.specs(["embeddings", spec.label], checks.VECTORS),
         retry_policy=RETRIES,
         pool=EMBEDDING,
-        automation_condition=CARRY_ON,
+        automation_condition=WHEN_READ,
         description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
     )
     @explained()
@@ -110,7 +110,7 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         check_specs=checks.specs(["collections", spec.label], checks.COLLECTION),
         retry_policy=RETRIES,
         pool=INDEX,
-        automation_condition=CARRY_ON,
+        automation_condition=when_something_new(["embeddings", spec.label]),
         freshness_policy=DAILY,
         description=f"The tracks by their {spec.label} vectors, ready to be searched.",
     )

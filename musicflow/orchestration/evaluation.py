@@ -13,7 +13,7 @@ from musicflow import tracking
 from musicflow.evaluation import Comparison, compare, report
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
-from musicflow.orchestration.automation import CARRY_ON, DAILY
+from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.resources import Workspace
 
@@ -28,7 +28,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         kinds={"python"},
         deps=[["collections", label] for label in labels],
         check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
-        automation_condition=CARRY_ON,
+        automation_condition=when_something_new(),
     )
     @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
@@ -56,7 +56,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     kinds={"mlflow"},
     deps=["retrieval_evaluation"],
     retry_policy=RETRIES,
-    automation_condition=CARRY_ON,
+    automation_condition=when_something_new(),
     freshness_policy=DAILY,
 )
 @explained()
@@ -76,17 +76,7 @@ def embedder_comparison(
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
         comparison = last
     else:
-        files = report.write(comparison, home.reports)
-        try:
-            tags = _tags(context, workspace)
-            comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
-        except Exception as error:
-            # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
-            raise dg.Failure(
-                f"MLflow at {tracking.tracking_uri(home)} did not take the figures: {error}. They "
-                "are kept: materialize embedder_comparison again when it answers."
-            ) from error
-        comparison.save(home.reports / report.COMPARISON)
+        comparison = _log(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(report.markdown(comparison)),
@@ -97,6 +87,24 @@ def embedder_comparison(
             "mlflow store": tracking.tracking_uri(home),
         }
     )
+
+
+def _log(
+    context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
+) -> Comparison:
+    home = workspace.paths
+    files = report.write(comparison, home.reports)
+    tags = _tags(context, workspace)
+    try:
+        comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
+    except Exception as error:
+        # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
+        raise dg.Failure(
+            f"MLflow at {tracking.tracking_uri(home)} did not take the figures: {error}. They are "
+            "kept: run it again, or materialize embedder_comparison, when it answers."
+        ) from error
+    comparison.save(home.reports / report.COMPARISON)
+    return comparison
 
 
 def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, str]:

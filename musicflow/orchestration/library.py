@@ -13,7 +13,7 @@ import pandas as pd
 
 from musicflow.library import AudioFile, Library, join, known_parts, load_files, scan_parts
 from musicflow.orchestration import checks, pictures
-from musicflow.orchestration.automation import CARRY_ON, DAILY
+from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import Reporter, Workspace
@@ -72,7 +72,7 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
     deps=[raw_audio],
     check_specs=checks.specs("track_metadata", checks.TRACKS),
     retry_policy=RETRIES,
-    automation_condition=CARRY_ON,
+    automation_condition=when_something_new(),
     freshness_policy=DAILY,
 )
 @explained()

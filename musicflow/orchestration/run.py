@@ -8,6 +8,7 @@ import dagster as dg
 
 from musicflow import tracking
 from musicflow.library import known_parts, scan
+from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts, follow
 from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
@@ -89,7 +90,7 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
             instance=instance,
             resources={"workspace": workspace, "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=all_parts(instance),
+            tags=EMBEDS | all_parts(instance),
             raise_on_error=False,
         )
         return {
