@@ -25,6 +25,8 @@ LibraryFormat = Literal["auto", "ludwig", "folders"]
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
 
+PART_SIZE = 1000
+
 
 @dataclass(frozen=True)
 class Home:
@@ -85,6 +87,17 @@ class Settings(BaseSettings):
     )
     library: Path | None = Field(None, description="The folder of music.")
     library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    part_size: int = Field(
+        PART_SIZE,
+        ge=1,
+        description="Files in a part of the library, about: a partition in Dagster.",
+    )
+    dagster_url: str = Field(
+        "http://localhost:3000", description="Where Dagster's pages are, for links to them."
+    )
+    mlflow_url: str = Field(
+        "http://localhost:5000", description="Where MLflow's pages are, for links to them."
+    )
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",

@@ -220,7 +220,8 @@ def _run(settings: Settings, as_json: bool) -> None:
     for label in settings.embedders:
         embedders.spec_of(label)
     assert settings.library is not None
-    files = library.scan(settings.library, settings.paths.library, progress)
+    known = settings.paths.library
+    files = library.scan(settings.library, known, progress, settings.part_size)
     found = library.join(settings.library, files, settings.library_format)
     comparison = _unchanged(settings, found)
     if comparison is not None:

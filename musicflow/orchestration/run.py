@@ -7,8 +7,11 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow import tracking
+from musicflow.library import known_parts, scan
+from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.resources import Reporter, Workspace
+from musicflow.orchestration.parts import all_parts, follow
+from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
 from musicflow.settings import Home, Settings
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -20,10 +23,23 @@ EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
 
 def prepare(home: Home) -> None:
     """Make a home ready for Dagster and MLflow; changes nothing where it is."""
+    prepare_dagster(home)
+    tracking.prepare(home)
+
+
+def prepare_dagster(home: Home) -> None:
+    """Make a home ready for Dagster: its configuration, and the limits of its pools.
+
+    Limits that were set by hand stay.
+    """
     home.dagster.mkdir(parents=True, exist_ok=True)
     if not (home.dagster / CONFIG.name).exists():
         shutil.copyfile(CONFIG, home.dagster / CONFIG.name)
-    tracking.prepare(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        storage = instance.event_log_storage
+        known = {limit.name for limit in storage.get_pool_limits()}
+        for pool in {EMBEDDING, INDEX} - known:
+            storage.set_concurrency_slots(pool, 1)
 
 
 def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
@@ -48,7 +64,9 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
     KeyboardInterrupt
         If it was interrupted; what was done is kept.
     """
-    prepare(settings.paths)
+    prepare_dagster(settings.paths)
+    assert settings.library is not None
+    scan(settings.library, settings.paths.library, part_size=settings.part_size)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
     failed = _run(settings, reporter, [["raw_audio"], ["track_metadata"], *models, *EVALUATION])
     if failed and all("/" in asset for asset in failed):
@@ -65,12 +83,14 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
         embedders=list(settings.embedders),
     )
     with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
+        follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
             resources={"workspace": workspace, "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=EMBEDS | all_parts(instance),
             raise_on_error=False,
         )
         return {
