@@ -29,7 +29,7 @@ from musicflow.index import EmbeddedIndex, FilterError, Filters, TrackIndexError
 from musicflow.ingestion import collection_state
 from musicflow.library import Library, LibraryError, demo
 from musicflow.recommend import QueryError
-from musicflow.settings import LibraryFormat, Settings, remember
+from musicflow.settings import HomeError, LibraryFormat, Settings, explain, remember
 
 app = typer.Typer(
     help="Which audio embedding serves your music best? Measure it, then search with it.",
@@ -90,6 +90,10 @@ def main() -> None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         _stop(f"the setting {where!r} is not valid: {first['msg']}", USAGE)
+    except HomeError as error:
+        _stop(str(error), FAILED)
+    except OSError as error:
+        _stop(explain(error), FAILED)
 
 
 @app.callback(invoke_without_command=True)
