@@ -30,7 +30,7 @@ from musicflow.library import Library, find, split
 from musicflow.orchestration.parts import follow
 from musicflow.settings import Home
 
-PARTS, TRACKS, SECONDS = 8, 6, 45
+PARTS, TRACKS, SECONDS = 8, 5, 30
 EMBEDDERS = ("musicnn", "mfcc")
 DEFINITIONS = "musicflow.orchestration.definitions"
 BIN = Path(sys.executable).parent
@@ -81,7 +81,7 @@ class Cluster:
         self.environment = os.environ | {
             "DAGSTER_HOME": str(self.home.dagster),
             "MUSICFLOW_HOME": str(self.home.root),
-            "MUSICFLOW_POSTGRES": f"postgresql://postgres@127.0.0.1:{self.postgres}/postgres",
+            "MUSICFLOW_POSTGRES": f"postgresql+psycopg2://postgres@127.0.0.1:{self.postgres}/postgres",
             "MUSICFLOW_CELERY_BROKER": f"redis://127.0.0.1:{self.redis}/0",
             "MUSICFLOW_CELERY_BACKEND": f"redis://127.0.0.1:{self.redis}/1",
         }

@@ -1,6 +1,5 @@
 """How an asset fails: in one sentence, and tried again only where that can help."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,18 +9,12 @@ from pydantic import ValidationError
 from musicflow.embedders import UnknownEmbedderError, WeightsError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
+from musicflow.settings import HomeError, explain, is_lasting
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 """After 5 and 10 seconds: a disk or a network may have had a moment of weakness."""
 
-_FORESEEN = (LibraryError, WeightsError, TrackIndexError, UnknownEmbedderError)
-_REMEDIES = {
-    errno.ENOSPC: "the disk is full: make room",
-    errno.EDQUOT: "the disk quota is used up: make room",
-    errno.EROFS: "the disk is read-only: mount it for writing",
-    errno.EACCES: "permission is denied: give the user of this process access",
-    errno.EPERM: "the operation is not permitted: give the user of this process access",
-}
+_FORESEEN = (HomeError, LibraryError, WeightsError, TrackIndexError, UnknownEmbedderError)
 
 
 @contextmanager
@@ -41,15 +34,8 @@ def explained() -> Iterator[None]:
         reason = f"the setting {where!r} is not valid: {first['msg']}"
         raise dg.Failure(reason, allow_retries=False) from error
     except OSError as error:
-        raise dg.Failure(sentence(error), allow_retries=error.errno not in _REMEDIES) from error
+        raise dg.Failure(explain(error), allow_retries=not is_lasting(error)) from error
     except Exception as error:
         # A mistake in a program makes it again.
         reason = f"{type(error).__name__}: {error}"
         raise dg.Failure(reason, allow_retries=False) from error
-
-
-def sentence(error: OSError) -> str:
-    """What an error of the operating system comes to, and what to do."""
-    what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{what}. What was done is kept; run it again then."

@@ -1,10 +1,13 @@
 """Running the assets from the command line: the same assets, in this process."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import filelock
+from sqlalchemy.exc import DatabaseError
 
 from musicflow import tracking
 from musicflow.library import known_parts, scan
@@ -12,7 +15,7 @@ from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts, follow
 from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
-from musicflow.settings import Home, Settings
+from musicflow.settings import Home, HomeError, Settings
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
@@ -33,6 +36,12 @@ def prepare_dagster(home: Home) -> None:
     Limits that were set by hand stay.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
+    # Of several processes that make the database at once, all but one would fail.
+    with filelock.FileLock(home.dagster / ".lock"), _explained(home):
+        _prepare_dagster(home)
+
+
+def _prepare_dagster(home: Home) -> None:
     if not (home.dagster / CONFIG.name).exists():
         shutil.copyfile(CONFIG, home.dagster / CONFIG.name)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
@@ -82,7 +91,10 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
         library_format=settings.library_format,
         embedders=list(settings.embedders),
     )
-    with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
+    with (
+        _explained(settings.paths),
+        dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance,
+    ):
         follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders),
@@ -98,6 +110,18 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
             for event in result.get_step_failure_events()
             if event.step_key
         }
+
+
+@contextmanager
+def _explained(home: Home) -> Iterator[None]:
+    """Dagster keeps its records in databases; say what is wrong with them in a sentence."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise HomeError(
+            f"Dagster cannot keep its records in {home.dagster}: {error.orig}. Make room, or give "
+            "the user of this process access. What was done is kept; run it again then."
+        ) from error
 
 
 def _reason(event: dg.DagsterEvent) -> str:
