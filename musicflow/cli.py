@@ -25,8 +25,8 @@ from musicflow import __version__, embedders, library, recommend
 from musicflow.embedders import UNTRAINED, EmbedderSpec, UnknownEmbedderError, Weights, WeightsError
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, report, state_of
-from musicflow.index import EmbeddedIndex, FilterError, Filters, TrackIndexError
-from musicflow.ingestion import collection_state
+from musicflow.index import FilterError, Filters, TrackIndexError, open_index
+from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, LibraryError, demo
 from musicflow.recommend import QueryError
 from musicflow.settings import LibraryFormat, Settings, remember
@@ -189,7 +189,7 @@ def search(
         _stop("say what to search with: a FILE, or --track ID", USAGE)
     settings = _settings(home=home)
     filters = Filters.parse(where or [])
-    index = EmbeddedIndex(settings.paths.collections)
+    index = open_index(settings)
     published = [name for name in settings.embedders if name in index.names()]
     spec = embedders.spec_of(embedder or next(iter(published), settings.embedders[0]))
     with index.open(spec.label) as collection:
@@ -408,7 +408,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
     comparison = Comparison.load(home.reports / report.COMPARISON)
     if comparison is None or comparison.mlflow_run_id is None:
         return None
-    store, index = EmbeddingStore(home.embeddings), EmbeddedIndex(home.collections)
+    store, index = EmbeddingStore(home.embeddings), open_index(settings)
     states = []
     for spec in map(embedders.spec_of, settings.embedders):
         if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
@@ -419,7 +419,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
             return None
         usable = [track for track in found.tracks if not known[track.content_hash]]
         state, manifest = collection_state(usable, spec), index.manifest(spec.label)
-        if manifest is None or manifest.state != state:
+        if manifest is None or not is_published(manifest, state, index):
             return None
         states.append((spec, state))
     return comparison if comparison.state == state_of(found, states) else None

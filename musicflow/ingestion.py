@@ -20,7 +20,7 @@ import psutil
 from musicflow import audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
-from musicflow.index import Manifest, Point, TrackIndex
+from musicflow.index import Manifest, Point, TrackIndex, unit
 from musicflow.library import Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
@@ -336,16 +336,20 @@ def build_collection(
     usable = [track for track in tracks if _has_vector(rows.get(track.content_hash))]
     state = collection_state(usable, spec)
     published = index.manifest(spec.label)
-    if published is not None and published.state == state:
+    if published is not None and is_published(published, state, index):
         return published
     center, scale = _standardizer(usable, rows, spec)
-    manifest = Manifest(spec.label, spec.hash, spec.dim, state, 0, center, scale)
-    index.publish(
-        spec.label, manifest, (_point(track, rows[track.content_hash]) for track in usable)
-    )
+    manifest = Manifest(spec.label, spec.hash, spec.dim, state, center=center, scale=scale)
+    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
+    index.publish(spec.label, manifest, points)
     published = index.manifest(spec.label)
     assert published is not None
     return published
+
+
+def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
+    """Tell whether a published collection is what publishing now would come to."""
+    return (manifest.state, manifest.quantization) == (state, index.quantization)
 
 
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
@@ -377,9 +381,10 @@ def _has_vector(row: Embedding | None) -> bool:
     return row is not None and row.vector is not None
 
 
-def _point(track: Track, row: Embedding) -> Point:
+def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
     assert row.vector is not None
-    return Point(track.track_id, row.vector, payload_of(track, row))
+    [vector] = unit(row.vector[None], manifest, [track.track_id])
+    return Point(track.track_id, vector, payload_of(track, row))
 
 
 def _standardizer(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import platformdirs
 import tomlkit
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -85,6 +85,18 @@ class Settings(BaseSettings):
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
+    )
+    qdrant_url: str | None = Field(
+        None, description="A Qdrant server to index in, rather than in the home."
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="The server's key.")
+    qdrant_namespace: str = Field(
+        "musicflow",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="What names on the server begin with: one for each home.",
+    )
+    quantization: Literal["none", "int8"] = Field(
+        "none", description="int8: an index keeps a byte a dimension in memory, not four."
     )
 
     @classmethod

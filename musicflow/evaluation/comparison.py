@@ -13,8 +13,7 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.evaluation import retrieval
-from musicflow.index import Manifest, TrackIndex
-from musicflow.index.track_index import unit
+from musicflow.index import Manifest, TrackIndex, unit
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import write_atomically
 
@@ -208,9 +207,10 @@ def _quality(
     index: TrackIndex,
 ) -> dict[str, Any]:
     with index.open(spec.label) as collection:
-        exact = retrieval.exact_rankings(unit(matrix, collection.manifest))
+        vectors = unit(matrix, collection.manifest)
+        exact = retrieval.exact_rankings(vectors)
         ids = [track.track_id for track in tracks]
-        answers = retrieval.index_rankings(collection, matrix, ids, max(retrieval.DEPTHS))
+        answers = retrieval.index_rankings(collection, vectors, ids, max(retrieval.DEPTHS))
     found = _figures(retrieval.score(genres, exact, answers), genres)
     return found | {"agreement_at_10": retrieval.agreement(answers, exact, 10)}
 

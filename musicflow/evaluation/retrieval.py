@@ -89,7 +89,7 @@ def index_rankings(
     collection
         The published collection.
     vectors
-        As the embedder gave them, shape ``(N, dim)``.
+        Of length one, shape ``(N, dim)``.
     track_ids
         Their ids; answers outside them (tracks another embedder has no vector for) are left out.
     k

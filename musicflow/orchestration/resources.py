@@ -8,7 +8,7 @@ import dagster as dg
 
 from musicflow.embedders import EmbedderSpec, spec_of
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.index import EmbeddedIndex, TrackIndex
+from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
 from musicflow.settings import Home, LibraryFormat, Settings
 
@@ -71,7 +71,7 @@ class Workspace(dg.ConfigurableResource):
     @property
     def index(self) -> TrackIndex:
         """The index."""
-        return EmbeddedIndex(self.paths.collections)
+        return open_index(self.settings)
 
 
 def log_progress(context: dg.AssetExecutionContext) -> Progress:
