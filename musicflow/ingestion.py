@@ -28,6 +28,8 @@ TOP_TAGS = 5
 _QUEUED_SAMPLES = 10_000_000
 """Audio waiting for the model at most: 40 MB."""
 
+_BLOCK = 1024
+
 _SAVE_EVERY_S = 2.0
 """What a kill can cost at most, in seconds of work."""
 
@@ -340,6 +342,7 @@ def build_collection(
         return published
     center, scale = _standardizer(usable, rows, spec)
     manifest = Manifest(spec.label, spec.hash, spec.dim, state, center=center, scale=scale)
+    manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     points = (_point(track, rows[track.content_hash], manifest) for track in usable)
     index.publish(spec.label, manifest, points)
     published = index.manifest(spec.label)
@@ -385,6 +388,15 @@ def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
     assert row.vector is not None
     [vector] = unit(row.vector[None], manifest, [track.track_id])
     return Point(track.track_id, vector, payload_of(track, row))
+
+
+def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manifest) -> float:
+    """One less the mean cosine of all pairs, which is the squared length of the mean vector."""
+    total = np.zeros(manifest.dim)
+    for start in range(0, len(tracks), _BLOCK):
+        some = [rows[track.content_hash] for track in tracks[start : start + _BLOCK]]
+        total += unit(stack(some), manifest).sum(axis=0, dtype=np.float64)
+    return float(1 - np.square(total / max(len(tracks), 1)).sum())
 
 
 def _standardizer(

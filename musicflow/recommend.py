@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from musicflow import audio, embedders
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import Collection, Filters, Hit, TrackIndexError, unit
+from musicflow.index import Collection, Filters, Hit, Manifest, TrackIndexError, unit
 from musicflow.index.filters import DURATION
 from musicflow.library import UNKNOWN
 
@@ -26,10 +26,12 @@ gave it."""
 Strategy = Literal["average", "best-score", "sum-scores"]
 """How examples become a score; see `recommend`."""
 
-SAME = 0.998
-"""Tracks with a greater cosine, and of the same length, are taken for one recording."""
+COPY = 0.02
+"""Tracks are copies of one recording if they are this much nearer than two tracks are on average
+(one less the cosine, relative to the collection's spread: embedders differ widely in that) …"""
 
-SAME_LENGTH_S = 1.0
+COPY_LENGTH_S = 1.0
+"""… and of the same length, give or take this."""
 
 _DIVERSITY = 0.5
 _BLOCK = 1024
@@ -64,16 +66,15 @@ def find_track(collection: Collection, text: str) -> str:
     else:
         return text
     wanted = _folded(text)
-    known = [(track, *_names(track)) for track in collection.payloads()]
-    found = [track for track, *names in known if wanted in names]
+    known = sorted(collection.payloads(), key=lambda track: track["track_id"])
+    found = [track for track in known if wanted in _names(track)]
     if len(found) == 1:
         return str(found[0]["track_id"])
     if found:
-        some = ", ".join(repr(track["track_id"]) for track in found[:5])
+        some = ", ".join(_label(track) for track in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise QueryError(f"{len(found)} tracks are called {text!r}; say which: {some}{more}")
-    texts = {name: track["track_id"] for track, *names in known for name in names}
-    texts |= {_folded(track["track_id"]): track["track_id"] for track, *_ in known}
+    texts = {name: _label(track) for track in reversed(known) for name in _names(track)}
     raise QueryError(f"no track has the id or name {text!r}" + _nearest(wanted, texts))
 
 
@@ -288,11 +289,10 @@ def path(
     ]
 
 
-def duplicates(collection: Collection, threshold: float = SAME) -> list[list[Hit]]:
-    """Groups of tracks that are one recording, as far as an embedder can tell.
+def duplicates(collection: Collection) -> list[list[Hit]]:
+    """Groups of tracks that are one recording, as far as an embedder can tell; see `COPY`.
 
-    Every pair is compared. Two tracks belong together if their cosine is at least `threshold`
-    and their lengths differ by a second at most.
+    Every pair is compared, exactly.
 
     Returns
     -------
@@ -308,7 +308,8 @@ def duplicates(collection: Collection, threshold: float = SAME) -> list[list[Hit
     pairs: list[np.ndarray] = []
     for top in range(0, len(tracks), _BLOCK):
         for left in range(top, len(tracks), _BLOCK):
-            alike = vectors[top : top + _BLOCK] @ vectors[left : left + _BLOCK].T >= threshold
+            cosines = vectors[top : top + _BLOCK] @ vectors[left : left + _BLOCK].T
+            alike = _near(cosines, collection.manifest)
             alike &= _same_length(lengths[top : top + _BLOCK], lengths[left : left + _BLOCK])
             pairs.append(np.argwhere(alike) + np.array([top, left]))
     found = np.concatenate(pairs)
@@ -376,7 +377,7 @@ def _choose(
 ) -> list[Hit]:
     """The first k of the candidates, copies folded, diverse and capped as wanted."""
     vectors = collection.vectors([hit.track_id for hit in hits])
-    hits, vectors = _fold(hits, vectors, examples)
+    hits, vectors = _fold(hits, vectors, examples, collection.manifest)
     order = _spread([hit.score for hit in hits], vectors) if diverse else range(len(hits))
     chosen: list[Hit] = []
     taken: Counter[str] = Counter()
@@ -391,12 +392,12 @@ def _choose(
 
 
 def _fold(
-    hits: Sequence[Hit], vectors: np.ndarray, examples: np.ndarray
+    hits: Sequence[Hit], vectors: np.ndarray, examples: np.ndarray, manifest: Manifest
 ) -> tuple[list[Hit], np.ndarray]:
     """Leave out copies of the examples, and put copies of one another under the best of them."""
     lengths = np.array([hit.payload.get(DURATION, 0.0) for hit in hits])
-    copies = (vectors @ vectors.T >= SAME) & _same_length(lengths, lengths)
-    free = ~(vectors @ examples.T >= SAME).any(axis=1)
+    copies = _near(vectors @ vectors.T, manifest) & _same_length(lengths, lengths)
+    free = np.array([not any(row) for row in _near(vectors @ examples.T, manifest)])
     rows: list[int] = []
     folded: list[Hit] = []
     for row, hit in enumerate(hits):
@@ -410,8 +411,14 @@ def _fold(
     return folded, vectors[rows]
 
 
+def _near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:
+    # Rounding moves the cosine of a vector with itself by some 1e-7.
+    near: np.ndarray = 1 - cosines <= COPY * manifest.spread + 1e-6
+    return near
+
+
 def _same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.abs(lengths[:, None] - others[None, :]) <= SAME_LENGTH_S
+    return np.abs(lengths[:, None] - others[None, :]) <= COPY_LENGTH_S
 
 
 def _spread(scores: Sequence[float], vectors: np.ndarray) -> Iterable[int]:
@@ -435,9 +442,14 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-def _names(track: dict[str, Any]) -> tuple[str, str]:
-    name = _folded(track.get("name", ""))
-    return name, f"{_folded(track.get('artist', ''))} - {name}"
+def _names(track: dict[str, Any]) -> tuple[str, ...]:
+    """What a track may be called, folded."""
+    name = _folded(track["name"])
+    return name, f"{_folded(track['artist'])} - {name}", _folded(track["track_id"])
+
+
+def _label(track: dict[str, Any]) -> str:
+    return f"{track['track_id']!r} ({track['artist']} - {track['name']})"
 
 
 _DASHES = str.maketrans("‐‑‒–—―", "------")

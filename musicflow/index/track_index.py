@@ -65,7 +65,8 @@ class Manifest:
     """What a published collection holds.
 
     `state` names its exact content; `center` and `scale` are what vectors are standardised
-    with, empty where they are not. `count` and `quantization` are the index's to say.
+    with, empty where they are not. `spread` is how far apart two tracks are on average: one less
+    the cosine. `count` and `quantization` are the index's to say.
     """
 
     embedder: str
@@ -74,6 +75,7 @@ class Manifest:
     state: str
     count: int = 0
     quantization: Quantization = "none"
+    spread: float = 1.0
     center: tuple[float, ...] = field(default=(), repr=False)
     scale: tuple[float, ...] = field(default=(), repr=False)
 
