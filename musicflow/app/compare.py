@@ -183,4 +183,5 @@ def _table(standings: Sequence[Standing]) -> pd.DataFrame:
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -73,7 +73,7 @@ def _for_you(look: View) -> None:
         max_per_artist=most or None,
     )
     state = st.session_state
-    moved = _moves(hits, state.shown_before)
+    moved = moves(hits, state.shown_before)
     if state.shown_before and hits:
         st.caption(
             f"Your last click brought {sum(m == NEW for m in moved)} of {len(hits)} tracks in."
@@ -88,7 +88,7 @@ def _for_you(look: View) -> None:
 NEW = ":green-badge[new]"
 
 
-def _moves(hits: list[Hit], before: list[str]) -> list[str]:
+def moves(hits: list[Hit], before: list[str]) -> list[str]:
     """What the last like or dislike did to each answer, as Markdown."""
     if not before:
         return [""] * len(hits)
@@ -126,4 +126,5 @@ def _name(look: View, example: str | Upload) -> str:
     return example if track is None else track.name
 
 
-main()
+if __name__ == "__main__":
+    main()

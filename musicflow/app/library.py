@@ -113,4 +113,5 @@ def _groups(_look: View, label: str, state: str) -> list[list[Hit]]:  # noqa: AR
     return duplicates(_look.collection(label))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -64,4 +64,5 @@ def _welcome(settings: Settings) -> None:
     st.button("Look again", icon=":material/refresh:")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -162,4 +162,5 @@ def _path(look: View, walk: list[Hit]) -> None:
         hit_card(look, hit, rank, "path", picture=False, actions=("play", "like"))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -152,9 +152,13 @@ def restore() -> None:
     state = st.session_state
     if "liked" not in state:
         state.track = st.query_params.get("track", "")
-        state.liked = {kind: st.query_params.get_all(kind)[:MOST_PREFERENCES] for kind in KINDS}
+        state.liked = {kind: _get_all(kind)[:MOST_PREFERENCES] for kind in KINDS}
         state.uploads = {}
         state.shown_before = []
+
+
+def _get_all(name: str) -> list[str]:
+    return [value for value in dict.fromkeys(st.query_params.get_all(name)) if value]
 
 
 def remember() -> None:
