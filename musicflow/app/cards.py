@@ -68,9 +68,12 @@ def telling() -> Iterator[None]:
 
 def clean(text: object, longest: int = 100) -> str:
     """A text on one line, without control and direction characters, and not too long."""
-    kept = (c for c in str(text)[: 4 * longest] if c not in _DIRECTIONS)
-    spaced = (" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in kept)
-    line = " ".join("".join(spaced).split())
+    line = str(text)[: 4 * longest]
+    if not line.isprintable():
+        kept = (c for c in line if c not in _DIRECTIONS)
+        blank = ("Cc", "Cs", "Zl", "Zp")
+        line = "".join(" " if unicodedata.category(c) in blank else c for c in kept)
+    line = " ".join(line.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -3,11 +3,11 @@
 import html
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from musicflow.app.cards import card, clean, hit_card, plain
+from musicflow.app.cards import card, clean, hit_card, plain, telling
 from musicflow.app.projection import method, places
 from musicflow.app.view import View
 from musicflow.index import Hit
@@ -36,15 +36,15 @@ def main() -> None:
     with left:
         clicked = st.plotly_chart(
             figure(points, wanted, [hit.track_id for hit in walk]),
-            key="points",
+            key=f"points-{look.label}",
             on_select="rerun",
             selection_mode="points",
             config={"displayModeBar": False, "scrollZoom": True},
         )
-        shown = len(points["x"]) if wanted is None else len(wanted)
+        shown = len(points) if wanted is None else len(wanted)
         st.caption(
             f"{shown:,} tracks as {plain(look.label)} hears them, laid out by "
-            f"{method(len(points['x']))}. Near points sound alike; distances between far ones "
+            f"{method(len(points))}. Near points sound alike; distances between far ones "
             "say little. Scroll to zoom, click to hear."
         )
     with right:
@@ -53,36 +53,33 @@ def main() -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _places(_look: View, label: str, _state: str) -> dict[str, np.ndarray]:
+def _places(_look: View, label: str, _state: str) -> pd.DataFrame:
     return places(_look.collection(label), _look.settings.paths.map)
 
 
-def figure(points: dict[str, np.ndarray], wanted: set[str] | None, walk: list[str]) -> go.Figure:
+def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
     """Points by genre, those that are wanted, and a line through a path's tracks."""
-    ids = points["track_id"]
-    kept = np.ones(len(ids), bool) if wanted is None else np.isin(ids, list(wanted))
-    genres, counts = np.unique(points["genre"].astype(str), return_counts=True)
-    coloured = list(genres[np.argsort(-counts, kind="stable")][: len(_COLOURS)])
+    coloured = dict(zip(points["genre"].value_counts().index, _COLOURS, strict=False))
+    shown = points if wanted is None else points[points["track_id"].isin(wanted)]
     drawing = go.Figure()
-    for genre, colour in [*zip(coloured, _COLOURS, strict=False), (None, _GREY)]:
-        mine = points["genre"] == genre if genre else ~np.isin(points["genre"], coloured)
-        rows = np.flatnonzero(mine & kept)
-        if len(rows):
-            name = escaped(genre) if genre else "other"
-            drawing.add_trace(_trace(points, rows, name, colour))
-    place = {track_id: row for row, track_id in enumerate(ids)}
-    stops = [place[track_id] for track_id in walk if track_id in place]
-    if stops:
-        line = {"color": "#7c5cff", "width": 3}
-        x, y = points["x"][stops], points["y"][stops]
+    # Grey lies below the rest.
+    others = shown[~shown["genre"].isin(list(coloured))]
+    for name, some, colour in [
+        ("other", others, _GREY),
+        *((escaped(genre), shown[shown["genre"] == genre], c) for genre, c in coloured.items()),
+    ]:
+        if len(some):
+            drawing.add_trace(_trace(some, name, colour, len(points) > _MANY))
+    stops = points.set_index("track_id").reindex(walk).dropna()
+    if len(stops):
         drawing.add_trace(
             go.Scatter(
-                x=x,
-                y=y,
+                x=stops["x"],
+                y=stops["y"],
                 mode="lines+markers",
-                line=line,
                 name="path",
                 hoverinfo="skip",
+                line={"color": "#7c5cff", "width": 3},
                 marker={"size": 10, "symbol": "circle-open", "line": {"width": 2}},
             )
         )
@@ -105,23 +102,18 @@ def escaped(text: object) -> str:
     return html.escape(clean(text))
 
 
-def _trace(points: dict[str, np.ndarray], rows: np.ndarray, name: str, colour: str) -> Any:
-    kind = go.Scattergl if len(points["x"]) > _MANY else go.Scatter
-    hover = [
-        f"{escaped(artist)} – {escaped(title)}<br>{escaped(genre)}"
-        for artist, title, genre in zip(
-            *(points[key][rows] for key in ("artist", "name", "genre")), strict=True
-        )
-    ]
-    return kind(
-        x=points["x"][rows],
-        y=points["y"][rows],
+def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
+    names = zip(points["artist"], points["name"], points["genre"], strict=True)
+    return (go.Scattergl if many else go.Scatter)(
+        x=points["x"],
+        y=points["y"],
         mode="markers",
         name=name,
-        text=hover,
+        text=[f"{escaped(a)} – {escaped(n)}<br>{escaped(genre)}" for a, n, genre in names],
         hoverinfo="text",
-        customdata=points["track_id"][rows],
-        marker={"size": 8 if len(points["x"]) <= _MANY else 4, "color": colour, "opacity": 0.8},
+        customdata=points["track_id"],
+        legendrank=1001 if colour == _GREY else 1000,
+        marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
     )
 
 
@@ -148,7 +140,9 @@ def _walk(look: View) -> list[Hit]:
     start, end = state.get("path_start"), state.get("path_end")
     if start is None or end is None or start == end:
         return []
-    return path(look.collection(), start, end, state.get("steps", 6), look.filters)
+    with telling():
+        return path(look.collection(), start, end, state.get("steps", 6), look.filters)
+    return []
 
 
 def _path(look: View, walk: list[Hit]) -> None:

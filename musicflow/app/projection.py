@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +20,7 @@ def method(count: int) -> str:
     return "t-SNE" if 4 <= count <= FEW else "PCA"
 
 
-def places(collection: Collection, folder: Path) -> dict[str, np.ndarray]:
+def places(collection: Collection, folder: Path) -> pd.DataFrame:
     """Every track's id, artist, name and genre, and its place.
 
     Parameters
@@ -31,9 +32,9 @@ def places(collection: Collection, folder: Path) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict
-        Arrays of shape ``(N,)``: ``track_id``, ``artist``, ``name``, ``genre`` of objects, ``x``
-        and ``y`` of float32. The same collection gives the same places.
+    pandas.DataFrame
+        ``track_id``, ``artist``, ``name``, ``genre``, ``x``, ``y``: a row a track, sorted by id.
+        The same collection gives the same places.
     """
     manifest = collection.manifest
     path = folder / manifest.embedder / f"{manifest.state}.parquet"
@@ -44,8 +45,7 @@ def places(collection: Collection, folder: Path) -> dict[str, np.ndarray]:
         for old in path.parent.glob("*.parquet"):
             if old != path:
                 old.unlink(missing_ok=True)
-    table = pq.read_table(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    return pq.read_table(path).to_pandas()
 
 
 def _project(collection: Collection) -> pa.Table:

@@ -78,14 +78,15 @@ def _matches(look: View, words: str) -> None:
     found = look.catalogue.search(words)
     if not found:
         st.caption("No track has all these words.")
-    for track in found[:MATCHES]:
-        st.button(
-            f"**{plain(track.name)}**{by(track.artist)} · {plain(track.genre)}",
-            key=f"match-{track.track_id}",
-            type="tertiary",
-            on_click=view.pick,
-            args=[track.track_id],
-        )
+    with st.container(gap=None):
+        for track in found[:MATCHES]:
+            st.button(
+                f"**{plain(track.name)}**{by(track.artist)} · {plain(track.genre)}",
+                key=f"match-{track.track_id}",
+                type="tertiary",
+                on_click=view.pick,
+                args=[track.track_id],
+            )
     if len(found) > MATCHES:
         st.caption(f"{MATCHES} of {len(found):,} matches. More words narrow it down.")
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from musicflow.app import projection
@@ -32,10 +33,10 @@ def test_what_sounds_alike_lies_close(
 ) -> None:
     monkeypatch.setattr(projection, "FEW", few)
     points = projection.places(collection, tmp_path / "map")
-    plane = np.stack([points["x"], points["y"]], axis=1)
+    plane = points[["x", "y"]].to_numpy()
     distances = np.linalg.norm(plane[:, None] - plane[None], axis=2)
     np.fill_diagonal(distances, np.inf)
-    genres = points["genre"]
+    genres = points["genre"].to_numpy()
     assert (genres[distances.argmin(axis=1)] == genres).mean() > 0.95
 
 
@@ -49,9 +50,7 @@ def test_places_are_kept_until_the_collection_changes(
     first = projection.places(collection, folder)
     assert [path.name for path in folder.glob("*/*")] == ["state.parquet"]
     monkeypatch.setattr(projection, "flatten", None)
-    again = projection.places(collection, folder)
-    for name, values in first.items():
-        np.testing.assert_array_equal(values, again[name])
+    pd.testing.assert_frame_equal(projection.places(collection, folder), first)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
