@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from musicflow.app.cards import card, clean, hit_card, plain, telling
+from musicflow.app.cards import Action, card, clean, cover, hit_card, plain, telling
 from musicflow.app.projection import method, places
 from musicflow.app.view import View
 from musicflow.index import Hit
@@ -114,6 +114,7 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
         customdata=points["track_id"],
         legendrank=1001 if colour == _GREY else 1000,
         marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
+        unselected={"marker": {"opacity": 0.5}},
     )
 
 
@@ -124,7 +125,11 @@ def _selected(look: View, chosen: list[dict[str, Any]]) -> None:
         st.info("Click a point to hear its track.", icon=":material/touch_app:")
         return
     track_id = ids[0] if isinstance(ids[0], str) else ids[0][0]
-    card(look, look.collection().payload(track_id), "map")
+    track = look.catalogue.get(track_id)
+    if track is not None and (image := cover(track.path, track.content_hash)):
+        st.image(image, width="stretch")
+    actions: tuple[Action, ...] = ("play", "like", "dislike")
+    card(look, look.collection().payload(track_id), "map", picture=False, actions=actions)
     with st.container(horizontal=True):
         for end, name in (("start", "Start a path here"), ("end", "End it here")):
             st.button(name, key=f"path-{end}", on_click=_set_end, args=[end, track_id])
