@@ -25,6 +25,9 @@ from musicflow.library import Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
 
+_LAYOUT = 2
+"""Raised when a collection holds more than before, so that those there are built anew."""
+
 _QUEUED_SAMPLES = 10_000_000
 """Audio waiting for the model at most: 40 MB."""
 
@@ -357,7 +360,7 @@ def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
 
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
     """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
-    digest = hashlib.sha256(spec.hash.encode())
+    digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
     for track in tracks:
         digest.update(json.dumps([track.content_hash, payload_of(track)]).encode())
     return digest.hexdigest()[:16]

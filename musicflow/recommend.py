@@ -33,7 +33,7 @@ COPY = 0.02
 COPY_LENGTH_S = 1.0
 """… and of the same length, give or take this."""
 
-_DIVERSITY = 0.5
+_DIVERSITY = 0.3
 _BLOCK = 1024
 
 
@@ -59,6 +59,7 @@ def find_track(collection: Collection, text: str) -> str:
     QueryError
         If no track is called this, or several are; the message names the nearest.
     """
+    text = text.encode("utf-8", "replace").decode()
     try:
         collection.payload(text)
     except KeyError:
@@ -201,8 +202,8 @@ def recommend(
         strategies cannot be compared.
     diverse
         Trade likeness to the examples against likeness to the answers before (maximal marginal
-        relevance, Carbonell and Goldstein 1998; both scaled to the candidates' range, in equal
-        parts).
+        relevance, Carbonell and Goldstein 1998, over the first `4 k` candidates; both scaled to
+        their range, seven parts to three).
     max_per_artist
         The most answers by one known artist.
 
@@ -231,7 +232,7 @@ def recommend(
         return hits
 
     # Copies, and the cap, cost candidates; how many is known only afterwards.
-    limit = 5 * k + 20
+    limit = 4 * k
     while True:
         hits = ask(limit)
         chosen = _choose(collection, hits, wanted, k, diverse, max_per_artist)

@@ -100,6 +100,7 @@ class Settings(BaseSettings):
         None, description="A Qdrant server to index in, rather than in the home."
     )
     qdrant_api_key: SecretStr | None = Field(None, description="The server's key.")
+    qdrant_grpc_port: int = Field(6334, description="Where that server speaks gRPC.")
     qdrant_namespace: str = Field(
         "musicflow",
         pattern=r"^[A-Za-z0-9_-]+$",

@@ -43,5 +43,9 @@ def open_index(settings: Settings) -> TrackIndex:
 
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     return ServerIndex.connect(
-        settings.qdrant_url, key, settings.quantization, settings.qdrant_namespace
+        settings.qdrant_url,
+        key,
+        settings.quantization,
+        settings.qdrant_namespace,
+        settings.qdrant_grpc_port,
     )

@@ -66,7 +66,8 @@ class Filters:
 
 
 def _split(text: str) -> tuple[str, Sign, str]:
-    match = _FORM.fullmatch(text)
+    # What a terminal could not decode is in no tag either.
+    match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
     key = match and _OTHER_NAMES.get(match["key"], match["key"])
     if match is None or key not in (*KEYWORDS, DURATION):
         raise FilterError(

@@ -83,11 +83,21 @@ class ServerIndex:
         api_key: str | None = None,
         quantization: Quantization = "none",
         namespace: str = "musicflow",
+        grpc_port: int = 6334,
         timeout_s: int = 60,
     ) -> "ServerIndex":
-        """An index at an address, over gRPC. Nothing is sent until something is asked."""
+        """An index at an address, over gRPC. Nothing is sent until something is asked.
+
+        Raises
+        ------
+        TrackIndexError
+            If this is no address.
+        """
+        if not url.startswith(("http://", "https://")):
+            raise TrackIndexError(f"{url!r} is not the address of a server: write http://HOST:6333")
         client = QdrantClient(
             url=url,
+            grpc_port=grpc_port,
             api_key=api_key,
             prefer_grpc=True,
             timeout=timeout_s,

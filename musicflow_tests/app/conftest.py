@@ -1,6 +1,5 @@
 """A small home with two embedders that need no weights, and the app on it in a real browser."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -75,15 +74,12 @@ def serving(home: Path, log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(MAIN)]
-    command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
-    environment = os.environ | {"MUSICFLOW_HOME": str(home)}
+    program = "from musicflow.cli import main; main()"
+    command = [sys.executable, "-c", program, "app", "--home", str(home), "--port", str(port)]
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=home.parent
-        )
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        address = f"http://127.0.0.1:{port}"
+        address = f"http://localhost:{port}"
         _wait_for(address, server, log)
         yield address
     finally:
