@@ -16,6 +16,7 @@ from rich.progress import track
 
 from musicflow import audio, embedders
 from musicflow.evaluation import retrieval
+from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.settings import Settings
 
 NAMES = ("musicnn", "openl3", "panns", "wav2vec2")
@@ -69,7 +70,9 @@ def _row(name: str, paths: list[Path], genres: list[str]) -> str:
 
 
 def _precision(unit: np.ndarray, genres: list[str]) -> float:
-    return retrieval.score(genres, retrieval.exact_rankings(unit)).precision_at[10]
+    labels = Labels([[genre] for genre in genres])
+    ranked = retrieval.rank({"": retrieval.cosine(unit)}, [labels], Exclusion(len(genres)))
+    return ranked[""].scores[0].mean("precision_at_10")
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

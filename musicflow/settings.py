@@ -22,6 +22,9 @@ from pydantic_settings import (
 
 LibraryFormat = Literal["auto", "ludwig", "folders"]
 
+Exclude = Literal["artist", "duplicates", "none"]
+"""What an evaluation leaves out beside the query itself."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -108,6 +111,9 @@ class Settings(BaseSettings):
     )
     quantization: Literal["none", "int8"] = Field(
         "none", description="int8: an index keeps a byte a dimension in memory, not four."
+    )
+    exclude: Exclude = Field(
+        "artist", description="What an evaluation leaves out beside the query itself."
     )
 
     @classmethod

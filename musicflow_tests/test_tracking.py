@@ -5,6 +5,7 @@ import pytest
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row
+from musicflow.evaluation.protocol import Protocol
 from musicflow.settings import Home
 
 SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
@@ -16,7 +17,8 @@ def comparison() -> Comparison:
         Row("mfcc", "none", 60, error="no vectors"),
         Row("random", "none", 128, precision_at_10=0.1),
     )
-    return Comparison(Dataset("music", "abc", 12, 1), rows, (), "state", "2026-01-01")
+    dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
+    return Comparison(dataset, protocol, rows, (), (), "state", "2026-01-01")
 
 
 def test_an_evaluation_is_a_parent_run_and_a_child_an_embedder(home: Home, tmp_path: Path) -> None:

@@ -251,7 +251,8 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         if manifest is None or not is_published(manifest, state, index):
             return None
         states.append((spec, state))
-    return comparison if comparison.state == state_of(found, states) else None
+    state = state_of(found, states, settings.exclude)
+    return comparison if comparison.state == state else None
 
 
 def _why_unavailable(spec: EmbedderSpec, cache: Path) -> str:
@@ -290,7 +291,7 @@ def _materialize(settings: Settings) -> Comparison:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
     if comparison is None or any("/" not in asset for asset in failed):
         stop("the run did not come to its end; what was done is kept for the next one", FAILED)
-    if all(row.precision_at_10 is None for row in comparison.rows if row.embedder != "random"):
+    if all(row.error for row in comparison.rows if row.embedder != "random"):
         stop("no embedder could be evaluated", FAILED)
     return comparison
 

@@ -51,7 +51,8 @@ def list_weights(as_json: JsonOption = False) -> None:
             "digest": weights.digest,
             "size": weights.size,
         }
-        for spec, weights in _weights_of(None)
+        for spec in _specs_of(None)
+        for weights in [_weights_of(spec)]
     ]
     if as_json:
         print_json(rows)
@@ -69,23 +70,19 @@ def fetch_weights(names: NamesArgument = None, as_json: JsonOption = False) -> N
 
     Example: `musicflow weights fetch openl3`
     """
-    _for_weights(names, lambda weights, cache: str(weights.fetch(cache)), as_json)
+    _for_weights(names, lambda spec, cache: str(_weights_of(spec).fetch(cache)), as_json)
 
 
 @app.command(name="verify")
 def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """Read the weights that are here through again, and check them.
+    """Check the weights that are here: their bytes, and what they make of a test tone.
 
     Example: `musicflow weights verify musicnn`
     """
+    from musicflow.embedders.verification import verify
 
-    def verify(weights: Weights, cache: Path) -> str:
-        weights.verify(cache)
-        return str(cache / weights.filename)
-
-    here = [
-        s.name for s, w in _weights_of(names) if names or w.state(settings_of().cache) != "missing"
-    ]
+    cache = settings_of().cache
+    here = [s.name for s in _specs_of(names) if names or _weights_of(s).state(cache) != "missing"]
     _for_weights(here, verify, as_json)
 
 
@@ -99,33 +96,38 @@ def add_weights(
 
     Example: `musicflow weights add openl3 ~/openl3_audio_mel128_music-v0_4_0.h5.gz`
     """
-    _for_weights([name], lambda weights, cache: str(weights.add(file, cache)), as_json)
+    _for_weights([name], lambda spec, cache: str(_weights_of(spec).add(file, cache)), as_json)
 
 
-def _weights_of(names: Sequence[str] | None) -> list[tuple[EmbedderSpec, Weights]]:
+def _specs_of(names: Sequence[str] | None) -> list[EmbedderSpec]:
     specs = [embedders.spec_of(name) for name in (embedders.names() if names is None else names)]
     if without := [spec.name for spec in specs if spec.weights is None and names is not None]:
         stop(f"{without[0]} has no weights", USAGE)
-    return [(spec, spec.weights) for spec in specs if spec.weights is not None]
+    return [spec for spec in specs if spec.weights is not None]
+
+
+def _weights_of(spec: EmbedderSpec) -> Weights:
+    assert spec.weights is not None
+    return spec.weights
 
 
 def _for_weights(
-    names: Sequence[str] | None, do: Callable[[Weights, Path], str], as_json: bool
+    names: Sequence[str] | None, do: Callable[[EmbedderSpec, Path], str], as_json: bool
 ) -> None:
     """Do something with the weights of each embedder; one that fails does not stop the rest."""
     cache = settings_of().cache
     done: list[dict[str, str]] = []
-    for spec, weights in _weights_of(names or None):
+    for spec in _specs_of(names or None):
         try:
-            done.append({"embedder": spec.name, "file": do(weights, cache), "error": ""})
+            done.append({"embedder": spec.name, "result": do(spec, cache), "error": ""})
         except WeightsError as error:
-            done.append({"embedder": spec.name, "file": "", "error": str(error)})
+            done.append({"embedder": spec.name, "result": "", "error": str(error)})
     if as_json:
         print_json(done)
     else:
         for row in done:
             out.print(
-                f"{row['embedder']}: {plain(row['error'] or row['file'])}",
+                f"{row['embedder']}: {plain(row['error'] or row['result'])}",
                 soft_wrap=True,
                 highlight=False,
             )

@@ -86,12 +86,12 @@ class Library:
     def fingerprint(self) -> str:
         """A name for what an evaluation sees of the library: 16 hexadecimal digits.
 
-        Ids, contents, genres, subgenres and artists count; where the files lie does not.
+        Ids, contents and labels count; where the files lie does not.
         """
         digest = hashlib.sha256()
         for track in sorted(self.tracks, key=lambda track: track.track_id):
-            seen = (track.track_id, track.content_hash, track.genre, track.subgenres, track.artist)
-            digest.update(json.dumps(seen).encode())
+            seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
+            digest.update(json.dumps((*seen, track.artist, track.album)).encode())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:

@@ -29,7 +29,8 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
         """How well each embedder brings the tracks of a genre together."""
         library = Library.load(workspace.paths.library)
-        comparison = compare(library, workspace.specs, workspace.store, workspace.index)
+        exclude = workspace.settings.exclude
+        comparison = compare(library, workspace.specs, workspace.store, workspace.index, exclude)
         comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         return dg.MaterializeResult(

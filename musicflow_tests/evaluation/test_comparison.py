@@ -5,6 +5,7 @@ import pytest
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, Dataset, compare
+from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import cell, markdown, summary
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks
@@ -74,6 +75,8 @@ def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind
         ("5 tracks", "mfcc", "short (see the report)"),
     ]
     dataset = Dataset("music", "abc", 7, 1)
-    text = markdown(Comparison(dataset, (), (*short, *broken), "state", "2026-01-01"))
+    protocol = Protocol("artist", 6, 0, 6)
+    problems = (*short, *broken)
+    text = markdown(Comparison(dataset, protocol, (), (), problems, "state", "2026-01-01"))
     assert all(f"| s{i} |" in text for i in range(5))
     assert r"| b\|1 | mfcc, musicnn | cut off |" in text

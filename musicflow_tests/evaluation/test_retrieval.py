@@ -3,116 +3,155 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, ndcg_score
 
 from musicflow.evaluation import retrieval
+from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.index import Hit
-from musicflow.library import UNKNOWN
+from musicflow_tests.evaluation.made_up import unit
 
-libraries = st.integers(2, 40).flatmap(
-    lambda count: st.tuples(
-        st.lists(st.sampled_from(["a", "b", "c", UNKNOWN]), min_size=count, max_size=count),
-        st.integers(0, 1000),
-    )
-)
+labels = st.lists(st.sampled_from("abc"), max_size=2, unique=True)
+tracks = st.lists(st.tuples(labels, st.integers(-1, 3)), min_size=2, max_size=40)
 
 
-def unit(count: int, seed: int) -> np.ndarray:
-    values = np.random.default_rng(seed).standard_normal((count, 6))
-    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+def rank(sets: list[list[str]], vectors: np.ndarray, artists: list[int] | None = None) -> Any:
+    keys = [] if artists is None else [np.array(artists)]
+    exclusion = Exclusion(len(sets), keys)
+    ranked = retrieval.rank({"": retrieval.cosine(vectors)}, [Labels(sets)], exclusion)[""]
+    return ranked.scores[0], ranked.nearest
 
 
-@given(libraries)
-def test_scores_equal_those_of_a_plain_loop_and_of_scikit_learn(
-    library: tuple[list[str], int],
+@settings(deadline=None)
+@given(tracks, st.integers(0, 1000), st.booleans())
+def test_figures_equal_those_of_a_plain_loop_and_of_scikit_learn(
+    library: list[tuple[list[str], int]], seed: int, rough: bool
 ) -> None:
-    genres, seed = library
-    vectors = unit(len(genres), seed)
-    scores = retrieval.score(genres, retrieval.exact_rankings(vectors))
-    averages, precision = [], {k: [] for k in retrieval.DEPTHS}
-    for query, genre in enumerate(genres):
-        others = [i for i in range(len(genres)) if i != query]
-        relevant = [genres[i] == genre for i in others]
-        if genre == UNKNOWN or not any(relevant):
+    """Multi-label relevance, artists left out, and ties (vectors of few values) included."""
+    sets, artists = [list(labels) for labels, _ in library], [artist for _, artist in library]
+    vectors = unit(len(library), seed)
+    if rough:
+        vectors = np.sign(vectors) / np.float32(np.sqrt(vectors.shape[1]))
+    scores, nearest = rank(sets, vectors, artists)
+    asked = []
+    for query, (wanted, artist) in enumerate(library):
+        others = [
+            other
+            for other in range(len(library))
+            if other != query and not (artist >= 0 and artists[other] == artist)
+        ]
+        gains = [
+            len(set(wanted) & set(sets[o])) / max(len(set(wanted) | set(sets[o])), 1)
+            for o in others
+        ]
+        exact = vectors.astype(np.float64)
+        cosine = [round(float(exact[query] @ exact[other]), 10) for other in others]
+        ranking = sorted(range(len(others)), key=lambda i: (-cosine[i], i))
+        assert [others[i] for i in ranking[:10]] == [n for n in nearest[query].tolist() if n >= 0]
+        ranked = [gains[i] for i in ranking]
+        right = [gain > 0 for gain in ranked]
+        if not any(right):
             continue
-        similarity = (vectors @ vectors[query])[others]
-        averages.append(average_precision_score(relevant, similarity))
-        ranked = [relevant[i] for i in np.argsort(-similarity, kind="stable")]
-        for k in precision:
-            precision[k].append(np.mean(ranked[:k]))
-    assert scores.n_queries == len(averages)
-    if averages:
-        assert scores.map == pytest.approx(np.mean(averages), abs=1e-9)
-        for k in precision:
-            assert scores.precision_at[k] == pytest.approx(np.mean(precision[k]), abs=1e-9)
+        place = len(asked)
+        asked.append(query)
+        falling = np.arange(len(ranked), 0, -1)
+        total, first = sum(right), right.index(True)
+        expected = {
+            **{f"precision_at_{k}": np.mean(right[:k]) for k in (1, 5, 10)},
+            "r_precision": np.mean(right[:total]),
+            "map": average_precision_score(right, falling),
+            "mrr": 1 / (1 + first),
+            "hit_at_5": float(first < 5),
+            "hit_at_10": float(first < 10),
+            "chance": np.mean(right),
+        }
+        # scikit-learn has no nDCG of one document, which can only be right.
+        expected["ndcg_at_10"] = 1.0
+        if len(ranked) > 1:
+            expected["ndcg_at_10"] = ndcg_score([ranked], [falling], k=10)
+        for name, value in expected.items():
+            assert scores.values[name][place] == pytest.approx(value, abs=1e-9), name
+    assert scores.rows.tolist() == asked
 
 
-@given(libraries)
-def test_chance_is_what_random_rankings_come_to(library: tuple[list[str], int]) -> None:
-    genres, _ = library
-    expected = [
-        np.mean([genres[i] == genre for i in range(len(genres)) if i != query])
-        for query, genre in enumerate(genres)
-        if genre != UNKNOWN and genres.count(genre) > 1
-    ]
-    assert retrieval.chance_level(genres) == pytest.approx(np.mean(expected) if expected else 0.0)
-
-
+@settings(deadline=None)
 @given(st.integers(2, 300), st.integers(0, 100))
-def test_every_ranking_holds_all_others_and_not_itself(count: int, seed: int) -> None:
-    rankings = retrieval.exact_rankings(unit(count, seed))
-    for row, ranking in enumerate(rankings):
-        assert sorted([*ranking.tolist(), row]) == list(range(count))
-
-
-def test_a_copy_does_not_push_the_query_into_its_own_answers() -> None:
-    vectors = unit(5, 0)
-    vectors[4] = vectors[0]
-    rankings = retrieval.exact_rankings(vectors)
-    assert rankings[0][0] == 4
-    assert rankings[4][0] == 0
+def test_answers_hold_others_only(count: int, seed: int) -> None:
+    _, nearest = rank([["a"]] * count, unit(count, seed))
+    for row, answers in enumerate(nearest):
+        found = [answer for answer in answers.tolist() if answer >= 0]
+        assert row not in found
+        assert len(set(found)) == min(10, count - 1)
 
 
 def test_ties_go_to_the_first_by_id() -> None:
-    rankings = retrieval.exact_rankings(np.ones((4, 1), np.float32))
-    assert rankings.tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    """As with an embedder that gives every track the same vector."""
+    _, nearest = rank([["a"]] * 4, np.ones((4, 1), np.float32))
+    assert nearest[:, :3].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+
+
+def test_constant_vectors_earn_what_the_order_of_ids_gives_and_no_more() -> None:
+    sets = [["a"], ["b"]] * 50
+    scores, _ = rank(sets, np.ones((100, 3), np.float32) / np.sqrt(np.float32(3)))
+    assert scores.mean("precision_at_10") == pytest.approx(scores.mean("chance"), abs=0.02)
 
 
 def test_tracks_that_can_find_nothing_do_not_ask() -> None:
-    genres = ["a", "a", "alone", UNKNOWN, UNKNOWN]
-    assert retrieval.askable(genres).tolist() == [True, True, False, False, False]
-    assert retrieval.score(genres, retrieval.exact_rankings(unit(5, 0))).n_queries == 2
+    scores, _ = rank([["a"], ["a"], ["alone"], [], []], unit(5, 0))
+    assert scores.rows.tolist() == [0, 1]
+
+
+def test_nobody_asks_where_nothing_is_labelled() -> None:
+    scores, nearest = rank([[]] * 5, unit(5, 0))
+    assert len(scores.rows) == 0
+    assert scores.mean("map") == 0.0
+    assert nearest.shape == (5, 10)
 
 
 def test_a_small_library_is_scored_on_the_answers_there_are() -> None:
-    scores = retrieval.score(["a"] * 3, retrieval.exact_rankings(unit(3, 0)))
-    assert scores.precision_at == {1: 1.0, 5: 1.0, 10: 1.0}
-    assert scores.map == 1.0
+    scores, _ = rank([["a"]] * 3, unit(3, 0))
+    assert all(scores.mean(f"precision_at_{k}") == 1.0 for k in retrieval.DEPTHS)
 
 
-def test_precision_is_computed_on_what_the_index_answers() -> None:
+def test_confusion_tells_what_the_answers_to_each_genre_are() -> None:
     genres = ["a", "a", "b", "b"]
-    rankings = retrieval.exact_rankings(unit(4, 0))
-    perfect = retrieval.score(genres, rankings, [[1], [0], [3], [2]])
-    worthless = retrieval.score(genres, rankings, [[2], [3], [0], [1]])
-    assert (perfect.precision_at[1], worthless.precision_at[1]) == (1.0, 0.0)
-    assert perfect.map == worthless.map
+    vectors = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [0, 1]], np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    scores, nearest = rank([[genre] for genre in genres], vectors)
+    table = retrieval.confusion(genres, scores, nearest)
+    assert table["a"] == pytest.approx({"b": 2 / 3, "a": 1 / 3})
+    assert list(table["a"]) == ["b", "a"]
+    assert retrieval.by_genre(genres, scores) == pytest.approx({"a": 1 / 3, "b": 1 / 3})
 
 
-def test_agreement_is_the_share_of_exact_answers_found() -> None:
-    rankings = np.array([[1, 2, 3], [0, 2, 3]])
-    assert retrieval.agreement([[1, 2], [0, 3]], rankings, 2) == pytest.approx(0.75)
+def collection(answers: dict[bytes, list[str]], count: int) -> Any:
+    def query(vectors: np.ndarray, k: int) -> list[list[Hit]]:
+        return [[Hit(name, 0.0, {}) for name in answers[v.tobytes()][:k]] for v in vectors]
+
+    return SimpleNamespace(query=query, manifest=SimpleNamespace(count=count))
 
 
-def test_the_index_is_asked_for_others_whatever_it_puts_first() -> None:
-    """The query is left out by its id, not as whatever ranks first."""
-    answers = [["t1", "t0", "gone", "t2"], ["t1", "t0", "t2", "gone"], ["t0", "gone", "t2", "t1"]]
+def test_agreement_is_the_share_of_answers_that_are_as_near_as_the_exact_ones() -> None:
+    """Answers outside the evaluated tracks, and the query itself, do not count."""
+    vectors = unit(14, 1)
+    names = [f"t{row}" for row in range(14)]
+    near = [np.argsort(-(vectors @ vector)).tolist() for vector in vectors]
+    exact = {
+        vector.tobytes(): ["gone", *(names[i] for i in order)]
+        for vector, order in zip(vectors, near, strict=True)
+    }
+    assert retrieval.ask(collection(exact, 15), vectors, names).agreement_at_10 == 1.0
+    half = {
+        vector.tobytes(): [names[i] for i in (*order[1:6], *order[11:], order[0])]
+        for vector, order in zip(vectors, near, strict=True)
+    }
+    assert retrieval.ask(collection(half, 14), vectors, names).agreement_at_10 == 0.5
 
-    def query(_vectors: np.ndarray, k: int) -> list[list[Hit]]:
-        return [[Hit(name, 0.0, {}) for name in names[:k]] for names in answers]
 
-    collection: Any = SimpleNamespace(query=query, manifest=SimpleNamespace(count=4))
-    found = retrieval.index_rankings(collection, np.zeros((3, 2)), ["t0", "t1", "t2"], 2)
-    assert found == [[1, 2], [0, 2], [0, 1]]
+def test_of_tracks_equally_near_an_index_may_give_any() -> None:
+    vectors = np.ones((12, 1), np.float32)
+    names = [f"t{row}" for row in range(12)]
+    last_first = {vectors[0].tobytes(): names[::-1]}
+    found = retrieval.ask(collection(last_first, 12), vectors, names)
+    assert found.agreement_at_10 > 0.9

@@ -1,0 +1,124 @@
+"""Which tracks are the same recording: equal bytes, or near-identical vectors and equal sound.
+
+Vectors alone do not tell: two pieces of one style may lie as close as two encodings of one
+piece. So tracks that lie close and last equally long are listened to: the beginnings of both are
+correlated, whatever their gain and the delay an encoder put before them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from musicflow import audio
+from musicflow.evaluation.space import Neighbours
+from musicflow.library import Track
+
+NEAR = 0.95
+"""Tracks whose vectors have this cosine in any space are listened to."""
+
+SAME_LENGTH_S = 1.0
+
+LISTENED_S = 30.0
+RATE = 4000
+CORRELATION = 0.5
+"""Correlation above which two beginnings are one recording. Re-encoded ones come to more than
+0.9, different recordings to less than 0.3."""
+
+MOST_PAIRS = 500
+"""Pairs that are listened to at most, nearest first."""
+
+Pair = tuple[int, int]
+
+
+def recordings(
+    tracks: Sequence[Track],
+    spaces: Iterable[Neighbours],
+    same: Callable[[Track, Track], bool] | None = None,
+) -> np.ndarray:
+    """Tell recordings apart.
+
+    Parameters
+    ----------
+    tracks
+        All that take part, in the order of their ids.
+    spaces
+        Their neighbours in each space.
+    same
+        Listens to two tracks; `sounds_the_same` if not given.
+
+    Returns
+    -------
+    numpy.ndarray
+        The row number of the first track with the same recording, shape ``(N,)``.
+    """
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(track.content_hash, row), row) for row, track in enumerate(tracks)]
+    listen = same or _Ears().sounds_the_same
+    pairs += [
+        (a, b)
+        for a, b in _candidates(tracks, spaces)
+        if tracks[a].content_hash != tracks[b].content_hash and listen(tracks[a], tracks[b])
+    ]
+    left, right = np.array(pairs).T
+    graph = coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
+    _, group = connected_components(graph, directed=False)
+    _, row, inverse = np.unique(group, return_index=True, return_inverse=True)
+    return row[inverse]
+
+
+def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[Pair]:
+    """Pairs that lie near each other and last equally long, nearest first."""
+    lengths = np.array([track.duration_s for track in tracks])
+    nearness: dict[Pair, float] = {}
+    for near in spaces:
+        query, place = np.nonzero(near.cosines >= NEAR)
+        other = near.rows[query, place]
+        alike = np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S
+        cosines = near.cosines[query, place]
+        for a, b, cosine in zip(query[alike], other[alike], cosines[alike], strict=True):
+            pair = (int(min(a, b)), int(max(a, b)))
+            nearness[pair] = max(nearness.get(pair, -1.0), float(cosine))
+    nearest = sorted(nearness, key=lambda pair: (-nearness[pair], pair))
+    return nearest[:MOST_PAIRS]
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """The greatest correlation of two signals over all delays, in [0, 1]."""
+    a, b = a - a.mean(), b - b.mean()
+    size = next_fast_len(len(a) + len(b) - 1, real=True)
+    products = irfft(rfft(a, size) * np.conj(rfft(b, size)), size)
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.abs(products).max()) / length if length else 0.0
+
+
+class _Ears:
+    """Listens to beginnings, each decoded once."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, np.ndarray | None] = {}
+
+    def sounds_the_same(self, a: Track, b: Track) -> bool:
+        one, other = self._beginning(a), self._beginning(b)
+        return one is not None and other is not None and correlation(one, other) > CORRELATION
+
+    def _beginning(self, track: Track) -> np.ndarray | None:
+        """The first seconds, or None for a file that can no longer be read."""
+        if track.content_hash not in self._heard:
+            self._heard[track.content_hash] = _beginning(Path(track.path))
+        return self._heard[track.content_hash]
+
+
+def _beginning(path: Path) -> np.ndarray | None:
+    parts: list[np.ndarray] = []
+    try:
+        for block in audio.stream(path, RATE):
+            parts.append(block)
+            if sum(map(len, parts)) >= LISTENED_S * RATE:
+                break
+    except (audio.AudioError, OSError):
+        return None
+    return np.concatenate(parts)[: int(LISTENED_S * RATE)]

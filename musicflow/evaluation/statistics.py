@@ -1,0 +1,120 @@
+"""How sure a mean over queries is, and whether two differ.
+
+Intervals are percentile bootstraps over queries; differences are paired, because all embedders
+answer the same queries (Smucker, Allan and Carterette, 2007). All draws are seeded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+RESAMPLES = 1000
+PERMUTATIONS = 10_000
+COVERAGE = 0.95
+SEED = 0
+
+_CHUNK = 250
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one embedder is than another on the same queries.
+
+    Parameters
+    ----------
+    better, worse
+        Their names.
+    metric
+        The figure.
+    difference
+        Of the means; 0 or more.
+    interval
+        95 % of bootstrap resamples.
+    p
+        Of a paired permutation test, two-sided, corrected for the number of pairs (Holm).
+    """
+
+    better: str
+    worse: str
+    metric: str
+    difference: float
+    interval: Interval
+    p: float
+
+
+def intervals(values: np.ndarray) -> np.ndarray:
+    """95 % bootstrap intervals of means.
+
+    Parameters
+    ----------
+    values
+        A figure a column, a query a row, shape ``(Q, M)``; columns are resampled together.
+
+    Returns
+    -------
+    numpy.ndarray
+        Lower and upper ends, shape ``(M, 2)``.
+    """
+    count = len(values)
+    random = np.random.default_rng(SEED)
+    means = np.empty((RESAMPLES, values.shape[1]))
+    for start in range(0, RESAMPLES, _CHUNK):
+        size = min(_CHUNK, RESAMPLES - start)
+        drawn = random.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        means[start : start + size] = weights @ values / count
+    tail = 100 * (1 - COVERAGE) / 2
+    return np.percentile(means, [tail, 100 - tail], axis=0).T
+
+
+def differences(metric: str, values: Mapping[str, np.ndarray]) -> list[Difference]:
+    """Compare all pairs of embedders.
+
+    Parameters
+    ----------
+    metric
+        What the figure is called.
+    values
+        By embedder, the figure of each query, all of shape ``(Q,)``.
+    """
+    if not all(map(len, values.values())):
+        return []
+    pairs = [
+        (a, b) if values[a].mean() >= values[b].mean() else (b, a)
+        for a, b in combinations(values, 2)
+    ]
+    if not pairs:
+        return []
+    apart = np.stack([values[a] - values[b] for a, b in pairs], axis=1)
+    ends = intervals(apart)
+    return [
+        Difference(a, b, metric, float(mean), (float(low), float(high)), float(p))
+        for (a, b), mean, (low, high), p in zip(
+            pairs, apart.mean(axis=0), ends, _holm(_p_values(apart)), strict=True
+        )
+    ]
+
+
+def _p_values(apart: np.ndarray) -> np.ndarray:
+    """Two-sided p of each column's mean being 0, by flipping signs. Shapes ``(Q, P)``, ``(P,)``."""
+    observed = np.abs(apart.sum(axis=0))
+    random = np.random.default_rng(SEED)
+    beyond = np.zeros(apart.shape[1])
+    for start in range(0, PERMUTATIONS, _CHUNK):
+        size = min(_CHUNK, PERMUTATIONS - start)
+        signs = 2.0 * random.integers(0, 2, (size, len(apart)), np.int8) - 1.0
+        # A flip that gives the observed sum again must count, whatever a sum rounds to.
+        beyond += (np.abs(signs @ apart) >= observed - 1e-9).sum(axis=0)
+    return (1 + beyond) / (1 + PERMUTATIONS)
+
+
+def _holm(p: np.ndarray) -> np.ndarray:
+    """Correct for having tested several times (Holm, 1979)."""
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(corrected, 1.0)

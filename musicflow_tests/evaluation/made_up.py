@@ -1,0 +1,27 @@
+"""Made-up tracks and vectors for tests of the evaluation."""
+
+import numpy as np
+
+from musicflow.library import UNKNOWN, Track
+
+
+def track(number: int, genre: str = UNKNOWN, artist: str = UNKNOWN, **more: object) -> Track:
+    fields = {"content_hash": f"hash {number}", "duration_s": 10.0 * number} | more
+    name = f"{number:04}"
+    return Track(name, f"/{name}", sample_rate=8000, genre=genre, artist=artist, **fields)  # type: ignore[arg-type]
+
+
+def unit(count: int, seed: int, dim: int = 6) -> np.ndarray:
+    """Random vectors of length one."""
+    values = np.random.default_rng(seed).standard_normal((count, dim))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def around(genres: list[str], seed: int, spread: float = 0.3, dim: int = 8) -> np.ndarray:
+    """Vectors of length one, those of a genre about one point."""
+    random = np.random.default_rng(seed)
+    names = sorted(set(genres))
+    centres = random.standard_normal((len(names), dim))
+    values = centres[[names.index(genre) for genre in genres]]
+    values = values + spread * random.standard_normal(values.shape)
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)

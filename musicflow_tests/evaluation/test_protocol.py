@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from musicflow.evaluation.protocol import Exclusion, Labels, album_keys, artist_keys, settle
+from musicflow.library import UNKNOWN
+from musicflow_tests.evaluation.made_up import track
+
+
+def test_what_a_query_leaves_out_is_itself_its_artist_and_its_album() -> None:
+    exclusion = Exclusion(4, [np.array([0, 0, -1, -1]), np.array([-1, 5, 5, -1])])
+    assert exclusion.of(np.arange(4)).tolist() == [
+        [True, True, False, False],
+        [True, True, True, False],
+        [False, True, True, False],
+        [False, False, False, True],
+    ]
+
+
+def test_unknown_and_various_are_no_artist() -> None:
+    names = ["A", UNKNOWN, "a ", "Various Artists", UNKNOWN, "B"]
+    tracks = [track(number, artist=name) for number, name in enumerate(names)]
+    assert artist_keys(tracks).tolist() == [0, -1, 0, -1, -1, 1]
+
+
+def test_an_album_is_a_name_in_one_folder() -> None:
+    tracks = [
+        track(number, album=album).__class__(
+            track_id=path, path="", content_hash="", duration_s=0, sample_rate=0, album=album
+        )
+        for number, (path, album) in enumerate(
+            [("a/1", "Hits"), ("a/2", "hits"), ("b/1", "Hits"), ("b/2", UNKNOWN)]
+        )
+    ]
+    assert album_keys(tracks).tolist() == [0, 0, 1, -1]
+
+
+def test_artists_are_left_out_where_enough_stays_to_be_found() -> None:
+    tracks = [track(n, "ab"[n % 2], artist=f"artist {n // 2 % 5}") for n in range(20)]
+    exclusion, protocol = settle(tracks, "artist", copies=3)
+    assert len(exclusion.keys) == 2
+    assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
+    assert str(protocol) == (
+        "the query, copies of recordings, and the query's artist and album left out "
+        "(20 recordings, 3 copies)"
+    )
+
+
+def test_in_a_library_of_one_artist_the_rule_gives_way_and_says_so() -> None:
+    tracks = [track(n, "ab"[n % 2], artist="the only one") for n in range(20)]
+    exclusion, protocol = settle(tracks, "artist")
+    assert exclusion.keys == ()
+    assert protocol.exclude == "duplicates"
+    assert "only 0 of 20 queries" in protocol.note
+
+
+@pytest.mark.parametrize("wanted", ["duplicates", "none"])
+def test_a_weaker_rule_is_followed_when_it_is_asked_for(wanted: str) -> None:
+    tracks = [track(n, "a", artist=f"artist {n}") for n in range(6)]
+    exclusion, protocol = settle(tracks, wanted)  # type: ignore[arg-type]
+    assert exclusion.keys == ()
+    assert (protocol.exclude, protocol.note) == (wanted, "")
+
+
+def test_gain_is_what_two_tracks_share_of_all_their_labels() -> None:
+    labels = Labels([["a", "b"], ["b"], ["b", "c"], [], []])
+    gains = labels.gains(np.array([0, 3]))
+    assert gains[0] == pytest.approx([1.0, 1 / 2, 1 / 3, 0.0, 0.0])
+    assert gains[1].tolist() == [0.0] * 5

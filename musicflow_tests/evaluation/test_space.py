@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from musicflow.evaluation.space import health, neighbours
+from musicflow_tests.evaluation.made_up import unit
+
+
+def names(count: int) -> list[str]:
+    return [f"t{number}" for number in range(count)]
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    vectors = unit(600, 0)
+    near = neighbours(vectors)
+    distances, rows = NearestNeighbors(n_neighbors=10).fit(vectors).kneighbors()
+    assert near.cosines == pytest.approx(1 - distances**2 / 2, abs=1e-5)
+    assert (near.rows == rows).mean() > 0.99
+    assert (np.diff(near.cosines, axis=1) <= 0).all()
+
+
+def test_two_tracks_are_each_others_neighbour() -> None:
+    near = neighbours(unit(2, 0))
+    assert near.rows.tolist() == [[1], [0]]
+    assert health(unit(2, 0), near, names(2)).intrinsic_dim is None
+
+
+def test_a_hub_is_found_and_named() -> None:
+    """Vectors of many directions, and one that lies amid them all."""
+    random = np.random.default_rng(0)
+    vectors = np.abs(np.eye(40) + 0.05 * random.standard_normal((40, 40))).astype(np.float32)
+    vectors = np.vstack([vectors, vectors.mean(axis=0)])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = health(vectors, neighbours(vectors), names(41))
+    assert found.hubs[0] == ("t40", 40)
+    assert found.hubness > 1
+    even = unit(1000, 0, dim=3)
+    assert abs(health(even, neighbours(even), names(1000)).hubness) < 1
+
+
+def test_intrinsic_dim_sees_through_the_number_of_dims() -> None:
+    """Points of a 4-dimensional sphere, turned into 32 dimensions."""
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((32, 5)))[0].T
+    vectors = (unit(2000, 0, dim=5) @ turn).astype(np.float32)
+    found = health(vectors, neighbours(vectors), names(2000))
+    assert found.intrinsic_dim == pytest.approx(4, rel=0.15)
+    assert found.collapsed_dims == 0
+
+
+def test_a_cone_and_dims_that_never_change_are_told() -> None:
+    vectors = unit(500, 0, dim=8)
+    even = health(vectors, neighbours(vectors), names(500))
+    assert even.anisotropy == pytest.approx(0.0, abs=0.02)
+    cone = np.hstack([vectors + 1, np.zeros((500, 3), np.float32)])
+    cone /= np.linalg.norm(cone, axis=1, keepdims=True)
+    found = health(cone, neighbours(cone), names(500))
+    cosines = cone @ cone.T
+    expected = (cosines.sum() - 500) / (500 * 499)
+    assert found.anisotropy == pytest.approx(expected, abs=1e-5)
+    assert found.anisotropy > 0.5
+    assert found.collapsed_dims == 3
+
+
+def test_constant_vectors_are_sick_in_every_way() -> None:
+    vectors = np.ones((30, 4), np.float32) / 2
+    found = health(vectors, neighbours(vectors), names(30))
+    assert found.anisotropy == pytest.approx(1.0)
+    assert found.identical == 30
+    assert found.collapsed_dims == 4
+    assert found.intrinsic_dim is None
