@@ -125,8 +125,9 @@ def card(
     look: View,
     payload: Mapping[str, Any],
     key: str,
-    before: str = "",
-    after: str = "",
+    rank: str = "",
+    score: str = "",
+    note: str = "",
     picture: bool = True,
     actions: Sequence[Action] = ACTIONS,
 ) -> None:
@@ -140,8 +141,8 @@ def card(
         What an index keeps of the track.
     key
         Tells this card from others on the page.
-    before, after
-        Markdown around its names, such as a rank or a score.
+    rank, score, note
+        Markdown before its names, before the line about it, and after its names.
     picture
         Whether to show its spectrogram.
     actions
@@ -149,18 +150,17 @@ def card(
     """
     track_id = payload["track_id"]
     with st.container(border=True, key=f"card-{key}"):
-        widths = [3, 12, 1 + len(actions)][not picture :]
+        widths = [4, 11, 1 + 1.2 * len(actions)][not picture :]
         *left, middle, right = st.columns(widths, vertical_alignment="center", gap="small")
         track = look.catalogue.get(track_id)
         if left and track is not None and (image := cover(track.path, track.content_hash)):
             left[0].image(image, width="stretch")
+        names = f"**{plain(payload['name'])}**{by(payload['artist'])}"
         about = [plain(payload["genre"]), length(payload["duration_s"])]
         about += [plain(tag) for tag in payload.get("tags") or ()]
         with middle.container(gap="xxsmall"):
-            st.markdown(
-                f"{before} **{plain(payload['name'])}**{by(payload['artist'])} {after}".strip()
-            )
-            st.caption(" · ".join(about))
+            st.markdown(f"{rank} {names} {note}".strip())
+            st.caption(f"{score} {' · '.join(about)}".strip())
         with right:
             buttons(track_id, key, actions)
 
@@ -173,13 +173,15 @@ def none(look: View) -> None:
 
 def hit_card(look: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
     """An answer: a card with its rank and score."""
-    after = f":violet-badge[{hit.score:.3f}] {note}"
-    card(look, hit.payload, f"{where}-{hit.track_id}", f":gray[{rank}]", after, **how)
+    key, score = f"{where}-{hit.track_id}", f":violet-badge[{hit.score:.3f}]"
+    if hit.duplicates:
+        note += f" :gray-badge[+{len(hit.duplicates)} alike]"
+    card(look, hit.payload, key, f":gray[{rank}]", score, note, **how)
 
 
 def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
     """What can be done with a track, by its id, or with an upload."""
-    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):
         for action in actions:
             icon, what, do, *args = _DO[action]
             chosen = action in view.KINDS and view.preferred(action, example)

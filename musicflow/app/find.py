@@ -107,13 +107,14 @@ def _chosen(look: View, kind: Kind) -> None:
     if not examples:
         return
     icon = "thumb_up" if kind == "like" else "thumb_down"
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         for number, example in enumerate(examples):
             st.button(
                 plain(_name(look, example)),
                 key=f"chosen-{kind}-{number}",
                 icon=f":material/{icon}:",
                 help="Take it back",
+                type="tertiary",
                 on_click=view.prefer,
                 args=[kind, example],
             )
