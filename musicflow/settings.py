@@ -61,6 +61,16 @@ class Home:
         return self.root / "reports"
 
     @property
+    def map(self) -> Path:
+        """Where the app's map puts each track."""
+        return self.root / "map"
+
+    @property
+    def votes(self) -> Path:
+        """The app's blind votes, a JSON line each."""
+        return self.root / "votes.jsonl"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's database and artifacts."""
         return self.root / "mlflow"

@@ -210,13 +210,12 @@ def app_command(
     port: Annotated[int, typer.Option(help="Where the page is served.")] = 8501,
     home: HomeOption = None,
 ) -> None:
-    """Open the app: pick a track, and hear what sounds like it.
+    """Open the app: find music, compare embedders by ear, see the map.
 
     Example: `musicflow app --port 8501`
     """
-    page = str(Path(__file__).with_name("app") / "find.py")
+    page = str(Path(__file__).parents[1] / "app" / "main.py")
     options = ["--server.port", str(port), "--server.address", "localhost"]
-    options += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
     _become(settings_of(home=home), "streamlit", ["run", page, *options])
 
 
