@@ -20,13 +20,18 @@ import psutil
 from musicflow import audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
-from musicflow.index import Manifest, Point, TrackIndex
+from musicflow.index import Manifest, Point, TrackIndex, unit
 from musicflow.library import Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
 
+_LAYOUT = 2
+"""Raised when a collection holds more than before, so that those there are built anew."""
+
 _QUEUED_SAMPLES = 10_000_000
 """Audio waiting for the model at most: 40 MB."""
+
+_BLOCK = 1024
 
 _SAVE_EVERY_S = 2.0
 """What a kill can cost at most, in seconds of work."""
@@ -44,7 +49,7 @@ class Pass:
     problems: tuple[Problem, ...]
     """Of all tracks, those embedded before too."""
     rows: dict[str, Embedding]
-    """What the store holds now, by content hash."""
+    """What the store holds of the tracks now, by content hash."""
 
 
 def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
@@ -103,7 +108,7 @@ def embed_tracks(
                         batch, since = [], now
             finally:
                 store.add(spec, _measured(batch, time.perf_counter() - since, memory))
-    rows = store.read(spec)
+    rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
@@ -319,6 +324,43 @@ class _PeakMemory:
                 return
 
 
+@dataclass(frozen=True)
+class Health:
+    """What can be told of vectors by looking at them alone."""
+
+    vectors: int
+    dim: int
+    not_finite: int
+    without_length: int
+    dead_dims: int
+    """Dimensions with one value for all vectors."""
+    spread: float
+    """The largest cosine distance of a vector to the mean direction."""
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether the vectors all point the same way, as those of a broken model do."""
+        return self.vectors > 1 and self.spread < 1e-6
+
+
+def health_of(vectors: np.ndarray) -> Health:
+    """Look at vectors of different tracks, shape ``(N, dim)``."""
+    finite = np.isfinite(vectors).all(axis=1)
+    norms = np.linalg.norm(np.where(finite[:, None], vectors, 0.0), axis=1)
+    good = vectors[finite & (norms > 0)].astype(np.float64)
+    spread, dead = 0.0, 0
+    if len(good) > 1:
+        unit = good / np.linalg.norm(good, axis=1, keepdims=True)
+        mean = unit.mean(axis=0)
+        length = np.linalg.norm(mean)
+        spread = float(1 - (unit @ mean).min() / length) if length else 2.0
+        dead = int((np.ptp(good, axis=0) == 0).sum())
+    return Health(
+        len(vectors), vectors.shape[1], int((~finite).sum()), int((norms[finite] == 0).sum()),
+        dead, spread,
+    )  # fmt: skip
+
+
 # --- vectors to a collection -------------------------------------------------------------------
 
 
@@ -336,21 +378,26 @@ def build_collection(
     usable = [track for track in tracks if _has_vector(rows.get(track.content_hash))]
     state = collection_state(usable, spec)
     published = index.manifest(spec.label)
-    if published is not None and published.state == state:
+    if published is not None and is_published(published, state, index):
         return published
     center, scale = _standardizer(usable, rows, spec)
-    manifest = Manifest(spec.label, spec.hash, spec.dim, state, 0, center, scale)
-    index.publish(
-        spec.label, manifest, (_point(track, rows[track.content_hash]) for track in usable)
-    )
+    manifest = Manifest(spec.label, spec.hash, spec.dim, state, center=center, scale=scale)
+    manifest = replace(manifest, spread=_spread(usable, rows, manifest))
+    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
+    index.publish(spec.label, manifest, points)
     published = index.manifest(spec.label)
     assert published is not None
     return published
 
 
+def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
+    """Tell whether a published collection is what publishing now would come to."""
+    return (manifest.state, manifest.quantization) == (state, index.quantization)
+
+
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
     """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
-    digest = hashlib.sha256(spec.hash.encode())
+    digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
     for track in tracks:
         digest.update(json.dumps([track.content_hash, payload_of(track)]).encode())
     return digest.hexdigest()[:16]
@@ -377,9 +424,19 @@ def _has_vector(row: Embedding | None) -> bool:
     return row is not None and row.vector is not None
 
 
-def _point(track: Track, row: Embedding) -> Point:
+def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
     assert row.vector is not None
-    return Point(track.track_id, row.vector, payload_of(track, row))
+    [vector] = unit(row.vector[None], manifest, [track.track_id])
+    return Point(track.track_id, vector, payload_of(track, row))
+
+
+def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manifest) -> float:
+    """One less the mean cosine of all pairs, which is the squared length of the mean vector."""
+    total = np.zeros(manifest.dim)
+    for start in range(0, len(tracks), _BLOCK):
+        some = [rows[track.content_hash] for track in tracks[start : start + _BLOCK]]
+        total += unit(stack(some), manifest).sum(axis=0, dtype=np.float64)
+    return float(1 - np.square(total / max(len(tracks), 1)).sum())
 
 
 def _standardizer(

@@ -1,22 +1,132 @@
-"""Search over any index."""
+"""Search and recommendation, over any index."""
 
-from collections.abc import Sequence
+import itertools
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from musicflow import audio, embedders
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import Collection, Filters, Hit, TrackIndexError
+from musicflow.index import Collection, Filters, Hit, Manifest, TrackIndexError, unit
+from musicflow.index.filters import DURATION
+from musicflow.library import UNKNOWN
+
+Example = str | np.ndarray
+"""What someone likes or not: a track of the collection by its id, or a vector as an embedder
+gave it."""
+
+Strategy = Literal["average", "best-score", "sum-scores"]
+"""How examples become a score; see `recommend`."""
+
+COPY = 0.02
+"""Tracks are copies of one recording if they are this much nearer than two tracks are on average
+(one less the cosine, relative to the collection's spread: embedders differ widely in that) …"""
+
+COPY_LENGTH_S = 1.0
+"""… and of the same length, give or take this."""
+
+_DIVERSITY = 0.3
+_BLOCK = 1024
 
 
 class QueryError(ValueError):
     """A question that cannot be answered as it stands; the message says why."""
 
 
+# --- what is asked with ------------------------------------------------------------------------
+
+
+def find_track(collection: Collection, text: str) -> str:
+    """The id of a track given by its id or its name.
+
+    Parameters
+    ----------
+    collection
+        Where to look.
+    text
+        An id, a name, or ``Artist - Name``; in names, case and the kind of dash do not matter.
+
+    Raises
+    ------
+    QueryError
+        If no track is called this, or several are; the message names the nearest.
+    """
+    text = text.encode("utf-8", "replace").decode()
+    try:
+        collection.payload(text)
+    except KeyError:
+        pass
+    else:
+        return text
+    wanted = _folded(text)
+    known = sorted(collection.payloads(), key=lambda track: track["track_id"])
+    found = [track for track in known if wanted in _names(track)]
+    if len(found) == 1:
+        return str(found[0]["track_id"])
+    if found:
+        some = ", ".join(_label(track) for track in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise QueryError(f"{len(found)} tracks are called {text!r}; say which: {some}{more}")
+    texts = {name: _label(track) for track in reversed(known) for name in _names(track)}
+    raise QueryError(f"no track has the id or name {text!r}" + _nearest(wanted, texts))
+
+
+def vector_of_file(path: Path, spec: EmbedderSpec, cache: Path) -> np.ndarray:
+    """Embed any audio file.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives it, shape ``(dim,)``.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be used.
+    WeightsError
+        If the embedder's weights cannot be had.
+    """
+    try:
+        sound = audio.decode(path, spec.sample_rate)
+    except (audio.AudioError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise QueryError(f"{path}: {reason}") from error
+    if audio.is_silent(sound):
+        raise QueryError(f"{path} is silent")
+    return embedders.load(spec, cache).embed(sound)
+
+
+def why_none(collection: Collection, filters: Filters) -> str:
+    """Say which filters no track of the collection fulfils, with the values that come nearest."""
+    reasons = []
+    for condition in filters.conditions:
+        if condition.key == DURATION or condition.sign == "!=":
+            continue
+        known = {_folded(value): value for value in collection.facet(condition.key)}
+        reasons += [
+            f"no track has the {condition.key.removesuffix('s')} {value!r}"
+            + _nearest(_folded(str(value)), known)
+            for value in condition.values
+            if value not in known.values()
+        ]
+    return "; ".join(reasons) or "no track fulfils the filters"
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
 def similar_to_track(
     collection: Collection, track_id: str, k: int, filters: Filters = Filters()
 ) -> list[Hit]:
-    """The k tracks that sound most like one of the collection, best first.
+    """The k tracks that sound most like one of the collection, itself left out, best first.
 
     Raises
     ------
@@ -24,10 +134,9 @@ def similar_to_track(
         If k is no positive number, or the collection does not hold the track.
     """
     _check(k)
-    try:
-        return collection.similar(track_id, k, filters)
-    except KeyError:
-        raise QueryError(_unknown(track_id, list(collection.facet("track_id")))) from None
+    vectors = _vectors(collection, [track_id])
+    [hits] = collection.query(vectors, k, filters, without=[track_id])
+    return hits
 
 
 def similar_to_file(
@@ -55,16 +164,170 @@ def similar_to_file(
             f"the collection {spec.label} was made by another version of this embedder: "
             "run `musicflow run` to bring it up to date"
         )
-    try:
-        sound = audio.decode(path, spec.sample_rate)
-    except (audio.AudioError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise QueryError(f"{path}: {reason}") from error
-    if audio.is_silent(sound):
-        raise QueryError(f"{path} is silent")
-    vector = embedders.load(spec, cache).embed(sound)
-    [hits] = collection.query(vector[None], k, filters)
+    vectors = _vectors(collection, [vector_of_file(path, spec, cache)])
+    [hits] = collection.query(vectors, k, filters)
     return hits
+
+
+def recommend(
+    collection: Collection,
+    likes: Sequence[Example],
+    dislikes: Sequence[Example] = (),
+    k: int = 10,
+    filters: Filters = Filters(),
+    *,
+    strategy: Strategy = "average",
+    diverse: bool = False,
+    max_per_artist: int | None = None,
+) -> list[Hit]:
+    """The k tracks that suit someone's likes and dislikes, best first.
+
+    The examples never come back, nor do copies of them; of several copies of a recording the
+    best answers, and names the others as its `duplicates`.
+
+    Parameters
+    ----------
+    collection
+        Where to look.
+    likes, dislikes
+        The examples.
+    k
+        How many answers at most.
+    filters
+        What every answer must fulfil.
+    strategy
+        ``average``: near the mean of the likes, and as far beyond it as it is from the mean of
+        the dislikes: ``2 mean(likes) - mean(dislikes)``, as Qdrant has it. ``best-score``: the
+        nearest example decides. ``sum-scores``: all examples count. Scores of different
+        strategies cannot be compared.
+    diverse
+        Trade likeness to the examples against likeness to the answers before (maximal marginal
+        relevance, Carbonell and Goldstein 1998, over the first `4 k` candidates; both scaled to
+        their range, seven parts to three).
+    max_per_artist
+        The most answers by one known artist.
+
+    Raises
+    ------
+    QueryError
+        If there is nothing to go by, a track is not in the collection or both liked and
+        disliked, or a number is not positive.
+    """
+    _check(k)
+    if max_per_artist is not None and max_per_artist < 1:
+        raise QueryError(f"an artist must be allowed at least 1 answer, not {max_per_artist}")
+    if not likes and (strategy == "average" or not dislikes):
+        raise QueryError("say at least one track that is liked")
+    liked = [example for example in likes if isinstance(example, str)]
+    disliked = [example for example in dislikes if isinstance(example, str)]
+    if both := sorted(set(liked) & set(disliked)):
+        raise QueryError(f"{both[0]!r} is both liked and disliked")
+    examples = [*liked, *disliked]
+    wanted, unwanted = _vectors(collection, likes), _vectors(collection, dislikes)
+
+    def ask(limit: int) -> list[Hit]:
+        if strategy != "average":
+            return collection.recommend(wanted, unwanted, strategy, limit, filters, examples)
+        [hits] = collection.query(_average(wanted, unwanted), limit, filters, examples)
+        return hits
+
+    # Copies, and the cap, cost candidates; how many is known only afterwards.
+    limit = 4 * k
+    while True:
+        hits = ask(limit)
+        chosen = _choose(collection, hits, wanted, k, diverse, max_per_artist)
+        if len(chosen) == k or len(hits) < limit:
+            return chosen
+        limit *= 4
+
+
+def path(
+    collection: Collection, start: str, end: str, steps: int, filters: Filters = Filters()
+) -> list[Hit]:
+    """A way from one track to another through tracks that sound ever more like the second.
+
+    Parameters
+    ----------
+    collection
+        Where to walk.
+    start, end
+        The ids of the first and the last track.
+    steps
+        How many tracks lie between them at most.
+    filters
+        What the tracks between must fulfil.
+
+    Returns
+    -------
+    list of Hit
+        From the first to the last, each once; a score is the likeness to the track before.
+
+    Raises
+    ------
+    QueryError
+        If a track is not in the collection, both are the same, or `steps` is no positive number.
+    """
+    if steps < 1:
+        raise QueryError(f"at least 1 track must lie between, not {steps}")
+    if start == end:
+        raise QueryError("a path leads from one track to another, not to itself")
+    first, last = _vectors(collection, [start, end])
+    used = [start, end]
+    ids = [start]
+    for share in np.linspace(0, 1, steps + 2)[1:-1]:
+        point = _unit((1 - share) * first + share * last)
+        [hits] = collection.query(point[None], 1, filters, without=used)
+        if not hits:
+            break
+        ids.append(hits[0].track_id)
+        used.append(hits[0].track_id)
+    ids.append(end)
+    vectors = collection.vectors(ids)
+    scores = [1.0, *(float(a @ b) for a, b in itertools.pairwise(vectors))]
+    return [
+        Hit(track_id, score, collection.payload(track_id))
+        for track_id, score in zip(ids, scores, strict=True)
+    ]
+
+
+def duplicates(collection: Collection) -> list[list[Hit]]:
+    """Groups of tracks that are one recording, as far as an embedder can tell; see `COPY`.
+
+    Every pair is compared, exactly.
+
+    Returns
+    -------
+    list of list of Hit
+        Groups of two and more, the most alike first; a score is the likeness to the group's
+        first track.
+    """
+    tracks = sorted(collection.scroll(), key=lambda point: point.track_id)
+    if not tracks:
+        return []
+    vectors = np.stack([track.vector for track in tracks])
+    lengths = np.array([track.payload.get(DURATION, 0.0) for track in tracks])
+    pairs: list[np.ndarray] = []
+    for top in range(0, len(tracks), _BLOCK):
+        for left in range(top, len(tracks), _BLOCK):
+            cosines = vectors[top : top + _BLOCK] @ vectors[left : left + _BLOCK].T
+            alike = _near(cosines, collection.manifest)
+            alike &= _same_length(lengths[top : top + _BLOCK], lengths[left : left + _BLOCK])
+            pairs.append(np.argwhere(alike) + np.array([top, left]))
+    found = np.concatenate(pairs)
+    edges = coo_array((np.ones(len(found)), found.T), shape=(len(tracks), len(tracks)))
+    _, labels = connected_components(edges, directed=False)
+    groups = [np.flatnonzero(labels == label) for label in np.flatnonzero(np.bincount(labels) > 1)]
+    hits = [
+        [
+            Hit(tracks[row].track_id, float(vectors[row] @ vectors[rows[0]]), tracks[row].payload)
+            for row in rows
+        ]
+        for rows in groups
+    ]
+    return sorted(hits, key=lambda group: -min(hit.score for hit in group))
+
+
+# --- the parts ---------------------------------------------------------------------------------
 
 
 def _check(k: int) -> None:
@@ -72,7 +335,134 @@ def _check(k: int) -> None:
         raise QueryError(f"the number of answers must be at least 1, not {k}")
 
 
-def _unknown(track_id: str, known: Sequence[str]) -> str:
-    near = get_close_matches(track_id, known, n=3, cutoff=0.4)
-    hint = f"; the nearest are {', '.join(near)}" if near else ""
-    return f"no track has the id {track_id!r}{hint}"
+def _vectors(collection: Collection, examples: Sequence[Example]) -> np.ndarray:
+    """The examples as vectors of the collection, shape ``(N, dim)``."""
+    rows = [
+        _known_vector(collection, example)
+        if isinstance(example, str)
+        else unit(example[None], collection.manifest)[0]
+        for example in examples
+    ]
+    return np.stack(rows) if rows else np.empty((0, collection.manifest.dim), np.float32)
+
+
+def _known_vector(collection: Collection, track_id: str) -> np.ndarray:
+    try:
+        return collection.vectors([track_id])[0]
+    except KeyError:
+        known = {_folded(value): value for value in collection.facet("track_id")}
+        hint = _nearest(_folded(track_id), known)
+        raise QueryError(f"no track has the id {track_id!r}{hint}") from None
+
+
+def _average(likes: np.ndarray, dislikes: np.ndarray) -> np.ndarray:
+    mean = likes.mean(axis=0)
+    target = 2 * mean - dislikes.mean(axis=0) if len(dislikes) else mean
+    return _unit(target)[None]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vector)
+    if length < 1e-6:
+        raise QueryError("these examples cancel each other out; give others")
+    return (vector / length).astype(np.float32)
+
+
+def _choose(
+    collection: Collection,
+    hits: list[Hit],
+    examples: np.ndarray,
+    k: int,
+    diverse: bool,
+    max_per_artist: int | None,
+) -> list[Hit]:
+    """The first k of the candidates, copies folded, diverse and capped as wanted."""
+    vectors = collection.vectors([hit.track_id for hit in hits])
+    hits, vectors = _fold(hits, vectors, examples, collection.manifest)
+    order = _spread([hit.score for hit in hits], vectors) if diverse else range(len(hits))
+    chosen: list[Hit] = []
+    taken: Counter[str] = Counter()
+    for row in order:
+        artist = hits[row].payload.get("artist", UNKNOWN)
+        if max_per_artist is None or artist == UNKNOWN or taken[artist] < max_per_artist:
+            taken[artist] += 1
+            chosen.append(hits[row])
+        if len(chosen) == k:
+            break
+    return chosen
+
+
+def _fold(
+    hits: Sequence[Hit], vectors: np.ndarray, examples: np.ndarray, manifest: Manifest
+) -> tuple[list[Hit], np.ndarray]:
+    """Leave out copies of the examples, and put copies of one another under the best of them."""
+    lengths = np.array([hit.payload.get(DURATION, 0.0) for hit in hits])
+    copies = _near(vectors @ vectors.T, manifest) & _same_length(lengths, lengths)
+    free = np.array([not any(row) for row in _near(vectors @ examples.T, manifest)])
+    rows: list[int] = []
+    folded: list[Hit] = []
+    for row, hit in enumerate(hits):
+        if not free[row]:
+            continue
+        same = np.flatnonzero(copies[row] & free)
+        free[same] = False
+        others = tuple(hits[other].track_id for other in same.tolist() if other != row)
+        folded.append(replace(hit, duplicates=others))
+        rows.append(row)
+    return folded, vectors[rows]
+
+
+def _near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:
+    # Rounding moves the cosine of a vector with itself by some 1e-7.
+    near: np.ndarray = 1 - cosines <= COPY * manifest.spread + 1e-6
+    return near
+
+
+def _same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(lengths[:, None] - others[None, :]) <= COPY_LENGTH_S
+
+
+def _spread(scores: Sequence[float], vectors: np.ndarray) -> Iterable[int]:
+    """Rows by maximal marginal relevance, the best first."""
+    left = list(range(len(scores)))
+    relevance = _scaled(np.array(scores, np.float64))
+    alike = _scaled(vectors @ vectors.T)
+    nearest = np.zeros(len(scores))
+    while left:
+        values = (1 - _DIVERSITY) * relevance[left] - _DIVERSITY * nearest[left]
+        best = left.pop(int(np.argmax(values)))
+        nearest = np.maximum(nearest, alike[best])
+        yield best
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Values brought to [0, 1]: cosines of one embedder lie close together, wherever they lie."""
+    if not values.size:
+        return values
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def _names(track: dict[str, Any]) -> tuple[str, ...]:
+    """What a track may be called, folded."""
+    name = _folded(track["name"])
+    return name, f"{_folded(track['artist'])} - {name}", _folded(track["track_id"])
+
+
+def _label(track: dict[str, Any]) -> str:
+    return f"{track['track_id']!r} ({track['artist']} - {track['name']})"
+
+
+_DASHES = str.maketrans("‐‑‒–—―", "------")
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).translate(_DASHES).casefold().split())
+
+
+def _nearest(wanted: str, known: dict[str, str]) -> str:
+    """A hint that names the nearest of some texts; empty where none is near."""
+    within = [text for text in known if wanted and wanted in text][:3]
+    near = within or get_close_matches(wanted, list(known), n=3, cutoff=0.5)
+    names = list(dict.fromkeys(known[text] for text in near))
+    return f"; the nearest are {', '.join(names)}" if names else ""

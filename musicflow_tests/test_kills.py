@@ -18,7 +18,7 @@ from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.settings import Home
 from musicflow_tests.conftest import noise, tone
-from musicflow_tests.index.test_embedded import DIM, points, vectors
+from musicflow_tests.index.conftest import DIM, points, vectors
 
 pytestmark = pytest.mark.slow
 

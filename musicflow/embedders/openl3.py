@@ -11,13 +11,11 @@ the first one holds half a second of silence and half a second of audio.
 import gzip
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from musicflow import audio
 from musicflow.embedders.compute import device, fastest_precision
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
@@ -169,42 +167,6 @@ def weights_of(spec: EmbedderSpec, cache: Path) -> list[np.ndarray]:
         return seeded_weights(model_of(spec).seed)
     assert spec.weights is not None
     return read_weights(spec.weights.fetch(cache))
-
-
-def verify(cache: Path, tone: Path, figures: Path) -> float:
-    """Compare with upstream's own regression figures, which are of the trained weights.
-
-    Parameters
-    ----------
-    cache
-        Where the weights are, or are fetched to: those of mel256 and music.
-    tone
-        Upstream's test tone, ``tests/data/audio/chirp_44k.wav`` of its repository.
-    figures
-        Upstream's vectors of it, a file of ``tests/data/regression`` with an ``embedding`` of
-        shape ``(16, 6144)``: mel256, music, 6144 dims, centred, hop 0.1 s.
-
-    Returns
-    -------
-    float
-        The lowest cosine of a window's vector with upstream's. Upstream resamples with
-        another filter: with seeded weights that alone leaves 0.9998.
-
-    Raises
-    ------
-    WeightsError
-        If the weights cannot be had, or the figures are of something else.
-    AudioError
-        If the tone cannot be read.
-    """
-    spec = replace(variant("mel256", "music", 6144, hop_s=0.1), precision="fp32")
-    with np.load(figures) as file:
-        expected = file["embedding"]
-    vectors = load(spec, cache).frames(audio.decode(tone, SAMPLE_RATE)).vectors
-    if vectors.shape != expected.shape:
-        raise WeightsError(f"{figures} has shape {expected.shape}, the vectors {vectors.shape}")
-    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
-    return float(((vectors * expected).sum(axis=1) / norms).min())
 
 
 def weight_shapes() -> Iterator[tuple[str, str, tuple[int, ...]]]:

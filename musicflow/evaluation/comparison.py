@@ -19,8 +19,7 @@ from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Interval
-from musicflow.index import Manifest, TrackIndex
-from musicflow.index.track_index import unit
+from musicflow.index import Manifest, TrackIndex, unit
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import Exclude, write_atomically
 
@@ -202,7 +201,7 @@ def compare(
             row = replace(row, error="fewer than two recordings have a vector of every embedder")
         else:
             with index.open(label) as collection:
-                answers = retrieval.ask(collection, matrices[label][kept], spaces[label][kept], ids)
+                answers = retrieval.ask(collection, spaces[label][kept], ids)
             row = replace(row, **found.figures[label], **asdict(answers))
         rows.append(row)
     rows += [

@@ -283,9 +283,7 @@ MOST_QUERIES = 500
 """Tracks that ask a collection at most; spread over all."""
 
 
-def ask(
-    collection: Collection, vectors: np.ndarray, unit: np.ndarray, track_ids: Sequence[str]
-) -> Answers:
+def ask(collection: Collection, vectors: np.ndarray, track_ids: Sequence[str]) -> Answers:
     """Ask a collection for the ten nearest to some tracks, one at a time.
 
     Parameters
@@ -293,9 +291,7 @@ def ask(
     collection
         The published collection.
     vectors
-        As the embedder gave them, shape ``(N, dim)``.
-    unit
-        The same as the collection compares them: standardised if it is, of length one.
+        Of length one, shape ``(N, dim)``.
     track_ids
         Their ids; answers outside them (copies, and tracks another embedder has no vector for)
         are left out, as is the query itself.
@@ -311,7 +307,7 @@ def ask(
         times.append(time.perf_counter() - start)
         found = [rows[hit.track_id] for hit in hits if hit.track_id in rows]
         found = [other for other in found if other != row][:count]
-        exact = unit @ unit[row]
+        exact = vectors @ vectors[row]
         exact[row] = -np.inf
         # Of tracks that are equally near, either will do.
         worst = np.partition(exact, -count)[-count] - _TOLERANCE

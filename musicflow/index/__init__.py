@@ -8,10 +8,13 @@ from musicflow.index.track_index import (
     Manifest,
     NoCollectionError,
     Point,
+    ScoreStrategy,
     TrackIndex,
     TrackIndexError,
     VectorError,
+    unit,
 )
+from musicflow.settings import Settings
 
 __all__ = [
     "Collection",
@@ -22,7 +25,27 @@ __all__ = [
     "Manifest",
     "NoCollectionError",
     "Point",
+    "ScoreStrategy",
     "TrackIndex",
     "TrackIndexError",
     "VectorError",
+    "open_index",
+    "unit",
 ]
+
+
+def open_index(settings: Settings) -> TrackIndex:
+    """The index that the settings name: a server where they hold an address, else a folder."""
+    if settings.qdrant_url is None:
+        return EmbeddedIndex(settings.paths.collections, settings.quantization)
+    # Imported here: the client takes a second to load, which few commands need.
+    from musicflow.index.server import ServerIndex
+
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    return ServerIndex.connect(
+        settings.qdrant_url,
+        key,
+        settings.quantization,
+        settings.qdrant_namespace,
+        settings.qdrant_grpc_port,
+    )

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,16 @@ import qdrant_edge as edge
 
 from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
+    EF,
     Hit,
     Manifest,
     NoCollectionError,
     Point,
+    Quantization,
+    ScoreStrategy,
     TrackIndexError,
+    check,
     point_id,
-    unit,
 )
 from musicflow.settings import write_atomically
 
@@ -51,10 +54,13 @@ class EmbeddedIndex:
     ----------
     root
         The folder; made when first published to.
+    quantization
+        How the collections published from now on are kept in memory.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, quantization: Quantization = "none") -> None:
         self.root = root
+        self.quantization = quantization
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
@@ -64,6 +70,7 @@ class EmbeddedIndex:
             building = folder / "building"
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir()
+            manifest = dataclasses.replace(manifest, quantization=self.quantization)
             count = _build(building, manifest, points)
             manifest = dataclasses.replace(manifest, count=count)
             text = json.dumps(dataclasses.asdict(manifest), indent=1)
@@ -77,6 +84,19 @@ class EmbeddedIndex:
                 if old.name not in (version, before):
                     shutil.rmtree(old, ignore_errors=True)
         return count
+
+    def rollback(self, name: str) -> Manifest:
+        """See `TrackIndex.rollback`."""
+        folder = self.root / name
+        if self._current(name) is None:
+            raise self._no_collection(name)
+        with filelock.FileLock(folder / ".lock"):
+            current = self._current(name)
+            before = [v.name for v in (folder / "versions").iterdir() if v.name != current]
+            if not before:
+                raise NoCollectionError(f"there is no earlier version of the collection {name!r}")
+            write_atomically(folder / "CURRENT", before[0].encode())
+            return _read_manifest(folder / "versions" / before[0])
 
     def manifest(self, name: str) -> Manifest | None:
         """See `TrackIndex.manifest`."""
@@ -92,12 +112,14 @@ class EmbeddedIndex:
                 # Two publications went by since the name was read. If not, it is an error.
                 if self._current(name) == version:
                     raise
-        there = ", ".join(self.names()) or "none yet: start with `musicflow run LIBRARY`"
-        raise NoCollectionError(f"there is no collection {name!r} (published: {there})")
+        raise self._no_collection(name)
 
     def names(self) -> Sequence[str]:
         """See `TrackIndex.names`."""
         return sorted(path.parent.name for path in self.root.glob("*/CURRENT"))
+
+    def _no_collection(self, name: str) -> NoCollectionError:
+        return NoCollectionError.among(name, self.names())
 
     def _current(self, name: str) -> str | None:
         try:
@@ -133,17 +155,52 @@ class EmbeddedCollection:
         vectors: np.ndarray,
         k: int,
         filters: Filters = Filters(),
+        without: Sequence[str] = (),
         exact: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.query`."""
-        values = unit(vectors, self.manifest).tolist()
-        return self._nearest(values, k, _filter(filters), exact)
+        check(vectors, self.manifest)
+        queries = [edge.Query.Nearest(vector) for vector in vectors.tolist()]
+        return self._ask(queries, k, _filter(filters, without), exact)
 
-    def similar(self, track_id: str, k: int, filters: Filters = Filters()) -> list[Hit]:
-        """See `Collection.similar`."""
-        record = self._record(track_id, with_vector=True)
-        [hits] = self._nearest([record.vector], k, _filter(filters, without=[track_id]))
+    def recommend(
+        self,
+        likes: np.ndarray,
+        dislikes: np.ndarray,
+        strategy: ScoreStrategy,
+        k: int,
+        filters: Filters = Filters(),
+        without: Sequence[str] = (),
+    ) -> list[Hit]:
+        """See `Collection.recommend`."""
+        check(likes, self.manifest)
+        check(dislikes, self.manifest)
+        examples = edge.RecommendQuery(likes.tolist(), dislikes.tolist())
+        [hits] = self._ask([_SCORED_BY[strategy](examples)], k, _filter(filters, without))
         return hits
+
+    def vectors(self, track_ids: Sequence[str]) -> np.ndarray:
+        """See `Collection.vectors`."""
+        ids = [point_id(track_id) for track_id in track_ids]
+        found = self._shard.retrieve(list(dict.fromkeys(ids)), with_payload=False, with_vector=True)
+        known = {str(record.id): record.vector for record in found}
+        values = np.empty((len(ids), self.manifest.dim), np.float32)
+        for row, (track_id, point) in enumerate(zip(track_ids, ids, strict=True)):
+            if point not in known:
+                raise KeyError(track_id)
+            values[row] = np.asarray(known[point])
+        return values
+
+    def scroll(self) -> Iterator[Point]:
+        """See `Collection.scroll`."""
+        for record in self._records(None, with_vector=True):
+            payload = dict(record.payload or {})
+            yield Point(payload["track_id"], np.array(record.vector, np.float32), payload)
+
+    def payloads(self, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
+        """See `Collection.payloads`."""
+        for record in self._records(_filter(filters), with_vector=False):
+            yield dict(record.payload or {})
 
     def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
         """See `Collection.facet`."""
@@ -154,37 +211,57 @@ class EmbeddedCollection:
 
     def payload(self, track_id: str) -> dict[str, Any]:
         """See `Collection.payload`."""
-        return dict(self._record(track_id, with_vector=False).payload or {})
+        found = self._shard.retrieve([point_id(track_id)], with_payload=True, with_vector=False)
+        if not found:
+            raise KeyError(track_id)
+        return dict(found[0].payload or {})
 
     def count(self, filters: Filters = Filters()) -> int:
         """See `Collection.count`."""
         return self._shard.count(edge.CountRequest(filter=_filter(filters)))
 
-    def _record(self, track_id: str, with_vector: bool) -> edge.Record:
-        found = self._shard.retrieve(
-            [point_id(track_id)], with_payload=True, with_vector=with_vector
-        )
-        if not found:
-            raise KeyError(track_id)
-        return found[0]
+    def _records(self, condition: edge.Filter | None, with_vector: bool) -> Iterator[edge.Record]:
+        offset = None
+        while True:
+            request = edge.ScrollRequest(
+                offset=offset,
+                limit=_BATCH,
+                filter=condition,
+                with_payload=True,
+                with_vector=with_vector,
+            )
+            records, offset = self._shard.scroll(request)
+            yield from records
+            if offset is None:
+                return
 
-    def _nearest(
-        self, vectors: list[Any], k: int, condition: edge.Filter | None, exact: bool = False
+    def _ask(
+        self,
+        queries: Sequence[edge.Query],
+        k: int,
+        condition: edge.Filter | None,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         requests = [
             edge.QueryRequest(
                 limit=k,
-                query=edge.Query.Nearest(vector),
+                query=query,
                 filter=condition,
                 with_payload=True,
-                params=edge.SearchParams(exact=exact),
+                params=edge.SearchParams(exact=exact, hnsw_ef=max(EF, k)),
             )
-            for vector in vectors
+            for query in queries
         ]
         return [
             [_hit(point) for point in points]
             for points in self._shard.query_batch(edge.QueryBatchRequest(requests))
         ]
+
+
+_SCORED_BY: dict[ScoreStrategy, Any] = {
+    "best-score": edge.Query.RecommendBestScore,
+    "sum-scores": edge.Query.RecommendSumScores,
+}
 
 
 def _hit(point: edge.ScoredPoint) -> Hit:
@@ -201,7 +278,8 @@ def _read_manifest(version: Path) -> Manifest:
 def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     """Write the points into a closed shard in `folder`; tells how many there are."""
     config = edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=manifest.dim, distance=edge.Distance.Cosine)
+        vectors=edge.EdgeVectorParams(size=manifest.dim, distance=edge.Distance.Cosine),
+        quantization_config=_QUANTIZED if manifest.quantization == "int8" else None,
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:
@@ -212,7 +290,8 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
         for batch in _batches(points, _BATCH):
             names = [point.track_id for point in batch]
             ids.update(names)
-            vectors = unit(np.stack([point.vector for point in batch]), manifest, names)
+            vectors = np.stack([point.vector for point in batch])
+            check(vectors, manifest, names)
             shard.update(
                 edge.UpdateOperation.upsert_points(
                     [
@@ -235,6 +314,7 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     return count
 
 
+_QUANTIZED = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned)
 _KEYWORD = edge.PayloadSchemaType.Keyword
 _FLOAT = edge.PayloadSchemaType.Float
 
@@ -245,12 +325,10 @@ def _batches(points: Iterable[Point], size: int) -> Iterable[list[Point]]:
 
 
 def _filter(filters: Filters, without: Sequence[str] = ()) -> edge.Filter | None:
-    must: list[Any] = [
-        _condition(condition) for condition in filters.conditions if condition.sign != "!="
-    ]
-    must_not: list[Any] = [
-        _condition(condition) for condition in filters.conditions if condition.sign == "!="
-    ]
+    must: list[Any] = []
+    must_not: list[Any] = []
+    for condition in filters.conditions:
+        (must_not if condition.sign == "!=" else must).extend(_demands(condition))
     if without:
         must_not.append(edge.HasIdCondition({point_id(track_id) for track_id in without}))
     return edge.Filter(must=must, must_not=must_not) if must or must_not else None
@@ -259,9 +337,10 @@ def _filter(filters: Filters, without: Sequence[str] = ()) -> edge.Filter | None
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
-def _condition(condition: Condition) -> edge.FieldCondition:
+def _demands(condition: Condition) -> list[edge.FieldCondition]:
     if condition.sign in _BOUNDS:
         bound = edge.RangeFloat(**{_BOUNDS[condition.sign]: float(condition.values[0])})
-        return edge.FieldCondition(condition.key, range=bound)
+        return [edge.FieldCondition(condition.key, range=bound)]
     values = [str(value) for value in condition.values]
-    return edge.FieldCondition(condition.key, match=edge.MatchAny(values))
+    choices = [[value] for value in values] if condition.sign == "+=" else [values]
+    return [edge.FieldCondition(condition.key, match=edge.MatchAny(some)) for some in choices]

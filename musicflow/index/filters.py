@@ -1,5 +1,6 @@
 """Filters on what a track is, for any engine."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ DURATION = "duration_s"
 """The payload field that is compared by size."""
 
 _OTHER_NAMES = {"subgenre": "subgenres", "tag": "tags", "id": "track_id", "duration": DURATION}
-_FORM = re.compile(r"\s*(?P<key>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL)
+_FORM = re.compile(
+    r"\s*(?P<key>\w+)\s*(?P<sign>!=|\+=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL
+)
 
-Sign = Literal["=", "!=", "<", "<=", ">", ">="]
+Sign = Literal["=", "+=", "!=", "<", "<=", ">", ">="]
 
 
 class FilterError(ValueError):
@@ -23,9 +26,9 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Condition:
-    """One demand: a field's value is one of some, none of some, or within a bound.
+    """One demand: a field holds any of some values, all, or none; or it is within a bound.
 
-    `values` holds texts for ``=`` and ``!=``, and one number for the rest.
+    `values` holds texts for ``=``, ``+=`` and ``!=``, and one number for the rest.
     """
 
     key: str
@@ -46,9 +49,9 @@ class Filters:
         Parameters
         ----------
         texts
-            ``key=value`` or ``key!=value`` with a keyword field, or ``duration_s<120`` and the
-            like. A key given several times with ``=`` asks for any of its values, with ``!=``
-            for none; different keys must all hold.
+            ``key=value``, ``key+=value`` or ``key!=value`` with a keyword field, or
+            ``duration_s<120`` and the like. A key given several times with ``=`` asks for any of
+            its values, with ``+=`` for all, with ``!=`` for none; different keys must all hold.
 
         Raises
         ------
@@ -63,12 +66,14 @@ class Filters:
 
 
 def _split(text: str) -> tuple[str, Sign, str]:
-    match = _FORM.fullmatch(text)
+    # What a terminal could not decode is in no tag either.
+    match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
     key = match and _OTHER_NAMES.get(match["key"], match["key"])
     if match is None or key not in (*KEYWORDS, DURATION):
         raise FilterError(
-            f"{text!r} is no filter. Write key=value or key!=value with one of "
-            f"{', '.join(KEYWORDS)}, or {DURATION}<120 (also <=, >, >=)"
+            f"{text!r} is no filter. Write key=value (any of the values given), key+=value (all) "
+            f"or key!=value (none) with one of {', '.join(KEYWORDS)}, or {DURATION}<120 "
+            "(also <=, >, >=)"
         )
     assert key is not None
     sign: Sign = match["sign"]  # type: ignore[assignment]
@@ -76,8 +81,8 @@ def _split(text: str) -> tuple[str, Sign, str]:
 
 
 def _condition(key: str, sign: Sign, given: list[str]) -> Condition:
-    if (key == DURATION) == (sign in ("=", "!=")):
-        signs = "<, <=, >, >=" if key == DURATION else "=, !="
+    if (key == DURATION) == (sign in ("=", "+=", "!=")):
+        signs = "<, <=, >, >=" if key == DURATION else "=, +=, !="
         raise FilterError(f"{key!r} is compared with {signs}, not with {sign}")
     if key != DURATION:
         return Condition(key, sign, tuple(given))
@@ -85,5 +90,7 @@ def _condition(key: str, sign: Sign, given: list[str]) -> Condition:
         bounds = [float(value) for value in given]
     except ValueError as error:
         raise FilterError(f"{key} is compared with a number of seconds: {error}") from error
+    if not all(map(math.isfinite, bounds)):
+        raise FilterError(f"{key} is compared with a finite number of seconds")
     # Of several bounds on one side, the narrowest is the one that counts.
     return Condition(key, sign, (min(bounds) if "<" in sign else max(bounds),))

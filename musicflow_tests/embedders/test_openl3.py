@@ -163,28 +163,6 @@ def test_weights_in_a_keras_model_file_are_found(weights_file, tmp_path):
     np.testing.assert_array_equal(found[4], openl3.seeded_weights(128)[4])
 
 
-@pytest.mark.slow
-def test_verify_tells_right_figures_from_wrong_ones(weights_file, tmp_path, monkeypatch):
-    monkeypatch.setitem(openl3._DIGESTS, ("mel256", "music"), git_blob(weights_file))
-    spec = replace(openl3.variant("mel256", "music", 6144, 0.1), precision="fp32")
-    assert spec.weights is not None
-    spec.weights.add(weights_file, tmp_path)
-    tone = tmp_path / "tone.wav"
-    soundfile.write(tone, clip(48_000), 48_000, subtype="FLOAT")
-    vectors = openl3.load(spec, tmp_path).frames(clip(48_000)).vectors
-
-    def verified(figures):
-        np.savez(tmp_path / "figures.npz", embedding=figures)
-        return openl3.verify(tmp_path, tone, tmp_path / "figures.npz")
-
-    assert verified(vectors) > 0.999999
-    one_wrong = vectors.copy()
-    one_wrong[3] = one_wrong[3, ::-1]
-    assert verified(one_wrong) < 0.99
-    with pytest.raises(WeightsError, match="shape"):
-        verified(vectors[:-1])
-
-
 def test_variants_have_names_and_identities_of_their_own():
     variants = [
         openl3.variant(input_repr, content, dim)

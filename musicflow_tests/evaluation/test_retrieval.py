@@ -141,17 +141,17 @@ def test_agreement_is_the_share_of_answers_that_are_as_near_as_the_exact_ones() 
         vector.tobytes(): ["gone", *(names[i] for i in order)]
         for vector, order in zip(vectors, near, strict=True)
     }
-    assert retrieval.ask(collection(exact, 15), vectors, vectors, names).agreement_at_10 == 1.0
+    assert retrieval.ask(collection(exact, 15), vectors, names).agreement_at_10 == 1.0
     half = {
         vector.tobytes(): [names[i] for i in (*order[1:6], *order[11:], order[0])]
         for vector, order in zip(vectors, near, strict=True)
     }
-    assert retrieval.ask(collection(half, 14), vectors, vectors, names).agreement_at_10 == 0.5
+    assert retrieval.ask(collection(half, 14), vectors, names).agreement_at_10 == 0.5
 
 
 def test_of_tracks_equally_near_an_index_may_give_any() -> None:
     vectors = np.ones((12, 1), np.float32)
     names = [f"t{row}" for row in range(12)]
     last_first = {vectors[0].tobytes(): names[::-1]}
-    found = retrieval.ask(collection(last_first, 12), vectors, vectors, names)
+    found = retrieval.ask(collection(last_first, 12), vectors, names)
     assert found.agreement_at_10 > 0.9

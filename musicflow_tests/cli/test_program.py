@@ -1,50 +1,24 @@
 """The commands as a person or a script runs them, on a library made up here."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from musicflow import cli, embedders
 from musicflow.embedders import weights
 from musicflow.settings import Home
+from musicflow_tests.cli.conftest import Run
 from musicflow_tests.conftest import tone
-
-Run = Callable[..., tuple[int, str, str]]
 
 ROW = {
     "embedder", "weights", "dim", "precision_at_1", "precision_at_5", "precision_at_10", "map",
     "chance", "n_queries", "n_failed", "tracks_per_s", "x_realtime", "peak_rss_mb",
     "mlflow_run_id",
 }  # fmt: skip
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command; gives exit code, standard output and standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["musicflow", *arguments])
-        capfd.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
-@pytest.fixture
-def compared(run: Run, music: Path) -> Path:
-    code, _, errors = run("run", str(music), "--embedder", "mfcc")
-    assert code == 0, errors
-    return music
 
 
 @pytest.mark.usefixtures("compared")
@@ -72,7 +46,7 @@ def test_a_run_with_nothing_to_do_infers_nothing_and_shows_the_same(
     run: Run, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run("compare", "--json")[1]
-    monkeypatch.setattr(cli, "_materialize", None)
+    monkeypatch.setattr("musicflow.cli.program._materialize", None)
     monkeypatch.setattr(embedders, "load", None)
     code, printed, errors = run("run", str(compared), "--embedder", "mfcc", "--json")
     assert (code, printed) == (0, before)
@@ -89,44 +63,9 @@ def test_a_new_file_is_taken_up_by_the_next_run(run: Run, compared: Path, write:
 
 
 @pytest.mark.usefixtures("compared")
-def test_search_by_track_answers_with_ranks_and_fields(run: Run) -> None:
-    code, printed, _ = run("search", "--track", "tones/3.wav", "-k", "4", "--json")
-    answers = json.loads(printed)
-    assert code == 0
-    assert [answer["rank"] for answer in answers] == [1, 2, 3, 4]
-    assert all(answer["genre"] == "tones" for answer in answers)
-    assert "tones/3.wav" not in [answer["track_id"] for answer in answers]
-    assert answers[0].keys() == {
-        "rank", "track_id", "score", "artist", "name", "genre", "subgenres", "path",
-    }  # fmt: skip
-
-
-@pytest.mark.usefixtures("compared")
-def test_search_by_a_file_from_outside(run: Run, write: Any) -> None:
-    outside = write("../outside.wav", tone(255))
-    code, printed, _ = run("search", str(outside), "-k", "3", "--json")
-    assert code == 0
-    assert {answer["genre"] for answer in json.loads(printed)} == {"tones"}
-
-
-@pytest.mark.usefixtures("compared")
-def test_search_with_filters(run: Run) -> None:
-    arguments = ["search", "--track", "tones/3.wav", "--json", "--filter"]
-    assert {a["genre"] for a in json.loads(run(*arguments, "genre=noises")[1])} == {"noises"}
-    assert json.loads(run(*arguments, "genre=none such")[1]) == []
-    assert "No track" in run(*arguments[:-2], "--filter", "genre=none such")[1]
-
-
-@pytest.mark.usefixtures("compared")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["search"], "say what to search with"),
-        (["search", "--track", "tones/33.wav"], "the nearest are tones/3.wav"),
-        (["search", "--track", "tones/3.wav", "-k", "0"], "at least 1"),
-        (["search", "--track", "tones/3.wav", "--filter", "zip=3"], "is no filter"),
-        (["search", "--track", "tones/3.wav", "--embedder", "nope"], "no embedder is called"),
-        (["search", "nowhere.wav"], "No such file"),
         (["run", "nowhere"], "there is no folder"),
         (["demo"], "a home of its own"),
     ],
@@ -180,9 +119,12 @@ def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home)
 
 
 def test_every_command_shows_an_example(run: Run) -> None:
-    for command in ("demo", "run", "compare", "search", "init", "dagster", "mlflow", "app"):
-        _, printed, _ = run(command, "--help")
-        assert f"Example: musicflow {command}" in " ".join(printed.split())
+    program: Any = typer.main.get_command(cli.app)
+    for name, command in program.commands.items():
+        inner = getattr(command, "commands", None)
+        for words in [[name, each] for each in inner] if inner else [[name]]:
+            _, printed, _ = run(*words, "--help")
+            assert f"Example: musicflow {' '.join(words)}" in " ".join(printed.split())
 
 
 def test_bad_files_leave_the_good_ones_searchable(run: Run, music: Path, write: Any) -> None:
@@ -232,7 +174,7 @@ def test_an_embedder_without_weights_fails_alone(
     assert good["precision_at_1"] == 1.0
     assert bad["precision_at_1"] is None
     assert "the cable is cut" in bad["error"]
-    monkeypatch.setattr(cli, "_materialize", None)
+    monkeypatch.setattr("musicflow.cli.program._materialize", None)
     assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"
 
 

@@ -1,0 +1,242 @@
+"""How a track is shown and heard.
+
+Names and tags come from files, and files from anywhere: `plain` makes text of them that is never
+taken for markup. Only files that the library lists are ever read.
+"""
+
+import io
+import itertools
+import mimetypes
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+from pydantic import ValidationError
+
+from musicflow import audio
+from musicflow.app import view
+from musicflow.app.uploads import Upload
+from musicflow.app.view import Catalogue, View
+from musicflow.embedders import UnknownEmbedderError, WeightsError
+from musicflow.index import FilterError, Hit, TrackIndexError
+from musicflow.library import UNKNOWN, LibraryError, Track
+from musicflow.recommend import QueryError, why_none
+
+Action = Literal["play", "like", "dislike", "ask"]
+ACTIONS: tuple[Action, ...] = ("play", "like", "dislike", "ask")
+
+_DO: dict[Action, tuple[Any, ...]] = {
+    "play": ("play_arrow", "Play", view.play),
+    "like": ("thumb_up", "Like", view.prefer, "like"),
+    "dislike": ("thumb_down", "Dislike", view.prefer, "dislike"),
+    "ask": ("search", "What sounds like this?", view.pick),
+}
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_ADDRESS = re.compile(r"(?<=:)(?=//|streamlit:)|(?<=@)|(?<=www)(?=\.)", re.IGNORECASE)
+
+_BROWSERS_PLAY = frozenset(
+    {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"}
+)
+_EXCERPT_S = 60.0
+
+
+FORESEEN = (
+    FilterError,
+    LibraryError,
+    QueryError,
+    TrackIndexError,
+    UnknownEmbedderError,
+    ValidationError,
+    WeightsError,
+)
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Make one sentence of a foreseen error, where it happened; the page goes on below it."""
+    try:
+        yield
+    except FORESEEN as error:
+        st.error(plain(error, longest=1000), icon=":material/error:")
+
+
+def clean(text: object, longest: int = 100) -> str:
+    """A text on one line, without control and direction characters, and not too long."""
+    line = str(text)[: 4 * longest]
+    if not line.isprintable():
+        kept = (c for c in line if c not in _DIRECTIONS)
+        blank = ("Cc", "Cs", "Zl", "Zp")
+        line = "".join(" " if unicodedata.category(c) in blank else c for c in kept)
+    line = " ".join(line.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def plain(text: object, longest: int = 100) -> str:
+    """A text for Streamlit's Markdown that shows as it is."""
+    # Addresses become links, escaped or not, unless an invisible joiner breaks them up.
+    broken = _ADDRESS.sub("\u2060", clean(text, longest))
+    return _PUNCTUATION.sub(r"\\\1", broken)
+
+
+def by(artist: str) -> str:
+    """An artist after a name, as Markdown; nothing where it is not known."""
+    return "" if artist == UNKNOWN else f" · {plain(artist)}"
+
+
+def length(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def player(catalogue: Catalogue) -> None:
+    """The one player, in the sidebar: it goes on while pages change."""
+    track = catalogue.get(st.session_state.get("playing", ""))
+    if track is None:
+        return
+    with st.sidebar.container(border=True):
+        st.markdown(f"**{plain(track.name)}**" + by(track.artist))
+        sound(track)
+
+
+def sound(track: Track, autoplay: bool = True) -> None:
+    """A player for a track's file."""
+    path = Path(track.path)
+    if not path.is_file():
+        st.warning("The file is gone; `musicflow run` brings the library up to date.")
+    elif path.suffix.lower() in _BROWSERS_PLAY:
+        kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
+        st.audio(str(path), format=kind, autoplay=autoplay)
+    else:
+        samples = _beginning(path, 22_050, _EXCERPT_S)
+        st.audio(samples, sample_rate=22_050, autoplay=autoplay)
+        st.caption("The first minute: browsers do not play this format.")
+
+
+def card(
+    look: View,
+    payload: Mapping[str, Any],
+    key: str,
+    rank: str = "",
+    score: str = "",
+    note: str = "",
+    picture: bool = True,
+    actions: Sequence[Action] = ACTIONS,
+) -> None:
+    """A track's picture, names, genre and tags, and what can be done with it.
+
+    Parameters
+    ----------
+    look
+        The view.
+    payload
+        What an index keeps of the track.
+    key
+        Tells this card from others on the page.
+    rank, score, note
+        Markdown before its names, before the line about it, and after its names.
+    picture
+        Whether to show its spectrogram.
+    actions
+        Its buttons.
+    """
+    track_id = payload["track_id"]
+    with st.container(border=True, key=f"card-{key}"):
+        widths = [4, 11, 1 + 1.2 * len(actions)][not picture :]
+        *left, middle, right = st.columns(widths, vertical_alignment="center", gap="small")
+        track = look.catalogue.get(track_id)
+        if left and track is not None and (image := cover(track.path, track.content_hash)):
+            left[0].image(image, width="stretch")
+        names = f"**{plain(payload['name'])}**{by(payload['artist'])}"
+        about = [plain(payload["genre"]), length(payload["duration_s"])]
+        about += [plain(tag) for tag in payload.get("tags") or ()]
+        with middle.container(gap="xxsmall"):
+            st.markdown(f"{rank} {names} {note}".strip())
+            st.caption(f"{score} {' · '.join(about)}".strip())
+        with right:
+            buttons(track_id, key, actions)
+
+
+def none(look: View) -> None:
+    """Say why there is no answer."""
+    reason = why_none(look.collection(), look.filters)
+    st.info(plain(reason, longest=1000), icon=":material/filter_alt_off:")
+
+
+def hit_card(look: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
+    """An answer: a card with its rank and score."""
+    key, score = f"{where}-{hit.track_id}", f":violet-badge[{hit.score:.3f}]"
+    if hit.duplicates:
+        note += f" :gray-badge[+{len(hit.duplicates)} alike]"
+    card(look, hit.payload, key, f":gray[{rank}]", score, note, **how)
+
+
+def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
+    """What can be done with a track, by its id, or with an upload."""
+    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):
+        for action in actions:
+            icon, what, do, *args = _DO[action]
+            chosen = action in view.KINDS and view.preferred(action, example)
+            st.button(
+                f":primary[:material/{icon}:]" if chosen else f":material/{icon}:",
+                key=f"{action}-{key}",
+                help="Take it back" if chosen else what,
+                type="tertiary",
+                on_click=do,
+                args=[*args, example],
+            )
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+_RATE, _WINDOW, _ROWS, _COLUMNS = 16_000, 1024, 64, 128
+_PICTURE_S = 30.0
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def cover(path: str, content_hash: str) -> bytes | None:  # noqa: ARG001
+    """A picture of a track's first half minute: its spectrogram as a PNG; None without a sound."""
+    try:
+        samples = _beginning(Path(path), _RATE, _PICTURE_S)
+    except (audio.AudioError, OSError):
+        return None
+    return spectrogram(samples)
+
+
+def spectrogram(samples: np.ndarray) -> bytes:
+    """Draw 16 kHz samples: time to the right, frequency upwards on a logarithmic scale."""
+    import matplotlib.image
+
+    starts = np.linspace(0, max(len(samples) - _WINDOW, 0), 2 * _COLUMNS).astype(int)
+    padded = np.pad(samples, (0, max(_WINDOW - len(samples), 0)))
+    frames = np.stack([padded[start : start + _WINDOW] for start in starts]) * np.hanning(_WINDOW)
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    edges = np.geomspace(2, power.shape[1], _ROWS + 1).astype(int)
+    bands = np.stack(
+        [power[:, a : max(b, a + 1)].mean(axis=1) for a, b in itertools.pairwise(edges)]
+    )
+    decibels = 10 * np.log10(bands.reshape(_ROWS, _COLUMNS, 2).mean(axis=2) + 1e-10)
+    top = decibels.max()
+    file = io.BytesIO()
+    matplotlib.image.imsave(
+        file, decibels, vmin=top - 70, vmax=top, cmap="magma", origin="lower", format="png"
+    )
+    return file.getvalue()
+
+
+def _beginning(path: Path, rate: int, seconds: float) -> np.ndarray:
+    wanted, blocks = int(seconds * rate), []
+    for block in audio.stream(path, rate):
+        blocks.append(block)
+        wanted -= len(block)
+        if wanted <= 0:
+            break
+    return np.concatenate(blocks)[: int(seconds * rate)]

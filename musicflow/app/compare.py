@@ -1,0 +1,187 @@
+"""Compare: the same question to several embedders, side by side or blind."""
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from musicflow.app import votes
+from musicflow.app.cards import card, hit_card, plain
+from musicflow.app.question import Question, answer, ask, surprise
+from musicflow.app.view import View
+from musicflow.app.votes import Standing, Vote
+from musicflow.index import Hit
+
+BLIND_K = 5
+"""So many answers each are judged in a blind test."""
+
+SIDE_BY_SIDE, BLIND = "Side by side", "Blind test"
+
+
+def main() -> None:
+    """Draw the page."""
+    look: View = st.session_state.view
+    st.title("Compare")
+    if len(look.published) < 2:
+        st.info("One embedder is published, and it takes two: `musicflow run --embedder …`.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        labels = st.multiselect(
+            "Embedders",
+            look.published,
+            default=look.published[:2],
+            max_selections=4,
+            key="with",
+            bind="query-params",
+        )
+        mode = st.segmented_control(
+            "How",
+            [SIDE_BY_SIDE, BLIND],
+            default=SIDE_BY_SIDE,
+            required=True,
+            key="how",
+            bind="query-params",
+        )
+    if len(labels) < 2:
+        st.info("Choose two embedders or more.")
+        return
+    question = ask(look)
+    if question is not None and mode == BLIND:
+        _blind(look, question, labels)
+    elif question is not None:
+        _side_by_side(look, question, labels)
+    if mode == BLIND:
+        _score(look)
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+def overlap(first: Sequence[str], second: Sequence[str]) -> float:
+    """The share of the longer of two lists of answers that both hold; 1 for two empty ones."""
+    return (
+        len(set(first) & set(second)) / max(len(first), len(second), 1) if first or second else 1.0
+    )
+
+
+def shift(track_id: str, rank: int, before: Sequence[str]) -> str:
+    """Where an answer stands beside another list, as Markdown."""
+    if track_id not in before:
+        return ":blue-badge[only here]"
+    up = before.index(track_id) + 1 - rank
+    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else "="
+
+
+def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None:
+    answers = {label: answer(look, question, label) for label in labels}
+    ids = {label: [hit.track_id for hit in hits] for label, hits in answers.items()}
+    with st.container(horizontal=True):
+        for first, second in itertools.combinations(labels, 2):
+            st.metric(
+                f"{plain(first)} and {plain(second)}, overlap@{look.k}",
+                f"{overlap(ids[first], ids[second]):.0%}",
+                width="content",
+            )
+    st.caption(f"Arrows: ranks gained or lost beside {plain(labels[0])}.")
+    for column, label in zip(st.columns(len(labels)), labels, strict=True):
+        with column:
+            st.subheader(plain(label), anchor=False)
+            for rank, hit in enumerate(answers[label], 1):
+                note = "" if label == labels[0] else shift(hit.track_id, rank, ids[labels[0]])
+                how = {"picture": False, "actions": ("play", "ask")}
+                hit_card(look, hit, rank, f"side-{label}", note, **how)
+
+
+# --- blind ---------------------------------------------------------------------------------------
+
+
+def _blind(look: View, question: Question, labels: Sequence[str]) -> None:
+    first, second = _ballot(question, labels)
+    lists = [answer(look, question, label)[:BLIND_K] for label in (first, second)]
+    ids = [[hit.track_id for hit in hits] for hits in lists]
+    st.subheader("Which list suits better?", anchor=False)
+    for column, name, hits in zip(st.columns(2), "AB", lists, strict=True):
+        with column:
+            st.subheader(f"List {name}", anchor=False)
+            _without_a_trace(look, hits, name)
+    if ids[0] == ids[1]:
+        st.info("Both answer alike here. Try another track.")
+        return
+    key = question if isinstance(question, str) else "upload"
+    with st.container(horizontal=True, horizontal_alignment="center"):
+        for name, winner in (
+            ("A suits better", first),
+            ("Both alike", ""),
+            ("B suits better", second),
+        ):
+            vote = Vote(first, second, winner, key, len(lists[0]))
+            st.button(
+                name, on_click=_vote, args=[look, vote], type="primary" if winner else "secondary"
+            )
+
+
+def _ballot(question: Question, labels: Sequence[str]) -> tuple[str, str]:
+    """Two of the embedders in an order of chance, the same until the vote."""
+    about = question if isinstance(question, str) else question.key
+    kept = st.session_state.get("ballot")
+    if kept is None or kept[:2] != (about, tuple(labels)):
+        kept = about, tuple(labels), tuple(random.sample(list(labels), 2))
+        st.session_state.ballot = kept
+    first, second = kept[2]
+    return first, second
+
+
+def _without_a_trace(look: View, hits: Sequence[Hit], name: str) -> None:
+    """Answers without scores and tags, which would tell the embedder."""
+    for rank, hit in enumerate(hits, 1):
+        payload = hit.payload | {"tags": ()}
+        key = f"blind-{name}-{rank}"
+        card(look, payload, key, f":gray[{rank}]", picture=False, actions=("play",))
+
+
+def _vote(look: View, vote: Vote) -> None:
+    votes.cast(look.settings.paths.votes, vote)
+    st.session_state.pop("ballot", None)
+    st.toast("Your vote is kept.", icon=":material/how_to_vote:")
+    if st.session_state.track:
+        surprise(look)
+
+
+def _score(look: View) -> None:
+    cast, unreadable = votes.read(look.settings.paths.votes)
+    with st.expander(f"Your score (votes: {len(cast)})", icon=":material/leaderboard:"):
+        if unreadable:
+            st.warning(f"{unreadable} lines of {plain(look.settings.paths.votes)} cannot be read.")
+        if not cast:
+            st.write("No vote yet.")
+            return
+        standings = votes.standings(cast)
+        st.dataframe(_table(standings), hide_index=True)
+        best = standings[0]
+        if best.low > 0.5:
+            st.write(f"By your ears, **{plain(best.embedder)}** suits better.")
+        else:
+            st.write("Too close to tell yet: more votes narrow the intervals.")
+        st.caption("A tie counts half a win. The interval is Wilson's, at 95 %.")
+
+
+def _table(standings: Sequence[Standing]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "embedder": standing.embedder,
+                "votes": standing.votes,
+                "wins": standing.wins,
+                "ties": standing.ties,
+                "share": f"{standing.share:.0%}",
+                "95 % interval": f"{standing.low:.0%} – {standing.high:.0%}",
+            }
+            for standing in standings
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

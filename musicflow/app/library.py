@@ -1,0 +1,117 @@
+"""Library: what is in it, what could not be used and why, and what is there twice."""
+
+from collections import Counter
+
+import pandas as pd
+import streamlit as st
+
+from musicflow import embedders
+from musicflow.app.cards import clean, hit_card, plain
+from musicflow.app.view import View, facet
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.index import Collection, Hit
+from musicflow.library import Problem
+from musicflow.recommend import duplicates
+
+MOST_GROUPS = 50
+"""So many groups of duplicates are shown."""
+
+
+def main() -> None:
+    """Draw the page."""
+    look: View = st.session_state.view
+    library = look.catalogue.library
+    st.title("Library")
+    st.caption(f"{plain(library.root)}, read as {library.format}")
+    problems = [*library.problems, *_failures(look)]
+    hours = sum(track.duration_s for track in library.tracks) / 3600
+    with st.container(horizontal=True):
+        st.metric("Tracks", f"{len(library.tracks):,}", border=True)
+        st.metric("Hours", f"{hours:,.1f}", border=True)
+        st.metric("Artists", f"{len({t.artist for t in library.tracks}):,}", border=True)
+        st.metric("Problems", f"{len(problems):,}", border=True)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _genres(look.collection())
+    with right:
+        _collections(look)
+    _problems(problems)
+    _duplicates(look)
+
+
+def _genres(collection: Collection) -> None:
+    st.subheader("Genres", anchor=False)
+    genres = list(facet(collection, "genre").items())[:30]
+    frame = pd.DataFrame(
+        ((clean(genre), count) for genre, count in genres), columns=["genre", "tracks"]
+    )
+    st.bar_chart(
+        frame,
+        x="genre",
+        y="tracks",
+        horizontal=True,
+        sort="-tracks",
+        color="#7c5cff",
+        y_label="",
+        x_label="",
+    )
+
+
+def _collections(look: View) -> None:
+    st.subheader("Embedders", anchor=False)
+    manifests = [look.collection(label).manifest for label in look.published]
+    rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
+    frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
+    st.dataframe(frame, hide_index=True)
+
+
+def _failures(look: View) -> list[Problem]:
+    """The tracks that an embedder could not use."""
+    store = EmbeddingStore(look.settings.paths.embeddings)
+    problems = []
+    for label in look.published:
+        errors = {h: e for h, e in store.known(embedders.spec_of(label)).items() if e}
+        problems += [
+            Problem(track.track_id, label, "error", errors[track.content_hash])
+            for track in look.catalogue.values()
+            if track.content_hash in errors
+        ]
+    return problems
+
+
+def _problems(problems: list[Problem]) -> None:
+    st.subheader("Problems", anchor=False)
+    if not problems:
+        st.success("Every file could be used.", icon=":material/check_circle:")
+        return
+    severities = Counter(problem.severity for problem in problems)
+    st.caption(", ".join(f"{count} {name}s" for name, count in severities.items()))
+    frame = pd.DataFrame(
+        [(clean(p.subject), p.stage, p.severity, clean(p.reason)) for p in problems],
+        columns=["what", "where", "severity", "reason"],
+    )
+    st.dataframe(frame, hide_index=True)
+
+
+def _duplicates(look: View) -> None:
+    st.subheader("Duplicates", anchor=False)
+    if not st.toggle("Look for tracks that sound the same", key="twice", bind="query-params"):
+        return
+    groups = _groups(look, look.label, look.collection().manifest.state)
+    if not groups:
+        st.success("No two tracks sound the same.", icon=":material/check_circle:")
+    for number, group in enumerate(groups[:MOST_GROUPS]):
+        with st.container(border=True):
+            for rank, hit in enumerate(group, 1):
+                hit_card(look, hit, rank, f"twice-{number}", picture=False, actions=("play",))
+    if len(groups) > MOST_GROUPS:
+        st.caption(f"{MOST_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing every track with its neighbours …")
+def _groups(_look: View, label: str, state: str) -> list[list[Hit]]:  # noqa: ARG001
+    return duplicates(_look.collection(label))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Map: every track a point. Click one to hear it, and draw a path from one to another."""
+
+import html
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from musicflow.app.cards import Action, card, clean, cover, hit_card, plain, telling
+from musicflow.app.projection import method, places
+from musicflow.app.view import View
+from musicflow.index import Hit
+from musicflow.recommend import path
+
+# Tableau's ten; what has no colour of its own is grey.
+_COLOURS = (
+    "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
+    "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",
+)  # fmt: skip
+_GREY = "#9a9a9a"
+_MANY = 2000
+"""From so many points on, WebGL draws them."""
+
+
+def main() -> None:
+    """Draw the page."""
+    look: View = st.session_state.view
+    st.title("Map")
+    collection = look.collection()
+    with st.spinner("Drawing the map: once for each state of the collection …"):
+        points = _places(look, look.label, collection.manifest.state)
+    walk = _walk(look)
+    wanted = set(collection.facet("track_id", look.filters)) if look.filters.conditions else None
+    left, right = st.columns([5, 3], gap="large")
+    with left:
+        clicked = st.plotly_chart(
+            figure(points, wanted, [hit.track_id for hit in walk]),
+            key=f"points-{look.label}",
+            on_select="rerun",
+            selection_mode="points",
+            config={"displayModeBar": False, "scrollZoom": True},
+        )
+        shown = len(points) if wanted is None else len(wanted)
+        st.caption(
+            f"{shown:,} tracks as {plain(look.label)} hears them, laid out by "
+            f"{method(len(points))}. Near points sound alike; distances between far ones "
+            "say little. Scroll to zoom, click to hear."
+        )
+    with right:
+        _selected(look, clicked["selection"]["points"])
+        _path(look, walk)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _places(_look: View, label: str, _state: str) -> pd.DataFrame:
+    return places(_look.collection(label), _look.settings.paths.map)
+
+
+def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
+    """Points by genre, those that are wanted, and a line through a path's tracks."""
+    coloured = dict(zip(points["genre"].value_counts().index, _COLOURS, strict=False))
+    shown = points if wanted is None else points[points["track_id"].isin(wanted)]
+    drawing = go.Figure()
+    # Grey lies below the rest.
+    others = shown[~shown["genre"].isin(list(coloured))]
+    for name, some, colour in [
+        ("other", others, _GREY),
+        *((escaped(genre), shown[shown["genre"] == genre], c) for genre, c in coloured.items()),
+    ]:
+        if len(some):
+            drawing.add_trace(_trace(some, name, colour, len(points) > _MANY))
+    stops = points.set_index("track_id").reindex(walk).dropna()
+    if len(stops):
+        drawing.add_trace(
+            go.Scatter(
+                x=stops["x"],
+                y=stops["y"],
+                mode="lines+markers",
+                name="path",
+                hoverinfo="skip",
+                line={"color": "#7c5cff", "width": 3},
+                marker={"size": 10, "symbol": "circle-open", "line": {"width": 2}},
+            )
+        )
+    axis: dict[str, Any] = {"visible": False}
+    drawing.update_layout(
+        xaxis=axis,
+        yaxis=axis | {"scaleanchor": "x"},
+        height=620,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        dragmode="pan",
+        clickmode="event+select",
+        legend={"orientation": "h", "itemsizing": "constant"},
+        uirevision="kept",
+    )
+    return drawing
+
+
+def escaped(text: object) -> str:
+    """A text for Plotly, which takes some HTML for markup."""
+    return html.escape(clean(text))
+
+
+def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
+    names = zip(points["artist"], points["name"], points["genre"], strict=True)
+    return (go.Scattergl if many else go.Scatter)(
+        x=points["x"],
+        y=points["y"],
+        mode="markers",
+        name=name,
+        text=[f"{escaped(a)} – {escaped(n)}<br>{escaped(genre)}" for a, n, genre in names],
+        hoverinfo="text",
+        customdata=points["track_id"],
+        legendrank=1001 if colour == _GREY else 1000,
+        marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
+        unselected={"marker": {"opacity": 0.5}},
+    )
+
+
+def _selected(look: View, chosen: list[dict[str, Any]]) -> None:
+    """The clicked track, and what can be done with it."""
+    ids = [point["customdata"] for point in chosen if "customdata" in point]
+    if not ids:
+        st.info("Click a point to hear its track.", icon=":material/touch_app:")
+        return
+    track_id = ids[0] if isinstance(ids[0], str) else ids[0][0]
+    track = look.catalogue.get(track_id)
+    if track is not None and (image := cover(track.path, track.content_hash)):
+        st.image(image, width="stretch")
+    actions: tuple[Action, ...] = ("play", "like", "dislike")
+    card(look, look.collection().payload(track_id), "map", picture=False, actions=actions)
+    with st.container(horizontal=True):
+        for end, name in (("start", "Start a path here"), ("end", "End it here")):
+            st.button(name, key=f"path-{end}", on_click=_set_end, args=[end, track_id])
+
+
+def _set_end(end: str, track_id: str) -> None:
+    st.session_state[f"path_{end}"] = track_id
+
+
+def _walk(look: View) -> list[Hit]:
+    """The path, once it has two ends."""
+    state = st.session_state
+    start, end = state.get("path_start"), state.get("path_end")
+    if start is None or end is None or start == end:
+        return []
+    with telling():
+        return path(look.collection(), start, end, state.get("steps", 6), look.filters)
+    return []
+
+
+def _path(look: View, walk: list[Hit]) -> None:
+    if not walk:
+        if "path_start" in st.session_state:
+            st.caption("Now click the track where the path is to end.")
+        return
+    st.subheader("Path", anchor=False)
+    st.slider("Tracks between", 1, 30, 6, key="steps", persist_state="session")
+    for rank, hit in enumerate(walk, 1):
+        hit_card(look, hit, rank, "path", picture=False, actions=("play", "like"))
+
+
+if __name__ == "__main__":
+    main()

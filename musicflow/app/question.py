@@ -1,0 +1,114 @@
+"""The question: a track of the library, or a song from outside. Pages share it."""
+
+import random
+
+import streamlit as st
+
+from musicflow.app import uploads, view
+from musicflow.app.cards import buttons, by, card, plain, telling
+from musicflow.app.uploads import Upload
+from musicflow.app.view import MATCHES, View
+from musicflow.audio import AUDIO_SUFFIXES
+from musicflow.index import Hit, unit
+from musicflow.recommend import similar_to_track
+
+Question = str | Upload
+"""A track id, or an upload."""
+
+
+def ask(look: View) -> Question | None:
+    """Let a person choose what to ask with; None while nothing is chosen."""
+    state = st.session_state
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        words = st.text_input(
+            "Search the library",
+            key="words",
+            type="search",
+            live=True,
+            placeholder="artist, name, album or genre",
+            max_chars=200,
+        )
+        if words:
+            _matches(look, words)
+        st.button(
+            "Surprise me",
+            key="surprise",
+            icon=":material/casino:",
+            on_click=surprise,
+            args=[look],
+        )
+    with right:
+        file = st.file_uploader(
+            "Or drop a song",
+            type=sorted(suffix[1:] for suffix in AUDIO_SUFFIXES),
+            max_upload_size=uploads.MAX_MB,
+            key=f"upload-{state.get('upload_key', 0)}",
+        )
+    if file is not None:
+        with telling():
+            upload = uploads.accept(file.name, file.getvalue())
+            _show_upload(upload)
+            return upload
+        return None
+    if state.track:
+        _show_track(look, state.track)
+        return state.track
+    st.info("Search for a track, drop a song, or let chance decide.", icon=":material/hearing:")
+    return None
+
+
+def answer(look: View, question: Question, label: str | None = None) -> list[Hit]:
+    """The tracks that sound most like the question, by an embedder.
+
+    Raises
+    ------
+    QueryError
+        If the track is not known, or the file cannot be used.
+    """
+    collection = look.collection(label)
+    if isinstance(question, str):
+        return similar_to_track(collection, question, look.k, look.filters)
+    vectors = unit(look.vector(question, label)[None], collection.manifest)
+    [hits] = collection.query(vectors, look.k, look.filters)
+    return hits
+
+
+def _matches(look: View, words: str) -> None:
+    found = look.catalogue.search(words)
+    if not found:
+        st.caption("No track has all these words.")
+    with st.container(gap=None):
+        for track in found[:MATCHES]:
+            st.button(
+                f"**{plain(track.name)}**{by(track.artist)} · {plain(track.genre)}",
+                key=f"match-{track.track_id}",
+                type="tertiary",
+                on_click=view.pick,
+                args=[track.track_id],
+            )
+    if len(found) > MATCHES:
+        st.caption(f"{MATCHES} of {len(found):,} matches. More words narrow it down.")
+
+
+def surprise(look: View) -> None:
+    """Let chance pick a track."""
+    view.pick(random.choice(list(look.catalogue)))
+
+
+def _show_track(look: View, track_id: str) -> None:
+    try:
+        payload = look.collection().payload(track_id)
+    except KeyError:
+        # The search says so, with the nearest ids.
+        return
+    card(look, payload, "question", actions=("play", "like", "dislike"))
+
+
+def _show_upload(upload: Upload) -> None:
+    with st.container(border=True):
+        name, sound, right = st.columns([6, 6, 3], vertical_alignment="center")
+        name.markdown(f"**{plain(upload.name)}**  \nfrom outside the library")
+        sound.audio(upload.content, format=upload.kind)
+        with right:
+            buttons(upload, "question", ("like", "dislike"))

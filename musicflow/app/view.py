@@ -1,0 +1,222 @@
+"""What a page looks at: the collection, the filters, and what the session prefers.
+
+Collections, facets and the library are opened once for all sessions, and again when a new state
+is published. What a person chose is kept in the address, so that a view can be shared.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import streamlit as st
+
+from musicflow import embedders
+from musicflow.app import uploads
+from musicflow.app.uploads import Upload
+from musicflow.index import Collection, Filters, TrackIndex, TrackIndexError
+from musicflow.library import Library, Track
+from musicflow.settings import Settings
+
+MATCHES = 8
+"""So many matches of a search are shown."""
+
+MOST_PREFERENCES = 50
+"""So many likes, and as many dislikes, are taken from an address."""
+
+Kind = Literal["like", "dislike"]
+KINDS: tuple[Kind, Kind] = ("like", "dislike")
+
+
+class Catalogue(Mapping[str, Track]):
+    """The tracks of a library by id, and by any words of their names."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._tracks = {track.track_id: track for track in library.tracks}
+        self._texts = [(_text(track), track.track_id) for track in library.tracks]
+
+    def __getitem__(self, track_id: str) -> Track:
+        return self._tracks[track_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tracks)
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    @cached_property
+    def longest_s(self) -> float:
+        """The length of the longest track in seconds."""
+        return max(track.duration_s for track in self._tracks.values())
+
+    def search(self, text: str) -> list[Track]:
+        """The tracks whose artist, name, album, genre or id hold every word of a text."""
+        words = text.casefold().split()
+        return [
+            self._tracks[track_id]
+            for held, track_id in self._texts
+            if all(word in held for word in words)
+        ]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page looks at."""
+
+    settings: Settings
+    index: TrackIndex
+    catalogue: Catalogue
+    published: Sequence[str]
+    """The labels of the embedders that can be searched with."""
+    label: str
+    k: int
+    filters: Filters
+
+    def collection(self, label: str | None = None) -> Collection:
+        """An embedder's collection, by default the chosen one's."""
+        return open_collection(self.index, label or self.label)
+
+    def vector(self, upload: Upload, label: str | None = None) -> np.ndarray:
+        """The vector of an upload, shape ``(dim,)``; worked out once a session.
+
+        Raises
+        ------
+        QueryError
+            If the file cannot be used.
+        TrackIndexError
+            If the collection was made by another version of the embedder.
+        """
+        spec = embedders.spec_of(label or self.label)
+        if self.collection(spec.label).manifest.spec_hash != spec.hash:
+            raise TrackIndexError(
+                f"the collection {spec.label} was made by another version of this embedder: "
+                "run `musicflow run` to bring it up to date"
+            )
+        vectors = st.session_state.setdefault("vectors", {})
+        key = upload.key, spec.hash
+        if key not in vectors:
+            with st.spinner(f"Listening with {spec.label} …"):
+                vectors[key] = uploads.embed(upload, spec, self.settings.cache)
+        return vectors[key]
+
+
+# --- opened once ---------------------------------------------------------------------------------
+
+
+def open_collection(index: TrackIndex, label: str) -> Collection:
+    """The published collection of an embedder, opened once for each state of it.
+
+    Raises
+    ------
+    NoCollectionError
+        If there is none.
+    """
+    manifest = index.manifest(label)
+    return _open(index, label, manifest.state if manifest else "")
+
+
+# A collection that falls out is closed when the last session lets go of it.
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _open(_index: TrackIndex, label: str, _state: str) -> Collection:
+    return _index.open(label)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Reading the library …")
+def open_catalogue(_settings: Settings, states: tuple[str, ...]) -> Catalogue:  # noqa: ARG001
+    """The library as it was when these states were published."""
+    return Catalogue(Library.load(_settings.paths.library))
+
+
+def facet(collection: Collection, key: str) -> dict[str, int]:
+    """How many tracks there are of each value of a field, most first; counted once."""
+    return _facet(collection, collection.manifest.embedder, collection.manifest.state, key)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _facet(_collection: Collection, _label: str, _state: str, key: str) -> dict[str, int]:
+    return _collection.facet(key)
+
+
+def _text(track: Track) -> str:
+    fields = (track.artist, track.name, track.album, track.genre, track.track_id)
+    return " ".join(fields).casefold()
+
+
+# --- the session, and the address ----------------------------------------------------------------
+
+
+def restore() -> None:
+    """Take what the address says into a session that begins."""
+    state = st.session_state
+    if "liked" not in state:
+        state.track = st.query_params.get("track", "")
+        state.liked = {kind: _get_all(kind)[:MOST_PREFERENCES] for kind in KINDS}
+        state.uploads = {}
+        state.shown_before = []
+
+
+def _get_all(name: str) -> list[str]:
+    return [value for value in dict.fromkeys(st.query_params.get_all(name)) if value]
+
+
+def remember() -> None:
+    """Put what the session holds into the address. Uploads cannot be shared."""
+    state = st.session_state
+    _set("track", [state.track] if state.track else [])
+    for kind in KINDS:
+        _set(kind, [key for key in state.liked[kind] if key not in state.uploads])
+
+
+def _set(name: str, values: list[str]) -> None:
+    if values:
+        st.query_params[name] = values
+    elif name in st.query_params:
+        del st.query_params[name]
+
+
+def pick(track_id: str) -> None:
+    """Make a track the question."""
+    st.session_state.track = track_id
+    st.session_state.words = ""
+    # A new key empties the uploader.
+    st.session_state.upload_key = st.session_state.get("upload_key", 0) + 1
+
+
+def play(track_id: str) -> None:
+    """Give a track to the player."""
+    st.session_state.playing = track_id
+
+
+def prefer(kind: Kind, example: str | Upload) -> None:
+    """Like or dislike a track or an upload; doing it again takes it back."""
+    state = st.session_state
+    key = example if isinstance(example, str) else example.key
+    if isinstance(example, Upload):
+        state.uploads[key] = example
+    taken_back = key in state.liked[kind]
+    for each in KINDS:
+        state.liked[each] = [other for other in state.liked[each] if other != key]
+    if not taken_back:
+        state.liked[kind].append(key)
+    state.shown_before = state.get("shown", [])
+
+
+def preferred(kind: Kind, example: str | Upload) -> bool:
+    """Tell whether something is liked, or disliked."""
+    key = example if isinstance(example, str) else example.key
+    return key in st.session_state.liked[kind]
+
+
+def preferences(kind: Kind) -> list[str | Upload]:
+    """What the session likes or dislikes."""
+    state = st.session_state
+    return [state.uploads.get(key, key) for key in state.liked[kind]]
+
+
+def forget() -> None:
+    """Like and dislike nothing."""
+    st.session_state.liked = {kind: [] for kind in KINDS}
+    st.session_state.uploads = {}
+    st.session_state.shown_before = []

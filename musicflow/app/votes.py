@@ -1,0 +1,106 @@
+"""Blind votes: which of two embedders' answers a person liked better, and what that adds up to."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+
+_Z = 1.959964
+"""The normal distribution's 97.5 % point, for intervals of 95 %."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One judgement.
+
+    `first` and `second` are the embedders in the order they were shown; `winner` is one of them,
+    or empty where both were alike. `query` is a track id, or ``upload``.
+    """
+
+    first: str
+    second: str
+    winner: str
+    query: str
+    k: int
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        if self.winner not in (self.first, self.second, ""):
+            raise ValueError(f"{self.winner!r} was not up for a vote")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What votes say of an embedder.
+
+    `share` counts a tie as half a win; `low` and `high` bound it at 95 % (Wilson, Probable
+    inference, the law of succession, and statistical inference, 1927).
+    """
+
+    embedder: str
+    votes: int
+    wins: int
+    ties: int
+    share: float
+    low: float
+    high: float
+
+
+def cast(path: Path, vote: Vote) -> None:
+    """Add a vote to a file of JSON lines; when this returns, it is on disk.
+
+    A line is written in one piece, and after a line that a crash tore, a new one is begun.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    line = json.dumps(asdict(vote) | {"time": now}).encode() + b"\n"
+    with filelock.FileLock(path.with_suffix(".lock")), path.open("a+b", buffering=0) as file:
+        if file.tell() and not _ends_a_line(file.fileno(), file.tell()):
+            line = b"\n" + line
+        file.write(line)
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> tuple[list[Vote], int]:
+    """The votes of a file, and how many lines of it cannot be read."""
+    if not path.exists():
+        return [], 0
+    votes, unreadable = [], 0
+    for line in path.read_bytes().splitlines():
+        try:
+            votes.append(Vote(**json.loads(line)))
+        except (ValueError, TypeError):
+            unreadable += bool(line.strip())
+    return votes, unreadable
+
+
+def standings(votes: Iterable[Vote]) -> list[Standing]:
+    """Each embedder's share of the votes it took part in, best first."""
+    taken = list(votes)
+    names = sorted({name for vote in taken for name in (vote.first, vote.second)})
+    return sorted((_standing(name, taken) for name in names), key=lambda s: -s.share)
+
+
+def wilson(wins: float, votes: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `votes`."""
+    share, spread = wins / votes, _Z**2 / votes
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _standing(name: str, votes: list[Vote]) -> Standing:
+    mine = [vote for vote in votes if name in (vote.first, vote.second)]
+    wins = sum(vote.winner == name for vote in mine)
+    ties = sum(not vote.winner for vote in mine)
+    points = wins + ties / 2
+    return Standing(name, len(mine), wins, ties, points / len(mine), *wilson(points, len(mine)))
+
+
+def _ends_a_line(handle: int, size: int) -> bool:
+    return os.pread(handle, 1, size - 1) == b"\n"

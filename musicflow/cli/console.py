@@ -1,0 +1,80 @@
+"""What every command has in common: options, and how it speaks to people and machines."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from musicflow.settings import Settings
+
+out = Console()
+err = Console(stderr=True)
+
+USAGE = 2
+"""Exit code of a question that cannot be answered as it stands."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+FAILED = 1
+"""Exit code of work that did not come to its end."""
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The folder everything is kept in (or MUSICFLOW_HOME)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def settings_of(**given: Any) -> Settings:
+    """The settings, with those options that were given."""
+    return Settings(**{name: value for name, value in given.items() if value})
+
+
+def progress(items: Iterable, title: str, total: int) -> Iterator:
+    """A `Progress` that draws a bar."""
+    if not total:
+        yield from items
+        return
+    bar = BarColumn(bar_width=None)
+    text = TextColumn("{task.description}")
+    left = TimeRemainingColumn()
+    with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as shown:
+        yield from shown.track(items, total=total, description=title)
+
+
+def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
+    """An empty table that fits a terminal: what is too long is cut, or folded where wanted."""
+    table = Table(
+        title=plain(title) or None,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for name in columns:
+        table.add_column(name, overflow="fold" if fold else "ellipsis", no_wrap=not fold)
+    return table
+
+
+def plain(text: object) -> str:
+    """Text from outside, so that what looks like markup, or is no text, does no harm."""
+    return escape(str(text).encode("utf-8", "replace").decode())
+
+
+def print_json(value: object) -> None:
+    """Print for machines."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def stop(message: str, code: int) -> NoReturn:
+    """End the command with a sentence and an exit code."""
+    err.print(f"[red]error:[/red] {plain(message)}", soft_wrap=True, highlight=False)
+    raise SystemExit(code)

@@ -1,0 +1,350 @@
+"""The commands that make a home and show it: demo, run, compare, init, dagster, mlflow, app."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from musicflow import __version__, embedders, library
+from musicflow.cli import evidence, index, search, weights
+from musicflow.cli.console import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    HomeOption,
+    JsonOption,
+    err,
+    out,
+    plain,
+    print_json,
+    progress,
+    settings_of,
+    stop,
+    table_of,
+)
+from musicflow.embedders import UNTRAINED, EmbedderSpec, UnknownEmbedderError, WeightsError
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation import Comparison, report, state_of
+from musicflow.index import FilterError, TrackIndexError, open_index
+from musicflow.ingestion import collection_state, is_published
+from musicflow.library import Library, LibraryError, demo
+from musicflow.recommend import QueryError
+from musicflow.settings import HomeError, LibraryFormat, Settings, explain, remember
+
+app = typer.Typer(
+    help="Which audio embedding serves your music best? Measure it, then search with it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+
+search.add_to(app)
+evidence.add_to(app)
+app.add_typer(index.app, name="index")
+app.add_typer(weights.app, name="weights")
+
+ADVICE = " It comes from"
+"""Where a `WeightsError` goes over from what happened to what can be done."""
+
+EmbeddersOption = Annotated[
+    list[str] | None,
+    typer.Option("--embedder", help="An embedder to compare; give it again for more."),
+]
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one sentence and an exit code."""
+    try:
+        app()
+    except (
+        FilterError,
+        LibraryError,
+        QueryError,
+        TrackIndexError,
+        UnknownEmbedderError,
+        WeightsError,
+    ) as error:
+        stop(str(error), USAGE)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        stop(f"the setting {where!r} is not valid: {first['msg']}", USAGE)
+    except HomeError as error:
+        stop(str(error), FAILED)
+    except OSError as error:
+        stop(explain(error), FAILED)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command(name="demo")
+def demo_command(
+    embedder: EmbeddersOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Compare the embedders on 28 tracks that come with a package.
+
+    Example: `musicflow demo`
+    """
+    settings = settings_of(home=home, embedders=embedder)
+    root = settings.paths.demo
+    if settings.library not in (None, root):
+        stop(
+            f"the home {settings.home} holds the library {settings.library}. Give the demo a "
+            "home of its own: musicflow demo --home DIR",
+            USAGE,
+        )
+    names = [label.removesuffix(UNTRAINED) for label in settings.embedders]
+    labels = _trained_where_possible(names, settings.cache)
+    demo.lay_out(root)
+    _run(settings_of(home=home, library=root, library_format="ludwig", embedders=labels), as_json)
+
+
+@app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    embedder: EmbeddersOption = None,
+    layout: Annotated[
+        LibraryFormat | None, typer.Option("--format", help="How the folder is laid out.")
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed, index and evaluate a folder of music, doing only what is not done yet.
+
+    The library and the embedders are remembered in the home's `musicflow.toml`: Dagster works
+    with them from then on.
+
+    Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
+    """
+    given = {"home": home, "library": folder, "library_format": layout, "embedders": embedder}
+    settings = settings_of(**given)
+    if untrained:
+        specs = [embedders.spec_of(label) for label in settings.embedders]
+        labels = [embedders.untrained(s).label if s.weights else s.label for s in specs]
+        settings = settings_of(**given | {"embedders": labels})
+    _run(settings, as_json)
+
+
+@app.command()
+def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the last comparison.
+
+    Example: `musicflow compare --json`
+    """
+    settings = settings_of(home=home)
+    path = settings.paths.reports / report.COMPARISON
+    comparison = Comparison.load(path)
+    if comparison is None:
+        stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
+    _show(comparison, settings, as_json)
+
+
+@app.command()
+def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Make a home ready for Dagster and MLflow. Doing it again changes nothing.
+
+    Example: `musicflow init --home ~/music-lab`
+    """
+    from musicflow.orchestration.run import prepare
+
+    settings = settings_of(home=home)
+    prepare(settings.paths)
+    if as_json:
+        print_json({"home": str(settings.home)})
+    else:
+        out.print(f"Ready: {settings.home}", soft_wrap=True)
+
+
+@app.command()
+def dagster(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on the assets of a home.
+
+    Example: `musicflow dagster --port 3000`
+    """
+    from musicflow.orchestration.run import prepare
+
+    settings = settings_of(home=home)
+    prepare(settings.paths)
+    module = "musicflow.orchestration.definitions"
+    _become(settings, "dagster", ["dev", "-m", module, "-p", str(port)])
+
+
+@app.command()
+def mlflow(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 5000,
+    home: HomeOption = None,
+) -> None:
+    """Open the MLflow UI on the runs of a home.
+
+    Example: `musicflow mlflow --port 5000`
+    """
+    from musicflow import tracking
+
+    settings = settings_of(home=home)
+    tracking.prepare(settings.paths)
+    uri = tracking.tracking_uri(settings.paths)
+    _become(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
+
+
+@app.command(name="app")
+def app_command(
+    port: Annotated[int, typer.Option(help="Where the page is served.")] = 8501,
+    home: HomeOption = None,
+) -> None:
+    """Open the app: find music, compare embedders by ear, see the map.
+
+    Example: `musicflow app --port 8501`
+    """
+    page = str(Path(__file__).parents[1] / "app" / "main.py")
+    options = ["--server.port", str(port), "--server.address", "localhost"]
+    _become(settings_of(home=home), "streamlit", ["run", page, *options])
+
+
+def _run(settings: Settings, as_json: bool) -> None:
+    for label in settings.embedders:
+        embedders.spec_of(label)
+    assert settings.library is not None
+    known = settings.paths.library
+    files = library.scan(settings.library, known, progress, settings.part_size)
+    found = library.join(settings.library, files, settings.library_format)
+    comparison = _unchanged(settings, found)
+    if comparison is not None:
+        err.print(f"Nothing changed since {comparison.created}.")
+    else:
+        kept = ("library", "library_format", "embedders")
+        remember(settings.paths, **{name: getattr(settings, name) for name in kept})
+        comparison = _materialize(settings)
+    _show(comparison, settings, as_json)
+
+
+def _unchanged(settings: Settings, found: Library) -> Comparison | None:
+    """The last comparison, if it is what a run would come to again."""
+    home = settings.paths
+    comparison = Comparison.load(home.reports / report.COMPARISON)
+    if comparison is None or comparison.mlflow_run_id is None:
+        return None
+    store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    states = []
+    for spec in map(embedders.spec_of, settings.embedders):
+        if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
+            states.append((spec, ""))
+            continue
+        known = store.known(spec)
+        if any(track.content_hash not in known for track in found.tracks):
+            return None
+        usable = [track for track in found.tracks if not known[track.content_hash]]
+        state, manifest = collection_state(usable, spec), index.manifest(spec.label)
+        if manifest is None or not is_published(manifest, state, index):
+            return None
+        states.append((spec, state))
+    state = state_of(found, states, settings.exclude)
+    return comparison if comparison.state == state else None
+
+
+def _why_unavailable(spec: EmbedderSpec, cache: Path) -> str:
+    """Why the weights are not there and cannot be fetched now; empty if they are or can."""
+    try:
+        if spec.weights is not None and spec.trained:
+            spec.weights.fetch(cache)
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
+def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ...]:
+    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
+    chosen = []
+    for spec in map(embedders.spec_of, labels):
+        if why := _why_unavailable(spec, cache):
+            reason = why.partition(ADVICE)[0]
+            err.print(f"{spec.name} runs untrained: {plain(reason)}", soft_wrap=True)
+            spec = embedders.untrained(spec)
+        chosen.append(spec.label)
+    return tuple(chosen)
+
+
+def _materialize(settings: Settings) -> Comparison:
+    with err.status("Starting…"):
+        from musicflow.orchestration.run import materialize
+    try:
+        failed = materialize(settings, lambda _context: progress)
+    except KeyboardInterrupt:
+        stop("interrupted; what was done is kept for the next run", INTERRUPTED)
+    comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    told = {row.error for row in comparison.rows} if comparison is not None else set()
+    for asset, reason in failed.items():
+        if reason not in told:
+            err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
+    if comparison is None or any("/" not in asset for asset in failed):
+        stop("the run did not come to its end; what was done is kept for the next one", FAILED)
+    if all(row.error for row in comparison.rows if row.embedder != "random"):
+        stop("no embedder could be evaluated", FAILED)
+    return comparison
+
+
+def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(comparison))
+        return
+    evidence.show(comparison)
+    if any(row.weights == "untrained" for row in comparison.rows):
+        out.print(report.UNTRAINED_NOTE)
+    for row in comparison.rows:
+        if row.error:
+            reason = row.error.partition(ADVICE)[0]
+            out.print(f"{row.embedder}: {plain(reason)}", soft_wrap=True, highlight=False)
+    if any(ADVICE in row.error for row in comparison.rows):
+        out.print("How to get weights by other means: musicflow weights --help")
+    if comparison.problems:
+        problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
+        for line in report.summary(comparison.problems):
+            problems.add_row(*map(plain, line))
+        out.print(problems)
+    _show_where_next(settings)
+
+
+def _show_where_next(settings: Settings) -> None:
+    typed = Path(sys.argv[0])
+    program = typed.name if shutil.which(typed.name) else str(typed)
+    known = Settings().home == settings.home
+    option = "" if known else f" --home {settings.home}"
+    track = Library.load(settings.paths.library).tracks[0].track_id
+    lines = {
+        "Report": settings.paths.reports / "comparison.html",
+        "Search": f"{program} search --track {shlex.quote(track)}{option}",
+        "Dagster": f"{program} dagster{option}",
+        "MLflow": f"{program} mlflow{option}",
+        "App": f"{program} app{option}",
+    }
+    out.print()
+    for name, text in lines.items():
+        out.print(f"{name:8} {plain(text)}", soft_wrap=True, highlight=False)
+
+
+def _become(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
+    path = Path(sys.executable).with_name(program)
+    environment = os.environ | {
+        "MUSICFLOW_HOME": str(settings.home),
+        "DAGSTER_HOME": str(settings.paths.dagster),
+    }
+    os.execve(path, [program, *arguments], environment)

@@ -1,0 +1,272 @@
+"""The commands that answer: search, recommend, path, duplicates, export."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from musicflow import embedders, recommend
+from musicflow.cli.console import (
+    USAGE,
+    HomeOption,
+    JsonOption,
+    out,
+    plain,
+    print_json,
+    settings_of,
+    stop,
+    table_of,
+)
+from musicflow.embedders import EmbedderSpec
+from musicflow.index import Collection, Filters, Hit, open_index
+from musicflow.playlist import PlaylistFormat, playlist
+from musicflow.recommend import Example, Strategy
+from musicflow.settings import Settings, write_atomically
+
+EmbedderOption = Annotated[str | None, typer.Option(help="The embedder to search with.")]
+CountOption = Annotated[int, typer.Option("-k", help="How many answers.")]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        help="key=value (any of those given), key+=value (all), key!=value (none) or "
+        "duration_s<120; repeatable.",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command()(search)
+    app.command(name="recommend")(recommend_command)
+    app.command()(path)
+    app.command()(duplicates)
+    app.command()(export)
+
+
+def search(
+    file: Annotated[
+        Path | None, typer.Argument(help="An audio file, of the library or not.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="A track of the library, by its id or name.")
+    ] = None,
+    embedder: EmbedderOption = None,
+    k: CountOption = 10,
+    where: FilterOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the tracks that sound most like a file or a track.
+
+    Example: `musicflow search --track calm_acoustic_1 -k 5 --filter genre=acoustic`
+    """
+    if (file is None) == (track is None):
+        stop("say what to search with: a FILE, or --track NAME", USAGE)
+    filters = Filters.parse(where or [])
+    with _opened(settings_of(home=home), embedder) as (collection, spec, cache):
+        if track is not None:
+            track_id = recommend.find_track(collection, track)
+            hits = recommend.similar_to_track(collection, track_id, k, filters)
+        else:
+            assert file is not None
+            hits = recommend.similar_to_file(collection, file, spec, cache, k, filters)
+        _show(hits, f"by {spec.label}", as_json, collection, filters)
+
+
+def recommend_command(
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="A track by its id or name, or an audio file; repeatable."),
+    ] = None,
+    dislike: Annotated[
+        list[str] | None, typer.Option(help="The same, for what should not come.")
+    ] = None,
+    strategy: Annotated[
+        Strategy, typer.Option(help="How the examples become a score.")
+    ] = "average",
+    diverse: Annotated[bool, typer.Option("--diverse", help="Prefer answers that differ.")] = False,
+    max_per_artist: Annotated[
+        int | None, typer.Option(help="The most answers by one artist.")
+    ] = None,
+    embedder: EmbedderOption = None,
+    k: CountOption = 10,
+    where: FilterOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recommend tracks from some that are liked, and some that are not.
+
+    The examples never come back, and copies of one recording count as one.
+
+    Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
+    """
+    filters = Filters.parse(where or [])
+    with _opened(settings_of(home=home), embedder) as (collection, spec, cache):
+        hits = recommend.recommend(
+            collection,
+            [_example(collection, text, spec, cache) for text in like or []],
+            [_example(collection, text, spec, cache) for text in dislike or []],
+            k,
+            filters,
+            strategy=strategy,
+            diverse=diverse,
+            max_per_artist=max_per_artist,
+        )
+        _show(hits, f"by {spec.label}, {strategy}", as_json, collection, filters)
+
+
+def path(
+    start: Annotated[str, typer.Argument(metavar="A", help="The first track, by id or name.")],
+    end: Annotated[str, typer.Argument(metavar="B", help="The last one.")],
+    steps: Annotated[int, typer.Option(help="How many tracks lie between.")] = 8,
+    embedder: EmbedderOption = None,
+    where: FilterOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk from one track to another: a playlist whose tracks sound ever more like the last.
+
+    Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
+    """
+    filters = Filters.parse(where or [])
+    with _opened(settings_of(home=home), embedder) as (collection, spec, _):
+        first, last = (recommend.find_track(collection, name) for name in (start, end))
+        hits = recommend.path(collection, first, last, steps, filters)
+        title = f"by {spec.label}; the score is the likeness to the track before"
+        _show(hits, title, as_json, collection, filters)
+
+
+def duplicates(
+    embedder: EmbedderOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """List tracks that are copies of one recording, as far as an embedder can tell.
+
+    Example: `musicflow duplicates --json`
+    """
+    with _opened(settings_of(home=home), embedder) as (collection, spec, _):
+        groups = recommend.duplicates(collection)
+    if as_json:
+        print_json([_answers(group) for group in groups])
+        return
+    if not groups:
+        out.print(f"No duplicates among {collection.manifest.count} tracks, by {spec.label}.")
+        return
+    table = table_of(f"by {spec.label}", ["group", "score", "track", "artist", "name"])
+    for number, group in enumerate(groups, 1):
+        for hit in group:
+            cells = (hit.payload[field] for field in ("track_id", "artist", "name"))
+            table.add_row(str(number), f"{hit.score:.4f}", *map(plain, cells))
+    out.print(table)
+
+
+def export(
+    tracks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TRACK]...", help="Tracks by id or name."),
+    ] = None,
+    form: Annotated[PlaylistFormat, typer.Option("--playlist", help="What to write.")] = "m3u8",
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write it, if not to standard output.")
+    ] = None,
+    embedder: EmbedderOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write a playlist of some tracks, or of what another command answers:
+    `musicflow path A B --json | musicflow export`.
+
+    Example: `musicflow export calm_acoustic_1 calm_acoustic_2 --output calm.m3u8`
+    """
+    with _opened(settings_of(home=home), embedder) as (collection, _, _):
+        names = tracks or _track_ids_from_input()
+        payloads = [collection.payload(recommend.find_track(collection, name)) for name in names]
+    text = playlist(payloads, form)
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        write_atomically(output.absolute(), text.encode())
+    except OSError as error:
+        stop(f"{output} cannot be written: {error.strerror}", USAGE)
+
+
+@contextmanager
+def _opened(
+    settings: Settings, embedder: str | None
+) -> Iterator[tuple[Collection, EmbedderSpec, Path]]:
+    """The collection of an embedder, or of the first of the home's that has one."""
+    index = open_index(settings)
+    if embedder is None:
+        published = index.names()
+        known = [label for label in settings.embedders if label in published]
+        embedder = next(iter(known), settings.embedders[0])
+    spec = embedders.spec_of(embedder)
+    with index.open(spec.label) as collection:
+        yield collection, spec, settings.cache
+
+
+def _example(collection: Collection, text: str, spec: EmbedderSpec, cache: Path) -> Example:
+    """A track of the collection if there is one of this id or name, else an audio file."""
+    try:
+        return recommend.find_track(collection, text)
+    except recommend.QueryError:
+        if not _is_file(text):
+            raise
+    return recommend.vector_of_file(Path(text), spec, cache)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
+
+
+def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    fields = ("track_id", "artist", "name", "genre", "subgenres", "path", "duration_s")
+    return [
+        {"rank": rank, "score": round(hit.score, 6)}
+        | {field: hit.payload[field] for field in fields}
+        | {"duplicates": list(hit.duplicates)}
+        for rank, hit in enumerate(hits, 1)
+    ]
+
+
+def _show(
+    hits: Sequence[Hit], title: str, as_json: bool, collection: Collection, filters: Filters
+) -> None:
+    if as_json:
+        print_json(_answers(hits))
+        return
+    if not hits:
+        reason = recommend.why_none(collection, filters)
+        out.print(plain(f"Nothing found: {reason}."), soft_wrap=True, highlight=False)
+        return
+    table = table_of(title, ["", "score", "track", "artist", "name", "genre"])
+    for rank, hit in enumerate(hits, 1):
+        cells = [hit.payload[field] for field in ("track_id", "artist", "name", "genre")]
+        table.add_row(str(rank), f"{hit.score:.3f}", *map(plain, cells))
+    out.print(table)
+    for hit in hits:
+        if hit.duplicates:
+            out.print(plain(f"{hit.track_id} stands for {', '.join(hit.duplicates)} as well."))
+
+
+def _track_ids_from_input() -> list[str]:
+    if sys.stdin.isatty():
+        stop("name some tracks, or pipe the answers of another command with --json in", USAGE)
+    try:
+        answers = json.load(sys.stdin)
+    except ValueError:
+        answers = None
+    if not isinstance(answers, list) or not all(map(_names_a_track, answers)):
+        stop("standard input does not hold what a command prints with --json", USAGE)
+    return [answer["track_id"] for answer in answers]
+
+
+def _names_a_track(answer: object) -> bool:
+    return isinstance(answer, dict) and isinstance(answer.get("track_id"), str)

@@ -1,0 +1,135 @@
+"""`musicflow weights`: what weights there are, and what is here."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from musicflow import embedders
+from musicflow.cli.console import (
+    FAILED,
+    USAGE,
+    JsonOption,
+    out,
+    plain,
+    print_json,
+    settings_of,
+    stop,
+    table_of,
+)
+from musicflow.embedders import EmbedderSpec, Weights, WeightsError
+
+app = typer.Typer(
+    help="The weights of the embedders: what there are, and what is here.\n\n"
+    "On a closed network, set `MUSICFLOW_WEIGHTS_MIRROR` to a folder or an address that holds the "
+    "files, or get a file by other means and `musicflow weights add` it.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Embedders; all if none is named.")
+]
+
+
+@app.command(name="list")
+def list_weights(as_json: JsonOption = False) -> None:
+    """Show where each embedder's weights come from, and whether they are here.
+
+    Example: `musicflow weights list`
+    """
+    cache = settings_of().cache
+    rows = [
+        {
+            "embedder": spec.name,
+            "state": weights.state(cache),
+            "licence": weights.licence,
+            "trained_on": weights.trained_on,
+            "file": weights.filename,
+            "address": weights.address,
+            "digest": weights.digest,
+            "size": weights.size,
+        }
+        for spec in _specs_of(None)
+        for weights in [_weights_of(spec)]
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    shown = ("embedder", "state", "licence", "trained_on")
+    table = table_of(f"in {cache}", [name.replace("_", " ") for name in shown], fold=True)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in shown))
+    out.print(table)
+
+
+@app.command(name="fetch")
+def fetch_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
+    """Fetch weights and check them.
+
+    Example: `musicflow weights fetch openl3`
+    """
+    _for_weights(names, lambda spec, cache: str(_weights_of(spec).fetch(cache)), as_json)
+
+
+@app.command(name="verify")
+def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
+    """Check the weights that are here: their bytes, and what they make of a test tone.
+
+    Example: `musicflow weights verify musicnn`
+    """
+    from musicflow.embedders.verification import verify
+
+    cache = settings_of().cache
+    here = [s.name for s in _specs_of(names) if names or _weights_of(s).state(cache) != "missing"]
+    _for_weights(here, verify, as_json)
+
+
+@app.command(name="add")
+def add_weights(
+    name: Annotated[str, typer.Argument(help="The embedder.")],
+    file: Annotated[Path, typer.Argument(help="Its weights, got by other means.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a file of weights that was got by other means, and take it in.
+
+    Example: `musicflow weights add openl3 ~/openl3_audio_mel128_music-v0_4_0.h5.gz`
+    """
+    _for_weights([name], lambda spec, cache: str(_weights_of(spec).add(file, cache)), as_json)
+
+
+def _specs_of(names: Sequence[str] | None) -> list[EmbedderSpec]:
+    specs = [embedders.spec_of(name) for name in (embedders.names() if names is None else names)]
+    if without := [spec.name for spec in specs if spec.weights is None and names is not None]:
+        stop(f"{without[0]} has no weights", USAGE)
+    return [spec for spec in specs if spec.weights is not None]
+
+
+def _weights_of(spec: EmbedderSpec) -> Weights:
+    assert spec.weights is not None
+    return spec.weights
+
+
+def _for_weights(
+    names: Sequence[str] | None, do: Callable[[EmbedderSpec, Path], str], as_json: bool
+) -> None:
+    """Do something with the weights of each embedder; one that fails does not stop the rest."""
+    cache = settings_of().cache
+    done: list[dict[str, str]] = []
+    for spec in _specs_of(names or None):
+        try:
+            done.append({"embedder": spec.name, "result": do(spec, cache), "error": ""})
+        except WeightsError as error:
+            done.append({"embedder": spec.name, "result": "", "error": str(error)})
+    if as_json:
+        print_json(done)
+    else:
+        for row in done:
+            out.print(
+                f"{row['embedder']}: {plain(row['error'] or row['result'])}",
+                soft_wrap=True,
+                highlight=False,
+            )
+    if any(row["error"] for row in done):
+        raise SystemExit(FAILED)

@@ -1,0 +1,196 @@
+"""The app's pages without a browser: what they answer, and what they say to bad addresses."""
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from musicflow.library import Library
+from musicflow.settings import Home
+from musicflow_tests.app.conftest import MAIN
+from musicflow_tests.conftest import RATE, tone
+
+Page = Callable[..., AppTest]
+
+
+@pytest.fixture
+def page(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    """Open a page of the filled home by its address."""
+    monkeypatch.setenv("MUSICFLOW_HOME", str(filled))
+
+    def page(name: str = "find", **query: str | list[str]) -> AppTest:
+        test = AppTest.from_file(MAIN, default_timeout=60)
+        test.query_params.update(query)
+        test.run()
+        if name != "find":
+            test.switch_page(f"{name}.py")
+            test.query_params.update(query)
+            test.run()
+        assert not test.exception
+        return test
+
+    return page
+
+
+def names(page: AppTest) -> list[str]:
+    """The tracks that the page's cards are about, from the top."""
+    return [text.value.split("**")[1] for text in page.markdown if text.value.count("**") == 2]
+
+
+def press(page: AppTest, key: str) -> None:
+    next(button for button in page.button if (button.key or "").startswith(key)).click().run()
+    assert not page.exception
+
+
+def test_a_track_is_answered_with_its_like(page: Page) -> None:
+    asked, *answers = names(page(track="tones/3.flac", k="4"))
+    assert asked == "Tone 3"
+    assert len(answers) == 4
+    assert all(name.startswith("Tone") for name in answers)
+
+
+def test_every_answer_fulfils_the_filters(page: Page) -> None:
+    look = {"track": "tones/3.flac", "k": "50"}
+    noises = [f"Noise {number}" for number in (0, 0, 1, 2, 3, 4, 5)]
+    assert sorted(names(page(genre="noises", **look))[1:]) == noises
+    assert sorted(names(page(**{"not-genre": "tones"}, **look))[1:]) == noises
+    assert sorted(names(page(where="genre=noises\nname!=Noise 0", **look))[1:]) == noises[2:]
+    assert names(page(genre="noises", where="genre!=noises", **look)) == ["Tone 3"]
+
+
+def test_without_an_answer_the_page_says_why(page: Page) -> None:
+    shown = page(track="tones/3.flac", where="genre=noise")
+    assert "no track has the genre 'noise'; the nearest are noises" in told(shown)
+
+
+def told(page: AppTest) -> str:
+    """What the page says in boxes, as a person reads it."""
+    return " ".join(box.value.replace("\\", "") for box in [*page.error, *page.info])
+
+
+def test_picking_disliking_and_taking_back(page: Page) -> None:
+    shown = page(k="3")
+    shown.text_input("words").set_value("TONE nobody 3").run()
+    press(shown, "match-")
+    assert names(shown)[0] == "Tone 3"
+    press(shown, "like-question")
+    liked = names(shown)
+    press(shown, "dislike-answer")
+    assert shown.query_params["like"] == "tones/3.flac"
+    assert shown.query_params["dislike"] == "tones/2.flac"
+    assert names(shown) != liked
+    press(shown, "chosen-dislike")
+    assert "dislike" not in shown.query_params
+    assert names(shown) == liked
+
+
+def test_liking_what_was_disliked_changes_sides(page: Page) -> None:
+    shown = page(track="tones/3.flac", dislike="tones/3.flac", like="tones/1.flac")
+    press(shown, "like-question")
+    assert shown.query_params["like"] == ["tones/1.flac", "tones/3.flac"]
+    assert "dislike" not in shown.query_params
+
+
+def test_a_disliked_track_never_comes_back(page: Page) -> None:
+    shown = page(like="tones/3.flac", dislike=["tones/2.flac", "tones/4.flac"], k="50")
+    assert not {"Tone 2", "Tone 3", "Tone 4"} & set(names(shown))
+
+
+@pytest.mark.slow
+def test_an_upload_can_be_liked(page: Page) -> None:
+    shown = page(k="3")
+    file = io.BytesIO()
+    soundfile.write(file, tone(285), RATE, format="WAV")
+    shown.file_uploader[0].upload("song.wav", file.getvalue()).run()
+    assert all(name.startswith("Tone") for name in names(shown)[1:])
+    press(shown, "like-question")
+    assert [b.label.replace("\\", "") for b in shown.button if b.key == "chosen-like-0"] == [
+        "song.wav"
+    ]
+    assert "like" not in shown.query_params
+
+
+def test_a_file_that_is_gone_is_said_to_be(
+    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(shutil.copytree(filled, tmp_path / "copy"))
+    music = Library.load(home.library)
+    gone = [dataclasses.replace(track, path=str(tmp_path / "gone.flac")) for track in music.tracks]
+    dataclasses.replace(music, tracks=tuple(gone)).save(home.library)
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    st.cache_resource.clear()
+    shown = page(track="tones/3.flac", k="2")
+    press(shown, "play-question")
+    assert "The file is gone" in shown.warning[0].value
+    st.cache_resource.clear()
+
+
+def test_the_score_waits_for_votes(page: Page) -> None:
+    shown = page("compare", how="Blind test", track="tones/1.flac")
+    assert any("No vote yet" in text.value for text in shown.markdown)
+
+
+LIKE = {"track": "tones/1.flac"}
+
+HOSTILE: dict[str, tuple[dict[str, str | list[str]], str]] = {
+    "a path": ({"track": "../../../../etc/passwd"}, "no track has the id '../"),
+    "an absolute path": ({"track": "/etc/passwd"}, "no track has the id '/etc"),
+    "an address": ({"track": "file:///etc/passwd"}, "no track has the id 'file:"),
+    "markup": ({"track": "<script>alert(1)</script>"}, "no track has the id '<script>"),
+    "a link": ({"track": "[a](javascript:alert(1))"}, "no track has the id '[a]"),
+    "a null": ({"track": "tones/3.flac\0"}, "the nearest are tones/3.flac"),
+    "no character": ({"track": "\uffff\ufffd\U0010ffff"}, "no track has the id"),
+    "a long id": ({"track": "x" * 5_000}, "no track has the id 'xxx"),
+    "a pattern": ({"track": "(a+)+$" * 50}, "no track has the id '(a+)+$"),
+    "an injection": ({"track": "' OR 1=1 --"}, "no track has the id"),
+    "a template": ({"track": "{{7*7}}${7*7}%s%n{0}"}, "no track has the id '{{7*7}}${7*7}%s"),
+    "right to left": ({"track": "\u202egnp.exe"}, "no track has the id"),
+    "an empty id": ({"track": ""}, ""),
+    "a like of nothing": ({"like": "nothing"}, "no track has the id 'nothing'"),
+    "an empty like": ({"like": ""}, ""),
+    "both at once": ({"like": "tones/1.flac", "dislike": "tones/1.flac"}, "both liked and"),
+    "the same like often": ({"like": ["tones/1.flac"] * 500}, ""),
+    "many likes": ({"like": [f"nothing {n}" for n in range(500)]}, "the id 'nothing 0'"),
+    "a dislike alone": ({"dislike": "tones/1.flac"}, ""),
+    "a dislike of nothing": ({"like": "tones/1.flac", "dislike": "nothing"}, "'nothing'"),
+    "no answers": (LIKE | {"k": "0"}, ""),
+    "minus one": (LIKE | {"k": "-1"}, ""),
+    "too many answers": (LIKE | {"k": "99999999999999999999"}, ""),
+    "not a number": (LIKE | {"k": "NaN"}, ""),
+    "an unknown embedder": ({"embedder": "../../etc"}, ""),
+    "an unknown genre": (LIKE | {"genre": "<b>"}, ""),
+    "an unknown strategy": ({"like": "tones/1.flac", "strategy": "__import__('os')"}, ""),
+    "a length upside down": (LIKE | {"length": ["9", "1"]}, ""),
+    "a length of text": (LIKE | {"length": ["a", "b"]}, ""),
+    "no filter": (LIKE | {"where": "nothing"}, "'nothing' is no filter"),
+    "an unknown field": (LIKE | {"where": "path=/etc/passwd"}, "is no filter"),
+    "a length of letters": (LIKE | {"where": "duration_s<abc"}, "a number of seconds"),
+    "an endless length": (LIKE | {"where": "duration_s<inf"}, "a finite number of seconds"),
+    "a filter by a null": (LIKE | {"where": "genre=\0"}, "no track has the genre"),
+    "a filter by no character": (LIKE | {"where": "genre=\uffff"}, "no track has the genre"),
+    "a thousand filters": (LIKE | {"where": "genre=a\n" * 1000}, "no track has the genre 'a'"),
+    "a query of the engine": (LIKE | {"where": '{"must": [{"has_id": [1]}]}'}, "is no filter"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_address_is_one_clear_sentence_or_changes_nothing(page: Page, what: str) -> None:
+    address, sentence = HOSTILE[what]
+    shown = page(**address)
+    if sentence:
+        assert sentence in told(shown)
+    assert len(shown.error) <= bool(sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compare", "map", "library"])
+def test_every_page_says_what_is_wrong_with_an_address(page: Page, name: str) -> None:
+    assert "'nothing' is no filter" in told(page(name, where="nothing"))
+    assert page(name, track="nothing", like="nothing", embedder="nothing", k="-1")

@@ -1,0 +1,243 @@
+"""The commands that answer, as a person or a script asks them."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicflow_tests.cli.conftest import Run, ingest
+from musicflow_tests.conftest import RATE, noise, tone
+
+
+@pytest.fixture(scope="module")
+def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve tracks, indexed once for all the tests that only ask."""
+    root = tmp_path_factory.mktemp("search")
+    for number in range(6):
+        write_audio(root / "music" / "tones" / f"{number}.wav", tone(220 + 20 * number))
+        write_audio(root / "music" / "noises" / f"{number}.wav", noise(number))
+    ingest(root / "music", root / "home")
+    return root / "home"
+
+
+@pytest.fixture(autouse=True)
+def _use_it(home_of_all: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home_of_all))
+
+
+def write_audio(path: Path, samples: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE)
+
+
+def test_search_by_track_answers_with_ranks_and_fields(run: Run) -> None:
+    code, printed, _ = run("search", "--track", "tones/3.wav", "-k", "4", "--json")
+    answers = json.loads(printed)
+    assert code == 0
+    assert [answer["rank"] for answer in answers] == [1, 2, 3, 4]
+    assert all(answer["genre"] == "tones" for answer in answers)
+    assert "tones/3.wav" not in [answer["track_id"] for answer in answers]
+    assert answers[0].keys() == {
+        "rank", "track_id", "score", "artist", "name", "genre", "subgenres", "path",
+        "duration_s", "duplicates",
+    }  # fmt: skip
+
+
+def test_search_by_a_file_from_outside(run: Run, write: Any) -> None:
+    outside = write("../outside.wav", tone(255))
+    code, printed, _ = run("search", str(outside), "-k", "3", "--json")
+    assert code == 0
+    assert {answer["genre"] for answer in json.loads(printed)} == {"tones"}
+
+
+def test_search_with_filters(run: Run) -> None:
+    arguments = ["search", "--track", "tones/3.wav", "--json", "--filter"]
+    assert {a["genre"] for a in json.loads(run(*arguments, "genre=noises")[1])} == {"noises"}
+    assert json.loads(run(*arguments, "genre=none such")[1]) == []
+    assert "no track has the genre" in run(*arguments[:-2], "--filter", "genre=none such")[1]
+
+
+def test_recommend_goes_by_likes_and_dislikes(run: Run) -> None:
+    likes = ["--like", "tones/1.wav", "--like", "tones/2.wav"]
+    code, printed, _ = run("recommend", *likes, "-k", "4", "--json")
+    answers = json.loads(printed)
+    assert code == 0
+    assert {answer["genre"] for answer in answers} == {"tones"}
+    assert not {answer["track_id"] for answer in answers} & {"tones/1.wav", "tones/2.wav"}
+    noisy = run("recommend", "--like", "noises/1.wav", "--dislike", "tones/1.wav", "--json")[1]
+    assert json.loads(noisy)[0]["genre"] == "noises"
+
+
+def test_a_file_from_outside_can_be_liked(run: Run, write: Any) -> None:
+    outside = write("../outside.wav", tone(255))
+    code, printed, errors = run("recommend", "--like", str(outside), "-k", "3", "--json")
+    assert code == 0, errors
+    assert {answer["genre"] for answer in json.loads(printed)} == {"tones"}
+
+
+def test_names_work_where_ids_do(run: Run) -> None:
+    by_id = run("search", "--track", "tones/3.wav", "--json")[1]
+    code, _, errors = run("search", "--track", "noises/3", "--json")
+    assert code == 2
+    assert "'noises/3.wav'" in errors
+    code, _, errors = run("search", "--track", "3", "--json")
+    assert code == 2
+    assert "2 tracks are called '3'" in errors
+    assert json.loads(by_id)
+
+
+def test_a_path_becomes_a_playlist(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home_of_all: Path
+) -> None:
+    code, printed, _ = run("path", "tones/0.wav", "noises/0.wav", "--steps", "2", "--json")
+    answers = json.loads(printed)
+    assert code == 0
+    assert [answers[0]["track_id"], answers[-1]["track_id"]] == ["tones/0.wav", "noises/0.wav"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(printed))
+    target = tmp_path / "way.m3u8"
+    assert run("export", "--playlist", "m3u8", "--output", str(target))[0] == 0
+    lines = target.read_text("utf-8").splitlines()
+    assert lines[0] == "#EXTM3U"
+    assert lines[1] == "#EXTINF:2,Unknown - 0"
+    assert lines[2] == str(home_of_all.parent / "music" / "tones" / "0.wav")
+    assert len(lines) == 1 + 2 * len(answers)
+
+
+def test_a_playlist_of_named_tracks_as_json(run: Run) -> None:
+    tracks = json.loads(run("export", "tones/1.wav", "noises/2.wav", "--playlist", "json")[1])
+    assert [track["track_id"] for track in tracks] == ["tones/1.wav", "noises/2.wav"]
+
+
+def test_copies_are_listed_together(run: Run, music: Path, tmp_path: Path) -> None:
+    (music / "noises" / "copy.wav").write_bytes((music / "noises" / "4.wav").read_bytes())
+    ingest(music, tmp_path / "home")
+    code, printed, _ = run("duplicates", "--home", str(tmp_path / "home"), "--json")
+    assert code == 0
+    groups = [{track["track_id"] for track in group} for group in json.loads(printed)]
+    assert {"noises/4.wav", "noises/copy.wav"} in groups
+
+
+def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ingest(music, home)
+    (music / "noises" / "5.wav").unlink()
+    ingest(music, home)
+    counts = []
+    for _ in range(2):
+        [row] = json.loads(run("index", "rollback", "mfcc", "--home", str(home), "--json")[1])
+        counts.append(row["count"])
+    assert counts == [12, 11]
+    [row] = json.loads(run("index", "list", "--home", str(home), "--json")[1])
+    assert row["count"] == 11
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["search"], "say what to search with"),
+        (["search", "--track", "tones/33.wav"], "the nearest are 'tones/3.wav'"),
+        (["search", "--track", "tones/3.wav", "-k", "0"], "at least 1"),
+        (["search", "--track", "tones/3.wav", "--filter", "zip=3"], "is no filter"),
+        (["search", "--track", "tones/3.wav", "--embedder", "nope"], "no embedder is called"),
+        (["search", "nowhere.wav"], "No such file"),
+        (["recommend"], "at least one track that is liked"),
+        (["recommend", "--like", "nowhere.wav"], "no track has the id or name 'nowhere.wav'"),
+        (["recommend", "--like", "tones/1.wav", "--dislike", "tones/1.wav"], "both liked and"),
+        (["path", "tones/1.wav", "tones/1.wav"], "not to itself"),
+        (["path", "tones/1.wav", "tones/2.wav", "--steps", "-1"], "at least 1 track"),
+        (["export", "tones/1.wav", "--output", "/proc/x.m3u8"], "cannot be written"),
+        (["index", "rollback", "mfcc"], "no earlier version"),
+        (["index", "rollback", "nope"], "no collection 'nope' (published: mfcc)"),
+        (["index", "copy", "--to", "nowhere"], "not the address of a server"),
+    ],
+)
+def test_questions_that_cannot_be_answered_exit_2_with_a_sentence(
+    run: Run, arguments: list[str], sentence: str
+) -> None:
+    code, printed, errors = run(*arguments)
+    assert code == 2
+    assert sentence in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert printed == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"track_id": 3}]', "null", "\ud800"])
+def test_only_answers_are_taken_for_answers(
+    run: Run, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    code, _, errors = run("export")
+    assert code == 2
+    assert "does not hold what a command prints" in errors
+
+
+HOSTILE = [
+    "",
+    " ",
+    "-",
+    "..",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "/dev/zero",
+    "tones",
+    "tones/../tones/1.wav",
+    "tones/1.wav/",
+    "TONES\\1.WAV",
+    "~root",
+    "$HOME",
+    "`id`",
+    "'; DROP TABLE tracks; --",
+    '" OR 1=1',
+    "<script>alert(1)</script>",
+    "[red]red[/red]",
+    "[/]",
+    "%s%n%d",
+    "{0.__class__}",
+    "\n\n",
+    "\t",
+    "\x1b[2J",
+    "\x07",
+    "\u202egnp.exe",
+    "\u200b",
+    "\ufeff",
+    "\U0001f3b5" * 50,
+    "e\u0301" * 100,
+    "a" * 10_000,
+    "9" * 400,
+    "-1",
+    "1e309",
+    "nan",
+    "None",
+    "*",
+    ".*",
+    "(((((((((((((((((((a",
+    "=",
+    "!=",
+    "key=",
+    "genre=",
+    "a=b=c",
+    "duration_s<nan",
+    "duration_s<1e999",
+    "duration_s<<3",
+    "\udcff",
+]
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_hostile_words_get_a_sentence(run: Run, number: int) -> None:
+    text = HOSTILE[number]
+    for arguments in (
+        ["search", f"--track={text}"],
+        ["search", "--track", "tones/1.wav", f"--filter={text}"],
+        ["search", "--track", "tones/1.wav", f"--filter=artist={text}x"],
+        ["recommend", f"--like={text}"],
+        ["path", "tones/1.wav", "--", text],
+    ):
+        code, printed, errors = run(*arguments)
+        assert code == (0 if "artist" in arguments[-1] else 2), (arguments, printed, errors)
+        assert "Traceback" not in errors
+        assert (printed if code == 0 else errors).strip()

@@ -1,0 +1,255 @@
+"""Search and recommendation over both engines."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point, TrackIndex, unit
+from musicflow.recommend import (
+    QueryError,
+    duplicates,
+    find_track,
+    path,
+    recommend,
+    similar_to_track,
+    why_none,
+)
+from musicflow_tests.index.conftest import in_memory
+
+DIM = 16
+COUNT = 60
+STRATEGIES: list[Any] = ["average", "best-score", "sum-scores"]
+MANIFEST = Manifest("toy", "hash", DIM, "state")
+VECTORS = unit(np.random.default_rng(0).standard_normal((COUNT, DIM)), MANIFEST)
+
+
+def track(row: int, **fields: object) -> dict[str, Any]:
+    return {
+        "track_id": f"t{row}",
+        "artist": f"Artist {row % 4}",
+        "name": f"Song {row}",
+        "genre": "even" if row % 2 == 0 else "odd",
+        "subgenres": [],
+        "tags": [],
+        "album": "Unknown",
+        "duration_s": 100.0 + 10 * row,
+        **fields,
+    }
+
+
+TRACKS = [Point(f"t{row}", vector, track(row)) for row, vector in enumerate(VECTORS)]
+
+
+def opened(index: TrackIndex, tracks: list[Point] = TRACKS) -> Collection:
+    index.publish("toy", MANIFEST, tracks)
+    return index.open("toy")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    return opened(EmbeddedIndex(tmp_path_factory.mktemp("index")))
+
+
+@pytest.fixture(scope="module")
+def in_server() -> Collection:
+    return opened(in_memory())
+
+
+rows = st.integers(0, COUNT - 1)
+examples = st.lists(rows, max_size=4, unique=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    likes=st.lists(rows, min_size=1, max_size=4, unique=True),
+    dislikes=examples,
+    strategy=st.sampled_from(STRATEGIES),
+    k=st.integers(1, 15),
+    texts=st.lists(st.sampled_from(["genre=even", "artist!=Artist 1", "duration<400"]), max_size=2),
+    diverse=st.booleans(),
+    cap=st.none() | st.integers(1, 3),
+)
+def test_both_engines_recommend_the_same(
+    embedded: Collection,
+    in_server: Collection,
+    likes: list[int],
+    dislikes: list[int],
+    strategy: Any,
+    k: int,
+    texts: list[str],
+    diverse: bool,
+    cap: int | None,
+) -> None:
+    liked = [f"t{row}" for row in likes]
+    disliked = [f"t{row}" for row in dislikes if row not in likes]
+    filters = Filters.parse(texts)
+    answers = [
+        recommend(
+            collection,
+            liked,
+            disliked,
+            k,
+            filters,
+            strategy=strategy,
+            diverse=diverse,
+            max_per_artist=cap,
+        )
+        for collection in (embedded, in_server)
+    ]
+    assert [hit.track_id for hit in answers[0]] == [hit.track_id for hit in answers[1]]
+    found = [hit.payload for hit in answers[0]]
+    assert not {hit.track_id for hit in answers[0]} & {*liked, *disliked}
+    if "genre=even" in texts:
+        assert all(payload["genre"] == "even" for payload in found)
+    artists = [payload["artist"] for payload in found]
+    assert cap is None or max(map(artists.count, artists), default=0) <= cap
+    possible = [
+        point
+        for point in TRACKS
+        if point.track_id not in {*liked, *disliked} and _fulfils(point.payload, texts)
+    ]
+    if cap is None:
+        assert len(found) == min(k, len(possible))
+
+
+def _fulfils(payload: dict[str, Any], texts: list[str]) -> bool:
+    return all(
+        {
+            "genre=even": payload["genre"] == "even",
+            "artist!=Artist 1": payload["artist"] != "Artist 1",
+            "duration<400": payload["duration_s"] < 400,
+        }[text]
+        for text in texts
+    )
+
+
+def test_the_average_strategy_is_the_formula(embedded: Collection) -> None:
+    target = 2 * VECTORS[[1, 2]].mean(0) - VECTORS[[3]].mean(0)
+    scores = VECTORS @ (target / np.linalg.norm(target))
+    scores[[1, 2, 3]] = -np.inf
+    hits = recommend(embedded, ["t1", "t2"], ["t3"], 10)
+    assert [hit.track_id for hit in hits] == [f"t{row}" for row in np.argsort(-scores)[:10]]
+
+
+def test_a_dislike_changes_the_answers(embedded: Collection) -> None:
+    before = recommend(embedded, ["t1"], k=5)
+    after = recommend(embedded, ["t1"], [before[0].track_id], k=5)
+    assert [hit.track_id for hit in before] != [hit.track_id for hit in after]
+
+
+def test_a_vector_from_outside_can_be_liked(embedded: Collection) -> None:
+    by_vector = recommend(embedded, [3.0 * VECTORS[1] + 0.1 * VECTORS[2]], k=5)
+    by_id = recommend(embedded, ["t1"], k=5)
+    assert len({hit.track_id for hit in by_vector} & {hit.track_id for hit in by_id}) >= 3
+
+
+def test_dislikes_alone_steer_the_strategies_that_score(embedded: Collection) -> None:
+    hits = recommend(embedded, [], ["t1"], 5, strategy="best-score")
+    assert len(hits) == 5
+    with pytest.raises(QueryError, match="liked"):
+        recommend(embedded, [], ["t1"], 5)
+
+
+def test_copies_of_an_example_never_come_back_and_others_are_folded(tmp_path: Path) -> None:
+    noise = 0.001 * np.random.default_rng(1).standard_normal((4, DIM))
+    copies = unit(VECTORS[[1, 5, 5, 5]] + noise, MANIFEST)
+    lengths = [110.0, 150.3, 149.5, 400.0]
+    more = [
+        Point(f"copy {n}", vector, track(5, track_id=f"copy {n}", duration_s=length))
+        for n, (vector, length) in enumerate(zip(copies, lengths, strict=True))
+    ]
+    with opened(EmbeddedIndex(tmp_path), [*TRACKS, *more]) as collection:
+        found = {hit.track_id: hit.duplicates for hit in recommend(collection, ["t1"], k=80)}
+        assert "copy 0" not in found
+        together = {"t5", "copy 1", "copy 2"}
+        [(best, others)] = [(one, rest) for one, rest in found.items() if one in together]
+        assert {best, *others} == together
+        assert found["copy 3"] == (), "another length is another recording"
+        groups = [{hit.track_id for hit in group} for group in duplicates(collection)]
+        assert sorted(map(sorted, groups)) == [["copy 0", "t1"], ["copy 1", "copy 2", "t5"]]
+
+
+def test_diverse_answers_are_less_alike(embedded: Collection) -> None:
+    def likeness(diverse: bool) -> float:
+        hits = recommend(embedded, ["t1", "t2"], k=8, diverse=diverse)
+        vectors = embedded.vectors([hit.track_id for hit in hits])
+        return float((vectors @ vectors.T)[np.triu_indices(8, 1)].mean())
+
+    assert likeness(diverse=True) < likeness(diverse=False)
+    first = recommend(embedded, ["t1", "t2"], k=8)[0]
+    assert recommend(embedded, ["t1", "t2"], k=8, diverse=True)[0] == first
+
+
+def test_a_path_comes_ever_nearer_to_its_end(embedded: Collection) -> None:
+    hits = path(embedded, "t1", "t2", 3)
+    ids = [hit.track_id for hit in hits]
+    assert len(hits) == 5
+    assert (ids[0], ids[-1]) == ("t1", "t2")
+    assert len(set(ids)) == 5
+    vectors = embedded.vectors(ids)
+    assert hits[2].score == pytest.approx(float(vectors[1] @ vectors[2]))
+    balance = vectors @ (VECTORS[2] - VECTORS[1])
+    assert (np.diff(balance) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("likes", "dislikes", "options", "message"),
+    [
+        ([], [], {}, "liked"),
+        (["nope"], [], {}, "nope"),
+        (["t1"], ["t1"], {}, "both liked and disliked"),
+        (["t1"], [], {"k": 0}, "at least 1"),
+        (["t1"], [], {"k": -3}, "at least 1"),
+        (["t1"], [], {"max_per_artist": 0}, "at least 1"),
+        ([VECTORS[0], -VECTORS[0]], [], {}, "cancel"),
+    ],
+)
+def test_questions_without_an_answer_say_why(
+    embedded: Collection, likes: Any, dislikes: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        recommend(embedded, likes, dislikes, **options)
+
+
+def test_a_path_to_itself_or_of_no_steps_is_refused(embedded: Collection) -> None:
+    with pytest.raises(QueryError, match="itself"):
+        path(embedded, "t1", "t1", 3)
+    with pytest.raises(QueryError, match="at least 1"):
+        path(embedded, "t1", "t2", 0)
+
+
+@pytest.mark.parametrize("text", ["t7", "Song 7", "song 7", "ARTIST 3 – Song  7"])
+def test_a_track_is_found_by_id_or_name(embedded: Collection, text: str) -> None:
+    assert find_track(embedded, text) == "t7"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(embedded: Collection) -> None:
+    with pytest.raises(QueryError, match=r"'Sonng 7'.*nearest are 't7' .Artist 3 - Song 7"):
+        find_track(embedded, "Sonng 7")
+    with pytest.raises(QueryError, match=r"'artist 3'.*nearest are '.*Artist 3 - Song"):
+        find_track(embedded, "artist 3")
+    with pytest.raises(QueryError, match=r"no track has the id or name '\?\?\?'$"):
+        find_track(embedded, "???")
+
+
+def test_a_name_that_several_tracks_have_is_not_guessed(tmp_path: Path) -> None:
+    same = [Point(p.track_id, p.vector, {**p.payload, "name": "Intro"}) for p in TRACKS[:8]]
+    with opened(EmbeddedIndex(tmp_path), same) as collection:
+        with pytest.raises(QueryError, match=r"8 tracks .*'t0' .*'t4' .*and 3 more"):
+            find_track(collection, "intro")
+        with pytest.raises(QueryError, match="2 tracks are called"):
+            find_track(collection, "Artist 1 - intro")
+
+
+def test_filters_that_no_track_fulfils_are_named_with_the_nearest_values(
+    embedded: Collection,
+) -> None:
+    assert similar_to_track(embedded, "t1", 5, Filters.parse(["genre=evn"])) == []
+    assert why_none(embedded, Filters.parse(["genre=Evn"])) == (
+        "no track has the genre 'Evn'; the nearest are even"
+    )
+    assert "fulfils" in why_none(embedded, Filters.parse(["duration<1"]))
