@@ -21,7 +21,7 @@ from musicflow.embedding_store import EmbeddingStore, stack
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.protocol import Exclusion, album_keys, artist_keys
 from musicflow.index import open_index, unit
-from musicflow.library import Library
+from musicflow.library import UNKNOWN, Library
 from musicflow.settings import Settings
 
 RUN = "from musicflow.cli import main; main()"
@@ -81,7 +81,7 @@ def _check(comparison: Comparison, name: str, settings: Settings) -> str:
     for query, genre in enumerate(genres):
         others = np.flatnonzero(~exclusion.of(np.array([query]))[0])
         right = genres[others] == genre
-        if genre == "Unknown" or not right.any():
+        if genre == UNKNOWN or not right.any():
             continue
         scores = exact[others] @ exact[query]
         best = np.argsort(-scores, kind="stable")[:10]
