@@ -66,9 +66,14 @@ def _collections(look: View) -> None:
 
 
 def _failures(look: View) -> list[Problem]:
-    """The tracks that an embedder could not use."""
+    """The embedders that could not be had, and the tracks that one could not use."""
     store = EmbeddingStore(look.settings.paths.embeddings)
-    problems = []
+    missing = [label for label in look.settings.embedders if label not in look.published]
+    problems = [
+        Problem("all tracks", label, "error", store.unavailable(embedders.spec_of(label)))
+        for label in missing
+        if store.unavailable(embedders.spec_of(label))
+    ]
     for label in look.published:
         errors = {h: e for h, e in store.known(embedders.spec_of(label)).items() if e}
         problems += [
