@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint dagster mlflow app lock clean
+.PHONY: help demo test test-distributed lint dagster mlflow app lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,11 @@ demo: $(INSTALLED)  ## compare the embedders on a small library that comes with 
 
 test: $(INSTALLED)  ## run all tests; `.venv/bin/pytest` runs the quick ones
 	$(BIN)/pytest -m ""
+
+test-distributed: $(INSTALLED)  ## run a backfill over two Celery workers, with Redis and Postgres
+	command -v redis-server && ls -d /usr/lib/postgresql/*/bin || apt-get install --yes redis-server postgresql
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[distributed]'
+	$(BIN)/pytest -m "" deploy/test_distributed.py
 
 lint: $(INSTALLED)  ## check style, types and layering
 	$(BIN)/ruff check .

@@ -10,13 +10,14 @@ nothing; two writers do not disturb each other.
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicflow.embedders.spec import EmbedderSpec
@@ -80,10 +81,12 @@ class EmbeddingStore:
             for row in table.to_pylist()
         }
 
-    def read(self, spec: EmbedderSpec) -> dict[str, Embedding]:
-        """All rows of an embedder, by content hash."""
+    def read(self, spec: EmbedderSpec, only: Collection[str] | None = None) -> dict[str, Embedding]:
+        """All rows of an embedder, or those of some contents, by content hash."""
         rows: dict[str, Embedding] = {}
         for table in self._tables(spec):
+            if only is not None:
+                table = table.filter(pc.is_in(table["content_hash"], pa.array(only, pa.string())))
             vectors = _vectors(table, spec.dim)
             columns = table.drop_columns(["vector"]).to_pylist()
             for row, vector in zip(columns, vectors, strict=True):

@@ -49,7 +49,7 @@ class Pass:
     problems: tuple[Problem, ...]
     """Of all tracks, those embedded before too."""
     rows: dict[str, Embedding]
-    """What the store holds now, by content hash."""
+    """What the store holds of the tracks now, by content hash."""
 
 
 def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
@@ -108,7 +108,7 @@ def embed_tracks(
                         batch, since = [], now
             finally:
                 store.add(spec, _measured(batch, time.perf_counter() - since, memory))
-    rows = store.read(spec)
+    rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
@@ -322,6 +322,43 @@ class _PeakMemory:
             self.peak_mb = max(self.peak_mb, self._process.memory_info().rss / 1e6)
             if self._stop.wait(0.05):
                 return
+
+
+@dataclass(frozen=True)
+class Health:
+    """What can be told of vectors by looking at them alone."""
+
+    vectors: int
+    dim: int
+    not_finite: int
+    without_length: int
+    dead_dims: int
+    """Dimensions with one value for all vectors."""
+    spread: float
+    """The largest cosine distance of a vector to the mean direction."""
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether the vectors all point the same way, as those of a broken model do."""
+        return self.vectors > 1 and self.spread < 1e-6
+
+
+def health_of(vectors: np.ndarray) -> Health:
+    """Look at vectors of different tracks, shape ``(N, dim)``."""
+    finite = np.isfinite(vectors).all(axis=1)
+    norms = np.linalg.norm(np.where(finite[:, None], vectors, 0.0), axis=1)
+    good = vectors[finite & (norms > 0)].astype(np.float64)
+    spread, dead = 0.0, 0
+    if len(good) > 1:
+        unit = good / np.linalg.norm(good, axis=1, keepdims=True)
+        mean = unit.mean(axis=0)
+        length = np.linalg.norm(mean)
+        spread = float(1 - (unit @ mean).min() / length) if length else 2.0
+        dead = int((np.ptp(good, axis=0) == 0).sum())
+    return Health(
+        len(vectors), vectors.shape[1], int((~finite).sum()), int((norms[finite] == 0).sum()),
+        dead, spread,
+    )  # fmt: skip
 
 
 # --- vectors to a collection -------------------------------------------------------------------

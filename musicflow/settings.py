@@ -4,6 +4,7 @@ A setting comes, in this order, from an argument, the environment (`MUSICFLOW_â€
 `musicflow.toml` in the home folder. The names are the same in all three.
 """
 
+import errno
 import os
 import tempfile
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ LibraryFormat = Literal["auto", "ludwig", "folders"]
 
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
+
+PART_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,17 @@ class Settings(BaseSettings):
     )
     library: Path | None = Field(None, description="The folder of music.")
     library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    part_size: int = Field(
+        PART_SIZE,
+        ge=1,
+        description="Files in a part of the library, about: a partition in Dagster.",
+    )
+    dagster_url: str = Field(
+        "http://localhost:3000", description="Where Dagster's pages are, for links to them."
+    )
+    mlflow_url: str = Field(
+        "http://localhost:5000", description="Where MLflow's pages are, for links to them."
+    )
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
@@ -142,6 +156,31 @@ class Settings(BaseSettings):
     def paths(self) -> Home:
         """The layout of the home."""
         return Home(self.home)
+
+
+class HomeError(Exception):
+    """A home that cannot be worked in; the message says why and what to do."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.EROFS: "the disk is read-only: mount it for writing",
+    errno.EACCES: "permission is denied: give the user of this process access",
+    errno.EPERM: "the operation is not permitted: give the user of this process access",
+}
+
+
+def is_lasting(error: OSError) -> bool:
+    """Whether an error of the operating system stays until a person does something."""
+    return error.errno in _REMEDIES
+
+
+def explain(error: OSError) -> str:
+    """What an error of the operating system comes to, and what to do."""
+    what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}. What was done is kept; run it again then."
 
 
 def remember(home: Home, **values: object) -> None:

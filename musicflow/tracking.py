@@ -16,6 +16,9 @@ from musicflow.settings import Home
 # Making the database takes MLflow two lines of news that nobody asked for.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
+# A server that is down is told after seconds, not minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
 EXPERIMENT = "embedder comparison"
 
 _METRICS = (

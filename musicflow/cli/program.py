@@ -36,7 +36,7 @@ from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, LibraryError, demo
 from musicflow.recommend import QueryError
-from musicflow.settings import LibraryFormat, Settings, remember
+from musicflow.settings import HomeError, LibraryFormat, Settings, explain, remember
 
 app = typer.Typer(
     help="Which audio embedding serves your music best? Measure it, then search with it.",
@@ -75,6 +75,10 @@ def main() -> None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         stop(f"the setting {where!r} is not valid: {first['msg']}", USAGE)
+    except HomeError as error:
+        stop(str(error), FAILED)
+    except OSError as error:
+        stop(explain(error), FAILED)
 
 
 @app.callback(invoke_without_command=True)
@@ -219,7 +223,8 @@ def _run(settings: Settings, as_json: bool) -> None:
     for label in settings.embedders:
         embedders.spec_of(label)
     assert settings.library is not None
-    files = library.scan(settings.library, settings.paths.library, progress)
+    known = settings.paths.library
+    files = library.scan(settings.library, known, progress, settings.part_size)
     found = library.join(settings.library, files, settings.library_format)
     comparison = _unchanged(settings, found)
     if comparison is not None:

@@ -42,5 +42,8 @@ def lay_out(root: Path) -> Path:
             "genre": {"S": genre},
             "subgenres": {"L": [{"S": f"{genre}---{mood}"}]},
         }
-    write_atomically(root / LABELS, json.dumps({"tracks": labels}, indent=1).encode())
+    content = json.dumps({"tracks": labels}, indent=1).encode()
+    # Written again, the file would look changed to whoever follows the library.
+    if not (root / LABELS).exists() or (root / LABELS).read_bytes() != content:
+        write_atomically(root / LABELS, content)
     return root

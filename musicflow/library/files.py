@@ -1,26 +1,33 @@
 """Which audio files there are, and what their bytes and headers say.
 
 Reading a library again costs a look at sizes and times: only a file that is new or changed is
-hashed and probed.
+hashed and probed. What is known is kept by part, so that parts can be read side by side.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mutagen
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow import audio
+from musicflow.library.parts import chooser, may_hold, part_keys
 from musicflow.library.track import LibraryError
-from musicflow.settings import write_atomically
+from musicflow.settings import PART_SIZE, write_atomically
 
 Progress = Callable[[Iterable, str, int], Iterator]
 """Wraps an iterable so that a person sees it go by: ``progress(items, title, total)``."""
+
+
+FileState = tuple[str, int, int]
+"""Path, size in bytes and time in nanoseconds."""
 
 
 def quietly(items: Iterable, _title: str, _total: int) -> Iterator:
@@ -48,8 +55,53 @@ class AudioFile:
     error: str = ""
 
 
-def scan(root: Path, folder: Path, progress: Progress = quietly) -> list[AudioFile]:
-    """Find the audio files below `root`.
+class LibraryChangingError(LibraryError):
+    """The library changed while it was read: reading it again may help."""
+
+
+def find(root: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
+    """List the audio files below `root`, by path, size and time alone.
+
+    Parameters
+    ----------
+    root
+        The library.
+    parts
+        The parts to list; all of the library where there are none.
+
+    Returns
+    -------
+    list of AudioFile
+        Sorted by path; nothing is known of their content.
+
+    Raises
+    ------
+    LibraryError
+        If `root` is no folder, cannot be listed, or holds no audio file at all.
+    """
+    if not root.is_dir():
+        raise LibraryError(f"there is no folder {root}")
+    files = sorted(_walk(root, parts), key=lambda file: file.path)
+    if not files and not (parts and next(_walk(root), None)):
+        suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
+        raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
+    return files
+
+
+def split(files: Iterable[AudioFile], part_size: int = PART_SIZE) -> dict[str, list[AudioFile]]:
+    """Split all files of a library into its parts."""
+    files = list(files)
+    keys = part_keys((file.path for file in files), part_size)
+    parts: dict[str, list[AudioFile]] = {key: [] for key in sorted(set(keys.values()))}
+    for file in files:
+        parts[keys[file.path]].append(file)
+    return parts
+
+
+def scan(
+    root: Path, folder: Path, progress: Progress = quietly, part_size: int = PART_SIZE
+) -> list[AudioFile]:
+    """Read the library: find the audio files below `root`, and look into those that changed.
 
     Parameters
     ----------
@@ -59,6 +111,8 @@ def scan(root: Path, folder: Path, progress: Progress = quietly) -> list[AudioFi
         Where what is known of the files is kept between scans.
     progress
         Shows how far it is.
+    part_size
+        Files in a part, about.
 
     Returns
     -------
@@ -70,38 +124,118 @@ def scan(root: Path, folder: Path, progress: Progress = quietly) -> list[AudioFi
     LibraryError
         If `root` is no folder, cannot be listed, or holds no audio file.
     """
-    if not root.is_dir():
-        raise LibraryError(f"there is no folder {root}")
-    found = sorted(_walk(root), key=lambda file: file.path)
-    if not found:
-        suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
-        raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
-    known = {_state(file): file for file in _load(folder)}
-    fresh = [file for file in found if _state(file) not in known]
+    parts = split(find(root), part_size)
+    _examine_all(root, folder, parts, load_files(folder), progress)
+    forget_parts(folder, known_parts(folder) - parts.keys())
+    return load_files(folder)
+
+
+def scan_parts(
+    root: Path, folder: Path, keys: Collection[str], progress: Progress = quietly
+) -> dict[str, list[AudioFile]]:
+    """Read parts of the library, as `scan` does all of it.
+
+    Raises
+    ------
+    LibraryError
+        As `scan` does, and if there is no file of a part: that is for `forget_parts`, by those
+        who see the whole library.
+    """
+    choose = chooser(keys)
+    parts: dict[str, list[AudioFile]] = {key: [] for key in keys}
+    for file in find(root, keys):
+        if key := choose(file.path):
+            parts[key].append(file)
+    if empty := sorted(key for key, files in parts.items() if not files):
+        raise LibraryError(
+            f"no audio files of {', '.join(empty)} lie below {root}: the folder was renamed, "
+            "moved away or emptied. What is known of it stays until the library as a whole is "
+            "looked at again."
+        )
+    # A part that is new may hold files of another: a folder that grew is split anew.
+    known = load_files(folder, keys if known_parts(folder).issuperset(keys) else None)
+    return _examine_all(root, folder, parts, known, progress)
+
+
+def known_parts(folder: Path) -> set[str]:
+    """The parts that have been read."""
+    return {path.name.removesuffix(_SUFFIX) for path in (folder / _FILES).glob(f"*{_SUFFIX}")}
+
+
+def load_files(folder: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
+    """What is known of the files, or of those in some parts; sorted by path."""
+    return [AudioFile(**row) for row in _rows(folder, parts)]
+
+
+def load_states(folder: Path) -> dict[str, set[FileState]]:
+    """Path, size and time of the files of each part when it was read."""
+    columns = ["path", "size", "mtime_ns"]
+    return {
+        part: set(zip(*(table[name].to_pylist() for name in columns), strict=True))
+        for part in known_parts(folder)
+        for table in [pq.read_table(_file(folder, part), columns=columns)]
+    }
+
+
+def forget_parts(folder: Path, parts: Iterable[str]) -> None:
+    """Forget what is known of the files of parts that are gone; no vector is lost by it."""
+    for part in parts:
+        _file(folder, part).unlink(missing_ok=True)
+
+
+def state_of_file(file: AudioFile) -> FileState:
+    """Path, size and time: what changes when a file does."""
+    return file.path, file.size, file.mtime_ns
+
+
+def _examine_all(
+    root: Path,
+    folder: Path,
+    parts: dict[str, list[AudioFile]],
+    known: Iterable[AudioFile],
+    progress: Progress,
+) -> dict[str, list[AudioFile]]:
+    """Look into the files that are not known yet, and keep what is known of each part."""
+    old = {state_of_file(file): file for file in known if not file.error.startswith(_UNREADABLE)}
+    fresh = [file for files in parts.values() for file in files if state_of_file(file) not in old]
     with ThreadPoolExecutor() as pool:
         examined = pool.map(lambda file: _examine(root, file), fresh)
-        known |= {_state(file): file for file in progress(examined, "Reading files", len(fresh))}
-    files = [known[_state(file)] for file in found]
-    if fresh or len(files) != len(known):
-        _save(folder, files)
-    return files
+        new = {state_of_file(f): f for f in progress(examined, "Reading files", len(fresh))}
+    states = {key: {state_of_file(file) for file in files} for key, files in parts.items()}
+    result = {
+        key: sorted((new.get(s) or old[s] for s in states[key]), key=lambda file: file.path)
+        for key in parts
+    }
+    for key, files in result.items():
+        if not _file(folder, key).exists() or files != load_files(folder, [key]):
+            _save(folder, key, files)
+    return result
 
 
-def _walk(root: Path) -> Iterator[AudioFile]:
+def _walk(root: Path, parts: Collection[str] | None = None) -> Iterator[AudioFile]:
     def fail(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise LibraryChangingError(f"{error.filename} vanished while it was read") from error
         raise LibraryError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
+    top = len(str(root).rstrip("/")) + 1
     for directory, subdirectories, names in os.walk(root, onerror=fail):
-        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        subdirectories[:] = [
+            name
+            for name in subdirectories
+            if not name.startswith(".")
+            and (parts is None or may_hold(parts, f"{directory}/{name}"[top:]))
+        ]
         for name in names:
-            path = Path(directory, name)
-            if path.suffix.lower() not in audio.AUDIO_SUFFIXES or name.startswith("."):
+            if name.startswith(".") or Path(name).suffix.lower() not in audio.AUDIO_SUFFIXES:
                 continue
-            relative = path.relative_to(root).as_posix()
+            path = f"{directory.rstrip('/')}/{name}"
+            relative = path[top:]
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116 - a Path for each costs as much again
             except OSError as error:
-                yield AudioFile(_printable(relative), 0, 0, error=f"{error.strerror}")
+                reason = f"{_UNREADABLE}: {error.strerror}"
+                yield AudioFile(_printable(relative), 0, 0, error=reason)
                 continue
             file = AudioFile(_printable(relative), status.st_size, status.st_mtime_ns)
             if file.path != relative:
@@ -111,10 +245,6 @@ def _walk(root: Path) -> Iterator[AudioFile]:
 
 def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _state(file: AudioFile) -> tuple[str, int, int]:
-    return file.path, file.size, file.mtime_ns
 
 
 def _examine(root: Path, file: AudioFile) -> AudioFile:
@@ -128,7 +258,7 @@ def _examine(root: Path, file: AudioFile) -> AudioFile:
     except audio.AudioError as error:
         return replace(file, error=str(error))
     except OSError as error:
-        return replace(file, error=f"cannot be read: {error.strerror}")
+        return replace(file, error=f"{_UNREADABLE}: {error.strerror}")
     return replace(
         file,
         content_hash=content_hash,
@@ -149,16 +279,29 @@ def _tags(path: Path) -> dict[str, str]:
     return {name: str(value[0]).strip() for name, value in values if value}
 
 
-def _load(folder: Path) -> list[AudioFile]:
-    if not (folder / _FILE).exists():
-        return []
-    return [AudioFile(**row) for row in pq.read_table(folder / _FILE).to_pylist()]
+def _rows(folder: Path, parts: Collection[str] | None) -> list[dict[str, Any]]:
+    tables = []
+    for key in known_parts(folder) if parts is None else parts:
+        # Another process may forget a part between listing and reading.
+        with contextlib.suppress(FileNotFoundError):
+            path = _file(folder, key)
+            tables.append((path.stat().st_mtime_ns, pq.read_table(path)))
+    # A folder that was split anew may be known twice for a while; what was read last counts.
+    tables.sort(key=lambda pair: pair[0])
+    rows = {row["path"]: row for _, table in tables for row in table.to_pylist()}
+    return [rows[path] for path in sorted(rows)]
 
 
-def _save(folder: Path, files: list[AudioFile]) -> None:
+def _save(folder: Path, part: str, files: list[AudioFile]) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([asdict(file) for file in files]), sink)
-    write_atomically(folder / _FILE, sink.getvalue().to_pybytes())
+    write_atomically(_file(folder, part), sink.getvalue().to_pybytes())
 
 
-_FILE = "files.parquet"
+def _file(folder: Path, part: str) -> Path:
+    return folder / _FILES / f"{part}{_SUFFIX}"
+
+
+_FILES = "files"
+_SUFFIX = ".parquet"
+_UNREADABLE = "cannot be read"

@@ -21,6 +21,15 @@ def is_ludwig(root: Path) -> bool:
     return (root / LABELS).is_file() and (root / AUDIO).is_dir()
 
 
+def labels_state(root: Path) -> str:
+    """What changes when the labels do: the size and time of their file; empty without one."""
+    try:
+        status = (root / LABELS).stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Join the labels with the audio.
 

@@ -81,6 +81,8 @@ class Library:
     format: str
     tracks: tuple[Track, ...]
     problems: tuple[Problem, ...]
+    labels: str = ""
+    """The state of the file of labels when it was read: what changes when it does."""
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +98,7 @@ class Library:
 
     def save(self, folder: Path) -> None:
         """Write the library into `folder`, whole or not at all."""
-        about = {"name": self.name, "root": self.root, "format": self.format}
+        about = {"name": self.name, "root": self.root, "format": self.format, "labels": self.labels}
         about["problems"] = json.dumps([asdict(problem) for problem in self.problems])
         table = pa.Table.from_pylist([asdict(track) for track in self.tracks], _SCHEMA)
         sink = pa.BufferOutputStream()
@@ -120,7 +122,8 @@ class Library:
         tracks = tuple(
             Track(**row | {"subgenres": tuple(row["subgenres"])}) for row in table.to_pylist()
         )
-        return cls(about["name"], about["root"], about["format"], tracks, problems)
+        labels = about.get("labels", "")
+        return cls(about["name"], about["root"], about["format"], tracks, problems, labels)
 
 
 _FILE = "tracks.parquet"

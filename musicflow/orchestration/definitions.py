@@ -2,11 +2,12 @@
 
 ::
 
-    raw_audio → track_metadata → embeddings/<model> → collections/<model>
-                                                            ↓ (of all models)
-                             embedder_comparison ← retrieval_evaluation
+    raw_audio ─→ embeddings/<model> ─→ collections/<model>
+         └─→ track_metadata ────────────↗      ↓ (of all models)
+                embedder_comparison ← retrieval_evaluation
 
-Other embedders in the settings show up with *Reload definitions*.
+The files and the vectors are partitioned by the parts of the library; what comes after takes what
+is there. Other embedders in the settings show up with *Reload definitions*.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from musicflow.embedders import spec_of
+from musicflow.orchestration.automation import (
+    automation,
+    ingest,
+    library_changes,
+    nightly,
+    refresh,
+    relabel,
+)
 from musicflow.orchestration.embeddings import collection_asset, embeddings_asset
 from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
 from musicflow.orchestration.library import raw_audio, track_metadata
@@ -29,24 +38,17 @@ def assets_for(labels: Sequence[str]) -> list[dg.AssetsDefinition]:
     return [raw_audio, track_metadata, *models, *evaluation]
 
 
-refresh = dg.define_asset_job(
-    "refresh",
-    selection=dg.AssetSelection.all(),
-    description="Bring everything up to date with the library.",
-)
+def definitions_for(labels: Sequence[str]) -> dg.Definitions:
+    """All that Dagster is shown, for the embedders with these labels."""
+    return dg.Definitions(
+        assets=assets_for(labels),
+        jobs=[ingest, relabel, refresh],
+        schedules=[nightly],
+        sensors=[library_changes, automation],
+        resources={"workspace": Workspace(), "reporter": log_progress},
+        # One step at a time: embedders that share the processor would not be timed fairly.
+        executor=dg.multiprocess_executor.configured({"max_concurrent": 1}),
+    )
 
-nightly = dg.ScheduleDefinition(
-    name="nightly",
-    job=refresh,
-    cron_schedule="0 3 * * *",
-    description="Every night at three. Switch it on in the Dagster UI.",
-)
 
-defs = dg.Definitions(
-    assets=assets_for(Settings().embedders),
-    jobs=[refresh],
-    schedules=[nightly],
-    resources={"workspace": Workspace(), "reporter": log_progress},
-    # One step at a time: embedders that share the processor would not be timed fairly.
-    executor=dg.multiprocess_executor.configured({"max_concurrent": 1}),
-)
+defs = definitions_for(Settings().embedders)

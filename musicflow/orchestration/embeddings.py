@@ -5,14 +5,25 @@ Both assets do only what is not done yet: vectors are kept by content, and a col
 would come out the same is not built again.
 """
 
+from collections import Counter
+from collections.abc import Container
+from typing import Any
+
 import dagster as dg
+import numpy as np
 import pandas as pd
 
-from musicflow.embedders import EmbedderSpec, WeightsError
-from musicflow.ingestion import build_collection, embed_tracks
-from musicflow.library import Library
-from musicflow.orchestration.library import track_metadata
-from musicflow.orchestration.resources import Reporter, Workspace
+from musicflow.embedders import EmbedderSpec
+from musicflow.embedding_store import stack
+from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
+from musicflow.library import Library, LibraryError, Track, folders, known_parts, load_files
+from musicflow.library.parts import chooser
+from musicflow.orchestration import checks
+from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
+from musicflow.orchestration.failures import RETRIES, explained
+from musicflow.orchestration.library import raw_audio, track_metadata
+from musicflow.orchestration.parts import PARTS
+from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
 
 
 def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
@@ -22,47 +33,70 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         key=["embeddings", spec.label],
         group_name="embeddings",
         kinds={"python", "parquet"},
-        deps=[track_metadata],
+        deps=[raw_audio],
+        partitions_def=PARTS,
+        check_specs=checks.specs(["embeddings", spec.label], checks.VECTORS),
+        retry_policy=RETRIES,
+        pool=EMBEDDING,
+        automation_condition=WHEN_READ,
         description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
     )
+    @explained()
     def embeddings(
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
     ) -> dg.MaterializeResult:
-        library = Library.load(workspace.paths.library)
+        tracks = _tracks(workspace, context.partition_keys)
         cache = workspace.settings.cache
-        try:
-            done = embed_tracks(library.tracks, spec, workspace.store, cache, reporter(context))
-        except WeightsError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        made = [done.rows[t.content_hash] for t in library.tracks if t.content_hash in done.rows]
-        vectors = [row for row in made if row.vector is not None]
-        wall_s = sum(row.wall_s for row in vectors)
-        problems = [(p.subject, p.severity, p.reason) for p in done.problems]
-        frame = pd.DataFrame(problems, columns=["file", "severity", "reason"])
+        done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
+        made = [row for row in done.rows.values() if row.vector is not None]
+        health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": len(vectors),
-                "embedded now": done.embedded,
-                "current already": done.current,
-                "failed": sum(p.severity == "error" for p in done.problems),
-                "dim": spec.dim,
-                "weights": spec.weights_state,
-                "spec": spec.hash,
-                "tracks a second": round(len(vectors) / wall_s, 2) if wall_s else 0.0,
-                "times realtime": round(sum(r.audio_s for r in vectors) / wall_s, 1)
-                if wall_s
-                else 0.0,
-                "peak memory (MB)": max((r.peak_rss_mb for r in vectors), default=0.0),
-                "device": vectors[0].device if vectors else "",
-                "problems": dg.MetadataValue.md(
-                    "none" if frame.empty else frame.head(50).to_markdown(index=False)
-                ),
-            }
+            metadata=_about(tracks, spec, done), check_results=list(checks.vectors(health, spec))
         )
 
     return embeddings
+
+
+def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
+    """The usable files of some parts. Vectors are made of bytes, so no labels are waited for."""
+    folder = workspace.paths.library
+    if unread := sorted(set(keys) - known_parts(folder)):
+        raise LibraryError(
+            f"nothing is known of {', '.join(unread)}: materialize raw_audio for it first"
+        )
+    tracks, _ = folders.read(workspace.root, load_files(folder, keys))
+    return tracks
+
+
+def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any]:
+    vectors = [row for row in done.rows.values() if row.vector is not None]
+    wall_s = sum(row.wall_s for row in vectors)
+    problems = pd.DataFrame(
+        [(p.subject, p.severity, p.reason) for p in done.problems],
+        columns=["file", "severity", "reason"],
+    )
+    speed = {
+        "tracks a second": round(len(vectors) / wall_s, 2),
+        "times realtime": round(sum(row.audio_s for row in vectors) / wall_s, 1),
+        "peak memory (MB)": round(max(row.peak_rss_mb for row in vectors)),
+        "device": vectors[0].device,
+    }
+    return {
+        "tracks": len(tracks),
+        "vectors": len(vectors),
+        "embedded now": done.embedded,
+        "current already": done.current,
+        "failed": sum(p.severity == "error" for p in done.problems),
+        "dim": spec.dim,
+        "weights": spec.weights_state,
+        "spec": spec.hash,
+        **(speed if wall_s else {}),
+        "problems": dg.MetadataValue.md(
+            "none" if problems.empty else problems.head(50).to_markdown(index=False)
+        ),
+    }
 
 
 def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
@@ -72,21 +106,44 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         key=["collections", spec.label],
         group_name="collections",
         kinds={"qdrant"},
-        deps=[["embeddings", spec.label]],
+        deps=[["embeddings", spec.label], track_metadata],
+        check_specs=checks.specs(["collections", spec.label], checks.COLLECTION),
+        retry_policy=RETRIES,
+        pool=INDEX,
+        automation_condition=when_something_new(["embeddings", spec.label]),
+        freshness_policy=DAILY,
         description=f"The tracks by their {spec.label} vectors, ready to be searched.",
     )
+    @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
         library = Library.load(workspace.paths.library)
         manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
+        known = workspace.store.known(spec)
+        with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
         with workspace.index.open(spec.label) as published:
             genres = published.facet("genre")
+            agree = checks.counts_agree(published, with_vector)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": manifest.count,
                 "dim": manifest.dim,
                 "state": manifest.state,
                 "genres": genres,
-            }
+                "tracks not embedded yet": _missing(workspace, library, known),
+            },
+            check_results=[agree],
         )
 
     return collection
+
+
+def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
+    """The parts that tracks without a vector or a reason for none are in, and how many."""
+    choose = chooser(known_parts(workspace.paths.library))
+    root = f"{library.root}/"
+    parts = Counter(
+        choose(track.path.removeprefix(root))
+        for track in library.tracks
+        if track.content_hash not in known
+    )
+    return ", ".join(f"{count} in {part}" for part, count in sorted(parts.items())) or "none"

@@ -4,7 +4,6 @@ The evaluation only measures. The comparison logs to MLflow and writes the repor
 can be made again, when MLflow was down say, without measuring again.
 """
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,9 @@ import dagster as dg
 from musicflow import tracking
 from musicflow.evaluation import Comparison, compare, report
 from musicflow.library import Library
+from musicflow.orchestration import checks, pictures
+from musicflow.orchestration.automation import DAILY, when_something_new
+from musicflow.orchestration.failures import RETRIES, explained
 from musicflow.orchestration.resources import Workspace
 
 MEASURED = "evaluation.json"
@@ -25,7 +27,10 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={"python"},
         deps=[["collections", label] for label in labels],
+        check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
+        automation_condition=when_something_new(),
     )
+    @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
         """How well each embedder brings the tracks of a genre together."""
         library = Library.load(workspace.paths.library)
@@ -33,40 +38,92 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         comparison = compare(library, workspace.specs, workspace.store, workspace.index, exclude)
         comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
+        last = Comparison.load(workspace.paths.reports / report.COMPARISON)
+        without = {row.embedder: row.error for row in comparison.rows if row.error}
         return dg.MaterializeResult(
             metadata={
                 **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
+                "left out": without or "none",
                 "report": dg.MetadataValue.md(report.markdown(comparison)),
-            }
+            },
+            check_results=list(checks.evaluation(comparison, last)),
         )
 
     return retrieval_evaluation
 
 
-@dg.asset(group_name="evaluation", kinds={"mlflow"}, deps=["retrieval_evaluation"])
+@dg.asset(
+    group_name="evaluation",
+    kinds={"mlflow"},
+    deps=["retrieval_evaluation"],
+    retry_policy=RETRIES,
+    automation_condition=when_something_new(),
+    freshness_policy=DAILY,
+)
+@explained()
 def embedder_comparison(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> dg.MaterializeResult:
-    """The comparison in MLflow and as a report under the home."""
+    """The comparison in MLflow and as a report under the home.
+
+    A comparison that came out as the last one did is not logged again.
+    """
     home = workspace.paths
     comparison = Comparison.load(home.reports / MEASURED)
     if comparison is None:
-        raise dg.Failure("nothing has been measured: materialize retrieval_evaluation first")
-    files = report.write(comparison, home.reports)
-    tags = {"dagster_run_id": context.run_id}
-    comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
-    comparison.save(home.reports / report.COMPARISON)
+        reason = "nothing has been measured: materialize retrieval_evaluation first"
+        raise dg.Failure(reason, allow_retries=False)
+    last = Comparison.load(home.reports / report.COMPARISON)
+    if last is not None and last.state == comparison.state and last.mlflow_run_id:
+        comparison = last
+    else:
+        comparison = _log(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(report.markdown(comparison)),
             "quality and speed": _picture(home.reports / "quality_speed.png"),
             "by genre": _picture(home.reports / "by_genre.png"),
-            "mlflow run": comparison.mlflow_run_id or "",
+            "measured": comparison.created,
+            "mlflow run": dg.MetadataValue.url(_mlflow_page(workspace, comparison)),
             "mlflow store": tracking.tracking_uri(home),
         }
     )
 
 
+def _log(
+    context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
+) -> Comparison:
+    home = workspace.paths
+    files = report.write(comparison, home.reports)
+    tags = _tags(context, workspace)
+    try:
+        comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
+    except Exception as error:
+        # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
+        raise dg.Failure(
+            f"MLflow at {tracking.tracking_uri(home)} did not take the figures: {error}. They are "
+            "kept: run it again, or materialize embedder_comparison, when it answers."
+        ) from error
+    comparison.save(home.reports / report.COMPARISON)
+    return comparison
+
+
+def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, str]:
+    page = f"{workspace.settings.dagster_url}/runs/{context.run_id}"
+    return {
+        "dagster_run_id": context.run_id,
+        "mlflow.note.content": f"Measured by the [Dagster run {context.run_id[:8]}]({page}).",
+    }
+
+
+def _mlflow_page(workspace: Workspace, comparison: Comparison) -> str:
+    uri = tracking.tracking_uri(workspace.paths)
+    base = uri if uri.startswith("http") else workspace.settings.mlflow_url
+    client = tracking.prepare(workspace.paths)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    number = experiment.experiment_id if experiment is not None else ""
+    return f"{base.rstrip('/')}/#/experiments/{number}/runs/{comparison.mlflow_run_id}"
+
+
 def _picture(path: Path) -> dg.MarkdownMetadataValue:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{data})")
+    return pictures.shown(path.read_bytes(), path.stem)

@@ -1,68 +1,104 @@
 """`raw_audio` and `track_metadata`: what files there are, and what tracks they make.
 
 Two assets, because they change apart: files come and go, labels are corrected. Neither decodes
-anything; a file whose content did not change is not even opened again.
+anything; a file whose content did not change is not even opened again. The files are read part
+by part; the tracks are those of all parts that have been read.
 """
 
 from collections import Counter
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
-from musicflow.library import Library, LibraryError, join, scan
+from musicflow.library import AudioFile, Library, join, known_parts, load_files, scan_parts
+from musicflow.orchestration import checks, pictures
+from musicflow.orchestration.automation import DAILY, when_something_new
+from musicflow.orchestration.failures import RETRIES, explained
+from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import Reporter, Workspace
 
 PREVIEW = 10
 
 
-@dg.asset(group_name="library", kinds={"file"})
+@dg.asset(
+    group_name="library",
+    kinds={"file"},
+    partitions_def=PARTS,
+    check_specs=checks.specs("raw_audio", checks.LIBRARY),
+    retry_policy=RETRIES,
+)
+@explained()
 def raw_audio(
     context: dg.AssetExecutionContext, workspace: Workspace, reporter: dg.ResourceParam[Reporter]
 ) -> dg.MaterializeResult:
     """The audio files of the library: sizes, contents, lengths, and which are of no use."""
-    try:
-        files = scan(workspace.root, workspace.paths.library, reporter(context))
-    except LibraryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-    usable = [file for file in files if not file.error]
+    keys, root = context.partition_keys, workspace.root
+    parts = scan_parts(root, workspace.paths.library, keys, reporter(context))
+    for key, files in parts.items():
+        context.add_asset_metadata(_about(files), partition_key=key)
+    everything = [file for files in parts.values() for file in files]
+    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in everything)
     broken = pd.DataFrame(
-        [(file.path, file.error) for file in files if file.error], columns=["file", "reason"]
+        [(file.path, file.error) for file in everything if file.error], columns=["file", "reason"]
     )
-    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in files)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": len(files),
-            "root": dg.MetadataValue.path(str(workspace.root)),
-            "usable": len(usable),
-            "unusable": len(broken),
-            "hours": round(sum(file.duration_s for file in usable) / 3600, 2),
-            "gigabytes": round(sum(file.size for file in files) / 1e9, 3),
-            "suffixes": dict(suffixes),
-            "problems": dg.MetadataValue.md(_markdown(broken.head(50)) or "none"),
-        }
-    )
+    metadata: dict[str, Any] = {
+        "root": dg.MetadataValue.path(str(root)),
+        "suffixes": dict(suffixes),
+        "problems": dg.MetadataValue.md(_markdown(broken.head(50)) or "none"),
+    }
+    usable = [file for file in everything if not file.error]
+    if len(keys) == 1 and usable:
+        # Of many parts at once, each would keep a copy of the picture.
+        metadata["samples"] = pictures.spectrograms(root, usable)
+    found = checks.decodable(load_files(workspace.paths.library))
+    return dg.MaterializeResult(metadata=metadata, check_results=[found])
 
 
-@dg.asset(group_name="library", kinds={"parquet"}, deps=[raw_audio])
-def track_metadata(workspace: Workspace) -> dg.MaterializeResult:
+def _about(files: list[AudioFile]) -> dict[str, int | float]:
+    usable = [file for file in files if not file.error]
+    return {
+        "dagster/partition_row_count": len(files),
+        "usable": len(usable),
+        "unusable": len(files) - len(usable),
+        "hours": round(sum(file.duration_s for file in usable) / 3600, 3),
+        "gigabytes": round(sum(file.size for file in files) / 1e9, 3),
+    }
+
+
+@dg.asset(
+    group_name="library",
+    kinds={"parquet"},
+    deps=[raw_audio],
+    check_specs=checks.specs("track_metadata", checks.TRACKS),
+    retry_policy=RETRIES,
+    automation_condition=when_something_new(),
+    freshness_policy=DAILY,
+)
+@explained()
+def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """The tracks: artist, name, genre and subgenres of each usable file."""
-    try:
-        files = scan(workspace.root, workspace.paths.library)
-        library = join(workspace.root, files, workspace.layout)
-    except LibraryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-    library.save(workspace.paths.library)
+    folder, root = workspace.paths.library, workspace.root
+    library = join(root, load_files(folder), workspace.layout)
+    library.save(folder)
     tracks = pd.DataFrame(library.tracks)
     genres = tracks["genre"].value_counts()
+    keys = context.instance.get_dynamic_partitions(str(PARTS.name))
+    unread = sorted(set(keys) - known_parts(folder))
+    usable = [file for file in load_files(folder) if not file.error]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(tracks),
             "format": library.format,
             "fingerprint": library.fingerprint,
+            "parts not read yet": ", ".join(unread) or "none",
             "genres": dg.MetadataValue.md(_markdown(genres.reset_index())),
             "preview": dg.MetadataValue.md(_preview(tracks)),
+            "durations": pictures.durations(list(tracks["duration_s"])),
+            "samples": pictures.spectrograms(root, usable),
             "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
-        }
+        },
+        check_results=list(checks.tracks(library)),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
 from musicflow.embedders import EmbedderSpec, spec_of
 from musicflow.embedding_store import EmbeddingStore
@@ -12,17 +13,28 @@ from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
 from musicflow.settings import Home, LibraryFormat, Settings
 
+EMBEDDING = "embedding"
+"""The pool of what keeps all cores, or the GPU, busy."""
+
+INDEX = "index"
+"""The pool of what writes collections."""
+
 Reporter = Callable[[dg.AssetExecutionContext], Progress]
 """Gives an asset the `Progress` to show people how far it is."""
+
+
+def _described(name: str) -> str:
+    text = Settings.model_fields[name].description
+    return f"{text} Left empty, MUSICFLOW_{name.upper()} or musicflow.toml says."
 
 
 class Workspace(dg.ConfigurableResource):
     """The settings of a run. What is left empty comes from the environment or the home."""
 
-    home: str = ""
-    library: str = ""
-    library_format: str = ""
-    embedders: list[str] = []  # noqa: RUF012 - pydantic copies defaults
+    home: str = Field(default="", description=_described("home"))
+    library: str = Field(default="", description=_described("library"))
+    library_format: str = Field(default="", description=_described("library_format"))
+    embedders: list[str] = Field(default=[], description=_described("embedders"))
 
     @property
     def settings(self) -> Settings:

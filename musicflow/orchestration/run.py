@@ -1,15 +1,21 @@
 """Running the assets from the command line: the same assets, in this process."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import filelock
+from sqlalchemy.exc import DatabaseError
 
 from musicflow import tracking
+from musicflow.library import known_parts, scan
+from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.resources import Reporter, Workspace
-from musicflow.settings import Home, Settings
+from musicflow.orchestration.parts import all_parts, follow
+from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
+from musicflow.settings import Home, HomeError, Settings
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
@@ -20,10 +26,29 @@ EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
 
 def prepare(home: Home) -> None:
     """Make a home ready for Dagster and MLflow; changes nothing where it is."""
+    prepare_dagster(home)
+    tracking.prepare(home)
+
+
+def prepare_dagster(home: Home) -> None:
+    """Make a home ready for Dagster: its configuration, and the limits of its pools.
+
+    Limits that were set by hand stay.
+    """
     home.dagster.mkdir(parents=True, exist_ok=True)
+    # Of several processes that make the database at once, all but one would fail.
+    with filelock.FileLock(home.dagster / ".lock"), _explained(home):
+        _prepare_dagster(home)
+
+
+def _prepare_dagster(home: Home) -> None:
     if not (home.dagster / CONFIG.name).exists():
         shutil.copyfile(CONFIG, home.dagster / CONFIG.name)
-    tracking.prepare(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        storage = instance.event_log_storage
+        known = {limit.name for limit in storage.get_pool_limits()}
+        for pool in {EMBEDDING, INDEX} - known:
+            storage.set_concurrency_slots(pool, 1)
 
 
 def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
@@ -48,7 +73,9 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
     KeyboardInterrupt
         If it was interrupted; what was done is kept.
     """
-    prepare(settings.paths)
+    prepare_dagster(settings.paths)
+    assert settings.library is not None
+    scan(settings.library, settings.paths.library, part_size=settings.part_size)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
     failed = _run(settings, reporter, [["raw_audio"], ["track_metadata"], *models, *EVALUATION])
     if failed and all("/" in asset for asset in failed):
@@ -64,13 +91,18 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
         library_format=settings.library_format,
         embedders=list(settings.embedders),
     )
-    with dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance:
+    with (
+        _explained(settings.paths),
+        dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance,
+    ):
+        follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
             resources={"workspace": workspace, "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=EMBEDS | all_parts(instance),
             raise_on_error=False,
         )
         return {
@@ -78,6 +110,18 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
             for event in result.get_step_failure_events()
             if event.step_key
         }
+
+
+@contextmanager
+def _explained(home: Home) -> Iterator[None]:
+    """Dagster keeps its records in databases; say what is wrong with them in a sentence."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise HomeError(
+            f"Dagster cannot keep its records in {home.dagster}: {error.orig}. Make room, or give "
+            "the user of this process access. What was done is kept; run it again then."
+        ) from error
 
 
 def _reason(event: dg.DagsterEvent) -> str:

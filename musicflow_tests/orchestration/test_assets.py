@@ -8,6 +8,7 @@ import pytest
 from musicflow import embedders
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
+from musicflow.orchestration.parts import all_parts
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.orchestration.run import materialize
 from musicflow.settings import Home, Settings
@@ -37,24 +38,40 @@ def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
     assert schedule.cron_schedule == "0 3 * * *"
 
 
-def test_what_the_home_remembers_is_what_assets_work_on(music: Path, home: Home) -> None:
-    home.root.mkdir()
+def test_what_the_home_remembers_is_what_assets_work_on(
+    music: Path, home: Home, instance: dg.DagsterInstance
+) -> None:
     home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
     selection = [["raw_audio"], ["track_metadata"], ["embeddings", "mfcc"], ["collections", "mfcc"]]
+    instance.add_dynamic_partitions("parts", ["noises", "tones"])
     result = dg.materialize(
-        assets_for(["mfcc"]), selection=[dg.AssetKey(key) for key in selection], resources=RESOURCES
+        assets_for(["mfcc"]),
+        selection=[dg.AssetKey(key) for key in selection],
+        resources=RESOURCES,
+        instance=instance,
+        tags=all_parts(instance),
     )
     assert result.success
-    [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
-    assert vectors.metadata["dagster/row_count"].value == 12
+    read = result.asset_materializations_for_node("raw_audio")
+    assert {(m.partition, m.metadata["dagster/partition_row_count"].value) for m in read} == {
+        ("noises", 6), ("tones", 6),
+    }  # fmt: skip
+    vectors, _ = result.asset_materializations_for_node("embeddings__mfcc")
+    assert vectors.metadata["vectors"].value == 12
     assert vectors.metadata["failed"].value == 0
     [published] = result.asset_materializations_for_node("collections__mfcc")
     assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
 
 
-def test_without_a_library_the_error_says_how_to_set_one() -> None:
+def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("parts", ["tones"])
     result = dg.materialize(
-        assets_for(["mfcc"]), selection=["raw_audio"], resources=RESOURCES, raise_on_error=False
+        assets_for(["mfcc"]),
+        selection=["raw_audio"],
+        resources=RESOURCES,
+        instance=instance,
+        partition_key="tones",
+        raise_on_error=False,
     )
     [failure] = result.get_step_failure_events()
     data = failure.step_failure_data.user_failure_data

@@ -1,0 +1,94 @@
+"""How a library is split into parts, which are read and embedded apart.
+
+A part is a topmost folder (``<genre>``, or ``mp3/<genre>`` in Ludwig's layout), named by its slug.
+A folder of very many files is split further, by a hash of the file's path, and so is a library of
+very many folders. Only work is split this way: folders whose slugs are the same share a part, and
+nothing that people see depends on it.
+
+A key tells by itself which files belong to it: ``jazz``, or ``jazz.2of4``, or ``all.2of4``.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+from musicflow.settings import PART_SIZE
+
+MANY_FOLDERS = 100
+"""A library of more folders (of one for each artist, say) is split by hash alone."""
+
+EVERYTHING = "all"
+ROOT = "root"
+
+
+def folder_of(path: str) -> str:
+    """The topmost folder of a path below the library's root; empty where there is none."""
+    first, *rest = path.split("/")
+    if first == "mp3" and len(rest) > 1:
+        return rest[0]
+    return first if rest else ""
+
+
+def slug(folder: str) -> str:
+    """A folder's name as a part's: lower case, letters, digits and single hyphens."""
+    text = unicodedata.normalize("NFKC", folder).casefold()
+    text = re.sub(r"\W+", "-", text).strip("-")[:60] or ROOT
+    return f"{text}-" if text == EVERYTHING else text
+
+
+def part_keys(paths: Iterable[str], size: int = PART_SIZE) -> dict[str, str]:
+    """Split a library.
+
+    Parameters
+    ----------
+    paths
+        All its files, below its root.
+    size
+        Files in a part, about: a folder is split into two, four, eight…, so that its parts stay
+        the same while it grows a little.
+
+    Returns
+    -------
+    dict
+        The part of each path.
+    """
+    names = {path: slug(folder_of(path)) for path in paths}
+    counts = Counter(names.values())
+    if len(counts) > MANY_FOLDERS:
+        names = dict.fromkeys(names, EVERYTHING)
+        counts = Counter(names.values())
+    shards = {name: 1 << (max(count - 1, 0) // size).bit_length() for name, count in counts.items()}
+    return {path: _key(name, path, shards[name]) for path, name in names.items()}
+
+
+def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
+    """Make a function that tells to which of some parts a path belongs, if to any."""
+    keys = set(keys)
+    splits: dict[str, set[int]] = defaultdict(set)
+    for key in keys:
+        name, _, shard = key.partition(".")
+        splits[name].add(int(shard.partition("of")[2] or 1))
+
+    def choose(path: str) -> str | None:
+        for name in (slug(folder_of(path)), EVERYTHING):
+            for shards in splits.get(name, ()):
+                if (key := _key(name, path, shards)) in keys:
+                    return key
+        return None
+
+    return choose
+
+
+def may_hold(keys: Iterable[str], folder: str) -> bool:
+    """Tell whether files of some parts can lie in or below a folder."""
+    names = {key.partition(".")[0] for key in keys}
+    return folder == "mp3" or bool(names & {EVERYTHING, slug(folder_of(f"{folder}/"))})
+
+
+def _key(name: str, path: str, shards: int) -> str:
+    if shards == 1:
+        return name
+    digest = hashlib.sha256(path.encode("utf-8", "replace")).digest()
+    return f"{name}.{int.from_bytes(digest[:8], 'big') % shards}of{shards}"

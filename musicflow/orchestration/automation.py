@@ -1,0 +1,176 @@
+"""What keeps everything up to date by itself: conditions, a sensor for files, a daily schedule."""
+
+import json
+from datetime import timedelta
+
+import dagster as dg
+from dagster import AutomationCondition as When
+
+from musicflow.library import Changes, Library, LibraryError, changes, forget_parts, labels_state
+from musicflow.orchestration.parts import PARTS, all_parts
+from musicflow.orchestration.resources import Workspace
+
+# Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
+# not failed.
+_CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
+_FREE = ~When.any_deps_in_progress() & ~When.in_progress() & ~When.any_deps_match(_CHECK_FAILED)
+
+
+EMBEDS = {"musicflow/embeds": "true"}
+"""The tag of runs that embed the parts they read."""
+
+_READ_ALONE = (
+    When.newly_updated()
+    & ~When.executed_with_root_target()
+    & ~When.executed_with_tags(tag_values=EMBEDS)
+)
+
+WHEN_READ = (
+    When.any_deps_match(_READ_ALONE).since_last_handled() & ~When.in_progress()
+).with_label("when a part was read without being embedded")
+"""The condition of vectors. In a run that embeds as well, one that failed is not tried again."""
+
+
+def when_something_new(*needed: list[str]) -> When:
+    """The condition of an asset that takes what is there: a dependency changed, and none is busy.
+
+    It is Dagster's `eager` but for two things. A part or an embedder that is missing keeps nothing
+    waiting, as long as there is something of each of `needed` (of any dependency, if none is
+    named). And what changed in a run that planned this asset too counts: an embedder that failed
+    made just such a run skip the evaluation, which then is to take the others.
+    """
+    changed = When.any_deps_match(When.newly_updated() | When.will_be_requested())
+    there = When.any_deps_match(~When.missing() | When.will_be_requested())
+    condition = (When.newly_missing() | changed).since_last_handled() & there & _FREE
+    for key in needed:
+        condition &= there.allow(dg.AssetSelection.assets(key))
+    return condition.with_label("when something is new")
+
+
+DAILY = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)
+)
+"""Two nights may be missed before it counts as failed."""
+
+REQUESTS = 25
+"""Parts asked for in one tick at the most; the rest waits for the next."""
+
+ingest = dg.define_asset_job(
+    "ingest",
+    selection=dg.AssetSelection.assets("raw_audio") | dg.AssetSelection.groups("embeddings"),
+    partitions_def=PARTS,
+    tags=EMBEDS,
+    description="Read and embed one part of the library.",
+)
+
+relabel = dg.define_asset_job(
+    "relabel",
+    selection=dg.AssetSelection.assets("track_metadata"),
+    description="Join the files with their labels again.",
+)
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    partitions_def=PARTS,
+    tags=EMBEDS,
+    description="Bring everything up to date with the library.",
+)
+
+
+@dg.schedule(
+    job=refresh,
+    cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Every night at three, all parts in one run: what failed is tried again, all is fresh."""
+    tags = all_parts(context.instance)
+    if not tags:
+        return dg.SkipReason("no part of a library is known yet")
+    return dg.RunRequest(tags=tags)
+
+
+@dg.sensor(
+    jobs=[ingest, relabel],
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def library_changes(
+    context: dg.SensorEvaluationContext, workspace: Workspace
+) -> dg.SensorResult | dg.SkipReason:
+    """Asks for the parts of the library in which files were added, changed or deleted.
+
+    It looks at sizes and times alone. A library that is not there, or is suddenly empty, is taken
+    for unmounted: nothing of it is deleted. A part that is gone must be gone for two ticks. The
+    same state of a part is asked for once, so what failed waits for a change, or for the night.
+    """
+    settings, folder = workspace.settings, workspace.paths.library
+    if settings.library is None:
+        return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
+    try:
+        seen = changes(settings.library, folder, settings.part_size)
+    except LibraryError as error:
+        return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
+    before = json.loads(context.cursor or "{}")
+    keys = set(context.instance.get_dynamic_partitions(str(PARTS.name)))
+    asked = {
+        part: digest
+        for part, digest in before.get("asked", {}).items()
+        if part in seen.changed and digest == seen.digest(part)
+    }
+    wanted = [part for part in seen.changed if part not in asked]
+    now, later = wanted[:REQUESTS], wanted[REQUESTS:]
+    requests = [_ingest(part, seen) for part in now]
+    gone = sorted((seen.known.keys() | keys) - seen.found.keys())
+    confirmed = [part for part in gone if part in before.get("gone", [])]
+    labels = labels_state(settings.library)
+    relabelled = labels not in (before.get("labels"), _labels_read(workspace, labels))
+    if confirmed or relabelled:
+        forget_parts(folder, confirmed)
+        why = f"gone: {', '.join(confirmed)}" if confirmed else "the labels changed"
+        requests.append(dg.RunRequest(job_name=relabel.name, tags={"musicflow/why": why}))
+    cursor = {
+        "asked": asked | {part: seen.digest(part) for part in now},
+        "gone": sorted(set(gone) - set(confirmed)),
+        "labels": labels,
+    }
+    files = sum(len(states) for states in seen.found.values())
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else _why_nothing(files, seen, asked, cursor["gone"]),
+        cursor=json.dumps(cursor),
+        dynamic_partitions_requests=[
+            PARTS.build_add_request(sorted((seen.found.keys() - keys) - set(later))),
+            PARTS.build_delete_request(sorted(keys & set(confirmed))),
+        ],
+    )
+
+
+def _ingest(part: str, seen: Changes) -> dg.RunRequest:
+    tags = {"musicflow/why": seen.describe(part)}
+    return dg.RunRequest(job_name=ingest.name, partition_key=part, tags=tags)
+
+
+def _labels_read(workspace: Workspace, now: str) -> str:
+    """The state of the labels when they were read; as they are now if they never were."""
+    try:
+        return Library.load(workspace.paths.library).labels
+    except LibraryError:
+        return now
+
+
+def _why_nothing(files: int, seen: Changes, asked: dict[str, str], gone: object) -> str:
+    text = f"{files} files in {len(seen.found)} parts: "
+    if gone:
+        return f"{text}{', '.join(gone)} not there; believed if so at the next look"  # type: ignore[arg-type]
+    if asked:
+        return f"{text}{', '.join(asked)} changed and asked for already"
+    return f"{text}nothing changed"
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)

@@ -1,0 +1,156 @@
+"""What is checked each time an asset is made, in the same step and from what it has at hand.
+
+A blocking check that fails stops what comes after: nothing is published that cannot be right. All
+others only tell; one bad file never stops a library.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+import numpy as np
+
+from musicflow.embedders import EmbedderSpec
+from musicflow.evaluation import Comparison
+from musicflow.index import Collection
+from musicflow.ingestion import Health
+from musicflow.library import UNKNOWN, AudioFile, Library
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+SOUND_SHARE = 0.95
+"""Fewer usable files than this are worth a look; fewer than half mean that something is broken."""
+
+KNOWN_SHARE = 0.9
+"""Of tracks with a genre: without one, a track takes no part in the evaluation."""
+
+DEAD_SHARE = 0.1
+"""Of dimensions that never change."""
+
+FALL = 0.05
+"""Of precision at 10, from one evaluation to the next."""
+
+LIBRARY = ("decodable",)
+TRACKS = ("coverage", "labels_and_audio")
+VECTORS = ("sound_vectors", "live_dimensions")
+COLLECTION = ("counts_agree",)
+EVALUATION = ("above_chance", "no_sudden_fall")
+
+_BLOCKING = {"sound_vectors", "counts_agree"}
+_DESCRIPTIONS = {
+    "decodable": "Nearly all files of the library can be decoded.",
+    "coverage": "Nearly all tracks have a genre.",
+    "labels_and_audio": "No labels without audio, no audio without labels.",
+    "sound_vectors": "All vectors are finite, have a length and the right dims; not all are alike.",
+    "live_dimensions": "Nearly every dimension differs between tracks.",
+    "counts_agree": "The collection holds each track that has a vector, and no other.",
+    "above_chance": "Each trained embedder finds the genre more often than chance does.",
+    "no_sudden_fall": "No embedder got much worse since the last comparison.",
+}
+
+
+def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetCheckSpec]:
+    """What to declare on an asset."""
+    return [
+        dg.AssetCheckSpec(
+            name,
+            asset=dg.AssetKey(asset),
+            blocking=name in _BLOCKING,
+            description=_DESCRIPTIONS[name],
+        )
+        for name in names
+    ]
+
+
+def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
+    """Of all files of the library that are known, not of one part alone."""
+    usable = sum(not file.error for file in files)
+    share = usable / max(len(files), 1)
+    return _result(
+        "decodable",
+        share >= SOUND_SHARE,
+        f"{usable} of {len(files)} files are of use",
+        ERROR if share < 0.5 else WARN,
+        {"share": round(share, 4)},
+    )
+
+
+def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
+    """`coverage` and `labels_and_audio`."""
+    total = len(library.tracks)
+    shares = {
+        field: round(sum(getattr(t, field) != UNKNOWN for t in library.tracks) / total, 4)
+        for field in ("genre", "artist", "name", "album")
+    }
+    text = f"{shares['genre']:.0%} of {total} tracks have a genre"
+    yield _result("coverage", shares["genre"] >= KNOWN_SHARE, text, WARN, shares)
+    mute = sum(p.reason.startswith("labels without audio") for p in library.problems)
+    bare = sum(p.reason.startswith("no labels for") for p in library.problems)
+    text = f"{mute} labels without audio, {bare} audio files without labels"
+    yield _result("labels_and_audio", not mute + bare, text, WARN, {"mute": mute, "bare": bare})
+
+
+def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]:
+    """`sound_vectors` and `live_dimensions`, of the parts of this run."""
+    faults = [
+        f"{count} {what}"
+        for count, what in [
+            (health.not_finite, "not finite"),
+            (health.without_length, "without a length"),
+            (health.vectors if health.dim != spec.dim else 0, f"of {health.dim} dims"),
+            (health.vectors if health.all_alike else 0, "all alike"),
+            (health.dead_dims if health.dead_dims > health.dim / 2 else 0, "dims of one value"),
+        ]
+        if count
+    ]
+    text = ", ".join(faults) or f"{health.vectors} vectors are sound"
+    yield _result("sound_vectors", not faults, text, ERROR, {"spread": health.spread})
+    text = f"{health.dead_dims} of {health.dim} dimensions have one value for all tracks"
+    alive = health.dead_dims <= DEAD_SHARE * health.dim
+    yield _result("live_dimensions", alive, text, WARN, {"dead": health.dead_dims})
+
+
+def counts_agree(collection: Collection, with_vector: int) -> dg.AssetCheckResult:
+    """What the engine counts, what was published, and how many tracks have a vector."""
+    counted, published = collection.count(), collection.manifest.count
+    text = f"{with_vector} tracks with a vector, {published} published, {counted} counted"
+    return _result("counts_agree", counted == published == with_vector, text, ERROR)
+
+
+def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetCheckResult]:
+    """`above_chance` and `no_sudden_fall`."""
+    scores = {
+        row.embedder: (row.precision_at_10, row.chance)
+        for row in now.rows
+        if row.precision_at_10 is not None and row.weights != "untrained"
+        if row.embedder != "random"
+    }
+    low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
+    text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
+    yield _result("above_chance", not low, text, ERROR)
+    before = {(r.embedder, r.spec_hash): r.precision_at_10 for r in last.rows} if last else {}
+    falls = {
+        row.embedder: round(old - row.precision_at_10, 4)
+        for row in now.rows
+        if row.precision_at_10 is not None
+        if (old := before.get((row.embedder, row.spec_hash))) is not None
+        and old - row.precision_at_10 > FALL
+    }
+    text = ", ".join(f"{name} by {fall:.3f}" for name, fall in falls.items())
+    text = f"precision@10 fell: {text}" if falls else "nothing fell"
+    yield _result("no_sudden_fall", not falls, text, ERROR, falls)
+
+
+def _result(
+    name: str,
+    passed: bool | np.bool_,
+    text: str,
+    severity: dg.AssetCheckSeverity,
+    metadata: Mapping[str, float | int] = {},
+) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=bool(passed),
+        severity=severity,
+        description=text,
+        metadata=metadata,
+    )

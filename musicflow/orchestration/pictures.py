@@ -1,0 +1,73 @@
+"""Pictures of a library, for the pages of its assets."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+from matplotlib import mlab
+from matplotlib.figure import Figure
+
+from musicflow import audio
+from musicflow.library import AudioFile
+
+SAMPLES = 4
+SECONDS = 10
+RATE = 16_000
+
+
+def durations(seconds: Sequence[float]) -> dg.MarkdownMetadataValue:
+    """How long the tracks are."""
+    figure = Figure(figsize=(5.0, 2.4), dpi=80, layout="constrained")
+    axes = figure.subplots()
+    axes.hist(np.asarray(seconds) / 60, bins=30)
+    axes.set(xlabel="minutes", ylabel="tracks")
+    return shown(_png(figure), "durations")
+
+
+def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataValue:
+    """The beginnings of some files, evenly picked, as the models hear them.
+
+    A file that cannot be read now is left out: what is wrong with it is told elsewhere.
+    """
+    picked = [files[i] for i in np.linspace(0, len(files) - 1, SAMPLES).astype(int)]
+    picked = list(dict.fromkeys(picked))
+    figure = Figure(figsize=(6.4, 1.3 * len(picked)), dpi=80, layout="constrained")
+    for axes, file in zip(np.ravel(figure.subplots(len(picked), 1)), picked, strict=True):
+        try:
+            samples = _beginning(root / file.path)
+        except (audio.AudioError, OSError) as error:
+            axes.set_title(f"{file.path}: {error}", fontsize=7, loc="left")
+            continue
+        power, _, _ = mlab.specgram(samples, NFFT=512, Fs=RATE, noverlap=128)
+        extent = (0, len(samples) / RATE, 0, RATE / 2)
+        decibels = 10 * np.log10(np.asarray(power) + 1e-15)
+        axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=-120, vmax=-30)
+        axes.set_title(file.path, fontsize=7, loc="left", parse_math=False)
+        axes.set(yticks=[0, 4000, 8000], yticklabels=["0", "4", "8 kHz"])
+        axes.tick_params(labelsize=6)
+    return shown(_png(figure), "samples")
+
+
+def shown(png: bytes, name: str) -> dg.MarkdownMetadataValue:
+    """A picture as Dagster's pages show it."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _beginning(path: Path) -> np.ndarray:
+    blocks, length = [], 0
+    for block in audio.stream(path, RATE):
+        blocks.append(block)
+        length += len(block)
+        if length >= SECONDS * RATE:
+            break
+    samples = np.concatenate(blocks)[: SECONDS * RATE]
+    return np.pad(samples, (0, max(0, 512 - len(samples))))
+
+
+def _png(figure: Figure) -> bytes:
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", pil_kwargs={"optimize": True})
+    return sink.getvalue()

@@ -1,0 +1,140 @@
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musicflow.library import (
+    LibraryError,
+    changes,
+    find,
+    forget_parts,
+    known_parts,
+    load_files,
+    scan,
+    scan_parts,
+    split,
+)
+from musicflow.library.parts import MANY_FOLDERS, chooser, may_hold, part_keys, slug
+from musicflow_tests.conftest import tone
+
+names = st.text(
+    st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1, max_size=20
+)
+paths = st.lists(names, min_size=1, max_size=4).map("/".join)
+
+
+@given(names)
+def test_a_slug_can_be_a_key_and_the_name_of_a_file(name: str) -> None:
+    text = slug(name)
+    assert text
+    assert not set(text) & set("./|,* \n")
+    assert slug(text) == text or text == "all-"
+    assert len(text) <= 60
+
+
+def test_slugs_keep_the_letters_of_all_languages() -> None:
+    assert slug("Hip Hop / R&B") == "hip-hop-r-b"
+    assert slug("Motörhead") == slug("Moto\u0308rhead") == "motörhead"
+    assert slug("日本の音楽") == "日本の音楽"
+    assert slug("!!!") == slug("") == "root"
+    assert slug("all") == "all-"
+
+
+@given(st.sets(paths, max_size=60), st.integers(1, 20))
+def test_each_file_is_in_one_part_and_the_key_tells_which(found: set[str], size: int) -> None:
+    keys = part_keys(found, size)
+    assert keys.keys() == found
+    choose = chooser(set(keys.values()))
+    for path, key in keys.items():
+        assert choose(path) == key
+        assert chooser([key])(path) == key
+        folder = path.rpartition("/")[0]
+        while folder:
+            assert may_hold([key], folder)
+            folder = folder.rpartition("/")[0]
+
+
+@given(st.integers(1, 3000), st.integers(1, 500))
+def test_a_flat_folder_is_split_by_hash_into_parts_of_about_the_size(count: int, size: int) -> None:
+    keys = part_keys([f"{number}.mp3" for number in range(count)], size)
+    sizes = Counter(keys.values())
+    assert (set(sizes) == {"root"}) == (count <= size)
+    # A hash deals unevenly: six standard deviations above the mean is all that is allowed.
+    assert max(sizes.values()) <= size + 6 * size**0.5
+
+
+def test_genres_of_both_layouts_are_parts() -> None:
+    found = ["mp3/rock/1.mp3", "mp3/Free Jazz/2.mp3", "rock/a/b/3.flac", "loose.wav", "mp3/x.mp3"]
+    assert part_keys(found) == dict(
+        zip(found, ["rock", "free-jazz", "rock", "root", "mp3"], strict=True)
+    )
+
+
+def test_a_library_of_very_many_folders_is_split_by_hash_alone() -> None:
+    found = [f"artist {number}/{song}.mp3" for number in range(MANY_FOLDERS + 1) for song in "ab"]
+    assert set(part_keys(found, 1000).values()) == {"all"}
+    assert set(part_keys(found, 101).values()) == {"all.0of2", "all.1of2"}
+
+
+def test_parts_read_one_by_one_are_the_library(
+    music: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    write("loose.wav", tone(440))
+    whole = scan(music, tmp_path / "whole", part_size=3)
+    keys = sorted(split(find(music), 3))
+    assert len(keys) > 3
+    for key in keys:
+        scan_parts(music, tmp_path / "apart", [key])
+    assert load_files(tmp_path / "apart") == whole
+    assert known_parts(tmp_path / "apart") == set(keys)
+
+
+def test_a_part_whose_folder_is_gone_is_an_error_and_stays_known(
+    music: Path, tmp_path: Path
+) -> None:
+    scan(music, tmp_path / "known")
+    (music / "tones").rename(tmp_path / "away")
+    with pytest.raises(LibraryError, match="no audio files of tones"):
+        scan_parts(music, tmp_path / "known", ["tones"])
+    assert known_parts(tmp_path / "known") == {"noises", "tones"}
+    assert changes(music, tmp_path / "known").gone == ["tones"]
+    forget_parts(tmp_path / "known", ["tones"])
+    assert len(load_files(tmp_path / "known")) == 6
+
+
+def test_a_folder_that_is_split_anew_is_not_hashed_anew(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scan(music, tmp_path / "known")
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert scan(music, tmp_path / "known", part_size=3) == before
+    assert len(known_parts(tmp_path / "known")) > 2
+
+
+def test_changes_are_told_by_part(music: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+    scan(music, tmp_path / "known")
+    assert changes(music, tmp_path / "known").changed == []
+    write("tones/new.wav", tone(500))
+    write("tones/0.wav", tone(501, 1.0))
+    (music / "tones" / "1.wav").unlink()
+    seen = changes(music, tmp_path / "known")
+    assert seen.changed == ["tones"]
+    assert seen.describe("tones") == "1 added, 1 changed, 1 deleted"
+
+
+def test_a_file_that_could_not_be_read_is_read_at_the_next_scan(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", unreadable)
+        files = scan(music, tmp_path / "known")
+    assert {file.error for file in files} == {"cannot be read: Permission denied"}
+    assert changes(music, tmp_path / "known").changed == [], "it is not asked for again and again"
+    assert not any(file.error for file in scan(music, tmp_path / "known"))

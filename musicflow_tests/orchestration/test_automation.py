@@ -1,0 +1,375 @@
+"""Days in the life of a library, on a real instance: what is asked for, and what comes of it."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import soundfile
+
+from musicflow import audio
+from musicflow.embedders import spec_of
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation import Comparison
+from musicflow.index import EmbeddedIndex
+from musicflow.library import Library, files, known_parts
+from musicflow.orchestration import evaluation, pictures
+from musicflow.orchestration.automation import library_changes, nightly
+from musicflow.orchestration.definitions import definitions_for
+from musicflow.orchestration.resources import Workspace
+from musicflow.orchestration.run import prepare
+from musicflow.settings import Home
+from musicflow_tests.conftest import RATE, noise, tone
+
+pytestmark = pytest.mark.slow
+
+Write = Callable[..., Path]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Daemon:
+    """What Dagster's daemon does in a minute: the sensor's tick, then the conditions', in turn."""
+
+    def __init__(self, instance: dg.DagsterInstance, labels: tuple[str, ...] = ("mfcc",)) -> None:
+        self.instance = instance
+        self.defs = definitions_for(labels)
+        self.cursor: str | None = None
+        self.conditions = dg.evaluate_automation_conditions(self.defs, instance).cursor
+        self.said = ""
+
+    def tick(self) -> list[str]:
+        """Look at the library and run what is asked for; tells the parts, or the job."""
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources={"workspace": Workspace()}
+        )
+        result = library_changes(context)
+        if isinstance(result, dg.SkipReason):
+            self.said = str(result.skip_message)
+            return []
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        self.said = result.skip_reason.skip_message if result.skip_reason else ""
+        for change in result.dynamic_partitions_requests or ():
+            if isinstance(change, dg.AddDynamicPartitionsRequest):
+                self.instance.add_dynamic_partitions("parts", list(change.partition_keys))
+            else:
+                for key in change.partition_keys:
+                    self.instance.delete_dynamic_partition("parts", key)
+        for request in result.run_requests or ():
+            self.run(request)
+        return [request.partition_key or str(request.job_name) for request in result.run_requests]
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        return self.defs.resolve_job_def(str(request.job_name)).execute_in_process(
+            run_config=QUIET,
+            instance=self.instance,
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
+
+    def carry_on(self) -> list[str]:
+        """Run what the conditions ask for, until they ask for nothing; tells the assets."""
+        asked: list[str] = []
+        for _ in range(8):
+            done = dg.evaluate_automation_conditions(
+                self.defs, self.instance, cursor=self.conditions
+            )
+            self.conditions = done.cursor
+            requested = [result.key for result in done.results if not result.true_subset.is_empty]
+            keys = sorted({key.to_user_string() for key in requested})
+            if not keys:
+                return sorted(asked)
+            asked += keys
+            self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                run_config=QUIET,
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(key.split("/")) for key in keys],
+                raise_on_error=False,
+            )
+        raise AssertionError(f"the conditions never come to rest: {asked}")
+
+
+EVALUATED = ["embedder_comparison", "retrieval_evaluation"]
+ALL = ["collections/mfcc", *EVALUATED, "track_metadata"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of two parts and its home, brought up to date by the daemon alone."""
+    folder = tmp_path_factory.mktemp("finished")
+    for number in range(6):
+        for part, sound in (("tones", tone(220 + 20 * number)), ("noises", noise(number))):
+            path = folder / "music" / part / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, sound, RATE)
+    home = Home(folder / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUSICFLOW_HOME", str(home.root))
+        patch.setenv("MUSICFLOW_LIBRARY", str(folder / "music"))
+        prepare(home)
+        with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+            daemon = Daemon(instance)
+            assert daemon.tick() == ["noises", "tones"]
+            assert instance.get_dynamic_partitions("parts") == ["noises", "tones"]
+            assert daemon.carry_on() == ALL
+            assert daemon.carry_on() == []
+    return folder
+
+
+@pytest.fixture
+def music(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished / "music", tmp_path / "music"))
+
+
+@pytest.fixture
+def daemon(
+    finished: Path, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Daemon]:
+    """The daemon on a copy of it; MLflow and pictures, which take longest, are left out."""
+    shutil.copytree(finished / "home", home.root)
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
+    nothing = dg.MetadataValue.md("")
+    monkeypatch.setattr(pictures, "spectrograms", lambda *_: nothing)
+    monkeypatch.setattr(pictures, "durations", lambda *_: nothing)
+    monkeypatch.setattr(evaluation, "_log", _log_without_mlflow)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        yield Daemon(instance)
+
+
+def _log_without_mlflow(_context: object, workspace: Workspace, measured: Comparison) -> Comparison:
+    comparison = measured.with_runs("a run", {})
+    comparison.save(workspace.paths.reports / "comparison.json")
+    return comparison
+
+
+def genres(home: Home) -> dict[str, int]:
+    with EmbeddedIndex(home.collections).open("mfcc") as collection:
+        return collection.facet("genre")
+
+
+def test_a_library_was_discovered_and_carried_to_mlflow_and_then_there_is_nothing_to_do(
+    daemon: Daemon, home: Home
+) -> None:
+    assert genres(home) == {"noises": 6, "tones": 6}
+    assert json.loads((home.reports / "comparison.json").read_text())["mlflow_run_id"]
+    assert daemon.tick() == []
+    assert daemon.said == "12 files in 2 parts: nothing changed"
+    assert daemon.carry_on() == []
+
+
+def test_only_the_part_with_a_new_file_is_asked_for_and_the_rest_follows(
+    daemon: Daemon, home: Home, write: Write
+) -> None:
+    write("tones/new.wav", tone(333))
+    assert daemon.tick() == ["tones"]
+    assert daemon.carry_on() == ALL
+    assert genres(home) == {"noises": 6, "tones": 7}
+    assert daemon.tick() == daemon.carry_on() == []
+
+
+def test_a_changed_file_gets_another_vector(daemon: Daemon, home: Home, write: Write) -> None:
+    write("tones/0.wav", noise(99))
+    assert daemon.tick() == ["tones"]
+    store = EmbeddingStore(home.embeddings)
+    assert len(store.known(spec_of("mfcc"))) == 13
+    daemon.carry_on()
+    assert genres(home) == {"noises": 6, "tones": 6}
+
+
+def test_a_moved_file_keeps_its_vector(
+    daemon: Daemon, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (music / "tones" / "0.wav").rename(music / "noises" / "moved.wav")
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "stream", None)
+        assert daemon.tick() == ["noises", "tones"]
+    daemon.carry_on()
+    assert genres(home) == {"noises": 7, "tones": 5}
+
+
+def test_a_renamed_folder_is_a_new_part_and_the_old_one_goes_at_the_second_look(
+    daemon: Daemon, music: Path, home: Home
+) -> None:
+    (music / "tones").rename(music / "Sinüs & Co")
+    assert daemon.tick() == ["sinüs-co"]
+    assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "tones", "sinüs-co"]
+    assert daemon.tick() == ["relabel"]
+    assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "sinüs-co"]
+    daemon.carry_on()
+    assert genres(home) == {"noises": 6, "Sinüs & Co": 6}
+    assert daemon.tick() == daemon.carry_on() == []
+
+
+def test_deleted_files_leave_and_restored_ones_come_back_without_new_work(
+    daemon: Daemon, music: Path, home: Home, tmp_path: Path
+) -> None:
+    away = (music / "tones" / "0.wav").rename(tmp_path / "0.wav")
+    assert daemon.tick() == ["tones"]
+    daemon.carry_on()
+    assert genres(home)["tones"] == 5
+    away.rename(music / "tones" / "0.wav")
+    assert daemon.tick() == ["tones"], "the state it had before is asked for again"
+    daemon.carry_on()
+    assert genres(home)["tones"] == 6
+    assert len(EmbeddingStore(home.embeddings).known(spec_of("mfcc"))) == 12
+
+
+def test_an_emptied_folder_leaves_the_partitions(daemon: Daemon, music: Path, home: Home) -> None:
+    for path in (music / "tones").iterdir():
+        path.unlink()
+    assert daemon.tick() == []
+    assert daemon.said == "6 files in 1 parts: tones not there; believed if so at the next look"
+    assert daemon.tick() == ["relabel"]
+    assert daemon.instance.get_dynamic_partitions("parts") == ["noises"]
+    daemon.carry_on()
+    assert genres(home) == {"noises": 6}
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "missing"])
+def test_a_library_unmounted_for_a_tick_loses_nothing(
+    daemon: Daemon, music: Path, home: Home, empty: bool
+) -> None:
+    away = music.rename(music.with_name("away"))
+    if empty:
+        music.mkdir()
+    for _ in range(3):
+        assert daemon.tick() == []
+        assert "Nothing is taken for deleted" in daemon.said
+    if empty:
+        music.rmdir()
+    away.rename(music)
+    assert daemon.tick() == daemon.carry_on() == []
+    assert known_parts(home.library) == {"noises", "tones"}
+    assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "tones"]
+
+
+def test_a_part_unmounted_for_a_tick_loses_nothing(daemon: Daemon, music: Path, home: Home) -> None:
+    away = (music / "tones").rename(music.with_name("away"))
+    assert daemon.tick() == []
+    away.rename(music / "tones")
+    assert daemon.tick() == daemon.carry_on() == []
+    assert known_parts(home.library) == {"noises", "tones"}
+
+
+def test_a_run_for_an_unmounted_library_fails_and_loses_nothing(
+    daemon: Daemon, music: Path, home: Home
+) -> None:
+    away = music.rename(music.with_name("away"))
+    result = daemon.run(dg.RunRequest(job_name="ingest", partition_key="tones"))
+    assert not result.success
+    assert "there is no folder" in _reason(result, "raw_audio")
+    away.rename(music)
+    assert daemon.tick() == []
+    assert len(Library.load(home.library).tracks) == 12
+
+
+def test_a_file_that_cannot_be_used_is_tried_again_only_when_it_changed(
+    daemon: Daemon, music: Path, write: Write, home: Home
+) -> None:
+    bad = music / "tones" / "bad.mp3"
+    bad.write_text("not music " * 500)
+    assert daemon.tick() == ["tones"]
+    daemon.carry_on()
+    assert daemon.tick() == []
+    bad.unlink()
+    write("tones/bad.wav", tone(300))
+    assert daemon.tick() == ["tones"]
+    daemon.carry_on()
+    assert genres(home)["tones"] == 7
+
+
+def test_a_part_that_failed_is_asked_for_again_only_when_it_changed(
+    daemon: Daemon, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "files")
+
+    write("tones/new.wav", tone(333))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_save", broken)
+        assert daemon.tick() == ["tones"]
+        assert daemon.tick() == []
+        assert daemon.said == "13 files in 2 parts: tones changed and asked for already"
+    write("tones/newer.wav", tone(345))
+    assert daemon.tick() == ["tones"]
+    assert daemon.tick() == []
+    assert daemon.said == "14 files in 2 parts: nothing changed"
+
+
+def test_a_folder_that_vanishes_while_it_is_read_is_looked_at_again(
+    daemon: Daemon, music: Path, monkeypatch: pytest.MonkeyPatch, home: Home
+) -> None:
+    real, calls = os.walk, []
+
+    def walk(top: Path, **how: object) -> object:
+        for step in real(top, **how):  # type: ignore[call-overload]
+            yield step
+            if not calls:
+                calls.append(1)
+                (music / "tones").rename(music.with_name("away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "walk", walk)
+        assert daemon.tick() == []
+    assert "vanished while it was read. Nothing is taken for deleted." in daemon.said
+    music.with_name("away").rename(music / "tones")
+    assert daemon.tick() == []
+    assert known_parts(home.library) == {"noises", "tones"}
+
+
+def test_changed_labels_alone_are_joined_again(music: Path, home: Home, daemon: Daemon) -> None:
+    for name in ("noises", "tones"):
+        (music / "mp3").mkdir(exist_ok=True)
+        (music / name).rename(music / "mp3" / name)
+    (music / "labels.json").write_text('{"tracks": {}}')
+    assert daemon.tick() == ["noises", "tones", "relabel"]
+    daemon.carry_on()
+    assert daemon.tick() == []
+    label = {"genre": {"S": "silence"}}
+    (music / "labels.json").write_text(json.dumps({"tracks": {"0": label}}))
+    assert daemon.tick() == ["relabel"]
+    assert daemon.carry_on() == ["collections/mfcc", *EVALUATED]
+    assert genres(home)["silence"] == 1
+    assert daemon.tick() == []
+
+
+def test_an_embedder_that_fails_does_not_keep_the_others_from_the_evaluation(
+    daemon: Daemon, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    write("tones/new.wav", tone(333))
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc", "openl3"]\n')
+    monkeypatch.setenv("MUSICFLOW_CACHE", str(home.root / "no weights"))
+    monkeypatch.setenv("MUSICFLOW_WEIGHTS_MIRROR", str(home.root / "nowhere"))
+    daemon = Daemon(daemon.instance, ("mfcc", "openl3"))
+    assert daemon.tick() == ["tones"]
+    assert daemon.carry_on() == ALL
+    rows = json.loads((home.reports / "comparison.json").read_text())["rows"]
+    assert {row["embedder"]: row["precision_at_1"] is None for row in rows} == {
+        "mfcc": False, "openl3": True, "random": False,
+    }  # fmt: skip
+
+
+def test_the_night_run_takes_all_parts_at_once_and_logs_nothing_twice(
+    daemon: Daemon, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = dg.build_schedule_context(instance=daemon.instance)
+    [request] = nightly.evaluate_tick(context).run_requests or ()
+    night = dg.RunRequest(job_name=nightly.job_name, tags=request.tags)
+    assert daemon.run(night).success
+    before = (home.reports / "comparison.json").read_text()
+    monkeypatch.setattr(evaluation, "_log", None)
+    result = daemon.run(night)
+    assert result.success
+    assert len(result.asset_materializations_for_node("raw_audio")) == 2
+    assert (home.reports / "comparison.json").read_text() == before
+    assert daemon.carry_on() == []
+
+
+def _reason(result: dg.ExecuteInProcessResult, step: str) -> str:
+    [event] = [e for e in result.get_step_failure_events() if e.step_key == step]
+    data = event.step_failure_data.user_failure_data
+    return str(data.description) if data else ""

@@ -1,0 +1,120 @@
+"""Full and read-only disks, no MLflow, two runs at once: a sentence, and nothing is lost."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from musicflow.embedders import spec_of
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.index import EmbeddedIndex
+from musicflow.settings import Home
+from musicflow.tracking import tracking_uri
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = [sys.executable, "-c", "from musicflow.cli import main; main()"]
+
+
+def start(music: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, "run", str(music), "--embedder", "mfcc"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def run(music: Path, **environment: str) -> tuple[int, str]:
+    process = start(music, **environment)
+    _, errors = process.communicate(timeout=180)
+    assert "Traceback" not in errors
+    return process.returncode, " ".join(errors.split())
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    folder.mkdir()
+    size = f"size={megabytes}m"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a disk of its own takes the right to mount one")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def is_whole(home: Home) -> bool:
+    with EmbeddedIndex(home.collections).open("mfcc") as collection:
+        return collection.count() == len(EmbeddingStore(home.embeddings).known(spec_of("mfcc")))
+
+
+def test_a_full_disk_is_named_and_the_next_run_goes_on(music: Path, home: Home) -> None:
+    with small_disk(home.root, 24):
+        assert run(music)[0] == 0
+        for path in sorted((music / "tones").iterdir()):
+            path.rename(path.with_name(f"again {path.name}"))
+        filler = home.root / "filler"
+        filler.write_bytes(b"0" * shutil.disk_usage(home.root).free)
+        code, errors = run(music)
+        assert code == 1
+        assert "full" in errors
+        assert is_whole(home), "searches see what was published before"
+        filler.unlink()
+        assert run(music)[0] == 0
+        assert is_whole(home)
+
+
+def test_a_read_only_home_is_named_and_still_answers(music: Path, home: Home) -> None:
+    with small_disk(home.root, 24):
+        assert run(music)[0] == 0
+        (music / "tones" / "0.wav").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", home.root], check=True)
+        code, errors = run(music)
+        assert code == 1
+        assert "read-only" in errors
+        search = [*PROGRAM, "search", "--track", "tones/1.wav", "--json"]
+        done = subprocess.run(search, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(json.loads(done.stdout)) == 10
+
+
+def test_without_mlflow_the_figures_are_kept_and_logged_later(music: Path, home: Home) -> None:
+    code, errors = run(
+        music, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
+    )
+    assert code == 1
+    assert "MLflow at http://127.0.0.1:9 did not take the figures" in errors
+    assert "They are kept" in errors
+    assert is_whole(home)
+    assert (home.reports / "evaluation.json").exists()
+    assert run(music)[0] == 0
+    assert json.loads((home.reports / "comparison.json").read_text())["mlflow_run_id"]
+
+
+def test_two_runs_at_once_both_end_well(music: Path, home: Home) -> None:
+    processes = []
+    for _ in range(2):
+        processes.append(start(music))
+        time.sleep(0.5)
+    for process in processes:
+        _, errors = process.communicate(timeout=180)
+        assert process.returncode == 0, errors
+    assert is_whole(home)
+    assert len(EmbeddingStore(home.embeddings).known(spec_of("mfcc"))) == 12
+    client = mlflow.MlflowClient(tracking_uri(home))
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert run(music)[0] == 0
