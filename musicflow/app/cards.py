@@ -182,6 +182,24 @@ def hit_card(look: View, hit: Hit, rank: int, where: str, note: str = "", **how:
     card(look, hit.payload, key, f":gray[{rank}]", score, note, **how)
 
 
+def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
+    """Where an answer stands beside another list of track ids, as Markdown.
+
+    Parameters
+    ----------
+    hit, rank
+        The answer, and its rank from 1.
+    before
+        The other list, best first.
+    absent
+        What to say of an answer that it does not hold.
+    """
+    if hit.track_id not in before:
+        return f":blue-badge[{absent}]"
+    up = before.index(hit.track_id) + 1 - rank
+    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else ""
+
+
 def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
     """What can be done with a track, by its id, or with an upload."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):

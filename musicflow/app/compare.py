@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from musicflow.app import votes
-from musicflow.app.cards import card, hit_card, plain
+from musicflow.app.cards import card, hit_card, plain, shift
 from musicflow.app.question import Question, answer, ask, surprise
 from musicflow.app.view import View
 from musicflow.app.votes import Standing, Vote
@@ -66,14 +66,6 @@ def overlap(first: Sequence[str], second: Sequence[str]) -> float:
     )
 
 
-def shift(track_id: str, rank: int, before: Sequence[str]) -> str:
-    """Where an answer stands beside another list, as Markdown."""
-    if track_id not in before:
-        return ":blue-badge[only here]"
-    up = before.index(track_id) + 1 - rank
-    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else "="
-
-
 def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None:
     answers = {label: answer(look, question, label) for label in labels}
     ids = {label: [hit.track_id for hit in hits] for label, hits in answers.items()}
@@ -89,7 +81,7 @@ def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None
         with column:
             st.subheader(plain(label), anchor=False)
             for rank, hit in enumerate(answers[label], 1):
-                note = "" if label == labels[0] else shift(hit.track_id, rank, ids[labels[0]])
+                note = "" if label == labels[0] else shift(hit, rank, ids[labels[0]], "only here")
                 how = {"picture": False, "actions": ("play", "ask")}
                 hit_card(look, hit, rank, f"side-{label}", note, **how)
 

@@ -90,6 +90,23 @@ def test_picking_disliking_and_taking_back(page: Page) -> None:
     assert names(shown) == liked
 
 
+def test_starting_over_forgets_likes_and_dislikes(page: Page) -> None:
+    shown = page(like="tones/3.flac", dislike="noises/1.flac")
+    press(shown, "forget")
+    assert names(shown) == []
+    assert not {"like", "dislike"} & set(shown.query_params)
+
+
+def test_variety_and_a_cap_by_artist_are_kept_in_the_address(page: Page) -> None:
+    # All tracks are by one artist.
+    assert len(names(page(like="tones/3.flac", most="2", k="10"))) == 2
+    assert len(names(page(like="tones/3.flac", k="10"))) == 10
+    shown = page(like="tones/3.flac", diverse="true", strategy="best-score", k="5")
+    assert shown.toggle("diverse").value
+    assert shown.radio("strategy").value == "best-score"
+    assert len(names(shown)) == 5
+
+
 def test_liking_what_was_disliked_changes_sides(page: Page) -> None:
     shown = page(track="tones/3.flac", dislike="tones/3.flac", like="tones/1.flac")
     press(shown, "like-question")
