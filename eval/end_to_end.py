@@ -9,7 +9,6 @@ are measured turn by turn in one process. Writes ``results/end_to_end.md``.
 """
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from machine import machine
 
 from musicflow import audio, embedders, library
 from musicflow.embedders.spec import Embedder, cut
@@ -49,7 +49,7 @@ def main() -> None:
             "# End to end",
             "",
             f"`python eval/end_to_end.py`, {len(tracks)} clips of {SECONDS} s, "
-            f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, medians of {ROUNDS} rounds.",
+            f"medians of {ROUNDS} rounds, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
             "",
             "| embedder | weights | inference alone, s | file to vector, s | ratio "
             "| decoding, CPU s |",

@@ -10,7 +10,6 @@ dimensions asked for, with a little noise. Writes ``results/index.md``.
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 
 from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point
 
@@ -189,8 +189,7 @@ def _table(options: argparse.Namespace, *measured: dict[str, float]) -> str:
     lines = [
         "# The embedded index beside qdrant-client's local mode",
         "",
-        f"`python eval/index.py`, {datetime.now(UTC):%Y-%m-%d}, {platform.processor() or ''} "
-        f"{platform.machine()}, one engine after the other.".replace("  ", " "),
+        f"`python eval/index.py`, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
         "",
         f"{options.count} x 2048, {GENRES} genres, k = {K}:",
         "",
