@@ -37,12 +37,15 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
     # Not pytest's own: Postgres runs as another user and has to reach its data.
     folder = Path(tempfile.mkdtemp(prefix="musicflow-distributed-"))
     folder.chmod(0o755)
     yield folder
-    shutil.rmtree(folder)
+    if request.session.testsfailed:
+        print(f"what the processes said is in {folder}/*.log")
+    else:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

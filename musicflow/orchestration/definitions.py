@@ -10,6 +10,7 @@ The files and the vectors are partitioned by the parts of the library; what come
 is there. Other embedders in the settings show up with *Reload definitions*.
 """
 
+import os
 from collections.abc import Sequence
 
 import dagster as dg
@@ -46,9 +47,16 @@ def definitions_for(labels: Sequence[str]) -> dg.Definitions:
         schedules=[nightly],
         sensors=[library_changes, automation],
         resources={"workspace": Workspace(), "reporter": log_progress},
-        # One step at a time: embedders that share the processor would not be timed fairly.
-        executor=dg.multiprocess_executor.configured({"max_concurrent": 1}),
+        executor=_executor(),
     )
+
+
+def _executor() -> dg.ExecutorDefinition:
+    if "MUSICFLOW_CELERY_BROKER" in os.environ:
+        # The process of a Celery worker may have no children; it is replaced after each run.
+        return dg.in_process_executor
+    # One step at a time: embedders that share the processor would not be timed fairly.
+    return dg.multiprocess_executor.configured({"max_concurrent": 1})
 
 
 defs = definitions_for(Settings().embedders)
