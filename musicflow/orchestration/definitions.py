@@ -10,7 +10,6 @@ The files and the vectors are partitioned by the parts of the library; what come
 is there. Other embedders in the settings show up with *Reload definitions*.
 """
 
-import os
 from collections.abc import Sequence
 
 import dagster as dg
@@ -47,16 +46,10 @@ def definitions_for(labels: Sequence[str]) -> dg.Definitions:
         schedules=[nightly],
         sensors=[library_changes, automation],
         resources={"workspace": Workspace(), "reporter": log_progress},
-        executor=_executor(),
+        # One process for a run, one step after the other: embedders that share the processor would
+        # not be timed fairly, and starting a process takes longer than most steps do.
+        executor=dg.in_process_executor,
     )
-
-
-def _executor() -> dg.ExecutorDefinition:
-    if "MUSICFLOW_CELERY_BROKER" in os.environ:
-        # The process of a Celery worker may have no children; it is replaced after each run.
-        return dg.in_process_executor
-    # One step at a time: embedders that share the processor would not be timed fairly.
-    return dg.multiprocess_executor.configured({"max_concurrent": 1})
 
 
 defs = definitions_for(Settings().embedders)
