@@ -50,6 +50,7 @@ def _for_you(look: View) -> None:
     if not likes:
         st.caption("Like some tracks :material/thumb_up:, and this list follows your taste.")
         return
+    st.button("Start over", key="forget", icon=":material/restart_alt:", on_click=view.forget)
     with st.expander("How", icon=":material/tune:"):
         strategy = st.radio(
             "Strategy",

@@ -103,6 +103,7 @@ class View:
 
 
 # --- opened once ---------------------------------------------------------------------------------
+# Streamlit tells calls apart by their arguments, but for those that begin with an underscore.
 
 
 def open_collection(index: TrackIndex, label: str) -> Collection:
@@ -119,7 +120,7 @@ def open_collection(index: TrackIndex, label: str) -> Collection:
 
 # A collection that falls out is closed when the last session lets go of it.
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _open(_index: TrackIndex, label: str, _state: str) -> Collection:
+def _open(_index: TrackIndex, label: str, state: str) -> Collection:  # noqa: ARG001
     return _index.open(label)
 
 
@@ -135,7 +136,7 @@ def facet(collection: Collection, key: str) -> dict[str, int]:
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def _facet(_collection: Collection, _label: str, _state: str, key: str) -> dict[str, int]:
+def _facet(_collection: Collection, label: str, state: str, key: str) -> dict[str, int]:  # noqa: ARG001
     return _collection.facet(key)
 
 

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from musicflow.library import Library
 from musicflow.settings import Home
-from musicflow_tests.app.conftest import MAIN
+from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
 
 Page = Callable[..., AppTest]
@@ -116,19 +116,44 @@ def test_an_upload_can_be_liked(page: Page) -> None:
     assert "like" not in shown.query_params
 
 
-def test_a_file_that_is_gone_is_said_to_be(
-    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "said"), [("gone.flac", "The file is gone"), ("a.aiff", "The first minute")]
+)
+def test_what_cannot_be_played_as_it_is_is_said_to_be(
+    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, said: str
 ) -> None:
+    soundfile.write(tmp_path / "a.aiff", tone(440), RATE)
     home = Home(shutil.copytree(filled, tmp_path / "copy"))
     music = Library.load(home.library)
-    gone = [dataclasses.replace(track, path=str(tmp_path / "gone.flac")) for track in music.tracks]
-    dataclasses.replace(music, tracks=tuple(gone)).save(home.library)
+    moved = [dataclasses.replace(track, path=str(tmp_path / file)) for track in music.tracks]
+    dataclasses.replace(music, tracks=tuple(moved)).save(home.library)
     monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
     st.cache_resource.clear()
     shown = page(track="tones/3.flac", k="2")
     press(shown, "play-question")
-    assert "The file is gone" in shown.warning[0].value
+    assert any(said in text.value for text in [*shown.warning, *shown.caption])
     st.cache_resource.clear()
+
+
+def test_a_new_state_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, music = Home(tmp_path / "home"), tmp_path / "music"
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    for number in range(3):
+        write_flac(music / f"a/{number}.flac", tone(220 + 20 * number), title=f"Tone {number}")
+    shown = AppTest.from_file(MAIN, default_timeout=60)
+    shown.query_params["track"] = "a/0.flac"
+    shown.run()
+    assert "Nothing has been indexed yet" in shown.markdown[0].value
+    fill(home, music, ("mfcc",))
+    shown.run()
+    assert len(names(shown)) == 3
+    write_flac(music / "b/new.flac", tone(225), title="New")
+    fill(home, music, ("mfcc",))
+    shown.run()
+    assert "New" in names(shown)
+    assert sorted(shown.multiselect("genre").options) == ["a", "b"]
+    shown.text_input("words").set_value("new").run()
+    assert [b.key for b in shown.button if "match-" in (b.key or "")] == ["match-b/new.flac"]
 
 
 def test_the_score_waits_for_votes(page: Page) -> None:
