@@ -1,16 +1,25 @@
 """MLflow: one parent run an evaluation, one child run an embedder. The only room that knows it."""
 
+import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import filelock
 import mlflow
+import pandas as pd
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.tracking import MlflowClient
+from mlflow.utils.git_utils import get_git_commit
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
+from musicflow import evaluation, fusion
 from musicflow.embedders import EmbedderSpec
-from musicflow.evaluation import Comparison, Row
+from musicflow.evaluation import Comparison, Row, retrieval
+from musicflow.evaluation.quality import COMPARED, SUBGENRE_METRICS
 from musicflow.settings import Home
 
 # Making the database takes MLflow two lines of news that nobody asked for.
@@ -21,12 +30,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 EXPERIMENT = "embedder comparison"
 
+OVER_TIME = "embedders over time"
+"""The experiment with one run an embedder, to which each evaluation adds a point."""
+
 _METRICS = (
-    "precision_at_1",
-    "precision_at_5",
-    "precision_at_10",
-    "map",
-    "chance",
+    *retrieval.METRICS,
+    *(f"subgenre_{name}" for name in SUBGENRE_METRICS),
+    "knn_accuracy",
+    "probe_accuracy",
     "agreement_at_10",
     "n_queries",
     "n_failed",
@@ -35,7 +46,11 @@ _METRICS = (
     "decode_ms",
     "embed_ms",
     "peak_rss_mb",
+    "query_ms",
+    "bytes_per_vector",
 )
+
+_SPACE = ("hubness", "orphans", "anisotropy", "intrinsic_dim", "collapsed_dims", "identical")
 
 
 def tracking_uri(home: Home) -> str:
@@ -52,9 +67,10 @@ def prepare(home: Home) -> MlflowClient:
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home.mlflow / ".lock"):
         client = MlflowClient(tracking_uri(home))
-        if client.get_experiment_by_name(EXPERIMENT) is None:
-            artifacts = (home.mlflow / "artifacts").as_uri()
-            client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        for name in (EXPERIMENT, OVER_TIME):
+            if client.get_experiment_by_name(name) is None:
+                artifacts = (home.mlflow / "artifacts").as_uri()
+                client.create_experiment(name, artifact_location=artifacts)
     return client
 
 
@@ -65,7 +81,7 @@ def log_comparison(
     files: Iterable[Path],
     tags: Mapping[str, str] = {},
 ) -> Comparison:
-    """Log a comparison.
+    """Log a comparison: a parent run, a child run and a logged model for each embedder.
 
     Parameters
     ----------
@@ -86,44 +102,137 @@ def log_comparison(
         The same, with the ids of its runs.
     """
     client = prepare(home)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
-    dataset = comparison.dataset
-    about = {"dataset": dataset.name, "fingerprint": dataset.fingerprint, **tags}
-
-    def start(name: str, more: Mapping[str, str]) -> str:
-        run = client.create_run(experiment.experiment_id, run_name=name, tags={**about, **more})
-        run_id: str = run.info.run_id
-        return run_id
-
-    parent = start(dataset.name, {})
-    children = {}
-    for spec in specs:
-        row = next(row for row in comparison.rows if row.embedder == spec.label)
-        child = start(spec.label, {"mlflow.parentRunId": parent, "embedder": spec.label})
-        children[spec.label] = child
-        _log(client, child, _parameters(spec, comparison), _metrics(row))
-        client.set_terminated(child, "FAILED" if row.error else "FINISHED")
-    parameters = {
-        "dataset": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "embedders": ", ".join(spec.label for spec in specs),
+    data = comparison.dataset
+    about = {
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
+        "exclude": comparison.protocol.exclude,
+        **_commit(),
+        **tags,
     }
-    _log(client, parent, parameters, {"tracks": dataset.tracks, "failed": dataset.failed})
+    parent = _start(client, EXPERIMENT, data.name, about)
+    counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
+    _log(client, parent, _about(comparison), counts | _best(comparison))
+    by_label = {spec.label: spec for spec in specs}
+    children = {}
+    for row in comparison.rows:
+        spec = by_label.get(row.embedder)
+        if spec is None and not row.fusion and not fusion.members(row.embedder):
+            continue
+        parameters = _parameters(row, spec) | _about(comparison)
+        more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
+        child = _start(client, EXPERIMENT, row.embedder, about | more)
+        children[row.embedder] = child
+        _log(client, child, parameters, {})
+        model = _model(client, child, row, parameters)
+        client.log_inputs(child, [_dataset(comparison)], [LoggedModelInput(model)])
+        _log(client, child, {}, _metrics(row), model=model, dataset=data)
+        if row.confusion:
+            client.log_dict(child, row.confusion, "confusion.json")
+        client.set_terminated(child, "FAILED" if row.error else "FINISHED")
+        _add_point(client, row, data)
+    client.log_inputs(parent, [_dataset(comparison)])
     logged = comparison.with_runs(parent, children)
     for file in files:
         client.log_artifact(parent, str(file))
-    client.log_table(
-        parent,
-        {name: [getattr(row, name) for row in logged.rows] for name in ("embedder", *_METRICS)},
-        "comparison_table.json",
-    )
+    columns = {name: [getattr(row, name) for row in logged.rows] for name in _COLUMNS}
+    client.log_table(parent, columns, "comparison_table.json")
+    if comparison.differences:
+        table = pd.DataFrame(asdict(difference) for difference in comparison.differences)
+        client.log_table(parent, table, "differences_table.json")
     client.set_terminated(parent)
     return logged
 
 
-def _parameters(spec: EmbedderSpec, comparison: Comparison) -> dict[str, object]:
-    weights = spec.weights
+_COLUMNS = ("embedder", "weights", "dim", *_METRICS)
+
+
+def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    run = client.create_run(found.experiment_id, run_name=name, tags=dict(tags))
+    run_id: str = run.info.run_id
+    return run_id
+
+
+def _commit() -> dict[str, str]:
+    """The commit this code stands at, if it stands in a repository."""
+    commit = get_git_commit(__file__)
+    return {MLFLOW_GIT_COMMIT: commit} if commit else {}
+
+
+def _dataset(comparison: Comparison) -> DatasetInput:
+    """The library as MLflow names data sets."""
+    data, protocol = comparison.dataset, comparison.protocol
+    profile = {"tracks": data.tracks, "failed": data.failed} | asdict(protocol)
+    dataset = Dataset(
+        data.name[:_MOST_NAME],
+        data.fingerprint,
+        source_type="local",
+        source=json.dumps({"uri": data.name}),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "evaluation")])
+
+
+_MOST_NAME = 500
+"""What MLflow takes of a data set's name."""
+
+
+def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, object]) -> str:
+    """The logged model of an embedder: one for each of its versions, made when first met."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    identity = f"{row.embedder} {row.spec_hash}".strip()
+    known = client.search_logged_models(
+        [experiment.experiment_id], filter_string=f"tags.identity = '{identity}'"
+    )
+    if known:
+        return str(known[0].model_id)
+    model = client.create_logged_model(
+        experiment.experiment_id,
+        name=re.sub(r"[/:.%\"']", "-", row.embedder),
+        source_run_id=run,
+        tags={"identity": identity},
+        params={name: str(value) for name, value in parameters.items()},
+        model_type="embedder",
+    )
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def _add_point(client: MlflowClient, row: Row, data: evaluation.Dataset) -> None:
+    """Add this evaluation to the embedder's run over time; its step counts evaluations."""
+    experiment = client.get_experiment_by_name(OVER_TIME)
+    assert experiment is not None
+    tags = {"embedder": row.embedder, "dataset": data.name}
+    query = " and ".join(f"tags.{key} = '{_quoted(value)}'" for key, value in tags.items())
+    known = client.search_runs([experiment.experiment_id], query, max_results=1)
+    run = known[0].info.run_id if known else _start(client, OVER_TIME, row.embedder, tags)
+    step = len(client.get_metric_history(run, "tracks"))
+    values = {"tracks": float(data.tracks), "failed": float(data.failed)} | _metrics(row)
+    _log(client, run, {}, values, step=step)
+    client.set_terminated(run)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "\\'")
+
+
+def _about(comparison: Comparison) -> dict[str, object]:
+    return {
+        "dataset": comparison.dataset.name,
+        "fingerprint": comparison.dataset.fingerprint,
+        "exclude": comparison.protocol.exclude,
+        "protocol": str(comparison.protocol),
+        "gallery": comparison.protocol.gallery,
+    }
+
+
+def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
+    if spec is None:
+        shares = {f"weight_{name}": round(share, 4) for name, share in row.fusion.items()}
+        return {"embedder": row.embedder, "dim": row.dim, "weights": row.weights, **shares}
     return {
         "embedder": spec.label,
         "spec_hash": spec.hash,
@@ -135,14 +244,33 @@ def _parameters(spec: EmbedderSpec, comparison: Comparison) -> dict[str, object]
         "layer": spec.layer,
         "pooling": spec.pooling,
         "precision": spec.precision,
+        "device": row.device,
         "weights": spec.weights_state,
-        "weights_identity": weights.identity if weights else "",
-        "dataset_fingerprint": comparison.dataset.fingerprint,
+        "weights_identity": spec.weights.identity if spec.weights else "",
+    }
+
+
+def _best(comparison: Comparison) -> dict[str, float]:
+    """What the parent run holds of all embedders, so that evaluations can be compared."""
+    return {
+        f"{name}/{row.embedder.replace('+', ' ')}": value
+        for name in COMPARED
+        for row in comparison.rows
+        if (value := getattr(row, name)) is not None
     }
 
 
 def _metrics(row: Row) -> dict[str, float]:
+    """What a run holds of a row; a slash makes a group of charts."""
     values = {name: getattr(row, name) for name in _METRICS}
+    for name in COMPARED:
+        low, high = row.intervals.get(name, (None, None))
+        values |= {f"{name}_low": low, f"{name}_high": high}
+    for genre, value in row.by_genre.items():
+        values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
+    if row.space is not None:
+        values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
+    values["system/peak_rss_megabytes"] = row.peak_rss_mb
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
@@ -151,10 +279,19 @@ def _log(
     run_id: str,
     parameters: Mapping[str, object],
     metrics: Mapping[str, float],
+    step: int = 0,
+    model: str | None = None,
+    dataset: evaluation.Dataset | None = None,
 ) -> None:
     now = mlflow.utils.time.get_current_time_millis()
+    about = {}
+    if dataset is not None:
+        about = {"dataset_name": dataset.name, "dataset_digest": dataset.fingerprint}
     client.log_batch(
         run_id,
-        metrics=[mlflow.entities.Metric(name, value, now, 0) for name, value in metrics.items()],
-        params=[mlflow.entities.Param(name, str(value)) for name, value in parameters.items()],
+        metrics=[
+            Metric(name, value, now, step, model_id=model, run_id=run_id, **about)
+            for name, value in metrics.items()
+        ],
+        params=[Param(name, str(value)) for name, value in parameters.items()],
     )

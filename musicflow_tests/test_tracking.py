@@ -6,19 +6,38 @@ import pytest
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.space import Health
+from musicflow.evaluation.statistics import Difference
 from musicflow.settings import Home
 
 SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
 
 
+HEALTH = Health(1.5, (("a", 3),), 0.1, 0.2, None, 0, 0)
+
+
 def comparison() -> Comparison:
     rows = (
-        Row("musicnn", "trained", 200, precision_at_10=0.75, map=0.5, tracks_per_s=3.0),
-        Row("mfcc", "none", 60, error="no vectors"),
+        Row(
+            "musicnn",
+            "trained",
+            200,
+            precision_at_10=0.75,
+            map=0.5,
+            tracks_per_s=3.0,
+            intervals={"map": (0.4, 0.6)},
+            by_genre={"R&B / soul": 0.75},
+            spec_hash="s1",
+            confusion={"R&B / soul": {"R&B / soul": 1.0}},
+            space=HEALTH,
+        ),
+        Row("mfcc", "none", 60, error="no vectors", spec_hash="s2"),
+        Row("fusion:musicnn+mfcc", "trained", 260, map=0.6, fusion={"musicnn": 0.7, "mfcc": 0.3}),
         Row("random", "none", 128, precision_at_10=0.1),
     )
     dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
-    return Comparison(dataset, protocol, rows, (), (), "state", "2026-01-01")
+    difference = Difference("musicnn", "mfcc", "map", 0.1, (0.0, 0.2), 0.04)
+    return Comparison(dataset, protocol, rows, (difference,), (), "state", "2026-01-01")
 
 
 def test_an_evaluation_is_a_parent_run_and_a_child_an_embedder(home: Home, tmp_path: Path) -> None:
@@ -31,8 +50,12 @@ def test_an_evaluation_is_a_parent_run_and_a_child_an_embedder(home: Home, tmp_p
     assert parent.data.params["fingerprint"] == "abc"
     assert parent.data.tags["dagster_run_id"] == "7"
     names = {file.path for file in client.list_artifacts(logged.mlflow_run_id)}
-    assert names == {"report.md", "comparison_table.json"}
-    good, bad, floor = logged.rows
+    assert names == {"report.md", "comparison_table.json", "differences_table.json"}
+    assert parent.data.metrics["map/musicnn"] == 0.5
+    assert parent.data.metrics["map/fusion:musicnn mfcc"] == 0.6
+    [used] = parent.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("music", "abc")
+    good, bad, fused, floor = logged.rows
     assert floor.mlflow_run_id is None
     assert good.mlflow_run_id is not None
     assert bad.mlflow_run_id is not None
@@ -41,8 +64,33 @@ def test_an_evaluation_is_a_parent_run_and_a_child_an_embedder(home: Home, tmp_p
     assert child.data.metrics["precision_at_10"] == 0.75
     assert child.data.params["spec_hash"] == SPECS[0].hash
     assert child.data.params["weights"] == "trained"
+    assert child.data.params["exclude"] == "artist"
+    assert child.data.metrics["map_high"] == 0.6
+    assert child.data.metrics["by_genre/R_B / soul"] == 0.75
+    assert child.data.metrics["space/hubness"] == 1.5
     assert "decode_ms" not in child.data.metrics
+    assert fused.mlflow_run_id is not None
+    assert client.get_run(fused.mlflow_run_id).data.params["weight_mfcc"] == "0.3"
     assert client.get_run(bad.mlflow_run_id).info.status == "FAILED"
+
+
+def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(home: Home) -> None:
+    first = tracking.log_comparison(home, comparison(), SPECS, [])
+    second = tracking.log_comparison(home, comparison(), SPECS, [])
+    client = tracking.prepare(home)
+    runs = [client.get_run(str(logged.rows[0].mlflow_run_id)) for logged in (first, second)]
+    [[model], [same]] = [run.inputs.model_inputs for run in runs]
+    assert model.model_id == same.model_id
+    found = client.get_logged_model(model.model_id)
+    assert (found.name, found.status) == ("musicnn", "READY")
+    assert {metric.value for metric in found.metrics if metric.key == "map"} == {0.5}
+    experiment = client.get_experiment_by_name(tracking.OVER_TIME)
+    assert experiment is not None
+    points = [
+        client.get_metric_history(run.info.run_id, "map")
+        for run in client.search_runs([experiment.experiment_id], "tags.embedder = 'musicnn'")
+    ]
+    assert [[point.step for point in run] for run in points] == [[0, 1]]
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
     """An empty table that fits a terminal: what is too long is cut, or folded where wanted."""
     table = Table(
-        title=plain(title),
+        title=plain(title) or None,
         title_justify="left",
         box=None,
         header_style="bold",

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from musicflow import __version__, embedders, library
-from musicflow.cli import index, search, weights
+from musicflow.cli import evidence, index, search, weights
 from musicflow.cli.console import (
     FAILED,
     INTERRUPTED,
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 
 search.add_to(app)
+evidence.add_to(app)
 app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
@@ -305,19 +306,7 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(asdict(comparison))
         return
-    data, last = comparison.dataset, comparison.rows[-1]
-    title = (
-        f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
-        f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
-    )
-    # What fits into 80 columns; the title and the labels say the rest.
-    without = ("weights", "chance", "n_queries")
-    columns = [column for column in report.COLUMNS if column[0] not in without]
-    table = table_of(title, [name for _, name in columns])
-    for row in comparison.rows:
-        style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
-        table.add_row(*(report.cell(row, field) for field, _ in columns), style=style)
-    out.print(table)
+    evidence.show(comparison)
     if any(row.weights == "untrained" for row in comparison.rows):
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
@@ -341,7 +330,7 @@ def _show_where_next(settings: Settings) -> None:
     option = "" if known else f" --home {settings.home}"
     track = Library.load(settings.paths.library).tracks[0].track_id
     lines = {
-        "Report": settings.paths.reports / "comparison.md",
+        "Report": settings.paths.reports / "comparison.html",
         "Search": f"{program} search --track {shlex.quote(track)}{option}",
         "Dagster": f"{program} dagster{option}",
         "MLflow": f"{program} mlflow{option}",

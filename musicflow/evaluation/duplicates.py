@@ -17,8 +17,9 @@ from musicflow import audio
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
 
-NEAR = 0.95
-"""Tracks whose vectors have this cosine in any space are listened to."""
+NEAR = 0.06
+"""Tracks are listened to that are this much nearer, in any space, than two are on average (one
+less the cosine over one less the mean cosine: embedders differ widely in that)."""
 
 SAME_LENGTH_S = 1.0
 
@@ -75,7 +76,7 @@ def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[P
     lengths = np.array([track.duration_s for track in tracks])
     nearness: dict[Pair, float] = {}
     for near in spaces:
-        query, place = np.nonzero(near.cosines >= NEAR)
+        query, place = np.nonzero(1 - near.cosines <= NEAR * (1 - near.mean_cosine) + 1e-6)
         other = near.rows[query, place]
         alike = np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S
         cosines = near.cosines[query, place]

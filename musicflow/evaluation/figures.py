@@ -4,27 +4,39 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from musicflow import fusion
 from musicflow.evaluation.comparison import Row
+
+_COLUMNS = 3
+"""Panels beside each other."""
+
+_MOST_GENRES = 20
+"""More than these are not told apart by colour."""
+
+
+def short(label: str) -> str:
+    """An embedder's name as far as there is room: fusions without their members."""
+    return label.partition(":")[0] if fusion.members(label) else label
 
 
 def quality_and_speed(rows: Sequence[Row]) -> bytes:
-    """Precision at 10 over tracks a second, with what chance gets; trained embedders only."""
+    """Precision at 10, with its interval, over tracks a second; without untrained embedders."""
     figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots()
     trained = [row for row in rows if row.weights != "untrained"]
     measured = [row for row in trained if row.precision_at_10 is not None and row.tracks_per_s]
     for row in measured:
         assert row.tracks_per_s is not None
-        assert row.precision_at_10 is not None
-        axes.scatter(row.tracks_per_s, row.precision_at_10, s=60)
-        axes.annotate(
-            row.embedder,
-            (row.tracks_per_s, row.precision_at_10),
-            xytext=(8, 4),
-            textcoords="offset points",
-        )
+        value = row.precision_at_10 or 0.0
+        low, high = row.intervals.get("precision_at_10", (value, value))
+        reach = [[value - low], [high - value]]
+        axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
+        place = (row.tracks_per_s, value)
+        axes.annotate(short(row.embedder), place, xytext=(8, 4), textcoords="offset points")
     chance = next((row.chance for row in rows if row.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, color="grey", linestyle=":", label=f"chance {chance:.2f}")
@@ -46,13 +58,60 @@ def by_genre(rows: Sequence[Row]) -> bytes:
     width = 0.8 / max(len(scored), 1)
     for number, row in enumerate(scored):
         places = np.arange(len(genres)) + (number - (len(scored) - 1) / 2) * width
-        axes.bar(places, [row.by_genre.get(g, 0.0) for g in genres], width, label=row.embedder)
+        values = [row.by_genre.get(genre, 0.0) for genre in genres]
+        axes.bar(places, values, width, label=short(row.embedder))
     axes.set_xticks(range(len(genres)), genres, rotation=30, ha="right")
     axes.set(ylabel="precision@10", ylim=(0, 1.05))
     axes.grid(axis="y", alpha=0.3)
     if scored:
-        axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.14))
+        axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.22))
     return _png(figure)
+
+
+def confusion(rows: Sequence[Row]) -> bytes:
+    """What the ten nearest to each genre's tracks are, a panel an embedder."""
+    scored = [row for row in rows if row.confusion and row.embedder != "random"]
+    genres = sorted({genre for row in scored for genre in row.confusion})
+    figure, panels = _panels(len(scored))
+    for axes, row in zip(panels, scored, strict=False):
+        table = [[row.confusion.get(g, {}).get(h, 0.0) for h in genres] for g in genres]
+        axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
+        axes.set_title(short(row.embedder), fontsize=10)
+        size = 8 if len(genres) <= _MOST_GENRES else 5
+        axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(genres)), genres, fontsize=size)
+    return _png(figure)
+
+
+def projection(frame: pd.DataFrame) -> bytes:
+    """Where tracks lie (t-SNE), by genre, a panel an embedder."""
+    genres = sorted(frame["genre"].unique())
+    colours = {genre: f"C{number % 10}" for number, genre in enumerate(genres)}
+    marks = {genre: "os"[number // 10 % 2] for number, genre in enumerate(genres)}
+    names = list(frame["embedder"].unique())
+    figure, panels = _panels(len(names))
+    for axes, name in zip(panels, names, strict=False):
+        for genre, points in frame[frame["embedder"] == name].groupby("genre"):
+            how = {"c": colours[genre], "marker": marks[genre], "label": genre}
+            axes.scatter(points["x"], points["y"], s=8, alpha=0.7, linewidths=0, **how)
+        axes.set_title(name, fontsize=10)
+        axes.set(xticks=[], yticks=[])
+    if panels and len(genres) <= _MOST_GENRES:
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=6, frameon=False, markerscale=2
+        )
+    return _png(figure)
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    columns = max(1, min(count, _COLUMNS))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(3.6 * columns, 3.6 * rows), dpi=110, layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]
 
 
 def _png(figure: Figure) -> bytes:

@@ -58,7 +58,10 @@ class Protocol:
             "duplicates": "the query and copies of recordings left out",
             "artist": "the query, copies of recordings, and the query's artist and album left out",
         }[self.exclude]
-        return f"{left_out} ({self.gallery} recordings, {self.copies} copies)"
+        return (
+            f"{left_out} ({self.gallery} recordings, {self.copies} copies, "
+            f"{self.artists} known artists)"
+        )
 
 
 class Labels:
@@ -145,8 +148,8 @@ def settle(tracks: Sequence[Track], wanted: Exclude, copies: int = 0) -> tuple[E
         Those that take part: each recording once, unless the rule is ``none``.
     wanted
         The rule asked for. ``artist`` gives way to ``duplicates`` where it would leave less than
-        `ENOUGH` of the queries anything to find, as in a library of one artist; the protocol
-        says so.
+        `ENOUGH` of the queries anything to find, as in a library of one artist, and where no
+        artist is known; the protocol says so.
     copies
         Tracks that were left out before.
     """
@@ -155,7 +158,10 @@ def settle(tracks: Sequence[Track], wanted: Exclude, copies: int = 0) -> tuple[E
     known = int(artists.max(initial=-1)) + 1
     if wanted != "artist":
         return plain, Protocol(wanted, len(tracks), copies, known)
-    strict = Exclusion(len(tracks), [artists, album_keys(tracks)])
+    albums = album_keys(tracks)
+    if not known and albums.max(initial=-1) < 0:
+        return plain, Protocol("duplicates", len(tracks), copies, 0, "no artist is known")
+    strict = Exclusion(len(tracks), [artists, albums])
     labels = genre_labels(tracks)
     before, after = (_askable(labels, rule) for rule in (plain, strict))
     if after < ENOUGH * before:

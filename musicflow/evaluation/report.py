@@ -1,11 +1,17 @@
-"""The comparison as files: JSON for machines, Markdown and CSV for people, and pictures."""
+"""The comparison as files: JSON for machines; Markdown, CSV and one HTML page for people; pictures.
 
+The page holds its pictures and its style, and asks nothing of any network.
+"""
+
+import base64
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 
-from musicflow.evaluation import figures
+from musicflow.evaluation import choice, figures, projection
 from musicflow.evaluation.comparison import Comparison, Row
 from musicflow.library import Problem
 from musicflow.settings import write_atomically
@@ -19,31 +25,90 @@ COLUMNS = (
     ("precision_at_1", "P@1"),
     ("precision_at_5", "P@5"),
     ("precision_at_10", "P@10"),
+    ("r_precision", "R-prec"),
     ("map", "mAP"),
+    ("mrr", "MRR"),
+    ("ndcg_at_10", "nDCG@10"),
+    ("hit_at_10", "hit@10"),
+    ("knn_accuracy", "10-NN"),
+    ("probe_accuracy", "probe"),
     ("chance", "chance"),
     ("n_queries", "queries"),
     ("n_failed", "fail"),
-    ("tracks_per_s", "tracks/s"),
-    ("x_realtime", "×real"),
-    ("peak_rss_mb", "MB"),
 )
 """Fields of a `Row` and what a table calls them."""
 
+COSTS = (
+    ("embedder", "embedder"),
+    ("tracks_per_s", "tracks/s"),
+    ("x_realtime", "×real"),
+    ("decode_ms", "decode ms"),
+    ("embed_ms", "embed ms"),
+    ("peak_rss_mb", "MB"),
+    ("bytes_per_vector", "bytes a vector"),
+    ("query_ms", "query ms"),
+    ("agreement_at_10", "agreement@10"),
+    ("device", "device"),
+    ("precision", "precision"),
+)
+
+SUBGENRES = (
+    ("embedder", "embedder"),
+    ("subgenre_precision_at_10", "P@10"),
+    ("subgenre_map", "mAP"),
+    ("subgenre_ndcg_at_10", "nDCG@10"),
+)
+
+MAIN = "precision_at_10"
+"""The figure that tables show the interval of."""
+
 UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
 
-_QUALITY = ("precision_at_1", "precision_at_5", "precision_at_10", "map")
+METHOD = (
+    "Each track asks for the others by cosine; a right answer has its genre. Ranges are 95 % of "
+    "bootstrap resamples over the queries. 10-NN is the accuracy of a vote of ten neighbours, "
+    "probe that of logistic regression on the vectors (5 folds, artists kept together where the "
+    "rule leaves them out)."
+)
 
-_DECIMALS = {"tracks_per_s": 1, "x_realtime": 0, "peak_rss_mb": 0}
+_MEANINGLESS = frozenset(field.name for field in fields(Row)[3:18])
+"""Figures of quality, which mean nothing for seeded weights."""
+
+_DECIMALS = {"tracks_per_s": 1, "x_realtime": 0, "peak_rss_mb": 0, "decode_ms": 1, "embed_ms": 1}
+
+
+_LONG = 50
+"""Tables of more lines than this are folded on the page."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: a table, with what is to be said before it."""
+
+    title: str
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    text: Sequence[str] = ()
+    pictures: Sequence[str] = ()
+    """Names of pictures that the page shows here."""
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write all forms of the report into `folder`; tells which files they are."""
     comparison.save(folder / COMPARISON)
+    pictures = {
+        "quality_speed.png": figures.quality_and_speed(comparison.rows),
+        "by_genre.png": figures.by_genre(comparison.rows),
+        "confusion.png": figures.confusion(comparison.rows),
+    }
+    laid_flat = projection.load(folder)
+    if laid_flat is not None and len(laid_flat):
+        pictures["projection.png"] = figures.projection(laid_flat)
     contents = {
         "comparison.md": markdown(comparison).encode(),
         "comparison.csv": _csv(comparison).encode(),
-        "quality_speed.png": figures.quality_and_speed(comparison.rows),
-        "by_genre.png": figures.by_genre(comparison.rows),
+        "comparison.html": html(comparison, pictures).encode(),
+        **pictures,
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -56,36 +121,210 @@ def cell(row: Row, field: str) -> str:
     if value is None:
         return "–"
     text = f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
-    return f"({text})" if row.weights == "untrained" and field in _QUALITY else text
+    return f"({text})" if row.weights == "untrained" and field in _MEANINGLESS else text
+
+
+def interval(row: Row, field: str = MAIN) -> str:
+    """The interval of a figure as a table shows it; empty where it has none, or no meaning."""
+    if field not in row.intervals or row.weights == "untrained":
+        return ""
+    low, high = row.intervals[field]
+    return f"{low:.2f}–{high:.2f}"
+
+
+def fusion_notes(rows: Sequence[Row]) -> list[str]:
+    """What each fusion is made of."""
+    notes = []
+    for row in rows:
+        shares = [f"{weight:.2f} {name}" for name, weight in row.fusion.items()]
+        how = f"cosines, {' + '.join(shares)}" if shares else "reciprocal ranks"
+        if figures.short(row.embedder) != row.embedder:
+            notes.append(f"{figures.short(row.embedder)} = {row.embedder}: {how}")
+    return notes
+
+
+def sections(comparison: Comparison) -> list[Section]:
+    """The whole report, in order."""
+    rows = comparison.rows
+    scored = [row for row in rows if row.by_genre]
+    found = [_quality(comparison)]
+    if any(row.subgenre_map is not None for row in rows):
+        with_some = [row for row in rows if row.subgenre_map is not None]
+        text = "A right answer shares a subgenre; in nDCG, it counts by how many it shares."
+        found.append(_of_rows("Subgenres", SUBGENRES, with_some, [text]))
+    if comparison.differences:
+        found.append(_differences(comparison))
+    text = "Measured by the pass that made the vectors, decoding included."
+    singles = [row for row in rows if row.tracks_per_s]
+    if singles:
+        found.append(_of_rows("Cost", COSTS, singles, [text], ["quality_speed.png"]))
+    found.append(_words(rows))
+    if any(row.space for row in rows):
+        found.append(_health(rows))
+    if scored:
+        genres = sorted({genre for row in scored for genre in row.by_genre})
+        table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
+        head = ["genre", *(figures.short(row.embedder) for row in scored)]
+        found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
+        text = "Rows are the genre that asks, columns what the ten nearest are."
+        found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
+    found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
+    if comparison.problems:
+        lines = problem_lines(comparison.problems)
+        found.append(Section("Problems", ["what", "stage", "reason"], lines))
+    return found
 
 
 def markdown(comparison: Comparison) -> str:
-    """The report as Markdown: the table, each genre, and what went wrong."""
-    data = comparison.dataset
-    lines = [
-        f"# {data.name}",
-        "",
-        f"{data.tracks} tracks, {data.failed} failed · fingerprint {data.fingerprint} · "
-        f"{comparison.created}",
-        "",
-        *_table([title for _, title in COLUMNS], _cells(comparison.rows)),
-        "",
-        "Genre retrieval by cosine, each track asking for the others, itself left out. "
-        "Speed is that of embedding, decoding included.",
-    ]
-    if any(row.weights == "untrained" for row in comparison.rows):
-        lines += ["", UNTRAINED_NOTE]
-    lines += [f"\n{row.embedder}: {row.error}" for row in comparison.rows if row.error]
-    genres = sorted({genre for row in comparison.rows for genre in row.by_genre})
-    if genres:
-        scored = [row for row in comparison.rows if row.by_genre]
-        table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
-        lines += ["", "## P@10 by genre", ""]
-        lines += _table(["genre", *(row.embedder for row in scored)], table)
-    if comparison.problems:
-        lines += ["", "## Problems", ""]
-        lines += _table(["what", "stage", "reason"], problem_lines(comparison.problems))
+    """The report as Markdown."""
+    lines = [f"# {comparison.dataset.name}", "", _about(comparison)]
+    for section in sections(comparison):
+        if section.head or len(section.text) > 1:
+            lines += ["", f"## {section.title}"]
+            lines += [part for text in section.text for part in ("", text)]
+            lines += ["", *_table(section.head, section.rows)] if section.head else []
     return "\n".join(lines) + "\n"
+
+
+def html(comparison: Comparison, pictures: dict[str, bytes]) -> str:
+    """The report as one page that needs nothing else."""
+    name = escape(comparison.dataset.name)
+    parts = [f"<h1>{name}</h1><p>{escape(_about(comparison))}</p>"]
+    for section in sections(comparison):
+        shown = [picture for picture in section.pictures if picture in pictures]
+        if not section.head and not shown:
+            continue
+        parts.append(f"<h2>{escape(section.title)}</h2>")
+        parts += [f"<p>{escape(text)}</p>" for text in section.text]
+        for picture in shown:
+            data = base64.b64encode(pictures[picture]).decode()
+            alt = escape(section.title)
+            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+        if section.head:
+            parts.append(_html_table(section))
+    return _PAGE.format(title=name, body="\n".join(parts))
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title} · musicflow</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1rem; color: #222; }}
+h2 {{ margin-top: 2.5rem; }}
+p {{ max-width: 50rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd;
+  white-space: nowrap; }}
+td:last-child {{ white-space: normal; }}
+img {{ max-width: 100%; height: auto; display: block; margin: 1rem 0; }}
+</style>
+{body}
+</html>
+"""
+
+
+def _about(comparison: Comparison) -> str:
+    data = comparison.dataset
+    return (
+        f"{data.tracks} tracks, {data.failed} failed · fingerprint {data.fingerprint} · "
+        f"{comparison.created}"
+    )
+
+
+def _quality(comparison: Comparison) -> Section:
+    rows = comparison.rows
+    text = [METHOD, f"Protocol: {comparison.protocol}."]
+    text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
+    text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
+    text += fusion_notes(rows)
+    text += [f"{row.embedder}: {row.error}" for row in rows if row.error]
+    table = [
+        [
+            f"{cell(row, field)} [{interval(row, field)}]"
+            if interval(row, field) and field in (MAIN, "map")
+            else cell(row, field)
+            for field, _ in COLUMNS
+        ]
+        for row in rows
+    ]
+    return Section("Quality", [title for _, title in COLUMNS], table, text)
+
+
+def _differences(comparison: Comparison) -> Section:
+    names = {"precision_at_10": "P@10", "map": "mAP"}
+    table = [
+        [
+            figures.short(d.better),
+            figures.short(d.worse),
+            names[d.metric],
+            f"{d.difference:+.3f}",
+            f"{d.interval[0]:+.3f} to {d.interval[1]:+.3f}",
+            choice.format_p(d.p).removeprefix("= "),
+            "yes" if d.p < 0.05 else "no",
+        ]
+        for d in comparison.differences
+    ]
+    head = ["better", "than", "in", "by", "95 %", "p", "real"]
+    text = (
+        "The same queries, paired: p is that of a permutation test, corrected for the number of "
+        "pairs (Holm)."
+    )
+    return Section("Which differences are real", head, table, [text])
+
+
+def _words(rows: Sequence[Row]) -> Section:
+    table = [
+        [w.embedder, w.quality or "–", w.speed or "–", w.verdict or "–"] for w in choice.words(rows)
+    ]
+    head = ["embedder", "quality", "speed", "what is commonly said"]
+    return Section("In words", head, table, [f"The rule: {choice.RULE}."])
+
+
+def _health(rows: Sequence[Row]) -> Section:
+    table = []
+    for row in rows:
+        space = row.space
+        if space is not None:
+            dim = "–" if space.intrinsic_dim is None else f"{space.intrinsic_dim:.1f}"
+            hubs = ", ".join(f"{name} ({count})" for name, count in space.hubs[:3])
+            shares = [f"{space.hubness:.2f}", f"{space.orphans:.0%}", f"{space.anisotropy:.2f}"]
+            counts = [str(space.collapsed_dims), str(space.identical)]
+            table.append([row.embedder, *shares, dim, *counts, hubs])
+    head = ["embedder", "hubness", "orphans", "anisotropy", "intrinsic dim", "dead dims"]
+    text = (
+        "Hubness is the skewness of how often a track is among the ten nearest of others (near 0 "
+        "is even); orphans are among nobody's. Anisotropy is the mean cosine of two tracks. "
+        "Intrinsic dim is by TwoNN; dead dims never change; same vector counts tracks whose "
+        "vector another recording has too."
+    )
+    return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
+
+
+def _of_rows(
+    title: str,
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Row],
+    text: Sequence[str],
+    pictures: Sequence[str] = (),
+) -> Section:
+    table = [[cell(row, field) for field, _ in columns] for row in rows]
+    return Section(title, [name for _, name in columns], table, text, pictures)
+
+
+def _html_table(section: Section) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in section.head)
+    rows = (
+        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>"
+        for row in section.rows
+    )
+    body = "\n".join(rows)
+    table = f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
+    if len(section.rows) > _LONG:
+        return f"<details><summary>{len(section.rows)} lines</summary>{table}</details>"
+    return table
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[tuple[str, str, str]]:
@@ -112,10 +351,6 @@ def summary(problems: Sequence[Problem], most: int = 3) -> list[tuple[str, str, 
     return lines
 
 
-def _cells(rows: Sequence[Row]) -> list[list[str]]:
-    return [[cell(row, field) for field, _ in COLUMNS] for row in rows]
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(_escaped(text) for text in line) + " |" for line in lines]
@@ -126,8 +361,14 @@ def _escaped(text: str) -> str:
 
 
 def _csv(comparison: Comparison) -> str:
+    """All rows, all figures, with the ends of their intervals."""
+    skipped = {"intervals", "by_genre", "confusion", "space", "fusion"}
+    names = [field.name for field in fields(Row) if field.name not in skipped]
+    spread = sorted({name for row in comparison.rows for name in row.intervals})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field for field, _ in COLUMNS])
-    writer.writerows([getattr(row, field) for field, _ in COLUMNS] for row in comparison.rows)
+    writer.writerow([*names, *(f"{name}_{end}" for name in spread for end in ("low", "high"))])
+    for row in comparison.rows:
+        ends = [end for name in spread for end in row.intervals.get(name, ("", ""))]
+        writer.writerow([*(getattr(row, name) for name in names), *ends])
     return text.getvalue()

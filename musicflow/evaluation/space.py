@@ -30,10 +30,13 @@ class Neighbours:
         Row numbers, nearest first, shape ``(N, k)``.
     cosines
         How near, shape ``(N, k)``.
+    mean_cosine
+        That of two tracks on average.
     """
 
     rows: np.ndarray
     cosines: np.ndarray
+    mean_cosine: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Health:
 
 
 def neighbours(unit: np.ndarray, k: int = K) -> Neighbours:
-    """Find the k nearest to each of some vectors of length one, shape ``(N, dim)``."""
+    """Find the k nearest to each of some vectors of length one, shape ``(N, dim)``, N from 2."""
     k = min(k, len(unit) - 1)
     rows = np.empty((len(unit), k), np.int32)
     cosines = np.empty((len(unit), k), np.float32)
@@ -82,7 +85,9 @@ def neighbours(unit: np.ndarray, k: int = K) -> Neighbours:
         best = np.argsort(-near, axis=1, kind="stable")
         rows[asking] = np.take_along_axis(found, best, axis=1)
         cosines[asking] = np.take_along_axis(near, best, axis=1)
-    return Neighbours(rows, cosines)
+    total, count = unit.sum(axis=0, dtype=np.float64), len(unit)
+    mean = float((total @ total - count) / (count * (count - 1)))
+    return Neighbours(rows, cosines, mean)
 
 
 def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Health:
@@ -101,13 +106,12 @@ def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Heal
     occurrence = np.bincount(near.rows.ravel(), minlength=count)
     apart, spread = occurrence - occurrence.mean(), occurrence.std()
     hubs = np.argsort(-occurrence, kind="stable")[:TOP_HUBS]
-    total = unit.sum(axis=0, dtype=np.float64)
     distances = _distances(unit, near.rows[:, :2])
     return Health(
         hubness=float((apart**3).mean() / spread**3) if spread else 0.0,
         hubs=tuple((track_ids[row], int(occurrence[row])) for row in hubs),
         orphans=float((occurrence == 0).mean()),
-        anisotropy=float((total @ total - count) / (count * (count - 1))),
+        anisotropy=near.mean_cosine,
         intrinsic_dim=_intrinsic_dim(distances),
         collapsed_dims=int((np.ptp(unit, axis=0) < _SAME).sum()),
         identical=int((distances[:, 0] < _SAME).sum()),

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow import tracking
-from musicflow.evaluation import Comparison, compare, report
+from musicflow.evaluation import Comparison, compare, projection, report
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
@@ -37,6 +37,8 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         exclude = workspace.settings.exclude
         comparison = compare(library, workspace.specs, workspace.store, workspace.index, exclude)
         comparison.save(workspace.paths.reports / MEASURED)
+        flat = projection.project(library, workspace.specs, workspace.store, workspace.index)
+        projection.save(flat, workspace.paths.reports)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}

@@ -1,12 +1,15 @@
+import csv
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.evaluation import Comparison, Dataset, compare
+from musicflow.evaluation import Comparison, Dataset, compare, projection
 from musicflow.evaluation.protocol import Protocol
-from musicflow.evaluation.report import cell, markdown, summary
+from musicflow.evaluation.report import cell, markdown, summary, write
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import Library, Problem, join, scan
@@ -80,3 +83,35 @@ def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind
     text = markdown(Comparison(dataset, protocol, (), (), problems, "state", "2026-01-01"))
     assert all(f"| s{i} |" in text for i in range(5))
     assert r"| b\|1 | mfcc, musicnn | cut off |" in text
+
+
+def test_the_page_holds_everything_it_shows(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex, tmp_path: Path
+) -> None:
+    comparison = evaluate(library, store, index)
+    projection.save(projection.project(library, [mfcc.SPEC], store, index), tmp_path)
+    names = {path.name for path in write(comparison, tmp_path)}
+    assert names >= {"comparison.html", "comparison.md", "comparison.csv", "projection.png"}
+    page = (tmp_path / "comparison.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,22})', page)
+    assert sources == ["data:image/png;base64,"] * 4
+    for part in ("Protocol: ", "tones", "mfcc", "neither confirmed nor contradicted (not run)"):
+        assert part in page
+    with (tmp_path / "comparison.csv").open() as file:
+        [row, floor] = csv.DictReader(file)
+    assert float(row["map_low"]) <= float(row["map"]) <= float(row["map_high"])
+    assert floor["embedder"] == "random"
+
+
+def test_a_copy_in_the_library_is_named_and_evaluated_once(
+    music: Path, tmp_path: Path, store: EmbeddingStore, index: EmbeddedIndex
+) -> None:
+    shutil.copy(music / "tones" / "3.wav", music / "noises" / "wrong.wav")
+    library = join(music, scan(music, tmp_path / "known"))
+    comparison = evaluate(library, store, index)
+    assert comparison.rows[0].n_queries == 12
+    assert comparison.protocol.copies == 1
+    [problem] = [p for p in comparison.problems if p.stage == "evaluation"]
+    assert problem.subject == "tones/3.wav"
+    assert "noises/wrong.wav, which has the genre noises" in problem.reason
+    assert comparison.dataset.failed == 0

@@ -41,7 +41,7 @@ def test_artists_are_left_out_where_enough_stays_to_be_found() -> None:
     assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
     assert str(protocol) == (
         "the query, copies of recordings, and the query's artist and album left out "
-        "(20 recordings, 3 copies)"
+        "(20 recordings, 3 copies, 5 known artists)"
     )
 
 
@@ -51,6 +51,12 @@ def test_in_a_library_of_one_artist_the_rule_gives_way_and_says_so() -> None:
     assert exclusion.keys == ()
     assert protocol.exclude == "duplicates"
     assert "only 0 of 20 queries" in protocol.note
+
+
+def test_where_no_artist_is_known_the_protocol_says_so() -> None:
+    exclusion, protocol = settle([track(n, "a") for n in range(6)], "artist")
+    assert exclusion.keys == ()
+    assert (protocol.exclude, protocol.note) == ("duplicates", "no artist is known")
 
 
 @pytest.mark.parametrize("wanted", ["duplicates", "none"])

@@ -1,0 +1,165 @@
+"""The commands that measure and choose: estimate, recommend-embedder; and the comparison table."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from musicflow import embedders
+from musicflow.cli.console import (
+    USAGE,
+    HomeOption,
+    JsonOption,
+    out,
+    plain,
+    print_json,
+    progress,
+    settings_of,
+    stop,
+    table_of,
+)
+from musicflow.evaluation import Comparison, choice, figures, report
+
+WeightOption = Annotated[float, typer.Option(min=0.0, help="How much it matters.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command()(estimate)
+    app.command(name="recommend-embedder")(recommend_embedder)
+
+
+def estimate(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    embedder: Annotated[
+        list[str] | None, typer.Option("--embedder", help="An embedder to measure; repeatable.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=2, help="How many files to measure.")] = 24,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what time, memory and disk a library would take, from a random sample of it.
+
+    Embedders whose weights are not here are measured with seeded ones: they cost the same.
+
+    Example: `musicflow estimate ~/Music --embedder musicnn --embedder mfcc`
+    """
+    from musicflow.estimate import estimate as measure
+
+    settings = settings_of(home=home, embedders=embedder, library=folder)
+    specs = [embedders.spec_of(label) for label in settings.embedders]
+    labels = [
+        embedders.untrained(spec).label
+        if spec.weights is not None
+        and spec.trained
+        and spec.weights.state(settings.cache) == "missing"
+        else spec.label
+        for spec in specs
+    ]
+    assert settings.library is not None
+    found = measure(settings.library, labels, settings.cache, sample, progress)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    first = found[0]
+    out.print(
+        plain(
+            f"{folder}: {first.files} files, about {first.hours_of_audio:.1f} hours; "
+            f"{first.sampled} measured, {first.failed} of them of no use"
+        ),
+        soft_wrap=True,
+        highlight=False,
+    )
+    table = table_of("", ["embedder", "time", "95 %", "load s", "memory MB", "disk MB", "device"])
+    for one in found:
+        low, high = one.interval_s
+        table.add_row(
+            one.embedder,
+            _duration(one.seconds),
+            f"{_duration(low)} – {_duration(high)}",
+            f"{one.load_s:.1f}",
+            f"{one.peak_rss_mb:.0f}",
+            f"{one.disk_mb:.1f}",
+            one.device,
+        )
+    out.print(table)
+
+
+def recommend_embedder(
+    quality: WeightOption = 1.0,
+    speed: WeightOption = 0.25,
+    size: WeightOption = 0.1,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose an embedder by the last comparison: quality, speed and size of vectors weighed.
+
+    Example: `musicflow recommend-embedder --quality 1 --speed 0.5 --size 0`
+    """
+    comparison = Comparison.load(settings_of(home=home).paths.reports / report.COMPARISON)
+    if comparison is None:
+        stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
+    if not quality + speed + size:
+        stop("quality, speed and size cannot all be 0", USAGE)
+    found = choice.rank_candidates(comparison.rows, quality, speed, size)
+    if not found:
+        stop("no embedder with trained weights has figures in the last comparison", USAGE)
+    why = choice.reason(comparison, found)
+    if as_json:
+        fields = ("embedder", "map", "tracks_per_s", "bytes_per_vector")
+        rows = [
+            {name: getattr(one.row, name) for name in fields}
+            | {"score": one.score, "on_front": one.on_front}
+            for one in found
+        ]
+        print_json({"choice": found[0].row.embedder, "reason": why, "candidates": rows})
+        return
+    table = table_of("", ["embedder", "score", "mAP", "tracks/s", "bytes", "front"])
+    for one in found:
+        cells = (report.cell(one.row, f) for f in ("map", "tracks_per_s", "bytes_per_vector"))
+        front = "yes" if one.on_front else ""
+        table.add_row(one.row.embedder, f"{one.score:.2f}", *cells, front)
+    out.print(table)
+    out.print("(front: no other is at least as good in all three and better in one)")
+    out.print(plain(why), soft_wrap=True, highlight=False)
+
+
+def show(comparison: Comparison) -> None:
+    """Print a comparison's table, and what has to be said with it."""
+    data, last = comparison.dataset, comparison.rows[-1]
+    title = (
+        f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
+        f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
+    )
+    out.print(plain(title), soft_wrap=True, highlight=False)
+    # What fits into 80 columns; the report says the rest.
+    table = table_of(
+        "", ["embedder", "dim", "P@1", "P@10", "95 %", "mAP", "tracks/s", "×real", "MB"]
+    )
+    for row in comparison.rows:
+        style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
+        costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
+        table.add_row(
+            figures.short(row.embedder),
+            str(row.dim),
+            report.cell(row, "precision_at_1"),
+            report.cell(row, "precision_at_10"),
+            report.interval(row),
+            report.cell(row, "map"),
+            *costs,
+            style=style,
+        )
+    out.print(table)
+    notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
+    for note in (*notes, *report.fusion_notes(comparison.rows)):
+        if note:
+            out.print(plain(note), soft_wrap=True, highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

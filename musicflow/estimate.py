@@ -1,0 +1,143 @@
+"""What a whole library would cost, from a small random sample of it.
+
+Each embedder is measured in a process of its own, so that none pays for another's memory.
+"""
+
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from musicflow.embedders import spec_of
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation.statistics import Interval, intervals
+from musicflow.ingestion import embed_tracks
+from musicflow.library import AudioFile, Progress, Track, find, quietly
+
+SAMPLE = 24
+SEED = 0
+
+_FLOAT = 4
+_COPIES = 3
+"""A vector is kept in the store, in the published collection, and in the one before it."""
+
+_PAYLOAD_BYTES = 2000
+"""What a collection and its indexes keep of a track beside its vector, about."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one embedder would cost.
+
+    Parameters
+    ----------
+    embedder, weights, device
+        What was measured.
+    files
+        In the library.
+    sampled, failed
+        Files that were measured, and those of them that could not be used.
+    load_s
+        Time to load the model.
+    seconds, interval_s
+        For all files, decoding and loading included, and its 95 % interval (bootstrap over the
+        sample).
+    hours_of_audio
+        In the library, as the sample has it.
+    peak_rss_mb
+        The most memory the process held.
+    disk_mb
+        Vectors and collections of all files.
+    """
+
+    embedder: str
+    weights: str
+    device: str
+    files: int
+    sampled: int
+    failed: int
+    load_s: float
+    seconds: float
+    interval_s: Interval
+    hours_of_audio: float
+    peak_rss_mb: float
+    disk_mb: float
+
+
+def estimate(
+    root: Path,
+    labels: list[str],
+    cache: Path,
+    sample: int = SAMPLE,
+    progress: Progress = quietly,
+) -> list[Estimate]:
+    """Measure each embedder on the same random files of a library.
+
+    Parameters
+    ----------
+    root
+        The library. Only names are read of the files that are not drawn.
+    labels
+        The embedders.
+    cache
+        Where weights are kept.
+    sample
+        How many files to draw.
+    progress
+        Shows how far it is.
+
+    Raises
+    ------
+    LibraryError
+        If `root` holds no audio files.
+    WeightsError
+        If an embedder's weights cannot be had.
+    """
+    files = find(root)
+    drawn = np.random.default_rng(SEED).permutation(len(files))[:sample]
+    tracks = [_track(root, files[row]) for row in sorted(drawn.tolist())]
+    context = multiprocessing.get_context("spawn")
+    found = []
+    for label in progress(labels, "Measuring", len(labels)):
+        with ProcessPoolExecutor(1, context) as process:
+            found.append(process.submit(measure, label, tracks, cache, len(files)).result())
+    return found
+
+
+def _track(root: Path, file: AudioFile) -> Track:
+    # Nothing is kept of a sample, so its content need not be hashed.
+    return Track(file.path, str(root / file.path), file.path, 0.0, 0)
+
+
+def measure(label: str, tracks: list[Track], cache: Path, files: int) -> Estimate:
+    """Embed some tracks in this process, and reckon what all files would cost."""
+    spec = spec_of(label)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        done = embed_tracks(tracks, spec, EmbeddingStore(Path(folder)), cache)
+        elapsed = time.perf_counter() - start
+    rows = list(done.rows.values())
+    wall_s = sum(row.wall_s for row in rows)
+    # Decoding runs beside the model, so a track's own times add up to more than the pass took.
+    own = np.array([row.decode_s + row.embed_s for row in rows])
+    each = own * (wall_s / own.sum()) if own.sum() else np.zeros(1)
+    load_s = elapsed - wall_s
+    low, high = intervals(each[:, None])[0] * files
+    return Estimate(
+        embedder=label,
+        weights=spec.weights_state,
+        device=next((row.device for row in rows if row.device), ""),
+        files=files,
+        sampled=len(tracks),
+        failed=len(tracks) - sum(row.vector is not None for row in rows),
+        load_s=load_s,
+        seconds=load_s + float(each.mean()) * files,
+        interval_s=(load_s + float(low), load_s + float(high)),
+        hours_of_audio=sum(row.audio_s for row in rows) / len(tracks) * files / 3600,
+        peak_rss_mb=max((row.peak_rss_mb for row in rows), default=0.0),
+        disk_mb=files * (_COPIES * _FLOAT * spec.dim + _PAYLOAD_BYTES) / 1e6,
+    )

@@ -1,0 +1,77 @@
+"""Spaces laid flat, to be looked at: t-SNE of some tracks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.manifold import TSNE
+
+from musicflow.embedders import EmbedderSpec
+from musicflow.embedding_store import EmbeddingStore, stack
+from musicflow.index import TrackIndex
+from musicflow.index.track_index import unit
+from musicflow.library import Library
+from musicflow.settings import write_atomically
+
+PROJECTION = "projection.csv"
+
+MOST_TRACKS = 1000
+SEED = 0
+_FEW = 8
+"""Fewer tracks than this make no picture."""
+
+
+def project(
+    library: Library, specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex
+) -> pd.DataFrame:
+    """Lay the published vectors of each embedder flat.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MOST_TRACKS` an embedder,
+        drawn with a seed.
+    """
+    parts = []
+    for spec in specs:
+        manifest = index.manifest(spec.label)
+        if manifest is None or manifest.spec_hash != spec.hash or store.unavailable(spec):
+            continue
+        rows = store.read(spec)
+        tracks = [
+            track
+            for track in library.tracks
+            if (row := rows.get(track.content_hash)) is not None and row.vector is not None
+        ]
+        if len(tracks) < _FEW:
+            continue
+        drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MOST_TRACKS]
+        tracks = [tracks[row] for row in np.sort(drawn).tolist()]
+        vectors = unit(stack([rows[track.content_hash] for track in tracks]), manifest)
+        perplexity = min(30.0, (len(tracks) - 1) / 3)
+        flat = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(vectors)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "embedder": spec.label,
+                    "track_id": [track.track_id for track in tracks],
+                    "genre": [track.genre for track in tracks],
+                    "x": flat[:, 0].round(2),
+                    "y": flat[:, 1].round(2),
+                }
+            )
+        )
+    columns = ["embedder", "track_id", "genre", "x", "y"]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+
+
+def save(frame: pd.DataFrame, folder: Path) -> None:
+    """Keep a projection beside the report."""
+    write_atomically(folder / PROJECTION, frame.to_csv(index=False).encode())
+
+
+def load(folder: Path) -> pd.DataFrame | None:
+    """What `save` kept, or None."""
+    path = folder / PROJECTION
+    return pd.read_csv(path, keep_default_na=False) if path.exists() else None
