@@ -67,7 +67,13 @@ def telling() -> Iterator[None]:
     try:
         yield
     except FORESEEN as error:
-        st.error(plain(error, longest=1000), icon=":material/error:")
+        _tell(str(error))
+    except OSError as error:
+        _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _tell(reason: str) -> None:
+    st.error(plain(reason, longest=1000), icon=":material/error:")
 
 
 def clean(text: object, longest: int = 100) -> str:

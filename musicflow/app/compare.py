@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from musicflow.app import votes
-from musicflow.app.cards import card, hit_card, plain, shift
+from musicflow.app.cards import card, hit_card, plain, shift, telling
 from musicflow.app.question import Question, answer, ask, surprise
 from musicflow.app.view import View
 from musicflow.app.votes import Standing, Vote
@@ -48,12 +48,14 @@ def main() -> None:
         st.info("Choose two embedders or more.")
         return
     question = ask(look)
-    if question is not None and mode == BLIND:
-        _blind(look, question, labels)
-    elif question is not None:
-        _side_by_side(look, question, labels)
+    with telling():
+        if question is not None and mode == BLIND:
+            _blind(look, question, labels)
+        elif question is not None:
+            _side_by_side(look, question, labels)
     if mode == BLIND:
-        _score(look)
+        with telling():
+            _score(look)
 
 
 # --- side by side --------------------------------------------------------------------------------
@@ -134,11 +136,12 @@ def _without_a_trace(look: View, hits: Sequence[Hit], name: str) -> None:
 
 
 def _vote(look: View, vote: Vote) -> None:
-    votes.cast(look.settings.paths.votes, vote)
-    st.session_state.pop("ballot", None)
-    st.toast("Your vote is kept.", icon=":material/how_to_vote:")
-    if st.session_state.track:
-        surprise(look)
+    with telling():
+        votes.cast(look.settings.paths.votes, vote)
+        st.session_state.pop("ballot", None)
+        st.toast("Your vote is kept.", icon=":material/how_to_vote:")
+        if st.session_state.track:
+            surprise(look)
 
 
 def _score(look: View) -> None:

@@ -11,7 +11,8 @@ import soundfile
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from musicflow.library import Library
+from musicflow.app.view import Catalogue
+from musicflow.library import Library, Track
 from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
@@ -171,6 +172,27 @@ def test_a_new_state_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(shown.multiselect("genre").options) == ["a", "b"]
     shown.text_input("words").set_value("new").run()
     assert [b.key for b in shown.button if "match-" in (b.key or "")] == ["match-b/new.flac"]
+
+
+def test_a_vote_that_cannot_be_kept_is_said_to_be(
+    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(shutil.copytree(filled, tmp_path / "copy"))
+    home.votes.mkdir()
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    shown = page("compare", how="Blind test", track="tones/1.flac")
+    assert "votes.jsonl: Is a directory" in told(shown)
+    next(button for button in shown.button if button.label == "Both alike").click().run()
+    assert not shown.exception
+    assert "votes.jsonl: Is a directory" in told(shown)
+
+
+@pytest.mark.parametrize("words", ["beyonce", "BEYONCÉ halo", "hälo", "ハロ"])
+def test_words_find_a_track_whatever_their_case_and_accents(words: str) -> None:
+    track = Track("a/1.mp3", "/a/1.mp3", "", 1.0, 8000, artist="Beyoncé", name="Halo ハロー")
+    other = Track("b/2.mp3", "/b/2.mp3", "", 1.0, 8000, artist="Nobody", name="Hello")
+    library = Library("x", "/", "folders", (track, other), ())
+    assert Catalogue(library).search(words) == [track]
 
 
 def test_the_score_waits_for_votes(page: Page) -> None:
