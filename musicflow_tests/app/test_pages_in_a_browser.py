@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,9 @@ def test_a_search_by_words_and_the_player(app: str, visit: Visit) -> None:
 )
 def test_no_other_file_is_served(app: str, path: str) -> None:
     host, _, port = app.removeprefix("http://").partition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
-    connection.request("GET", path)
-    body = connection.getresponse().read()
+    with closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
+        connection.request("GET", path)
+        body = connection.getresponse().read()
     assert not any(secret in body for secret in (b"root:", b"import ", b"embedders", b"maxUpload"))
 
 
