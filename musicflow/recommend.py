@@ -36,6 +36,9 @@ COPY_LENGTH_S = 1.0
 _DIVERSITY = 0.3
 _BLOCK = 1024
 
+_STONES = 100
+"""Candidates around each point between two tracks."""
+
 
 class QueryError(ValueError):
     """A question that cannot be answered as it stands; the message says why."""
@@ -246,6 +249,10 @@ def path(
 ) -> list[Hit]:
     """A way from one track to another through tracks that sound ever more like the second.
 
+    Candidates are the tracks around the straight line between the two. Each belongs to the step
+    whose share of the way it has gone, and of all ways with one track a step the smoothest is
+    taken: that with the least sum of squared leaps, a leap being one less the cosine.
+
     Parameters
     ----------
     collection
@@ -272,16 +279,11 @@ def path(
     if start == end:
         raise QueryError("a path leads from one track to another, not to itself")
     first, last = _vectors(collection, [start, end])
-    used = [start, end]
-    ids = [start]
-    for share in np.linspace(0, 1, steps + 2)[1:-1]:
-        point = _unit((1 - share) * first + share * last)
-        [hits] = collection.query(point[None], 1, filters, without=used)
-        if not hits:
-            break
-        ids.append(hits[0].track_id)
-        used.append(hits[0].track_id)
-    ids.append(end)
+    shares = np.linspace(0, 1, steps + 2)[1:-1]
+    between = np.stack([_unit((1 - share) * first + share * last) for share in shares])
+    found = collection.query(between, _STONES, filters, without=[start, end])
+    stones = sorted({hit.track_id for hits in found for hit in hits})
+    ids = [start, *_smoothest(stones, collection.vectors(stones), first, last, steps), end]
     vectors = collection.vectors(ids)
     scores = [1.0, *(float(a @ b) for a, b in itertools.pairwise(vectors))]
     return [
@@ -416,6 +418,34 @@ def _near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:
     # Rounding moves the cosine of a vector with itself by some 1e-7.
     near: np.ndarray = 1 - cosines <= COPY * manifest.spread + 1e-6
     return near
+
+
+def _smoothest(
+    ids: Sequence[str], vectors: np.ndarray, first: np.ndarray, last: np.ndarray, steps: int
+) -> list[str]:
+    """The tracks of the smoothest way; steps that no candidate belongs to are left out."""
+    way = last - first
+    gone = (vectors - first) @ way / max(float(way @ way), 1e-9)
+    step = np.clip(np.rint(gone * (steps + 1)), 1, steps)
+    # The way to each track of a step: what it costs, and the tracks on it.
+    ways: list[tuple[float, list[int]]] = [(0.0, [])]
+    before = first[None]
+    for rows in (np.flatnonzero(step == number) for number in range(1, steps + 1)):
+        if len(rows):
+            costs = np.array([cost for cost, _ in ways])[:, None] + _leaps(before, vectors[rows])
+            best = costs.argmin(axis=0)
+            ways = [
+                (costs[origin, place], [*ways[origin][1], int(row)])
+                for place, (origin, row) in enumerate(zip(best, rows, strict=True))
+            ]
+            before = vectors[rows]
+    ends = np.array([cost for cost, _ in ways]) + _leaps(before, last[None])[:, 0]
+    return [ids[row] for row in ways[int(ends.argmin())][1]]
+
+
+def _leaps(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    leaps: np.ndarray = np.square(1 - vectors @ others.T)
+    return leaps
 
 
 def _same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
