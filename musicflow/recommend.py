@@ -205,8 +205,8 @@ def recommend(
         strategies cannot be compared.
     diverse
         Trade likeness to the examples against likeness to the answers before (maximal marginal
-        relevance, Carbonell and Goldstein 1998, over the first `4 k` candidates; both scaled to
-        their range, seven parts to three).
+        relevance, Carbonell and Goldstein 1998, seven parts to three, over the first `4 k`
+        candidates; scores are brought to the range of their likenesses to the nearest like).
     max_per_artist
         The most answers by one known artist.
 
@@ -381,7 +381,7 @@ def _choose(
     """The first k of the candidates, copies folded, diverse and capped as wanted."""
     vectors = collection.vectors([hit.track_id for hit in hits])
     hits, vectors = _fold(hits, vectors, examples, collection.manifest)
-    order = _spread([hit.score for hit in hits], vectors) if diverse else range(len(hits))
+    order = _spread([hit.score for hit in hits], vectors, examples) if diverse else range(len(hits))
     chosen: list[Hit] = []
     taken: Counter[str] = Counter()
     for row in order:
@@ -452,25 +452,21 @@ def _same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.abs(lengths[:, None] - others[None, :]) <= COPY_LENGTH_S
 
 
-def _spread(scores: Sequence[float], vectors: np.ndarray) -> Iterable[int]:
+def _spread(scores: Sequence[float], vectors: np.ndarray, examples: np.ndarray) -> Iterable[int]:
     """Rows by maximal marginal relevance, the best first."""
+    alike = vectors @ vectors.T
+    # Only likenesses can be set off against likenesses; scores are of other ranges.
+    nearness = (vectors @ examples.T if len(examples) else alike).max(axis=1, initial=-1.0)
+    span = max(scores, default=0.0) - min(scores, default=0.0)
+    share = (np.array(scores) - min(scores, default=0.0)) / (span or 1.0)
+    relevance = np.min(nearness, initial=1.0) * (1 - share) + np.max(nearness, initial=-1.0) * share
     left = list(range(len(scores)))
-    relevance = _scaled(np.array(scores, np.float64))
-    alike = _scaled(vectors @ vectors.T)
-    nearest = np.zeros(len(scores))
+    nearest = np.full(len(scores), -1.0)
     while left:
         values = (1 - _DIVERSITY) * relevance[left] - _DIVERSITY * nearest[left]
         best = left.pop(int(np.argmax(values)))
         nearest = np.maximum(nearest, alike[best])
         yield best
-
-
-def _scaled(values: np.ndarray) -> np.ndarray:
-    """Values brought to [0, 1]: cosines of one embedder lie close together, wherever they lie."""
-    if not values.size:
-        return values
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def _names(track: dict[str, Any]) -> tuple[str, ...]:

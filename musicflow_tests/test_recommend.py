@@ -177,7 +177,7 @@ def test_diverse_answers_are_less_alike(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     like, twist = np.eye(2, DIM)
     crowd = like + 0.5 * twist + 0.05 * random.standard_normal((8, DIM))
-    others = like + 0.2 * random.standard_normal((8, DIM))
+    others = like + 0.13 * random.standard_normal((8, DIM))
     vectors = unit(np.concatenate([like[None], crowd, others]), MANIFEST)
     tracks = [Point(f"t{row}", vector, track(row)) for row, vector in enumerate(vectors)]
     with opened(EmbeddedIndex(tmp_path), tracks) as collection:
