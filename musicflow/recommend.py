@@ -123,6 +123,21 @@ def why_none(collection: Collection, filters: Filters) -> str:
     return "; ".join(reasons) or "no track fulfils the filters"
 
 
+def check_version(collection: Collection, spec: EmbedderSpec) -> None:
+    """See that a collection was made by this version of its embedder.
+
+    Raises
+    ------
+    TrackIndexError
+        If it was not.
+    """
+    if collection.manifest.spec_hash != spec.hash:
+        raise TrackIndexError(
+            f"the collection {spec.label} was made by another version of this embedder: "
+            "run `musicflow run` to bring it up to date"
+        )
+
+
 # --- answers -----------------------------------------------------------------------------------
 
 
@@ -162,11 +177,7 @@ def similar_to_file(
         If the collection was made by another version of the embedder.
     """
     _check(k)
-    if collection.manifest.spec_hash != spec.hash:
-        raise TrackIndexError(
-            f"the collection {spec.label} was made by another version of this embedder: "
-            "run `musicflow run` to bring it up to date"
-        )
+    check_version(collection, spec)
     vectors = _vectors(collection, [vector_of_file(path, spec, cache)])
     [hits] = collection.query(vectors, k, filters)
     return hits

@@ -124,8 +124,9 @@ def log_comparison(
         child = _start(client, EXPERIMENT, row.embedder, about | more)
         children[row.embedder] = child
         _log(client, child, parameters, {})
-        model = _model(client, child, row, parameters)
-        client.log_inputs(child, [_dataset(comparison)], [LoggedModelInput(model)])
+        model = None if row.error else _model(client, child, row, parameters)
+        models = [LoggedModelInput(model)] if model else []
+        client.log_inputs(child, [_dataset(comparison)], models)
         _log(client, child, {}, _metrics(row), model=model, dataset=data)
         if row.confusion:
             client.log_dict(child, row.confusion, "confusion.json")

@@ -3,13 +3,13 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders, recommend
+from musicflow import embedders, fusion, recommend
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -22,7 +22,8 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.embedders import EmbedderSpec
-from musicflow.index import Collection, Filters, Hit, open_index
+from musicflow.evaluation import Comparison, report
+from musicflow.index import Collection, Filters, Hit, open_index, unit
 from musicflow.playlist import PlaylistFormat, playlist
 from musicflow.recommend import Example, Strategy
 from musicflow.settings import Settings, write_atomically
@@ -68,6 +69,9 @@ def search(
     if (file is None) == (track is None):
         stop("say what to search with: a FILE, or --track NAME", USAGE)
     filters = Filters.parse(where or [])
+    if embedder is not None and fusion.members(embedder):
+        _search_fused(settings_of(home=home), embedder, file, track, k, filters, as_json)
+        return
     with _opened(settings_of(home=home), embedder) as (collection, spec, cache):
         if track is not None:
             track_id = recommend.find_track(collection, track)
@@ -76,6 +80,44 @@ def search(
             assert file is not None
             hits = recommend.similar_to_file(collection, file, spec, cache, k, filters)
         _show(hits, f"by {spec.label}", as_json, collection, filters)
+
+
+def _search_fused(
+    settings: Settings,
+    label: str,
+    file: Path | None,
+    track: str | None,
+    k: int,
+    filters: Filters,
+    as_json: bool,
+) -> None:
+    if k < 1:
+        stop(f"the number of answers must be at least 1, not {k}", USAGE)
+    names, weights = fusion.members(label), None
+    if label.startswith(fusion.WEIGHTED):
+        comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+        rows = comparison.rows if comparison is not None else ()
+        weights = next((row.fusion for row in rows if row.embedder == label), None)
+        if not weights:
+            known = [row.embedder for row in rows if row.fusion]
+            hint = f"it has weights for {', '.join(known)}" if known else "run these embedders"
+            stop(f"the last comparison has no weights for {label}; {hint}", USAGE)
+    with ExitStack() as opened:
+        collections, queries = {}, {}
+        for name in names:
+            collection, spec, cache = opened.enter_context(_opened(settings, name))
+            if track is not None:
+                track = recommend.find_track(collection, track)
+                queries[name] = collection.vectors([track])[0]
+            else:
+                assert file is not None
+                recommend.check_version(collection, spec)
+                vector = recommend.vector_of_file(file, spec, cache)
+                queries[name] = unit(vector[None], collection.manifest)[0]
+            collections[name] = collection
+        without = [track] if track is not None else []
+        hits = fusion.search(collections, queries, k, weights, filters, without)
+        _show(hits, f"by {label}", as_json, collections[names[0]], filters)
 
 
 def recommend_command(

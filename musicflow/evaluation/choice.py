@@ -173,6 +173,8 @@ def _beside(best: Row, other: Row, p: float | None) -> str:
     how = "higher" if apart > 0 else "lower"
     ratio = other.tracks_per_s / best.tracks_per_s
     pace = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
+    if 0.95 < ratio < 1.05:
+        pace = "as fast"
     return f"{other.embedder} has mAP {abs(apart):.3f} {how}{sure}, and is {pace}."
 
 

@@ -1,0 +1,98 @@
+"""The commands that measure and choose, as a person runs them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from musicflow import estimate
+from musicflow.evaluation import Comparison, Dataset, Row
+from musicflow.evaluation.protocol import Protocol
+from musicflow.settings import Home
+from musicflow_tests.cli.conftest import Run
+
+
+@pytest.fixture
+def figures(home: Home) -> None:
+    rows = (
+        Row("musicnn", "trained", 200, map=0.54, tracks_per_s=4.0, bytes_per_vector=800),
+        Row("mfcc", "none", 60, map=0.33, tracks_per_s=90.0, bytes_per_vector=240),
+        Row("panns-untrained", "untrained", 2048, map=0.9, tracks_per_s=2.0, bytes_per_vector=8192),
+        Row("random", "none", 128, map=0.1),
+    )
+    protocol = Protocol("duplicates", 9, 1, 0, "no artist is known")
+    comparison = Comparison(Dataset("music", "abc", 10, 0), protocol, rows, (), (), "s", "2026")
+    comparison.save(home.reports / "comparison.json")
+
+
+@pytest.mark.usefixtures("figures")
+def test_a_choice_follows_what_matters_and_gives_its_reason(run: Run) -> None:
+    code, printed, _ = run("recommend-embedder", "--json")
+    chosen = json.loads(printed)
+    assert code == 0
+    assert chosen["choice"] == "musicnn"
+    assert [one["embedder"] for one in chosen["candidates"]] == ["musicnn", "mfcc"]
+    assert "22.5 times as fast" in chosen["reason"]
+    _, printed, _ = run("recommend-embedder", "--quality", "0.2", "--speed", "1")
+    assert printed.splitlines()[1].startswith("mfcc")
+
+
+@pytest.mark.usefixtures("figures")
+def test_a_choice_by_nothing_is_refused(run: Run) -> None:
+    nothing = ("--quality", "0", "--speed", "0", "--size", "0")
+    code, _, errors = run("recommend-embedder", *nothing)
+    assert code == 2
+    assert "cannot all be 0" in errors
+
+
+def test_without_a_comparison_there_is_no_choice(run: Run) -> None:
+    code, _, errors = run("recommend-embedder")
+    assert code == 2
+    assert "musicflow run LIBRARY" in errors
+
+
+def test_an_estimate_tells_time_memory_and_disk(
+    run: Run, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = estimate.Estimate(
+        "mfcc", "none", "cpu", 50_000, 24, 1, 0.5, 7300.0, (6900.0, 8000.0), 2500.0, 500.0, 120.0
+    )
+    monkeypatch.setattr(estimate, "estimate", lambda *_: [made])
+    code, printed, _ = run("estimate", str(music), "--embedder", "mfcc")
+    assert code == 0
+    assert "50000 files, about 2500.0 hours; 24 measured, 1 of them of no use" in printed
+    assert "2.0 h 1.9 h – 2.2 h" in printed
+    assert "500" in printed
+    _, printed, _ = run("estimate", str(music), "--embedder", "mfcc", "--json")
+    assert json.loads(printed)[0]["interval_s"] == [6900.0, 8000.0]
+
+
+@pytest.mark.usefixtures("figures")
+def test_a_fusion_without_weights_says_how_to_get_some(run: Run) -> None:
+    code, _, errors = run("search", "--track", "x", "--embedder", "fusion:musicnn+mfcc")
+    assert code == 2
+    assert "no weights for fusion:musicnn+mfcc" in errors
+
+
+@pytest.mark.slow
+def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home) -> None:
+    names = ("mfcc", "musicnn-untrained")
+    options = [word for name in names for word in ("--embedder", name)]
+    assert run("run", str(music), *options)[0] == 0
+    arguments = ["--embedder", f"rrf:{'+'.join(names)}", "-k", "3", "--json"]
+    code, printed, _ = run("search", "--track", "tones/3.wav", *arguments)
+    assert code == 0
+    assert [hit["genre"] for hit in json.loads(printed)] == ["tones"] * 3
+    assert "tones/3.wav" not in printed
+    code, printed, _ = run("search", str(music / "noises" / "1.wav"), *arguments)
+    assert json.loads(printed)[0]["track_id"] == "noises/1.wav"
+    comparison = Comparison.load(home.reports / "comparison.json")
+    assert comparison is not None
+    weighted = replace(comparison.rows[0], embedder=f"fusion:{'+'.join(names)}",
+                       fusion={"mfcc": 0.8, "musicnn-untrained": 0.2})  # fmt: skip
+    replace(comparison, rows=(*comparison.rows, weighted)).save(home.reports / "comparison.json")
+    arguments[1] = weighted.embedder
+    code, printed, _ = run("search", "--track", "tones/3.wav", *arguments)
+    assert code == 0
+    assert json.loads(printed)[0]["genre"] == "tones"

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicflow import estimate as module
+from musicflow.embedders import mfcc
+from musicflow.embedding_store import Embedding, EmbeddingStore
+from musicflow.estimate import estimate, measure
+from musicflow.ingestion import Pass
+from musicflow.library import LibraryError, Track
+from musicflow.settings import Settings
+
+
+def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the files take 1 s and half 3 s; the pass overlapped decoding, and took 0.8 of it."""
+    rows = {
+        str(n): Embedding(
+            str(n), np.ones(60), audio_s=100.0,
+            decode_s=0.5, embed_s=0.5 + n % 2 * 2, wall_s=1.6, peak_rss_mb=500.0, device="cpu",
+        )
+        for n in range(20)
+    }  # fmt: skip
+
+    def embed_tracks(*_: object) -> Pass:
+        return Pass(20, 0, (), rows)
+
+    monkeypatch.setattr(module, "embed_tracks", embed_tracks)
+    tracks = [Track(str(n), "", str(n), 0.0, 0) for n in range(20)]
+    found = measure("mfcc", tracks, Path(), files=1000)
+    assert found.seconds - found.load_s == pytest.approx(1600)
+    low, high = (end - found.load_s for end in found.interval_s)
+    assert 1200 < low < 1500
+    assert 1700 < high <= 2000
+    assert found.hours_of_audio == pytest.approx(1000 * 100 / 3600)
+    assert (found.peak_rss_mb, found.failed, found.device) == (500.0, 0, "cpu")
+    assert found.disk_mb == pytest.approx(1000 * (3 * 4 * 60 + 2000) / 1e6)
+
+
+def test_files_of_no_use_are_counted_and_cost_what_they_cost(music: Path, tmp_path: Path) -> None:
+    (music / "tones" / "text.mp3").write_text("not music " * 500)
+    files = sorted(music.glob("*/*"))
+    tracks = [Track(str(path), str(path), str(path), 0.0, 0) for path in files]
+    found = measure("mfcc", tracks, tmp_path, files=len(files))
+    assert (found.sampled, found.failed) == (13, 1)
+    assert 0 < found.interval_s[0] <= found.seconds <= found.interval_s[1]
+    assert EmbeddingStore(tmp_path).known(mfcc.SPEC) == {}
+
+
+def test_a_folder_without_music_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="no audio files"):
+        estimate(tmp_path, ["mfcc"], tmp_path)
+
+
+@pytest.mark.slow
+def test_each_embedder_is_measured_in_a_process_of_its_own(music: Path) -> None:
+    found = estimate(music, ["musicnn-untrained", "mfcc"], Settings().cache, sample=3)
+    assert [one.embedder for one in found] == ["musicnn-untrained", "mfcc"]
+    assert {(one.files, one.sampled, one.failed) for one in found} == {(12, 3, 0)}
+    assert all(one.peak_rss_mb > 50 for one in found)
