@@ -36,6 +36,9 @@ COPY_LENGTH_S = 1.0
 _DIVERSITY = 0.3
 _BLOCK = 1024
 
+_STONES = 100
+"""Candidates around each point between two tracks."""
+
 
 class QueryError(ValueError):
     """A question that cannot be answered as it stands; the message says why."""
@@ -213,8 +216,8 @@ def recommend(
         strategies cannot be compared.
     diverse
         Trade likeness to the examples against likeness to the answers before (maximal marginal
-        relevance, Carbonell and Goldstein 1998, over the first `4 k` candidates; both scaled to
-        their range, seven parts to three).
+        relevance, Carbonell and Goldstein 1998, seven parts to three, over the first `4 k`
+        candidates; scores are brought to the range of their likenesses to the nearest like).
     max_per_artist
         The most answers by one known artist.
 
@@ -257,6 +260,10 @@ def path(
 ) -> list[Hit]:
     """A way from one track to another through tracks that sound ever more like the second.
 
+    Candidates are the tracks around the straight line between the two. Each belongs to the step
+    whose share of the way it has gone, and of all ways with one track a step the smoothest is
+    taken: that with the least sum of squared leaps, a leap being one less the cosine.
+
     Parameters
     ----------
     collection
@@ -283,16 +290,11 @@ def path(
     if start == end:
         raise QueryError("a path leads from one track to another, not to itself")
     first, last = _vectors(collection, [start, end])
-    used = [start, end]
-    ids = [start]
-    for share in np.linspace(0, 1, steps + 2)[1:-1]:
-        point = _unit((1 - share) * first + share * last)
-        [hits] = collection.query(point[None], 1, filters, without=used)
-        if not hits:
-            break
-        ids.append(hits[0].track_id)
-        used.append(hits[0].track_id)
-    ids.append(end)
+    shares = np.linspace(0, 1, steps + 2)[1:-1]
+    between = np.stack([_unit((1 - share) * first + share * last) for share in shares])
+    found = collection.query(between, _STONES, filters, without=[start, end])
+    stones = sorted({hit.track_id for hits in found for hit in hits})
+    ids = [start, *_smoothest(stones, collection.vectors(stones), first, last, steps), end]
     vectors = collection.vectors(ids)
     scores = [1.0, *(float(a @ b) for a, b in itertools.pairwise(vectors))]
     return [
@@ -390,7 +392,7 @@ def _choose(
     """The first k of the candidates, copies folded, diverse and capped as wanted."""
     vectors = collection.vectors([hit.track_id for hit in hits])
     hits, vectors = _fold(hits, vectors, examples, collection.manifest)
-    order = _spread([hit.score for hit in hits], vectors) if diverse else range(len(hits))
+    order = _spread([hit.score for hit in hits], vectors, examples) if diverse else range(len(hits))
     chosen: list[Hit] = []
     taken: Counter[str] = Counter()
     for row in order:
@@ -429,29 +431,53 @@ def _near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:
     return near
 
 
+def _smoothest(
+    ids: Sequence[str], vectors: np.ndarray, first: np.ndarray, last: np.ndarray, steps: int
+) -> list[str]:
+    """The tracks of the smoothest way; steps that no candidate belongs to are left out."""
+    way = last - first
+    gone = (vectors - first) @ way / max(float(way @ way), 1e-9)
+    step = np.clip(np.rint(gone * (steps + 1)), 1, steps)
+    # The way to each track of a step: what it costs, and the tracks on it.
+    ways: list[tuple[float, list[int]]] = [(0.0, [])]
+    before = first[None]
+    for rows in (np.flatnonzero(step == number) for number in range(1, steps + 1)):
+        if len(rows):
+            costs = np.array([cost for cost, _ in ways])[:, None] + _leaps(before, vectors[rows])
+            best = costs.argmin(axis=0)
+            ways = [
+                (costs[origin, place], [*ways[origin][1], int(row)])
+                for place, (origin, row) in enumerate(zip(best, rows, strict=True))
+            ]
+            before = vectors[rows]
+    ends = np.array([cost for cost, _ in ways]) + _leaps(before, last[None])[:, 0]
+    return [ids[row] for row in ways[int(ends.argmin())][1]]
+
+
+def _leaps(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    leaps: np.ndarray = np.square(1 - vectors @ others.T)
+    return leaps
+
+
 def _same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.abs(lengths[:, None] - others[None, :]) <= COPY_LENGTH_S
 
 
-def _spread(scores: Sequence[float], vectors: np.ndarray) -> Iterable[int]:
+def _spread(scores: Sequence[float], vectors: np.ndarray, examples: np.ndarray) -> Iterable[int]:
     """Rows by maximal marginal relevance, the best first."""
+    alike = vectors @ vectors.T
+    # Only likenesses can be set off against likenesses; scores are of other ranges.
+    nearness = (vectors @ examples.T if len(examples) else alike).max(axis=1, initial=-1.0)
+    span = max(scores, default=0.0) - min(scores, default=0.0)
+    share = (np.array(scores) - min(scores, default=0.0)) / (span or 1.0)
+    relevance = np.min(nearness, initial=1.0) * (1 - share) + np.max(nearness, initial=-1.0) * share
     left = list(range(len(scores)))
-    relevance = _scaled(np.array(scores, np.float64))
-    alike = _scaled(vectors @ vectors.T)
-    nearest = np.zeros(len(scores))
+    nearest = np.full(len(scores), -1.0)
     while left:
         values = (1 - _DIVERSITY) * relevance[left] - _DIVERSITY * nearest[left]
         best = left.pop(int(np.argmax(values)))
         nearest = np.maximum(nearest, alike[best])
         yield best
-
-
-def _scaled(values: np.ndarray) -> np.ndarray:
-    """Values brought to [0, 1]: cosines of one embedder lie close together, wherever they lie."""
-    if not values.size:
-        return values
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def _names(track: dict[str, Any]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """SIGKILL in the middle: what was published still answers, what was stored is not done again."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from musicflow import embedders
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.index import EmbeddedIndex
+from musicflow.index import EmbeddedIndex, Manifest
 from musicflow.settings import Home
 from musicflow_tests.conftest import noise, tone
 from musicflow_tests.index.conftest import DIM, points, vectors
@@ -29,7 +30,7 @@ def musicflow(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -90,30 +91,60 @@ publish_forever(sys.argv[1])
 
 
 def publish_forever(root: str) -> None:
-    from musicflow.index import Manifest
-
+    """Publish ever larger collections, and say of each that it is done."""
     index = EmbeddedIndex(Path(root))
-    count = 1000
-    while True:
+    before = index.manifest("toy")
+    print(0, flush=True)
+    for count in itertools.count(before.count + 1 if before else 500):
         index.publish("toy", Manifest("toy", "hash", DIM, str(count)), points(vectors(count)))
-        count += 1
+        print(count, flush=True)
 
 
 def test_searches_answer_whatever_moment_the_indexing_is_killed_at(tmp_path: Path) -> None:
     root = tmp_path / "collections"
     index = EmbeddedIndex(root)
-    moments = np.random.default_rng(0).uniform(0.0, 0.6, 6)
-    published = 0
-    for moment in moments:
-        process = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(root)])
-        wait_until(lambda: (root / "toy" / "building").exists())
+    index.publish("toy", Manifest("toy", "hash", DIM, "500"), points(vectors(500)))
+    acknowledged = 500
+    for moment in np.random.default_rng(0).uniform(0.0, 1.0, 20):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, str(root)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        writer.stdout.readline()
         time.sleep(moment)
-        if index.names():
-            ask(index)
-        kill(process)
-        if index.names():
-            published = ask(index)
-    assert published >= 1000
+        ask(index)
+        kill(writer)
+        acknowledged = max([acknowledged, *map(int, writer.stdout.read().split())])
+        assert ask(index) >= acknowledged, "something acknowledged was lost"
+    assert acknowledged > 500, "no kill came late enough to test anything"
+
+
+READER = """
+import sys
+from musicflow_tests.test_kills import read_often
+read_often(sys.argv[1])
+"""
+
+
+def read_often(root: str) -> None:
+    index = EmbeddedIndex(Path(root))
+    seen = {ask(index) for _ in range(60)}
+    assert len(seen) > 1, "nothing was published meanwhile"
+
+
+def test_three_processes_search_while_one_publishes(tmp_path: Path) -> None:
+    root = tmp_path / "collections"
+    writer = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(root)])
+    try:
+        wait_until(lambda: (root / "toy" / "CURRENT").exists())
+        command = [sys.executable, "-c", READER, str(root)]
+        readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        for reader in readers:
+            _, errors = reader.communicate(timeout=120)
+            assert reader.returncode == 0, errors
+        assert writer.poll() is None, "the writer stopped"
+    finally:
+        kill(writer)
 
 
 def ask(index: EmbeddedIndex) -> int:

@@ -7,6 +7,7 @@ taken for markup. Only files that the library lists are ever read.
 import io
 import itertools
 import mimetypes
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from musicflow.app.uploads import Upload
 from musicflow.app.view import Catalogue, View
 from musicflow.embedders import UnknownEmbedderError, WeightsError
 from musicflow.index import FilterError, Hit, TrackIndexError
-from musicflow.library import UNKNOWN, LibraryError, Track
+from musicflow.library import UNKNOWN, LibraryError
 from musicflow.recommend import QueryError, why_none
 
 Action = Literal["play", "like", "dislike", "ask"]
@@ -43,10 +44,13 @@ _ADDRESS = re.compile(r"(?<=:)(?=//|streamlit:)|(?<=@)|(?<=www)(?=\.)", re.IGNOR
 _BROWSERS_PLAY = frozenset(
     {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"}
 )
-_EXCERPT_S = 60.0
+_WHOLE_BYTES = 200_000_000
+"""A file is held in memory while it is played; of a larger one only the beginning is."""
+_EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
 
 
 FORESEEN = (
+    audio.AudioError,
     FilterError,
     LibraryError,
     QueryError,
@@ -63,7 +67,13 @@ def telling() -> Iterator[None]:
     try:
         yield
     except FORESEEN as error:
-        st.error(plain(error, longest=1000), icon=":material/error:")
+        _tell(str(error))
+    except OSError as error:
+        _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _tell(reason: str) -> None:
+    st.error(plain(reason, longest=1000), icon=":material/error:")
 
 
 def clean(text: object, longest: int = 100) -> str:
@@ -104,21 +114,20 @@ def player(catalogue: Catalogue) -> None:
         return
     with st.sidebar.container(border=True):
         st.markdown(f"**{plain(track.name)}**" + by(track.artist))
-        sound(track)
+        with telling():
+            _sound(Path(track.path))
 
 
-def sound(track: Track, autoplay: bool = True) -> None:
-    """A player for a track's file."""
-    path = Path(track.path)
-    if not path.is_file():
-        st.warning("The file is gone; `musicflow run` brings the library up to date.")
-    elif path.suffix.lower() in _BROWSERS_PLAY:
+def _sound(path: Path) -> None:
+    if not os.access(path, os.R_OK):
+        st.warning("The file is gone or closed; `musicflow run` brings the library up to date.")
+    elif path.suffix.lower() in _BROWSERS_PLAY and path.stat().st_size <= _WHOLE_BYTES:
         kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
-        st.audio(str(path), format=kind, autoplay=autoplay)
+        st.audio(str(path), format=kind, autoplay=True)
     else:
-        samples = _beginning(path, 22_050, _EXCERPT_S)
-        st.audio(samples, sample_rate=22_050, autoplay=autoplay)
-        st.caption("The first minute: browsers do not play this format.")
+        samples = _beginning(path, _EXCERPT_RATE, _EXCERPT_S)
+        st.audio(samples, sample_rate=_EXCERPT_RATE, autoplay=True)
+        st.caption("The first minute: the file is large, or of a kind that browsers do not play.")
 
 
 def card(
@@ -177,6 +186,24 @@ def hit_card(look: View, hit: Hit, rank: int, where: str, note: str = "", **how:
     if hit.duplicates:
         note += f" :gray-badge[+{len(hit.duplicates)} alike]"
     card(look, hit.payload, key, f":gray[{rank}]", score, note, **how)
+
+
+def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
+    """Where an answer stands beside another list of track ids, as Markdown.
+
+    Parameters
+    ----------
+    hit, rank
+        The answer, and its rank from 1.
+    before
+        The other list, best first.
+    absent
+        What to say of an answer that it does not hold.
+    """
+    if hit.track_id not in before:
+        return f":blue-badge[{absent}]"
+    up = before.index(hit.track_id) + 1 - rank
+    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else ""
 
 
 def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:

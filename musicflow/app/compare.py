@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from musicflow.app import votes
-from musicflow.app.cards import card, hit_card, plain
+from musicflow.app.cards import card, hit_card, plain, shift, telling
 from musicflow.app.question import Question, answer, ask, surprise
 from musicflow.app.view import View
 from musicflow.app.votes import Standing, Vote
@@ -48,12 +48,14 @@ def main() -> None:
         st.info("Choose two embedders or more.")
         return
     question = ask(look)
-    if question is not None and mode == BLIND:
-        _blind(look, question, labels)
-    elif question is not None:
-        _side_by_side(look, question, labels)
+    with telling():
+        if question is not None and mode == BLIND:
+            _blind(look, question, labels)
+        elif question is not None:
+            _side_by_side(look, question, labels)
     if mode == BLIND:
-        _score(look)
+        with telling():
+            _score(look)
 
 
 # --- side by side --------------------------------------------------------------------------------
@@ -64,14 +66,6 @@ def overlap(first: Sequence[str], second: Sequence[str]) -> float:
     return (
         len(set(first) & set(second)) / max(len(first), len(second), 1) if first or second else 1.0
     )
-
-
-def shift(track_id: str, rank: int, before: Sequence[str]) -> str:
-    """Where an answer stands beside another list, as Markdown."""
-    if track_id not in before:
-        return ":blue-badge[only here]"
-    up = before.index(track_id) + 1 - rank
-    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else "="
 
 
 def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None:
@@ -89,7 +83,7 @@ def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None
         with column:
             st.subheader(plain(label), anchor=False)
             for rank, hit in enumerate(answers[label], 1):
-                note = "" if label == labels[0] else shift(hit.track_id, rank, ids[labels[0]])
+                note = "" if label == labels[0] else shift(hit, rank, ids[labels[0]], "only here")
                 how = {"picture": False, "actions": ("play", "ask")}
                 hit_card(look, hit, rank, f"side-{label}", note, **how)
 
@@ -142,11 +136,12 @@ def _without_a_trace(look: View, hits: Sequence[Hit], name: str) -> None:
 
 
 def _vote(look: View, vote: Vote) -> None:
-    votes.cast(look.settings.paths.votes, vote)
-    st.session_state.pop("ballot", None)
-    st.toast("Your vote is kept.", icon=":material/how_to_vote:")
-    if st.session_state.track:
-        surprise(look)
+    with telling():
+        votes.cast(look.settings.paths.votes, vote)
+        st.session_state.pop("ballot", None)
+        st.toast("Your vote is kept.", icon=":material/how_to_vote:")
+        if st.session_state.track:
+            surprise(look)
 
 
 def _score(look: View) -> None:

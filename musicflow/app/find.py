@@ -3,11 +3,10 @@
 import streamlit as st
 
 from musicflow.app import view
-from musicflow.app.cards import hit_card, none, plain, telling
+from musicflow.app.cards import hit_card, none, plain, shift, telling
 from musicflow.app.question import Question, answer, ask
 from musicflow.app.uploads import Upload
 from musicflow.app.view import KINDS, Kind, View
-from musicflow.index import Hit
 from musicflow.recommend import Strategy, recommend
 
 STRATEGIES: dict[Strategy, str] = {
@@ -50,11 +49,12 @@ def _for_you(look: View) -> None:
     if not likes:
         st.caption("Like some tracks :material/thumb_up:, and this list follows your taste.")
         return
+    st.button("Start over", key="forget", icon=":material/restart_alt:", on_click=view.forget)
     with st.expander("How", icon=":material/tune:"):
         strategy = st.radio(
             "Strategy",
             list(STRATEGIES),
-            format_func=lambda name: f"{name}: {STRATEGIES[name]}",
+            captions=list(STRATEGIES.values()),
             key="strategy",
             bind="query-params",
         )
@@ -72,34 +72,16 @@ def _for_you(look: View) -> None:
         diverse=diverse,
         max_per_artist=most or None,
     )
-    state = st.session_state
-    moved = moves(hits, state.shown_before)
-    if state.shown_before and hits:
-        st.caption(
-            f"Your last click brought {sum(m == NEW for m in moved)} of {len(hits)} tracks in."
-        )
     if not hits:
         none(look)
-    for rank, (hit, move) in enumerate(zip(hits, moved, strict=True), 1):
-        hit_card(look, hit, rank, "for-you", move, picture=False, actions=("play", *KINDS))
+    state = st.session_state
+    if state.shown_before and hits:
+        new = sum(hit.track_id not in state.shown_before for hit in hits)
+        st.caption(f"Your last click brought {new} of {len(hits)} tracks in.")
+    for rank, hit in enumerate(hits, 1):
+        moved = state.shown_before and shift(hit, rank, state.shown_before, "new")
+        hit_card(look, hit, rank, "for-you", moved or "", picture=False, actions=("play", *KINDS))
     state.shown = [hit.track_id for hit in hits]
-
-
-NEW = ":green-badge[new]"
-
-
-def moves(hits: list[Hit], before: list[str]) -> list[str]:
-    """What the last like or dislike did to each answer, as Markdown."""
-    if not before:
-        return [""] * len(hits)
-    moves = []
-    for rank, hit in enumerate(hits):
-        up = before.index(hit.track_id) - rank if hit.track_id in before else None
-        if up is None:
-            moves.append(NEW)
-        else:
-            moves.append(f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else "")
-    return moves
 
 
 def _chosen(look: View, kind: Kind) -> None:

@@ -10,7 +10,7 @@ from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import Collection, Hit
-from musicflow.library import Problem
+from musicflow.library import UNKNOWN, Problem
 from musicflow.recommend import duplicates
 
 MOST_GROUPS = 50
@@ -28,7 +28,9 @@ def main() -> None:
     with st.container(horizontal=True):
         st.metric("Tracks", f"{len(library.tracks):,}", border=True)
         st.metric("Hours", f"{hours:,.1f}", border=True)
-        st.metric("Artists", f"{len({t.artist for t in library.tracks}):,}", border=True)
+        st.metric(
+            "Artists", f"{len({t.artist for t in library.tracks} - {UNKNOWN}):,}", border=True
+        )
         st.metric("Problems", f"{len(problems):,}", border=True)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -66,9 +68,14 @@ def _collections(look: View) -> None:
 
 
 def _failures(look: View) -> list[Problem]:
-    """The tracks that an embedder could not use."""
+    """The embedders that could not be had, and the tracks that one could not use."""
     store = EmbeddingStore(look.settings.paths.embeddings)
-    problems = []
+    missing = [label for label in look.settings.embedders if label not in look.published]
+    problems = [
+        Problem("all tracks", label, "error", store.unavailable(embedders.spec_of(label)))
+        for label in missing
+        if store.unavailable(embedders.spec_of(label))
+    ]
     for label in look.published:
         errors = {h: e for h, e in store.known(embedders.spec_of(label)).items() if e}
         problems += [
@@ -87,7 +94,7 @@ def _problems(problems: list[Problem]) -> None:
     severities = Counter(problem.severity for problem in problems)
     st.caption(", ".join(f"{count} {name}s" for name, count in severities.items()))
     frame = pd.DataFrame(
-        [(clean(p.subject), p.stage, p.severity, clean(p.reason)) for p in problems],
+        [(clean(p.subject), p.stage, p.severity, clean(p.reason, longest=500)) for p in problems],
         columns=["what", "where", "severity", "reason"],
     )
     st.dataframe(frame, hide_index=True)

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from musicflow import embedders
 from musicflow.app import sidebar, view
 from musicflow.app.cards import plain, player, telling
 from musicflow.app.view import View
+from musicflow.embedders import UNTRAINED
 from musicflow.index import TrackIndex, open_index
 from musicflow.settings import Settings
 
@@ -39,7 +41,8 @@ def _index(_settings: Settings, home: object) -> TrackIndex:  # noqa: ARG001
 
 
 def _published(settings: Settings, index: TrackIndex) -> list[str]:
-    names = index.names()
+    """The labels of the collections there are, those of the settings first."""
+    names = [name for name in index.names() if name.removesuffix(UNTRAINED) in embedders.names()]
     first = [label for label in settings.embedders if label in names]
     return [*first, *(name for name in names if name not in first)]
 

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _places(_look: View, label: str, _state: str) -> pd.DataFrame:
+def _places(_look: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG001
     return places(_look.collection(label), _look.settings.paths.map)
 
 

@@ -1,6 +1,7 @@
 """The question: a track of the library, or a song from outside. Pages share it."""
 
 import random
+from contextlib import suppress
 
 import streamlit as st
 
@@ -92,8 +93,12 @@ def _matches(look: View, words: str) -> None:
 
 
 def surprise(look: View) -> None:
-    """Let chance pick a track."""
-    view.pick(random.choice(list(look.catalogue)))
+    """Let chance pick a track that the embedder could use."""
+    collection = look.collection()
+    for track_id in random.sample(list(look.catalogue), min(50, len(look.catalogue))):
+        with suppress(KeyError):
+            collection.payload(track_id)
+            return view.pick(track_id)
 
 
 def _show_track(look: View, track_id: str) -> None:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -37,7 +38,7 @@ class Upload:
     name: str
     content: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells it from others: the first digits of its SHA-256."""
         return hashlib.sha256(self.content).hexdigest()[:16]

@@ -4,6 +4,7 @@ Collections, facets and the library are opened once for all sessions, and again 
 is published. What a person chose is kept in the address, so that a view can be shared.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,8 +53,11 @@ class Catalogue(Mapping[str, Track]):
         return max(track.duration_s for track in self._tracks.values())
 
     def search(self, text: str) -> list[Track]:
-        """The tracks whose artist, name, album, genre or id hold every word of a text."""
-        words = text.casefold().split()
+        """The tracks whose artist, name, album, genre or id hold every word of a text.
+
+        Case and accents do not matter.
+        """
+        words = _folded(text).split()
         return [
             self._tracks[track_id]
             for held, track_id in self._texts
@@ -103,6 +107,7 @@ class View:
 
 
 # --- opened once ---------------------------------------------------------------------------------
+# Streamlit tells calls apart by their arguments, but for those that begin with an underscore.
 
 
 def open_collection(index: TrackIndex, label: str) -> Collection:
@@ -119,7 +124,7 @@ def open_collection(index: TrackIndex, label: str) -> Collection:
 
 # A collection that falls out is closed when the last session lets go of it.
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _open(_index: TrackIndex, label: str, _state: str) -> Collection:
+def _open(_index: TrackIndex, label: str, state: str) -> Collection:  # noqa: ARG001
     return _index.open(label)
 
 
@@ -135,13 +140,20 @@ def facet(collection: Collection, key: str) -> dict[str, int]:
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
-def _facet(_collection: Collection, _label: str, _state: str, key: str) -> dict[str, int]:
+def _facet(_collection: Collection, label: str, state: str, key: str) -> dict[str, int]:  # noqa: ARG001
     return _collection.facet(key)
 
 
 def _text(track: Track) -> str:
     fields = (track.artist, track.name, track.album, track.genre, track.track_id)
-    return " ".join(fields).casefold()
+    return _folded(" ".join(fields))
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 # --- the session, and the address ----------------------------------------------------------------

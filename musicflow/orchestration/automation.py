@@ -13,8 +13,13 @@ from musicflow.orchestration.resources import Workspace
 # Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
 # not failed.
 _CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
-_FREE = ~When.any_deps_in_progress() & ~When.in_progress() & ~When.any_deps_match(_CHECK_FAILED)
-
+_FREE = (
+    ~When.any_deps_in_progress()
+    # Nor what these are made of: while parts are embedded, no comparison is made of a few of them.
+    & ~When.any_deps_match(When.any_deps_in_progress())
+    & ~When.in_progress()
+    & ~When.any_deps_match(_CHECK_FAILED)
+)
 
 EMBEDS = {"musicflow/embeds": "true"}
 """The tag of runs that embed the parts they read."""

@@ -31,6 +31,8 @@ app.conf.update(
     # held would be lost with it.
     worker_prefetch_multiplier=1,
     task_acks_late=True,
+    # A process for each run: what a run holds in memory goes with it.
+    worker_max_tasks_per_child=1,
     # Redis hands out again what was not done after this; longer than any part takes.
     broker_transport_options={"visibility_timeout": _A_DAY},
 )

@@ -15,7 +15,7 @@ import mutagen.flac
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Dialog, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
 
 from musicflow import embedders
 from musicflow.app import __file__ as package
@@ -131,6 +131,7 @@ _QUIET = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET.split())
         yield browser

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicflow.app.compare import overlap, shift
-from musicflow.app.find import NEW, moves
+from musicflow.app.cards import shift
+from musicflow.app.compare import overlap
 from musicflow.index import Hit
 
 ids = st.lists(st.text(max_size=3), unique=True, max_size=10)
@@ -29,13 +29,5 @@ def test_overlap_does_not_depend_on_the_order(first: list[str], second: list[str
 
 
 def test_a_rank_is_compared_with_the_other_list() -> None:
-    assert shift("a", 1, "abc") == "="
-    assert "▲2" in shift("c", 1, "abc")
-    assert "▼2" in shift("a", 3, "abc")
-    assert "only here" in shift("x", 1, "abc")
-
-
-def test_a_click_shows_what_it_did_to_each_answer() -> None:
-    hits = [Hit(track_id, 1.0, {}) for track_id in "cxba"]
-    assert moves(hits, []) == ["", "", "", ""]
-    assert moves(hits, list("abc")) == [":green[▲2]", NEW, ":red[▼1]", ":red[▼3]"]
+    shifts = [shift(Hit(i, 1.0, {}), rank, "abcd", "new") for rank, i in enumerate("cxbda", 1)]
+    assert shifts == [":green[▲2]", ":blue-badge[new]", ":red[▼1]", "", ":red[▼4]"]

@@ -11,9 +11,10 @@ import soundfile
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from musicflow.library import Library
+from musicflow.app.view import Catalogue
+from musicflow.library import Library, Track
 from musicflow.settings import Home
-from musicflow_tests.app.conftest import MAIN
+from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
 
 Page = Callable[..., AppTest]
@@ -90,6 +91,23 @@ def test_picking_disliking_and_taking_back(page: Page) -> None:
     assert names(shown) == liked
 
 
+def test_starting_over_forgets_likes_and_dislikes(page: Page) -> None:
+    shown = page(like="tones/3.flac", dislike="noises/1.flac")
+    press(shown, "forget")
+    assert names(shown) == []
+    assert not {"like", "dislike"} & set(shown.query_params)
+
+
+def test_variety_and_a_cap_by_artist_are_kept_in_the_address(page: Page) -> None:
+    # All tracks are by one artist.
+    assert len(names(page(like="tones/3.flac", most="2", k="10"))) == 2
+    assert len(names(page(like="tones/3.flac", k="10"))) == 10
+    shown = page(like="tones/3.flac", diverse="true", strategy="best-score", k="5")
+    assert shown.toggle("diverse").value
+    assert shown.radio("strategy").value == "best-score"
+    assert len(names(shown)) == 5
+
+
 def test_liking_what_was_disliked_changes_sides(page: Page) -> None:
     shown = page(track="tones/3.flac", dislike="tones/3.flac", like="tones/1.flac")
     press(shown, "like-question")
@@ -116,19 +134,65 @@ def test_an_upload_can_be_liked(page: Page) -> None:
     assert "like" not in shown.query_params
 
 
-def test_a_file_that_is_gone_is_said_to_be(
-    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "said"), [("gone.flac", "The file is gone"), ("a.aiff", "The first minute")]
+)
+def test_what_cannot_be_played_as_it_is_is_said_to_be(
+    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, said: str
 ) -> None:
+    soundfile.write(tmp_path / "a.aiff", tone(440), RATE)
     home = Home(shutil.copytree(filled, tmp_path / "copy"))
     music = Library.load(home.library)
-    gone = [dataclasses.replace(track, path=str(tmp_path / "gone.flac")) for track in music.tracks]
-    dataclasses.replace(music, tracks=tuple(gone)).save(home.library)
+    moved = [dataclasses.replace(track, path=str(tmp_path / file)) for track in music.tracks]
+    dataclasses.replace(music, tracks=tuple(moved)).save(home.library)
     monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
     st.cache_resource.clear()
     shown = page(track="tones/3.flac", k="2")
     press(shown, "play-question")
-    assert "The file is gone" in shown.warning[0].value
+    assert any(said in text.value for text in [*shown.warning, *shown.caption])
     st.cache_resource.clear()
+
+
+def test_a_new_state_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, music = Home(tmp_path / "home"), tmp_path / "music"
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    for number in range(3):
+        write_flac(music / f"a/{number}.flac", tone(220 + 20 * number), title=f"Tone {number}")
+    shown = AppTest.from_file(MAIN, default_timeout=60)
+    shown.query_params["track"] = "a/0.flac"
+    shown.run()
+    assert "Nothing has been indexed yet" in shown.markdown[0].value
+    fill(home, music, ("mfcc",))
+    shown.run()
+    assert len(names(shown)) == 3
+    write_flac(music / "b/new.flac", tone(225), title="New")
+    fill(home, music, ("mfcc",))
+    shown.run()
+    assert "New" in names(shown)
+    assert sorted(shown.multiselect("genre").options) == ["a", "b"]
+    shown.text_input("words").set_value("new").run()
+    assert [b.key for b in shown.button if "match-" in (b.key or "")] == ["match-b/new.flac"]
+
+
+def test_a_vote_that_cannot_be_kept_is_said_to_be(
+    page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(shutil.copytree(filled, tmp_path / "copy"))
+    home.votes.mkdir()
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    shown = page("compare", how="Blind test", track="tones/1.flac")
+    assert "votes.jsonl: Is a directory" in told(shown)
+    next(button for button in shown.button if button.label == "Both alike").click().run()
+    assert not shown.exception
+    assert "votes.jsonl: Is a directory" in told(shown)
+
+
+@pytest.mark.parametrize("words", ["beyonce", "BEYONCÉ halo", "hälo", "ハロ"])
+def test_words_find_a_track_whatever_their_case_and_accents(words: str) -> None:
+    track = Track("a/1.mp3", "/a/1.mp3", "", 1.0, 8000, artist="Beyoncé", name="Halo ハロー")
+    other = Track("b/2.mp3", "/b/2.mp3", "", 1.0, 8000, artist="Nobody", name="Hello")
+    library = Library("x", "/", "folders", (track, other), ())
+    assert Catalogue(library).search(words) == [track]
 
 
 def test_the_score_waits_for_votes(page: Page) -> None:

@@ -1,9 +1,11 @@
 """The app's pages as a person meets them: a real server, a real browser, real music."""
 
+import http.client
 import io
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,28 @@ def test_a_search_by_words_and_the_player(app: str, visit: Visit) -> None:
     player = visitor.page.get_by_test_id("stSidebar").locator("audio")
     expect(player).to_have_attribute("src", re.compile(r"/media/\w+\.(flac|bin)"))
     assert visitor.page.request.get(player.get_attribute("src") or "").body()[:4] == b"fLaC"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/media/../../../../etc/passwd",
+        "/media/..%2F..%2F..%2F..%2Fetc%2Fpasswd",
+        "/media//etc/passwd",
+        "/app/static/../main.py",
+        "/app/static/..%2Fmain.py",
+        "/.streamlit/config.toml",
+        "/musicflow.toml",
+        "/component/..%2F..%2Fetc%2Fpasswd",
+        "/_stcore/upload_file/../../etc/passwd",
+    ],
+)
+def test_no_other_file_is_served(app: str, path: str) -> None:
+    host, _, port = app.removeprefix("http://").partition(":")
+    with closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
+        connection.request("GET", path)
+        body = connection.getresponse().read()
+    assert not any(secret in body for secret in (b"root:", b"import ", b"embedders", b"maxUpload"))
 
 
 def test_likes_and_dislikes_change_the_answers(app: str, visit: Visit) -> None:

@@ -1,0 +1,220 @@
+"""The embedded index beside qdrant-client's local mode: the same points, the same questions.
+
+Each engine runs in a process of its own, one after the other, so that its memory is its own.
+Points are made up like embeddings: 200 clusters on a space of 32 dimensions, turned into the
+dimensions asked for, with a little noise. Writes ``results/index.md``.
+
+    python eval/index.py
+    python eval/index.py --count 2000 --large 5000
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import machine
+
+from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point
+
+GENRES = 10
+QUERIES = 500
+LOCAL_QUERIES = 30
+"""Fewer: local mode takes a hundred times as long."""
+K = 10
+
+
+def main() -> None:
+    """Measure both engines and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=20_000, help="tracks beside local mode")
+    parser.add_argument("--large", type=int, default=100_000, help="tracks for recall")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--dim", type=int, default=2048, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(SIDES[options.side](options.count, options.dim)))
+        return
+    local = _measure("local", options.count, 2048)
+    ours = _measure("embedded", options.count, 2048)
+    large = _measure("embedded", options.large, 512)
+    small = _measure("int8", options.large, 512)
+    text = _table(options, local, ours, large, small)
+    (Path(__file__).parent / "results" / "index.md").write_text(text, "utf-8")
+    print(text)
+
+
+def _measure(side: str, count: int, dim: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--side", side, "--count", str(count), "--dim", str(dim)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _vectors(count: int, dim: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    centers = random.standard_normal((200, 32))
+    turn = random.standard_normal((32, dim)).astype(np.float32) / np.sqrt(dim)
+    inner = centers[random.integers(0, 200, count)] + 0.7 * random.standard_normal((count, 32))
+    vectors = inner.astype(np.float32) @ turn
+    vectors += 0.02 * random.standard_normal((count, dim), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def _points(vectors: np.ndarray) -> Iterator[Point]:
+    for row, vector in enumerate(vectors):
+        genre = f"genre {row % GENRES}"
+        yield Point(f"t{row}", vector, {"track_id": f"t{row}", "genre": genre, "duration_s": 200.0})
+
+
+def _timed(ask: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
+    """The median time of one question, in milliseconds."""
+    times = []
+    for query in queries:
+        start = time.perf_counter()
+        ask(query)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def embedded(count: int, dim: int, quantization: Any = "none") -> dict[str, float]:
+    """Measure the embedded engine as musicflow uses it."""
+    vectors = _vectors(count, dim)
+    queries = vectors[:: max(1, count // QUERIES)][:QUERIES]
+    before = _peak_mb()
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        index = EmbeddedIndex(Path(folder), quantization)
+        start = time.perf_counter()
+
+        def points() -> Iterator[Point]:
+            yield from _points(vectors)
+            # The last batch was taken: what follows is the graph.
+            found["upsert_s"] = time.perf_counter() - start
+
+        index.publish("bench", Manifest("bench", "hash", dim, "state"), points())
+        found["publish_s"] = time.perf_counter() - start
+        found["peak_mb"] = _peak_mb() - before
+        start = time.perf_counter()
+        with index.open("bench") as collection:
+            collection.count()
+            found["open_s"] = time.perf_counter() - start
+            found |= _asked(collection, queries)
+    return found
+
+
+def _asked(collection: Collection, queries: np.ndarray) -> dict[str, float]:
+    filters = Filters.parse(["genre=genre 3"])
+    search = _timed(lambda query: collection.query(query[None], K), queries)
+    filtered = _timed(lambda query: collection.query(query[None], K, filters), queries)
+    pairs = zip(collection.query(queries, K), collection.query(queries, K, exact=True), strict=True)
+    shared = [len({h.track_id for h in a} & {h.track_id for h in b}) / K for a, b in pairs]
+    return {"search_ms": search, "filtered_ms": filtered, "recall": statistics.mean(shared)}
+
+
+def local(count: int, dim: int) -> dict[str, float]:
+    """Measure `QdrantClient(path=…)`, as its documentation shows it."""
+    from qdrant_client import QdrantClient, models
+
+    warnings.simplefilter("ignore")
+    vectors = _vectors(count, dim)
+    queries = vectors[:: max(1, count // LOCAL_QUERIES)][:LOCAL_QUERIES]
+    before = _peak_mb()
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        client = QdrantClient(path=folder)
+        start = time.perf_counter()
+        client.create_collection(
+            "bench", models.VectorParams(size=dim, distance=models.Distance.COSINE)
+        )
+        for top in range(0, count, 1000):
+            structs = [
+                models.PointStruct(
+                    id=top + row, vector=point.vector.tolist(), payload=point.payload
+                )
+                for row, point in enumerate(_points(vectors[top : top + 1000]))
+            ]
+            client.upsert("bench", structs)
+        found["upsert_s"] = found["publish_s"] = time.perf_counter() - start
+        client.close()
+        found["peak_mb"] = _peak_mb() - before
+        start = time.perf_counter()
+        client = QdrantClient(path=folder)
+        client.count("bench")
+        found["open_s"] = time.perf_counter() - start
+        match = models.FieldCondition(key="genre", match=models.MatchValue(value="genre 3"))
+        for name, condition in (("search_ms", None), ("filtered_ms", models.Filter(must=[match]))):
+            found[name] = _timed(
+                lambda query, condition=condition: client.query_points(  # type: ignore[misc]
+                    "bench", query=query, query_filter=condition, limit=K
+                ),
+                queries,
+            )
+        client.close()
+    return found | {"recall": 1.0}
+
+
+SIDES = {
+    "embedded": embedded,
+    "int8": lambda count, dim: embedded(count, dim, "int8"),
+    "local": local,
+}
+
+
+def _table(options: argparse.Namespace, *measured: dict[str, float]) -> str:
+    local, ours, large, small = measured
+    rows = [
+        ("upsert, s", "upsert_s", "{:.1f}"),
+        ("upsert and graph, s", "publish_s", "{:.1f}"),
+        ("reopen, s", "open_s", "{:.3f}"),
+        ("search p50, ms", "search_ms", "{:.2f}"),
+        ("filtered search p50, ms", "filtered_ms", "{:.2f}"),
+        ("peak memory over the vectors', MB", "peak_mb", "{:.0f}"),
+    ]
+    lines = [
+        "# The embedded index beside qdrant-client's local mode",
+        "",
+        f"`python eval/index.py`, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+        "",
+        f"{options.count} x 2048, {GENRES} genres, k = {K}:",
+        "",
+        "| | local mode | embedded | ratio |",
+        "|---|---|---|---|",
+        *(
+            f"| {title} | {form.format(local[key])} | {form.format(ours[key])} "
+            f"| {local[key] / ours[key]:.1f} |"
+            for title, key, form in rows
+        ),
+        "",
+        f"{options.large} x 512:",
+        "",
+        "| | as they are | int8 |",
+        "|---|---|---|",
+        *(
+            f"| {title} | {form.format(large[key])} | {form.format(small[key])} |"
+            for title, key, form in [*rows, ("recall@10 against exact", "recall", "{:.3f}")]
+        ),
+        "",
+        "Local mode searches exactly and has no graph: its upsert is all there is to wait for.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from musicflow import embedders
+from musicflow.embedders import mfcc, spec_of
+from musicflow.evaluation import Comparison
+from musicflow.evaluation.comparison import Dataset, Row
+from musicflow.index import EmbeddedIndex
+from musicflow.ingestion import health_of
+from musicflow.library import AudioFile, join, scan
+from musicflow.orchestration import checks
+from musicflow.orchestration.definitions import assets_for
+from musicflow.orchestration.parts import all_parts
+from musicflow.orchestration.resources import Workspace, log_progress
+from musicflow.settings import Home
+
+GOOD = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
+
+
+def passed(results: object) -> dict[str, bool]:
+    return {str(r.check_name): bool(r.passed) for r in results}  # type: ignore[attr-defined]
+
+
+def vectors(values: np.ndarray) -> dict[str, bool]:
+    spec = dataclasses.replace(spec_of("mfcc"), dim=8)
+    return passed(checks.vectors(health_of(values), spec))
+
+
+def test_good_vectors_pass() -> None:
+    assert vectors(GOOD) == {"sound_vectors": True, "live_dimensions": True}
+    assert vectors(GOOD[:1]) == {"sound_vectors": True, "live_dimensions": True}
+    assert vectors(GOOD[:0]) == {"sound_vectors": True, "live_dimensions": True}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda v: np.where(np.arange(20)[:, None] == 3, np.nan, v),
+        lambda v: np.where(np.arange(20)[:, None] == 3, np.inf, v),
+        lambda v: np.where(np.arange(20)[:, None] == 3, 0.0, v),
+        lambda v: np.ones_like(v) * np.arange(1, 21)[:, None],
+        lambda v: np.where(np.arange(8) < 5, 1.0, v),
+        lambda v: v[:, :7],
+    ],
+    ids=["nan", "inf", "no length", "all alike", "collapsed", "dims"],
+)
+def test_vectors_that_cannot_be_right_are_found(
+    fault: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    assert not vectors(fault(GOOD))["sound_vectors"]
+
+
+def test_a_dimension_that_never_changes_is_told() -> None:
+    dead = np.where(np.arange(8) == 2, 0.5, GOOD)
+    assert vectors(dead) == {"sound_vectors": True, "live_dimensions": False}
+
+
+def test_a_share_of_bad_files_warns_and_a_majority_is_an_error() -> None:
+    good = [AudioFile(f"{number}.wav", 1, 1) for number in range(20)]
+    bad = [dataclasses.replace(file, error="cut off") for file in good]
+    assert checks.decodable(good).passed
+    assert checks.decodable([*good, bad[0]]).passed
+    few, most = checks.decodable([*good, *bad[:3]]), checks.decodable([*good[:3], *bad])
+    assert (few.passed, few.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (most.passed, most.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert few.description == "20 of 23 files are of use"
+
+
+def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_path: Path) -> None:
+    library = join(music, scan(music, tmp_path / "known"))
+    assert passed(checks.tracks(library)) == {"coverage": True, "labels_and_audio": True}
+    for name in ("tones", "noises"):
+        (music / "mp3").mkdir(exist_ok=True)
+        (music / name).rename(music / "mp3" / name)
+    (music / "labels.json").write_text('{"tracks": {"0": {"genre": {"S": ""}}, "gone": {}}}')
+    for path in [*music.glob("mp3/noises/*"), *music.glob("mp3/tones/[2-5].wav")]:
+        path.unlink()
+    library = join(music, scan(music, tmp_path / "known"))
+    coverage, labels = checks.tracks(library)
+    assert not coverage.passed
+    assert coverage.description == "50% of 2 tracks have a genre"
+    assert not labels.passed
+    assert labels.description == "1 labels without audio, 1 audio files without labels"
+
+
+def comparison(**scores: float) -> Comparison:
+    rows = tuple(
+        Row(name, "trained", 8, precision_at_10=score, chance=0.5, spec_hash=name)
+        for name, score in scores.items()
+    )
+    return Comparison(Dataset("music", "f", 1, 0), rows, (), "state", "now")
+
+
+def test_figures_at_chance_and_sudden_falls_are_told() -> None:
+    now = comparison(musicnn=0.8, mfcc=0.5)
+    assert passed(checks.evaluation(now, None)) == {"above_chance": False, "no_sudden_fall": True}
+    chance, fall = checks.evaluation(now, comparison(musicnn=0.9, mfcc=0.5))
+    assert chance.description == "no better than chance: mfcc"
+    assert not fall.passed
+    assert fall.description == "precision@10 fell: musicnn by 0.100"
+    assert passed(checks.evaluation(now, comparison(musicnn=0.82)))["no_sudden_fall"]
+
+
+def test_vectors_that_are_all_alike_are_never_published(
+    music: Path, home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collapsed(_self: object, windows: np.ndarray) -> embedders.Inferred:
+        return np.ones((len(windows), 60), np.float32), None
+
+    monkeypatch.setattr(mfcc.Mfcc, "infer", collapsed)
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
+    instance.add_dynamic_partitions("parts", ["noises", "tones"])
+    result = dg.materialize(
+        assets_for(["mfcc"]),
+        instance=instance,
+        resources={"workspace": Workspace(), "reporter": log_progress},
+        tags=all_parts(instance),
+        raise_on_error=False,
+    )
+    assert not result.success
+    found = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert found["sound_vectors"].description == "12 all alike, 60 dims of one value"
+    assert found["decodable"].passed
+    assert EmbeddedIndex(home.collections).names() == []
