@@ -7,7 +7,7 @@ import pytest
 
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.evaluation import Comparison, Dataset, compare, projection
+from musicflow.evaluation import Comparison, Dataset, compare, projection, state_of
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import cell, markdown, summary, write
 from musicflow.index import EmbeddedIndex
@@ -115,3 +115,8 @@ def test_a_copy_in_the_library_is_named_and_evaluated_once(
     assert problem.subject == "tones/3.wav"
     assert "noises/wrong.wav, which has the genre noises" in problem.reason
     assert comparison.dataset.failed == 0
+
+
+def test_another_rule_of_what_is_left_out_is_another_comparison(library: Library) -> None:
+    states = {state_of(library, [], rule) for rule in ("artist", "duplicates", "none")}
+    assert len(states) == 3
