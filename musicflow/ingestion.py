@@ -376,7 +376,7 @@ def build_collection(
     if published is not None and published.state == state:
         return published
     center, scale = _standardizer(usable, rows, spec)
-    manifest = Manifest(spec.label, spec.hash, spec.dim, state, 0, center, scale)
+    manifest = Manifest(spec.label, spec.hash, spec.dim, state, len(usable), center, scale)
     index.publish(
         spec.label, manifest, (_point(track, rows[track.content_hash]) for track in usable)
     )
