@@ -13,8 +13,10 @@ keeps its files even when a later publication clears the version away.
 """
 
 import dataclasses
+import errno
 import itertools
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -43,6 +45,8 @@ from musicflow.index.track_index import (
 from musicflow.settings import write_atomically
 
 _BATCH = 1000
+_ROOM = 200_000_000
+"""Bytes that must be free to build a collection, beside three times its vectors."""
 _MANIFEST = "manifest.json"
 _CONFIG = "edge_config.json"
 
@@ -69,6 +73,7 @@ class EmbeddedIndex:
         with filelock.FileLock(folder / ".lock"):
             building = folder / "building"
             shutil.rmtree(building, ignore_errors=True)
+            _check_room(folder, manifest)
             building.mkdir()
             manifest = dataclasses.replace(manifest, quantization=self.quantization)
             count = _build(building, manifest, points)
@@ -273,6 +278,13 @@ def _read_manifest(version: Path) -> Manifest:
     fields = json.loads((version / _MANIFEST).read_text("utf-8"))
     lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
     return Manifest(**fields | lists)
+
+
+def _check_room(folder: Path, manifest: Manifest) -> None:
+    """The engine maps files into memory: if the disk fills up then, the process is killed."""
+    needed = _ROOM + 3 * 4 * manifest.dim * manifest.count
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
