@@ -32,6 +32,7 @@ import qdrant_edge as edge
 from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
     EF,
+    OVERSAMPLING,
     Hit,
     Manifest,
     NoCollectionError,
@@ -247,13 +248,18 @@ class EmbeddedCollection:
         condition: edge.Filter | None,
         exact: bool = False,
     ) -> list[list[Hit]]:
+        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        quantized = self.manifest.quantization != "none"
+        params = edge.SearchParams(
+            exact=exact, hnsw_ef=max(EF, k), quantization=rescored if quantized else None
+        )
         requests = [
             edge.QueryRequest(
                 limit=k,
                 query=query,
                 filter=condition,
                 with_payload=True,
-                params=edge.SearchParams(exact=exact, hnsw_ef=max(EF, k)),
+                params=params,
             )
             for query in queries
         ]
@@ -289,9 +295,14 @@ def _check_room(folder: Path, manifest: Manifest) -> None:
 
 def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     """Write the points into a closed shard in `folder`; tells how many there are."""
+    quantized = manifest.quantization == "int8"
     config = edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=manifest.dim, distance=edge.Distance.Cosine),
-        quantization_config=_QUANTIZED if manifest.quantization == "int8" else None,
+        vectors=edge.EdgeVectorParams(
+            size=manifest.dim,
+            distance=edge.Distance.Cosine,
+            memory=edge.Memory.Cold if quantized else None,
+        ),
+        quantization_config=_QUANTIZED if quantized else None,
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:
