@@ -381,7 +381,9 @@ def build_collection(
     if published is not None and is_published(published, state, index):
         return published
     center, scale = _standardizer(usable, rows, spec)
-    manifest = Manifest(spec.label, spec.hash, spec.dim, state, center=center, scale=scale)
+    manifest = Manifest(
+        spec.label, spec.hash, spec.dim, state, len(usable), center=center, scale=scale
+    )
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     points = (_point(track, rows[track.content_hash], manifest) for track in usable)
     index.publish(spec.label, manifest, points)

@@ -13,8 +13,10 @@ keeps its files even when a later publication clears the version away.
 """
 
 import dataclasses
+import errno
 import itertools
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -30,6 +32,7 @@ import qdrant_edge as edge
 from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
     EF,
+    OVERSAMPLING,
     Hit,
     Manifest,
     NoCollectionError,
@@ -43,6 +46,8 @@ from musicflow.index.track_index import (
 from musicflow.settings import write_atomically
 
 _BATCH = 1000
+_ROOM = 200_000_000
+"""Bytes that must be free to build a collection, beside three times its vectors."""
 _MANIFEST = "manifest.json"
 _CONFIG = "edge_config.json"
 
@@ -69,6 +74,7 @@ class EmbeddedIndex:
         with filelock.FileLock(folder / ".lock"):
             building = folder / "building"
             shutil.rmtree(building, ignore_errors=True)
+            _check_room(folder, manifest)
             building.mkdir()
             manifest = dataclasses.replace(manifest, quantization=self.quantization)
             count = _build(building, manifest, points)
@@ -242,13 +248,18 @@ class EmbeddedCollection:
         condition: edge.Filter | None,
         exact: bool = False,
     ) -> list[list[Hit]]:
+        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        quantized = self.manifest.quantization != "none"
+        params = edge.SearchParams(
+            exact=exact, hnsw_ef=max(EF, k), quantization=rescored if quantized else None
+        )
         requests = [
             edge.QueryRequest(
                 limit=k,
                 query=query,
                 filter=condition,
                 with_payload=True,
-                params=edge.SearchParams(exact=exact, hnsw_ef=max(EF, k)),
+                params=params,
             )
             for query in queries
         ]
@@ -275,11 +286,23 @@ def _read_manifest(version: Path) -> Manifest:
     return Manifest(**fields | lists)
 
 
+def _check_room(folder: Path, manifest: Manifest) -> None:
+    """The engine maps files into memory: if the disk fills up then, the process is killed."""
+    needed = _ROOM + 3 * 4 * manifest.dim * manifest.count
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
 def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     """Write the points into a closed shard in `folder`; tells how many there are."""
+    quantized = manifest.quantization == "int8"
     config = edge.EdgeConfig(
-        vectors=edge.EdgeVectorParams(size=manifest.dim, distance=edge.Distance.Cosine),
-        quantization_config=_QUANTIZED if manifest.quantization == "int8" else None,
+        vectors=edge.EdgeVectorParams(
+            size=manifest.dim,
+            distance=edge.Distance.Cosine,
+            memory=edge.Memory.Cold if quantized else None,
+        ),
+        quantization_config=_QUANTIZED if quantized else None,
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:

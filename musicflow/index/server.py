@@ -25,6 +25,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
     EF,
+    OVERSAMPLING,
     Hit,
     Manifest,
     NoCollectionError,
@@ -167,11 +168,15 @@ class ServerIndex:
 
     def _build(self, version: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """Write the points into a new collection; tells how many there are."""
+        quantized = manifest.quantization == "int8"
+        vectors = models.VectorParams(
+            size=manifest.dim, distance=models.Distance.COSINE, on_disk=quantized
+        )
         self._server(
             lambda client: client.create_collection(
                 version,
-                models.VectorParams(size=manifest.dim, distance=models.Distance.COSINE),
-                quantization_config=_QUANTIZED if manifest.quantization == "int8" else None,
+                vectors,
+                quantization_config=_QUANTIZED if quantized else None,
                 metadata=dataclasses.asdict(manifest),
             )
         )
@@ -184,9 +189,9 @@ class ServerIndex:
         while batch := list(itertools.islice(iterator, _BATCH)):
             names = [point.track_id for point in batch]
             ids.update(names)
-            vectors = np.stack([point.vector for point in batch])
-            check(vectors, manifest, names)
-            self._send(version, batch, vectors)
+            values = np.stack([point.vector for point in batch])
+            check(values, manifest, names)
+            self._send(version, batch, values)
         return self._settled(version, len(ids))
 
     def _index_field(self, version: str, key: str, schema: models.PayloadSchemaType) -> None:
@@ -373,13 +378,18 @@ class ServerCollection:
         condition: models.Filter | None,
         exact: bool = False,
     ) -> list[list[Hit]]:
+        rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+        quantized = self.manifest.quantization != "none"
+        params = models.SearchParams(
+            exact=exact, hnsw_ef=max(EF, k), quantization=rescored if quantized else None
+        )
         requests = [
             models.QueryRequest(
                 query=query,
                 limit=k,
                 filter=condition,
                 with_payload=True,
-                params=models.SearchParams(exact=exact, hnsw_ef=max(EF, k)),
+                params=params,
             )
             for query in queries
         ]

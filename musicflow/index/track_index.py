@@ -10,10 +10,15 @@ import numpy as np
 from musicflow.index.filters import Filters
 
 Quantization = Literal["none", "int8"]
-"""How an engine keeps vectors in memory: as they are, or a byte a dimension, rescored on disk."""
+"""How an engine keeps vectors in memory: as they are, or a byte a dimension.
+
+With the latter, the full ones stay on disk, and rescore the best candidates."""
 
 ScoreStrategy = Literal["best-score", "sum-scores"]
 """How an engine scores a track by examples: by the nearest one, or by all of them."""
+
+OVERSAMPLING = 2.0
+"""How many more candidates are rescored with their full vectors where these are quantised."""
 
 EF = 128
 """How many candidates a search of an engine's graph holds at least: for recall above 0.98."""
