@@ -127,12 +127,14 @@ def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetChe
     low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
     text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
     yield _result("above_chance", not low, text, ERROR)
-    before = {(r.embedder, r.spec_hash): r.precision_at_10 for r in last.rows} if last else {}
+    # Figures under another rule of what is left out say nothing of a fall.
+    rows = last.rows if last else ()
+    before = {(row.embedder, row.spec_hash, row.exclude): row.precision_at_10 for row in rows}
     falls = {
         row.embedder: round(old - row.precision_at_10, 4)
         for row in now.rows
         if row.precision_at_10 is not None
-        if (old := before.get((row.embedder, row.spec_hash))) is not None
+        if (old := before.get((row.embedder, row.spec_hash, row.exclude))) is not None
         and old - row.precision_at_10 > FALL
     }
     text = ", ".join(f"{name} by {fall:.3f}" for name, fall in falls.items())

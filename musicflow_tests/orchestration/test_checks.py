@@ -10,6 +10,7 @@ from musicflow import embedders
 from musicflow.embedders import mfcc, spec_of
 from musicflow.evaluation import Comparison
 from musicflow.evaluation.comparison import Dataset, Row
+from musicflow.evaluation.protocol import Protocol
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import health_of
 from musicflow.library import AudioFile, join, scan
@@ -93,7 +94,8 @@ def comparison(**scores: float) -> Comparison:
         Row(name, "trained", 8, precision_at_10=score, chance=0.5, spec_hash=name)
         for name, score in scores.items()
     )
-    return Comparison(Dataset("music", "f", 1, 0), rows, (), "state", "now")
+    dataset, protocol = Dataset("music", "f", 1, 0), Protocol("artist", 1, 0, 1)
+    return Comparison(dataset, protocol, rows, (), (), "state", "now")
 
 
 def test_figures_at_chance_and_sudden_falls_are_told() -> None:
