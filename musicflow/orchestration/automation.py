@@ -17,6 +17,8 @@ _FREE = (
     ~When.any_deps_in_progress()
     # Nor what these are made of: while parts are embedded, no comparison is made of a few of them.
     & ~When.any_deps_match(When.any_deps_in_progress())
+    # Vectors are made in runs of their own, one a part; nothing is to start beside them.
+    & ~When.any_deps_match(When.will_be_requested()).allow(dg.AssetSelection.groups("embeddings"))
     & ~When.in_progress()
     & ~When.any_deps_match(_CHECK_FAILED)
 )
