@@ -10,17 +10,6 @@ from musicflow.library import Changes, Library, LibraryError, changes, forget_pa
 from musicflow.orchestration.parts import PARTS, all_parts
 from musicflow.orchestration.resources import Workspace
 
-# Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
-# not failed.
-_CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
-_FREE = (
-    ~When.any_deps_in_progress()
-    # Nor what these are made of: while parts are embedded, no comparison is made of a few of them.
-    & ~When.any_deps_match(When.any_deps_in_progress())
-    & ~When.in_progress()
-    & ~When.any_deps_match(_CHECK_FAILED)
-)
-
 EMBEDS = {"musicflow/embeds": "true"}
 """The tag of runs that embed the parts they read."""
 
@@ -28,6 +17,19 @@ _READ_ALONE = (
     When.newly_updated()
     & ~When.executed_with_root_target()
     & ~When.executed_with_tags(tag_values=EMBEDS)
+)
+
+# Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
+# not failed.
+_CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
+_FREE = (
+    ~When.any_deps_in_progress()
+    # Nor what these are made of: while parts are embedded, no comparison is made of a few of them.
+    & ~When.any_deps_match(When.any_deps_in_progress())
+    # Nor what is asked for at this very tick: a part that was read alone is to be embedded first.
+    & ~When.any_deps_match(When.any_deps_match(_READ_ALONE))
+    & ~When.in_progress()
+    & ~When.any_deps_match(_CHECK_FAILED)
 )
 
 WHEN_READ = (

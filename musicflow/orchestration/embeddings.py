@@ -20,7 +20,7 @@ from musicflow.library import Library, LibraryError, Track, folders, known_parts
 from musicflow.library.parts import chooser
 from musicflow.orchestration import checks
 from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
-from musicflow.orchestration.failures import RETRIES, explained
+from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
@@ -36,7 +36,6 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         deps=[raw_audio],
         partitions_def=PARTS,
         check_specs=checks.specs(["embeddings", spec.label], checks.VECTORS),
-        retry_policy=RETRIES,
         pool=EMBEDDING,
         automation_condition=WHEN_READ,
         description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
@@ -108,7 +107,6 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         kinds={"qdrant"},
         deps=[["embeddings", spec.label], track_metadata],
         check_specs=checks.specs(["collections", spec.label], checks.COLLECTION),
-        retry_policy=RETRIES,
         pool=INDEX,
         automation_condition=when_something_new(["embeddings", spec.label]),
         freshness_policy=DAILY,

@@ -14,7 +14,7 @@ from musicflow.evaluation import Comparison, compare, projection, report
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
-from musicflow.orchestration.failures import RETRIES, explained
+from musicflow.orchestration.failures import PassingError, explained
 from musicflow.orchestration.resources import Workspace
 
 MEASURED = "evaluation.json"
@@ -58,7 +58,6 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     group_name="evaluation",
     kinds={"mlflow"},
     deps=["retrieval_evaluation"],
-    retry_policy=RETRIES,
     automation_condition=when_something_new(),
     freshness_policy=DAILY,
 )
@@ -102,7 +101,7 @@ def _log(
         comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
     except Exception as error:
         # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
-        raise dg.Failure(
+        raise PassingError(
             f"MLflow at {tracking.tracking_uri(home)} did not take the figures: {error}. They are "
             "kept: run it again, or materialize embedder_comparison, when it answers."
         ) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import dagster as dg
 from pydantic import ValidationError
@@ -11,21 +12,29 @@ from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
 from musicflow.settings import HomeError, explain, is_lasting
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+RETRIES, WAIT_S = 2, 5
 """After 5 and 10 seconds: a disk or a network may have had a moment of weakness."""
+
+
+class PassingError(Exception):
+    """What may pass by itself; the message says what it is and what to do if it does not."""
+
 
 _FORESEEN = (HomeError, LibraryError, WeightsError, TrackIndexError, UnknownEmbedderError)
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what an asset runs into into a `dagster.Failure` whose text a person can act on."""
+    """Turn what an asset runs into into a `dagster.Failure` whose text a person can act on.
+
+    No `dagster.RetryPolicy` does this: with one, Dagster tries again what a person cancelled.
+    """
     try:
         yield
     except dg.Failure:
         raise
-    except (LibraryChangingError, ConnectionError, TimeoutError) as error:
-        raise dg.Failure(f"{error}. It is tried again.") from error
+    except (LibraryChangingError, PassingError, ConnectionError, TimeoutError) as error:
+        _try_again(str(error), error)
     except _FORESEEN as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except ValidationError as error:
@@ -34,8 +43,17 @@ def explained() -> Iterator[None]:
         reason = f"the setting {where!r} is not valid: {first['msg']}"
         raise dg.Failure(reason, allow_retries=False) from error
     except OSError as error:
-        raise dg.Failure(explain(error), allow_retries=not is_lasting(error)) from error
+        if not is_lasting(error):
+            _try_again(explain(error), error)
+        raise dg.Failure(explain(error), allow_retries=False) from error
     except Exception as error:
         # A mistake in a program makes it again.
         reason = f"{type(error).__name__}: {error}"
         raise dg.Failure(reason, allow_retries=False) from error
+
+
+def _try_again(text: str, error: Exception) -> NoReturn:
+    number = dg.AssetExecutionContext.get().op_execution_context.retry_number
+    if number < RETRIES:
+        raise dg.RetryRequested(RETRIES, seconds_to_wait=WAIT_S * 2**number) from error
+    raise dg.Failure(text, allow_retries=False) from error

@@ -14,7 +14,7 @@ import pandas as pd
 from musicflow.library import AudioFile, Library, join, known_parts, load_files, scan_parts
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
-from musicflow.orchestration.failures import RETRIES, explained
+from musicflow.orchestration.failures import explained
 from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import Reporter, Workspace
 
@@ -26,7 +26,6 @@ PREVIEW = 10
     kinds={"file"},
     partitions_def=PARTS,
     check_specs=checks.specs("raw_audio", checks.LIBRARY),
-    retry_policy=RETRIES,
 )
 @explained()
 def raw_audio(
@@ -71,7 +70,6 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
     kinds={"parquet"},
     deps=[raw_audio],
     check_specs=checks.specs("track_metadata", checks.TRACKS),
-    retry_policy=RETRIES,
     automation_condition=when_something_new(),
     freshness_policy=DAILY,
 )

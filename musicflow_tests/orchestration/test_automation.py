@@ -75,12 +75,7 @@ class Daemon:
         """Run what the conditions ask for, until they ask for nothing; tells the assets."""
         asked: list[str] = []
         for _ in range(8):
-            done = dg.evaluate_automation_conditions(
-                self.defs, self.instance, cursor=self.conditions
-            )
-            self.conditions = done.cursor
-            requested = [result.key for result in done.results if not result.true_subset.is_empty]
-            keys = sorted({key.to_user_string() for key in requested})
+            keys = self.requested()
             if not keys:
                 return sorted(asked)
             asked += keys
@@ -91,6 +86,14 @@ class Daemon:
                 raise_on_error=False,
             )
         raise AssertionError(f"the conditions never come to rest: {asked}")
+
+    def requested(self) -> list[str]:
+        """The assets that the conditions ask for in one tick."""
+        cursor = self.conditions
+        done = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=cursor)
+        self.conditions = done.cursor
+        keys = {result.key for result in done.results if not result.true_subset.is_empty}
+        return sorted(key.to_user_string() for key in keys)
 
 
 EVALUATED = ["embedder_comparison", "retrieval_evaluation"]
@@ -335,6 +338,26 @@ def test_changed_labels_alone_are_joined_again(music: Path, home: Home, daemon: 
     assert daemon.carry_on() == ["collections/mfcc", *EVALUATED]
     assert genres(home)["silence"] == 1
     assert daemon.tick() == []
+
+
+def test_a_part_that_is_read_alone_is_embedded_before_anything_is_indexed(
+    daemon: Daemon, write: Write, home: Home
+) -> None:
+    def run(asset: str) -> None:
+        daemon.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config=QUIET,
+            instance=daemon.instance,
+            partition_key="tones",
+            asset_selection=[dg.AssetKey(asset.split("/"))],
+        )
+
+    write("tones/new.wav", tone(333))
+    run("raw_audio")
+    assert daemon.requested() == ["embeddings/mfcc", "track_metadata"]
+    run("embeddings/mfcc")
+    run("track_metadata")
+    assert daemon.carry_on() == ["collections/mfcc", *EVALUATED]
+    assert genres(home)["tones"] == 7
 
 
 def test_an_embedder_that_fails_does_not_keep_the_others_from_the_evaluation(
