@@ -8,6 +8,7 @@ copies are looked for by ear.
 """
 
 import argparse
+import os
 import resource
 import time
 from datetime import UTC, datetime
@@ -32,9 +33,9 @@ def main() -> None:
     random = np.random.default_rng(SEED)
     tracks = [_track(number, random) for number in range(count)]
     spaces = {name: _space(tracks, dim, random) for name, dim in DIMS.items()}
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     found = measure(tracks, spaces, list(spaces), "artist", lambda _a, _b: False)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     vectors = sum(unit.nbytes for unit in spaces.values()) / 1e9
     text = "\n".join(
@@ -45,7 +46,9 @@ def main() -> None:
             "",
             f"{count} tracks, {len(DIMS)} embedders of {', '.join(map(str, DIMS.values()))} dims, "
             f"{found.protocol}; {len(found.figures)} rows, {len(found.differences)} differences:",
-            f"**{seconds:.0f} s, {memory:.2f} GB at most** ({vectors:.2f} GB of it the vectors).",
+            f"**{seconds:.0f} s, {memory:.2f} GB at most** ({cpu:.0f} s of processor time, "
+            f"{os.getloadavg()[0]:.1f} processes wanting the processor at the end; "
+            f"{vectors:.2f} GB of it the vectors).",
             "",
         ]
     )
