@@ -275,7 +275,8 @@ def _tags(path: Path) -> dict[str, str]:
     except mutagen.MutagenError:
         # The audio is fine; that its tags are not is no reason to leave it out.
         return {}
-    values = ((name, tags.get(name)) for name in ("artist", "title", "album"))
+    # Where ID3 is not an MP3's, as in WAV and AIFF, there is no easy form of it.
+    values = ((name, tags.get(name) or tags.get(frame)) for name, frame in _FRAMES.items())
     return {name: str(value[0]).strip() for name, value in values if value}
 
 
@@ -301,6 +302,9 @@ def _save(folder: Path, part: str, files: list[AudioFile]) -> None:
 def _file(folder: Path, part: str) -> Path:
     return folder / _FILES / f"{part}{_SUFFIX}"
 
+
+_FRAMES = {"artist": "TPE1", "title": "TIT2", "album": "TALB"}
+"""The names of tags, and of the ID3 frames that hold them."""
 
 _FILES = "files"
 _SUFFIX = ".parquet"

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mutagen
+import mutagen.id3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
 from musicflow.library.ludwig import _strings
-from musicflow_tests.conftest import noise
+from musicflow_tests.conftest import noise, tone
 
 Write = Callable[..., Path]
 
@@ -184,3 +186,20 @@ def test_problems_survive_being_saved(tmp_path: Path) -> None:
     library = Library("x", "/x", "folders", (), (problem,))
     library.save(tmp_path)
     assert Library.load(tmp_path).problems == (problem,)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.mp3", "a.flac", "a.ogg"])
+def test_artist_title_and_album_are_read_from_every_kind_of_tags(
+    write: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    path = write(name, tone(440))
+    file: Any = mutagen.File(path)
+    if name.endswith((".flac", ".ogg")):
+        file.update(artist="Nina", title="Sinnerman", album="Pastel Blues")
+    else:
+        file.add_tags() if file.tags is None else None
+        for frame, text in (("TPE1", "Nina"), ("TIT2", "Sinnerman"), ("TALB", "Pastel Blues")):
+            file.tags.add(getattr(mutagen.id3, frame)(encoding=3, text=[text]))
+    file.save()
+    [track] = read(tmp_path / "music", tmp_path / "known").tracks
+    assert (track.artist, track.name, track.album) == ("Nina", "Sinnerman", "Pastel Blues")
