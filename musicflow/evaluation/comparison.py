@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,11 +164,7 @@ def compare(
     """
     vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    ready = [
-        spec
-        for spec in specs
-        if _is_current(manifests[spec.label], spec) and not store.unavailable(spec)
-    ]
+    ready = _ready(specs, manifests, store)
     common = [
         track
         for track in library.tracks
@@ -189,9 +185,8 @@ def compare(
         label = spec.label
         row = Row(label, spec.weights_state, spec.dim, spec_hash=spec.hash)
         made = [vectors[label].get(track.content_hash) for track in library.tracks]
-        # Without a row, a track could not be read when it was wanted; it counts, unless the
-        # embedder itself could not be had.
-        row = replace(row, n_failed=sum(one.error != "" if one else spec in ready for one in made))
+        errors = {key: one.error for key, one in vectors[label].items()}
+        row = replace(row, n_failed=_failed(library, errors, spec in ready))
         row = replace(row, **_cost([one for one in made if one is not None and not one.error]))
         row = replace(row, precision=spec.precision, bytes_per_vector=_FLOAT * spec.dim)
         if spec not in ready:
@@ -220,7 +215,6 @@ def compare(
         if track.content_hash not in vectors[spec.label]
     ]
     problems += _copies(common, found.first)
-    states = [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
     failed = {problem.subject for problem in library.problems if problem.severity == "error"}
     failed |= {problem.subject for problem in problems if problem.severity == "error"}
     return Comparison(
@@ -229,9 +223,51 @@ def compare(
         rows=tuple(replace(row, exclude=found.protocol.exclude) for row in rows),
         differences=tuple(found.differences),
         problems=(*library.problems, *problems),
-        state=state_of(library, states, exclude),
+        state=state_of(library, _states(specs, manifests, ready), exclude),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def still_holds(
+    last: Comparison,
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    exclude: Exclude = "artist",
+) -> bool:
+    """Tell whether `compare` would come to the same; no vector is read for it."""
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    ready = _ready(specs, manifests, store)
+    failed = {row.embedder: row.n_failed for row in last.rows}
+    return last.state == state_of(library, _states(specs, manifests, ready), exclude) and all(
+        failed.get(spec.label) == _failed(library, store.known(spec), spec in ready)
+        for spec in specs
+    )
+
+
+def _ready(
+    specs: Sequence[EmbedderSpec], manifests: Mapping[str, Manifest | None], store: EmbeddingStore
+) -> list[EmbedderSpec]:
+    return [
+        spec
+        for spec in specs
+        if _is_current(manifests[spec.label], spec) and not store.unavailable(spec)
+    ]
+
+
+def _states(
+    specs: Sequence[EmbedderSpec],
+    manifests: Mapping[str, Manifest | None],
+    ready: Sequence[EmbedderSpec],
+) -> list[tuple[EmbedderSpec, str]]:
+    return [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
+
+
+def _failed(library: Library, errors: Mapping[str, str], ready: bool) -> int:
+    """Tracks without a vector. One that nothing is known of could not be read when it was wanted;
+    it counts, unless the embedder itself could not be had."""
+    return sum(bool(errors.get(track.content_hash, ready)) for track in library.tracks)
 
 
 _FLOAT = 4

@@ -142,7 +142,12 @@ class EmbeddedCollection:
         folder = Path(tempfile.mkdtemp(prefix="musicflow-reader-"))
         self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         shutil.copyfile(version / _CONFIG, folder / _CONFIG)
-        (folder / "segments").symlink_to((version / "segments").resolve(strict=True))
+        segments = (version / "segments").resolve(strict=True)
+        # The engine opens its files for writing, though it only reads them.
+        if os.access(segments, os.W_OK):
+            (folder / "segments").symlink_to(segments)
+        else:
+            shutil.copytree(segments, folder / "segments")
         self._shard = edge.EdgeShard.load(str(folder))
 
     def __enter__(self) -> "EmbeddedCollection":

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow import tracking
-from musicflow.evaluation import Comparison, compare, projection, report
+from musicflow.evaluation import Comparison, compare, projection, report, still_holds
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
@@ -32,13 +32,18 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     )
     @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
-        """How well each embedder brings the tracks of a genre together."""
+        """How well each embedder brings the tracks of a genre together.
+
+        Nothing is measured again that would come out the same.
+        """
         library = Library.load(workspace.paths.library)
+        given = library, workspace.specs, workspace.store, workspace.index
         exclude = workspace.settings.exclude
-        comparison = compare(library, workspace.specs, workspace.store, workspace.index, exclude)
-        comparison.save(workspace.paths.reports / MEASURED)
-        flat = projection.project(library, workspace.specs, workspace.store, workspace.index)
-        projection.save(flat, workspace.paths.reports)
+        comparison = Comparison.load(workspace.paths.reports / MEASURED)
+        if comparison is None or not still_holds(comparison, *given, exclude):
+            comparison = compare(*given, exclude)
+            projection.save(projection.project(*given), workspace.paths.reports)
+            comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}

@@ -35,12 +35,13 @@ class Workspace(dg.ConfigurableResource):
     library: str = Field(default="", description=_described("library"))
     library_format: str = Field(default="", description=_described("library_format"))
     embedders: list[str] = Field(default=[], description=_described("embedders"))
+    exclude: str = Field(default="", description=_described("exclude"))
 
     @property
     def settings(self) -> Settings:
         """The settings as they are now: a run sees what changed since Dagster was started."""
-        fields = ("home", "library", "library_format", "embedders")
-        given = {name: getattr(self, name) for name in fields if getattr(self, name)}
+        names = type(self).model_fields
+        given = {name: getattr(self, name) for name in names if getattr(self, name)}
         return Settings(**given)
 
     @property

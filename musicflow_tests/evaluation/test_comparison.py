@@ -1,13 +1,21 @@
 import csv
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.evaluation import Comparison, Dataset, compare, projection, state_of
+from musicflow.evaluation import (
+    Comparison,
+    Dataset,
+    compare,
+    projection,
+    state_of,
+    still_holds,
+)
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import cell, markdown, summary, write
 from musicflow.index import EmbeddedIndex
@@ -45,6 +53,21 @@ def test_a_track_that_could_not_be_read_is_named_and_counted(
     assert comparison.rows[0].n_queries == 11
     assert [problem.subject for problem in comparison.problems] == [library.tracks[0].track_id]
     assert comparison.dataset.failed == 1
+
+
+def test_a_comparison_holds_until_something_changes_that_it_follows_from(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex
+) -> None:
+    comparison = evaluate(library, store, index)
+    given = library, [mfcc.SPEC], store, index
+    assert still_holds(comparison, *given)
+    assert not still_holds(comparison, *given, exclude="none")
+    fewer = replace(library, tracks=library.tracks[1:])
+    assert not still_holds(comparison, fewer, *given[1:])
+    failed = replace(comparison.rows[0], n_failed=1)
+    assert not still_holds(replace(comparison, rows=(failed,)), *given)
+    build_collection(fewer.tracks, mfcc.SPEC, store, index)
+    assert not still_holds(comparison, *given)
 
 
 def test_an_embedder_never_published_has_a_row_that_says_so(

@@ -55,3 +55,15 @@ def digest(folder: Path) -> dict[str, str]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def test_a_collection_that_may_not_be_written_to_is_searched_all_the_same(
+    index: EmbeddedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.publish("toy", MANIFEST, points(vectors(50)))
+    monkeypatch.setattr("musicflow.index.embedded.os.access", lambda *_: False)
+    before = digest(index.root)
+    with index.open("toy") as collection:
+        [hits] = collection.query(vectors(1), 5)
+        assert hits[0].track_id == "t0"
+    assert digest(index.root) == before
