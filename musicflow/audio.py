@@ -18,6 +18,9 @@ AUDIO_SUFFIXES = frozenset({
     ".aac", ".aif", ".aiff", ".alac", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3",
     ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma", ".wv",
 })
+
+_FORMATS = "aac,ac3,aiff,ape,asf,au,caf,flac,m4a,matroska,mov,mp3,mp4,mpc,mpc8,ogg,w64,wav,webm,wv"
+"""What FFmpeg may take a file for, whatever its name. A playlist would lead to other files."""
 # fmt: on
 
 BLOCK_S = 10.0
@@ -59,7 +62,7 @@ def probe(path: Path) -> AudioInfo:
     except soundfile.LibsndfileError:
         pass
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with _opened(path) as container:
             stream = _audio_stream(container)
             return AudioInfo(_announced_s(container, stream), stream.codec_context.sample_rate)
     except av.FFmpegError as error:
@@ -140,7 +143,7 @@ def _mono_blocks(path: Path) -> Iterator[np.ndarray]:
 
 
 def _pyav_blocks(path: Path) -> Iterator[np.ndarray]:
-    with av.open(str(path), metadata_errors="replace") as container:
+    with _opened(path) as container:
         source = _audio_stream(container)
         rate = source.codec_context.sample_rate
         # Planar float without touching rate or layout: the mean of the channels is taken here,
@@ -158,6 +161,10 @@ def _pyav_blocks(path: Path) -> Iterator[np.ndarray]:
             raise AudioError(f"cut off or damaged ({_reason(error)})") from error
         if blocks:
             yield np.concatenate(blocks)
+
+
+def _opened(path: Path) -> "av.container.InputContainer":
+    return av.open(str(path), metadata_errors="replace", options={"format_whitelist": _FORMATS})
 
 
 def _audio_stream(container: "av.container.InputContainer") -> "av.AudioStream":

@@ -111,3 +111,13 @@ def encode_aac(path: Path, samples: np.ndarray) -> None:
             frame.sample_rate, frame.pts, frame.time_base = 44_100, start, Fraction(1, 44_100)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def test_a_playlist_that_is_named_like_audio_leads_nowhere(write: Write) -> None:
+    folder = write("other.wav", noise(1)).parent
+    for text in ("ffconcat version 1.0\nfile other.wav\n", "#EXTM3U\n#EXTINF:1,\nother.wav\n"):
+        (folder / "list.mp3").write_text(text)
+        with pytest.raises(audio.AudioError):
+            audio.probe(folder / "list.mp3")
+        with pytest.raises(audio.AudioError):
+            audio.decode(folder / "list.mp3", 8000)
