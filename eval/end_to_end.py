@@ -29,7 +29,6 @@ from musicflow.settings import Settings
 
 RATE = 48_000
 SECONDS = 30
-ROUNDS = 3
 NAMES = ("musicnn", "openl3", "panns", "wav2vec2")
 
 
@@ -37,19 +36,21 @@ def main() -> None:
     """Measure the embedders and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=NAMES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _clips(root / "music", root / "demo", options.clips)
         tracks = library.join(root / "music", library.scan(root / "music", root), "auto").tracks
-        rows = [_row(name, tracks, root) for name in options.only or NAMES]
+        rows = [_row(name, tracks, root, options.rounds) for name in options.only or NAMES]
     text = "\n".join(
         [
             "# End to end",
             "",
-            f"`python eval/end_to_end.py`, {len(tracks)} clips of {SECONDS} s, "
-            f"medians of {ROUNDS} rounds, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+            f"`python eval/end_to_end.py --rounds {options.rounds}`, "
+            f"{len(tracks)} clips of {SECONDS} s, "
+            f"medians of {options.rounds} rounds, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
             "",
             "| embedder | weights | inference alone, s | file to vector, s | ratio "
             "| decoding, CPU s |",
@@ -76,7 +77,7 @@ def _clips(folder: Path, scratch: Path, count: int) -> None:
         soundfile.write(path, clip, RATE, format=form[0], subtype=form[1])
 
 
-def _row(name: str, tracks: tuple[Track, ...], root: Path) -> str:
+def _row(name: str, tracks: tuple[Track, ...], root: Path, rounds: int) -> str:
     spec, cache = embedders.spec_of(name), Settings().cache
     try:
         embedders.load(spec, cache)
@@ -84,7 +85,7 @@ def _row(name: str, tracks: tuple[Track, ...], root: Path) -> str:
         spec = embedders.untrained(spec)
     embedder = embedders.load(spec, cache)
     alone, whole, decoding = [], [], []
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         alone.append(sum(_inference(embedder, tracks)))
         store = EmbeddingStore(root / f"{name} {turn}")
         start = time.perf_counter()

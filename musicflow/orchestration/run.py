@@ -1,12 +1,16 @@
 """Running the assets from the command line: the same assets, in this process."""
 
+import json
+import os
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import filelock
+import psutil
 from sqlalchemy.exc import DatabaseError
 
 from musicflow import tracking
@@ -49,6 +53,34 @@ def _prepare_dagster(home: Home) -> None:
         known = {limit.name for limit in storage.get_pool_limits()}
         for pool in {EMBEDDING, INDEX} - known:
             storage.set_concurrency_slots(pool, 1)
+        _end_killed_runs(instance)
+
+
+PROCESS = "musicflow/process"
+"""The tag of a run in the process of a command: its host, its number and when it began."""
+
+
+def _this_process() -> str:
+    return json.dumps([socket.gethostname(), os.getpid(), psutil.Process().create_time()])
+
+
+def _was_killed(process: str) -> bool:
+    host, number, began = json.loads(process)
+    if host != socket.gethostname():
+        return False
+    try:
+        return psutil.Process(number).create_time() != began
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _end_killed_runs(instance: dg.DagsterInstance) -> None:
+    """A killed command leaves its run as if it went on, and its places in the pools taken."""
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(unfinished):
+        if PROCESS in run.tags and _was_killed(run.tags[PROCESS]):
+            instance.report_run_failed(run, "the process of this run was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
@@ -102,7 +134,7 @@ def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]])
             instance=instance,
             resources={"workspace": workspace, "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=EMBEDS | all_parts(instance),
+            tags=EMBEDS | all_parts(instance) | {PROCESS: _this_process()},
             raise_on_error=False,
         )
         return {
