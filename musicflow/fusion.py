@@ -26,6 +26,11 @@ def members(label: str) -> tuple[str, ...]:
     return ()
 
 
+def short(label: str) -> str:
+    """A name as far as there is room: a fusion's without its members."""
+    return label.partition(":")[0] if members(label) else label
+
+
 def by_rank(ranks: Sequence[np.ndarray]) -> np.ndarray:
     """Reciprocal rank fusion of ranks from 1 on, one array a member, all of one shape."""
     return np.sum([1.0 / (RANK_OFFSET + rank) for rank in ranks], axis=0)

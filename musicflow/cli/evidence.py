@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from musicflow import embedders
+from musicflow import embedders, fusion
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -19,7 +19,7 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.evaluation import Comparison, choice, figures, report
+from musicflow.evaluation import Comparison, choice, report
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="How much it matters.")]
 
@@ -141,7 +141,7 @@ def show(comparison: Comparison) -> None:
         style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
         costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
         table.add_row(
-            figures.short(row.embedder),
+            fusion.short(row.embedder),
             str(row.dim),
             report.cell(row, "precision_at_1"),
             report.cell(row, "precision_at_10"),

@@ -18,11 +18,6 @@ _MOST_GENRES = 20
 """More than these are not told apart by colour."""
 
 
-def short(label: str) -> str:
-    """An embedder's name as far as there is room: fusions without their members."""
-    return label.partition(":")[0] if fusion.members(label) else label
-
-
 def quality_and_speed(rows: Sequence[Row]) -> bytes:
     """Precision at 10, with its interval, over tracks a second; without untrained embedders."""
     figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
@@ -36,7 +31,7 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
         reach = [[value - low], [high - value]]
         axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
         place = (row.tracks_per_s, value)
-        axes.annotate(short(row.embedder), place, xytext=(8, 4), textcoords="offset points")
+        axes.annotate(fusion.short(row.embedder), place, xytext=(8, 4), textcoords="offset points")
     chance = next((row.chance for row in rows if row.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, color="grey", linestyle=":", label=f"chance {chance:.2f}")
@@ -59,7 +54,7 @@ def by_genre(rows: Sequence[Row]) -> bytes:
     for number, row in enumerate(scored):
         places = np.arange(len(genres)) + (number - (len(scored) - 1) / 2) * width
         values = [row.by_genre.get(genre, 0.0) for genre in genres]
-        axes.bar(places, values, width, label=short(row.embedder))
+        axes.bar(places, values, width, label=fusion.short(row.embedder))
     axes.set_xticks(range(len(genres)), genres, rotation=30, ha="right")
     axes.set(ylabel="precision@10", ylim=(0, 1.05))
     axes.grid(axis="y", alpha=0.3)
@@ -76,7 +71,7 @@ def confusion(rows: Sequence[Row]) -> bytes:
     for axes, row in zip(panels, scored, strict=False):
         table = [[row.confusion.get(g, {}).get(h, 0.0) for h in genres] for g in genres]
         axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
-        axes.set_title(short(row.embedder), fontsize=10)
+        axes.set_title(fusion.short(row.embedder), fontsize=10)
         size = 8 if len(genres) <= _MOST_GENRES else 5
         axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
         axes.set_yticks(range(len(genres)), genres, fontsize=size)

@@ -8,10 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 FOLDS = 5
 SEED = 0
@@ -58,6 +54,12 @@ def probe(vectors: np.ndarray, genres: np.ndarray, groups: np.ndarray) -> np.nda
         1 or 0 for each track of a genre that has at least `FOLDS` groups; None if fewer than
         two genres have.
     """
+    # Imported here: it takes most of a second, which a search need not wait for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     alone = groups < 0
     groups = np.where(alone, groups.max(initial=-1) + 1 + np.arange(len(groups)), groups)
     enough = [g for g in np.unique(genres) if len(np.unique(groups[genres == g])) >= FOLDS]

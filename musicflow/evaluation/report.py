@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
-from musicflow.evaluation import choice, figures, projection
+from musicflow import fusion
+from musicflow.evaluation import choice
 from musicflow.evaluation.comparison import Comparison, Row
 from musicflow.library import Problem
 from musicflow.settings import write_atomically
@@ -95,6 +96,9 @@ class Section:
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write all forms of the report into `folder`; tells which files they are."""
+    # Imported here: what draws takes a second to load, and most commands only print.
+    from musicflow.evaluation import figures, projection
+
     comparison.save(folder / COMPARISON)
     pictures = {
         "quality_speed.png": figures.quality_and_speed(comparison.rows),
@@ -138,8 +142,8 @@ def fusion_notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         shares = [f"{weight:.2f} {name}" for name, weight in row.fusion.items()]
         how = f"cosines, {' + '.join(shares)}" if shares else "reciprocal ranks"
-        if figures.short(row.embedder) != row.embedder:
-            notes.append(f"{figures.short(row.embedder)} = {row.embedder}: {how}")
+        if fusion.short(row.embedder) != row.embedder:
+            notes.append(f"{fusion.short(row.embedder)} = {row.embedder}: {how}")
     return notes
 
 
@@ -164,7 +168,7 @@ def sections(comparison: Comparison) -> list[Section]:
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
         table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
-        head = ["genre", *(figures.short(row.embedder) for row in scored)]
+        head = ["genre", *(fusion.short(row.embedder) for row in scored)]
         found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
         text = "Rows are the genre that asks, columns what the ten nearest are."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
@@ -257,8 +261,8 @@ def _differences(comparison: Comparison) -> Section:
     names = {"precision_at_10": "P@10", "map": "mAP"}
     table = [
         [
-            figures.short(d.better),
-            figures.short(d.worse),
+            fusion.short(d.better),
+            fusion.short(d.worse),
             names[d.metric],
             f"{d.difference:+.3f}",
             f"{d.interval[0]:+.3f} to {d.interval[1]:+.3f}",
