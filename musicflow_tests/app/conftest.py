@@ -60,7 +60,7 @@ def write_flac(path: Path, samples: np.ndarray, **tags: str) -> None:
     file.save()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that tests copy, or only read."""
     folder = tmp_path_factory.mktemp("app")
@@ -99,13 +99,13 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"the app did not start:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served_home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The home of the app that browsers visit."""
     return Home(shutil.copytree(filled, tmp_path_factory.mktemp("served") / "home"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app(served_home: Home) -> Iterator[str]:
     """The address of an app."""
     log = served_home.root.with_name("log.txt")
@@ -129,8 +129,9 @@ _QUIET = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """For this folder alone: Playwright keeps an event loop, and Dagster wants one to itself."""
     expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET.split())
