@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import platformdirs
 import tomlkit
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -181,6 +181,13 @@ def explain(error: OSError) -> str:
     what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}. What was done is kept; run it again then."
+
+
+def explain_invalid(error: ValidationError) -> str:
+    """Which setting is not valid, and why."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"the setting {where!r} is not valid: {first['msg']}"
 
 
 def remember(home: Home, **values: object) -> None:

@@ -36,7 +36,14 @@ from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, LibraryError, demo
 from musicflow.recommend import QueryError
-from musicflow.settings import HomeError, LibraryFormat, Settings, explain, remember
+from musicflow.settings import (
+    HomeError,
+    LibraryFormat,
+    Settings,
+    explain,
+    explain_invalid,
+    remember,
+)
 
 app = typer.Typer(
     help="Which audio embedding serves your music best? Measure it, then search with it.",
@@ -73,9 +80,7 @@ def main() -> None:
     ) as error:
         stop(str(error), USAGE)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        stop(f"the setting {where!r} is not valid: {first['msg']}", USAGE)
+        stop(explain_invalid(error), USAGE)
     except HomeError as error:
         stop(str(error), FAILED)
     except OSError as error:

@@ -29,7 +29,7 @@ import filelock
 import numpy as np
 import qdrant_edge as edge
 
-from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
+from musicflow.index.filters import BOUNDS, DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
     EF,
     OVERSAMPLING,
@@ -41,6 +41,7 @@ from musicflow.index.track_index import (
     ScoreStrategy,
     TrackIndexError,
     check,
+    in_order,
     point_id,
 )
 from musicflow.settings import write_atomically
@@ -195,12 +196,7 @@ class EmbeddedCollection:
         ids = [point_id(track_id) for track_id in track_ids]
         found = self._shard.retrieve(list(dict.fromkeys(ids)), with_payload=False, with_vector=True)
         known = {str(record.id): record.vector for record in found}
-        values = np.empty((len(ids), self.manifest.dim), np.float32)
-        for row, (track_id, point) in enumerate(zip(track_ids, ids, strict=True)):
-            if point not in known:
-                raise KeyError(track_id)
-            values[row] = np.asarray(known[point])
-        return values
+        return in_order(track_ids, known, self.manifest.dim)
 
     def scroll(self) -> Iterator[Point]:
         """See `Collection.scroll`."""
@@ -286,9 +282,7 @@ def _hit(point: edge.ScoredPoint) -> Hit:
 
 
 def _read_manifest(version: Path) -> Manifest:
-    fields = json.loads((version / _MANIFEST).read_text("utf-8"))
-    lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    return Manifest(**fields | lists)
+    return Manifest.restored(json.loads((version / _MANIFEST).read_text("utf-8")))
 
 
 def _check_room(folder: Path, manifest: Manifest) -> None:
@@ -362,13 +356,10 @@ def _filter(filters: Filters, without: Sequence[str] = ()) -> edge.Filter | None
     return edge.Filter(must=must, must_not=must_not) if must or must_not else None
 
 
-_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-
-
 def _demands(condition: Condition) -> list[edge.FieldCondition]:
-    if condition.sign in _BOUNDS:
-        bound = edge.RangeFloat(**{_BOUNDS[condition.sign]: float(condition.values[0])})
+    if condition.sign in BOUNDS:
+        bound = edge.RangeFloat(**{BOUNDS[condition.sign]: float(condition.values[0])})
         return [edge.FieldCondition(condition.key, range=bound)]
-    values = [str(value) for value in condition.values]
-    choices = [[value] for value in values] if condition.sign == "+=" else [values]
-    return [edge.FieldCondition(condition.key, match=edge.MatchAny(some)) for some in choices]
+    return [
+        edge.FieldCondition(condition.key, match=edge.MatchAny(some)) for some in condition.choices
+    ]

@@ -17,6 +17,9 @@ _FORM = re.compile(
     r"\s*(?P<key>\w+)\s*(?P<sign>!=|\+=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL
 )
 
+BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+"""How Qdrant calls the signs that compare."""
+
 Sign = Literal["=", "+=", "!=", "<", "<=", ">", ">="]
 
 
@@ -34,6 +37,12 @@ class Condition:
     key: str
     sign: Sign
     values: tuple[str, ...] | tuple[float]
+
+    @property
+    def choices(self) -> list[list[str]]:
+        """Sets of texts, of each of which the field is to hold one."""
+        values = [str(value) for value in self.values]
+        return [[value] for value in values] if self.sign == "+=" else [values]
 
 
 @dataclass(frozen=True)

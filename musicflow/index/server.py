@@ -22,7 +22,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from musicflow.index.filters import DURATION, KEYWORDS, Condition, Filters
+from musicflow.index.filters import BOUNDS, DURATION, KEYWORDS, Condition, Filters
 from musicflow.index.track_index import (
     EF,
     OVERSAMPLING,
@@ -34,6 +34,7 @@ from musicflow.index.track_index import (
     ScoreStrategy,
     TrackIndexError,
     check,
+    in_order,
     point_id,
 )
 
@@ -161,10 +162,8 @@ class ServerIndex:
 
     def _manifest(self, collection: str) -> Manifest:
         info = self._server(lambda client: client.get_collection(collection))
-        fields = info.config.metadata or {}
-        lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
         count = self._server(lambda client: client.count(collection, exact=True)).count
-        return Manifest(**fields | lists | {"count": count})
+        return Manifest.restored({**(info.config.metadata or {}), "count": count})
 
     def _build(self, version: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """Write the points into a new collection; tells how many there are."""
@@ -309,12 +308,7 @@ class ServerCollection:
                 )
             )
             known |= {str(record.id): record.vector for record in found}
-        values = np.empty((len(ids), self.manifest.dim), np.float32)
-        for row, (track_id, point) in enumerate(zip(track_ids, ids, strict=True)):
-            if point not in known:
-                raise KeyError(track_id)
-            values[row] = np.asarray(known[point])
-        return values
+        return in_order(track_ids, known, self.manifest.dim)
 
     def scroll(self) -> Iterator[Point]:
         """See `Collection.scroll`."""
@@ -482,7 +476,6 @@ _SCORED_BY: dict[ScoreStrategy, models.RecommendStrategy] = {
     "best-score": models.RecommendStrategy.BEST_SCORE,
     "sum-scores": models.RecommendStrategy.SUM_SCORES,
 }
-_BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
 def _filter(filters: Filters, without: Sequence[str] = ()) -> models.Filter | None:
@@ -496,12 +489,10 @@ def _filter(filters: Filters, without: Sequence[str] = ()) -> models.Filter | No
 
 
 def _demands(condition: Condition) -> list[models.FieldCondition]:
-    if condition.sign in _BOUNDS:
-        bound = models.Range(**{_BOUNDS[condition.sign]: float(condition.values[0])})
+    if condition.sign in BOUNDS:
+        bound = models.Range(**{BOUNDS[condition.sign]: float(condition.values[0])})
         return [models.FieldCondition(key=condition.key, range=bound)]
-    values = [str(value) for value in condition.values]
-    choices = [[value] for value in values] if condition.sign == "+=" else [values]
     return [
         models.FieldCondition(key=condition.key, match=models.MatchAny(any=some))
-        for some in choices
+        for some in condition.choices
     ]

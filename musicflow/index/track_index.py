@@ -1,7 +1,7 @@
 """What an index of tracks does, whatever engine is behind it."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -83,6 +83,12 @@ class Manifest:
     spread: float = 1.0
     center: tuple[float, ...] = field(default=(), repr=False)
     scale: tuple[float, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, Any]) -> "Manifest":
+        """A manifest that was kept as JSON, which has lists for tuples."""
+        lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+        return cls(**{**fields, **lists})
 
 
 class Collection(Protocol):
@@ -245,6 +251,23 @@ class TrackIndex(Protocol):
 def point_id(track_id: str) -> str:
     """The engine's id of a track: always the same UUID, so that writing twice changes nothing."""
     return str(uuid.uuid5(_NAMESPACE, track_id))
+
+
+def in_order(track_ids: Sequence[str], known: Mapping[str, Any], dim: int) -> np.ndarray:
+    """Vectors that an engine gave by point id, as `Collection.vectors` answers.
+
+    Raises
+    ------
+    KeyError
+        If there is none of a track.
+    """
+    values = np.empty((len(track_ids), dim), np.float32)
+    for row, track_id in enumerate(track_ids):
+        point = point_id(track_id)
+        if point not in known:
+            raise KeyError(track_id)
+        values[row] = np.asarray(known[point])
+    return values
 
 
 def unit(vectors: np.ndarray, manifest: Manifest, whose: Sequence[str] = ()) -> np.ndarray:

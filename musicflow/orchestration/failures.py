@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from musicflow.embedders import UnknownEmbedderError, WeightsError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
-from musicflow.settings import HomeError, explain, is_lasting
+from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
 
 RETRIES, WAIT_S = 2, 5
 """After 5 and 10 seconds: a disk or a network may have had a moment of weakness."""
@@ -38,10 +38,7 @@ def explained() -> Iterator[None]:
     except _FORESEEN as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = f"the setting {where!r} is not valid: {first['msg']}"
-        raise dg.Failure(reason, allow_retries=False) from error
+        raise dg.Failure(explain_invalid(error), allow_retries=False) from error
     except OSError as error:
         if not is_lasting(error):
             _try_again(explain(error), error)
