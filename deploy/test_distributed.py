@@ -141,6 +141,12 @@ class Cluster:
         app = ["--app", "musicflow.orchestration.celery", "worker", "--hostname", f"{name}@%h"]
         return self.start(name, BIN / "celery", *app, "--concurrency", "1", "--queues", "dagster")
 
+    def is_embedding(self, worker: str) -> bool:
+        """Whether the worker's log ends within the longest step of a part."""
+        step = "embeddings__musicnn - STEP_"
+        _, _, last = (self.folder / f"{worker}.log").read_text().rpartition(step)
+        return last.startswith("START")
+
 
 @pytest.fixture(scope="module")
 def cluster(folder: Path, music: Path) -> Iterator[Cluster]:
@@ -170,7 +176,8 @@ def test_eight_parts_over_two_workers_give_what_one_process_gives(
 
         store = EmbeddingStore(cluster.home.embeddings)
         musicnn = spec_of("musicnn")
-        wait_until(lambda: len(store.known(musicnn)) > TRACKS, 300)
+        wait_until(lambda: len(store.known(musicnn)) >= TRACKS, 300)
+        wait_until(lambda: cluster.is_embedding("first"), 60)
         os.killpg(workers["first"].pid, signal.SIGKILL)
         killed_with = len(store.known(musicnn))
         assert killed_with < PARTS * TRACKS, "the kill came too late to test anything"
