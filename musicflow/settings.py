@@ -9,7 +9,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 import tomlkit
@@ -25,6 +25,10 @@ LibraryFormat = Literal["auto", "ludwig", "folders"]
 
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+Device = Literal["auto", "cpu", "cuda"]
 
 PART_SIZE = 1000
 
@@ -112,6 +116,16 @@ class Settings(BaseSettings):
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
+    )
+    hop_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="Seconds from one window to the next, by embedder, where not its own."
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Arithmetic of models with a choice; auto: bf16 where the processor has it.",
+    )
+    device: Device = Field(
+        "auto", description="Where models run; auto: on the GPU, if there is one."
     )
     qdrant_url: str | None = Field(
         None, description="A Qdrant server to index in, rather than in the home."

@@ -72,12 +72,13 @@ def _failures(look: View) -> list[Problem]:
     store = EmbeddingStore(look.settings.paths.embeddings)
     missing = [label for label in look.settings.embedders if label not in look.published]
     problems = [
-        Problem("all tracks", label, "error", store.unavailable(embedders.spec_of(label)))
+        Problem("all tracks", label, "error", why)
         for label in missing
-        if store.unavailable(embedders.spec_of(label))
+        if (why := store.unavailable(embedders.spec_for(label, look.settings)))
     ]
     for label in look.published:
-        errors = {h: e for h, e in store.known(embedders.spec_of(label)).items() if e}
+        known = store.known(embedders.spec_for(label, look.settings))
+        errors = {content: error for content, error in known.items() if error}
         problems += [
             Problem(track.track_id, label, "error", errors[track.content_hash])
             for track in look.catalogue.values()

@@ -92,7 +92,7 @@ class View:
         TrackIndexError
             If the collection was made by another version of the embedder.
         """
-        spec = embedders.spec_of(label or self.label)
+        spec = embedders.spec_for(label or self.label, self.settings)
         if self.collection(spec.label).manifest.spec_hash != spec.hash:
             raise TrackIndexError(
                 f"the collection {spec.label} was made by another version of this embedder: "

@@ -29,7 +29,14 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import UNTRAINED, EmbedderSpec, UnknownEmbedderError, WeightsError
+from musicflow.embedders import (
+    UNTRAINED,
+    DeviceError,
+    EmbedderSpec,
+    HopError,
+    UnknownEmbedderError,
+    WeightsError,
+)
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
@@ -37,8 +44,11 @@ from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, LibraryError, demo
 from musicflow.recommend import QueryError
 from musicflow.settings import (
+    Device,
+    Exclude,
     HomeError,
     LibraryFormat,
+    Precision,
     Settings,
     explain,
     explain_invalid,
@@ -57,6 +67,10 @@ evidence.add_to(app)
 app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
+_ALWAYS_KEPT = ("library", "library_format", "embedders")
+_KEPT = {"hop_s", "precision", "device", "exclude"}
+"""What a home remembers of a run, beside that if it was given."""
+
 ADVICE = " It comes from"
 """Where a `WeightsError` goes over from what happened to what can be done."""
 
@@ -71,7 +85,9 @@ def main() -> None:
     try:
         app()
     except (
+        DeviceError,
         FilterError,
+        HopError,
         LibraryError,
         QueryError,
         TrackIndexError,
@@ -128,17 +144,36 @@ def run(
     untrained: Annotated[
         bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
     ] = False,
+    hop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SECONDS", help="An embedder's hop, where not its own."),
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Arithmetic of models that have a choice.")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help="Where models run.")] = None,
+    exclude: Annotated[
+        Exclude | None, typer.Option(help="What an evaluation leaves out beside the query.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Embed, index and evaluate a folder of music, doing only what is not done yet.
 
-    The library and the embedders are remembered in the home's `musicflow.toml`: Dagster works
-    with them from then on.
+    What is given is remembered in the home's `musicflow.toml`: Dagster works with it from then on.
 
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
-    given = {"home": home, "library": folder, "library_format": layout, "embedders": embedder}
+    given = {
+        "home": home,
+        "library": folder,
+        "library_format": layout,
+        "embedders": embedder,
+        "hop_s": dict(map(_hop, hop or [])),
+        "precision": precision,
+        "device": device,
+        "exclude": exclude,
+    }
     settings = settings_of(**given)
     if untrained:
         specs = [embedders.spec_of(label) for label in settings.embedders]
@@ -225,9 +260,16 @@ def app_command(
     _become(settings_of(home=home), "streamlit", ["run", page, *options])
 
 
+def _hop(text: str) -> tuple[str, str]:
+    name, equals, seconds = text.partition("=")
+    if not equals:
+        stop(f"--hop {text} names no seconds: write it like --hop openl3=0.1", USAGE)
+    return name, seconds
+
+
 def _run(settings: Settings, as_json: bool) -> None:
     for label in settings.embedders:
-        embedders.spec_of(label)
+        embedders.spec_for(label, settings)
     assert settings.library is not None
     known = settings.paths.library
     files = library.scan(settings.library, known, progress, settings.part_size)
@@ -236,8 +278,8 @@ def _run(settings: Settings, as_json: bool) -> None:
     if comparison is not None:
         err.print(f"Nothing changed since {comparison.created}.")
     else:
-        kept = ("library", "library_format", "embedders")
-        remember(settings.paths, **{name: getattr(settings, name) for name in kept})
+        kept = {*_ALWAYS_KEPT, *(_KEPT & settings.model_fields_set)}
+        remember(settings.paths, **{name: getattr(settings, name) for name in sorted(kept)})
         comparison = _materialize(settings)
     _show(comparison, settings, as_json)
 
@@ -250,7 +292,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         return None
     store, index = EmbeddingStore(home.embeddings), open_index(settings)
     states = []
-    for spec in map(embedders.spec_of, settings.embedders):
+    for spec in (embedders.spec_for(label, settings) for label in settings.embedders):
         if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
             states.append((spec, ""))
             continue

@@ -246,7 +246,7 @@ def _opened(
         published = index.names()
         known = [label for label in settings.embedders if label in published]
         embedder = next(iter(known), settings.embedders[0])
-    spec = embedders.spec_of(embedder)
+    spec = embedders.spec_for(embedder, settings)
     with index.open(spec.label) as collection:
         yield collection, spec, settings.cache
 

@@ -5,20 +5,25 @@ from pathlib import Path
 from types import ModuleType
 
 from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow, panns, wav2vec2
+from musicflow.embedders.compute import DeviceError
 from musicflow.embedders.spec import UNTRAINED, Embedder, EmbedderSpec, Frames, Inferred
 from musicflow.embedders.weights import Weights, WeightsError
+from musicflow.settings import Settings
 
 __all__ = [
     "UNTRAINED",
+    "DeviceError",
     "Embedder",
     "EmbedderSpec",
     "Frames",
+    "HopError",
     "Inferred",
     "UnknownEmbedderError",
     "Weights",
     "WeightsError",
     "load",
     "names",
+    "spec_for",
     "spec_of",
     "untrained",
 ]
@@ -32,6 +37,10 @@ _SPECS: dict[str, tuple[EmbedderSpec, ModuleType]] = {
 
 class UnknownEmbedderError(ValueError):
     """A name that no embedder has."""
+
+
+class HopError(ValueError):
+    """A hop that an embedder cannot take."""
 
 
 def names() -> tuple[str, ...]:
@@ -59,6 +68,31 @@ def spec_of(label: str) -> EmbedderSpec:
         )
     spec, _ = _SPECS[name]
     return spec if label == name else untrained(spec)
+
+
+def spec_for(label: str, settings: Settings) -> EmbedderSpec:
+    """The spec behind a label, with the hop, the precision and the device that the settings name.
+
+    A precision that an embedder does not offer leaves it as it is.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder, or the settings name a hop for none that there is.
+    HopError
+        If its hop is longer than its window: between two windows music would go unheard.
+    """
+    for name in settings.hop_s:
+        spec_of(name)
+    spec = spec_of(label)
+    hop_s = settings.hop_s.get(label, settings.hop_s.get(spec.name, spec.hop_s))
+    if hop_s > spec.window_s:
+        raise HopError(
+            f"hop_s of {spec.name} is set to {hop_s:g} s, which is more than the "
+            f"{spec.window_s:g} s of its window: music between two windows would go unheard"
+        )
+    precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
+    return replace(spec, hop_s=hop_s, precision=precision, device=settings.device)
 
 
 def untrained(spec: EmbedderSpec) -> EmbedderSpec:

@@ -4,12 +4,30 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from musicflow.settings import Device
 
-def device() -> str:
-    """The device models run on: ``cuda`` where there is a GPU, else ``cpu``."""
+
+class DeviceError(Exception):
+    """A device that models cannot run on; the message says what to do."""
+
+
+def device(wanted: Device = "auto") -> str:
+    """The device models run on: ``cuda`` where there is a GPU, else ``cpu``, or the one wanted.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU is wanted and torch finds none.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise DeviceError(
+            "device is set to cuda, but torch finds no GPU it can use: install a driver and a "
+            "build of torch for it, or set device to auto or cpu"
+        )
+    return "cuda" if there and wanted != "cpu" else "cpu"
 
 
 @cache

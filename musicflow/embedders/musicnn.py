@@ -184,7 +184,7 @@ class Musicnn(Embedder):
 
         self.spec = spec
         self.tag_names = tags
-        self.device = device()
+        self.device = device(spec.device)
         self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
 
         def tensor(value: np.ndarray) -> torch.Tensor:

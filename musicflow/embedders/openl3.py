@@ -102,6 +102,7 @@ def variant(
         tail="pad",
         layer=LAYER,
         precision=fastest_precision(),
+        precisions=("fp32", "bf16"),
         weights=UrlWeights(
             filename=filename,
             url=_SOURCE + filename,
@@ -310,7 +311,7 @@ class OpenL3(Embedder):
         from torchaudio.functional import melscale_fbanks
 
         self.spec = spec
-        self.device = device()
+        self.device = device(spec.device)
         self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         n_mels = model_of(spec).n_mels
         # kapre's defaults are librosa's: Slaney's scale, area-normalised.

@@ -59,6 +59,7 @@ SPEC = EmbedderSpec(
     min_s=1.0,
     layer="embedding",
     precision=compute.fastest_precision(),
+    precisions=("fp32", "bf16"),
     weights=CHECKPOINT,
     summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",
 )
@@ -218,7 +219,7 @@ class Panns(Embedder):
 
         self.spec = spec
         self.tag_names = tag_names
-        self.device = compute.device()
+        self.device = compute.device(spec.device)
         self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         tensors = {name: t.detach().float() for name, t in model.state_dict().items()}
         self._window = torch.hann_window(_N_FFT, device=self.device)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from musicflow.embedders.weights import Weights
+from musicflow.settings import Device
 
 UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
@@ -46,14 +47,16 @@ class EmbedderSpec:
         The layer the vector is read from.
     pooling
         How the windows of a track become one vector.
-    precision
-        Arithmetic of the model.
+    precision, precisions
+        Arithmetic of the model, and those it may be changed to.
     standardize
         Whether vectors are brought to zero mean and unit deviation over their collection.
     weights
         Where the weights come from; None where there are none.
     trained
         False for seeded weights, which show dims and speed but no quality.
+    device
+        Where the model is to run.
     extra
         The install extra the model needs, if any.
     summary
@@ -73,17 +76,19 @@ class EmbedderSpec:
     min_s: float = 1.0
     pooling: Literal["mean"] = "mean"
     precision: Literal["fp32", "bf16"] = "fp32"
+    precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32",)
     standardize: bool = False
     weights: Weights | None = None
     trained: bool = True
+    device: Device = "auto"
     extra: str | None = None
 
     @property
     def hash(self) -> str:
         """A name for all that can change a vector: 16 hexadecimal digits."""
         values = asdict(self)
-        for prose in ("summary", "extra"):
-            del values[prose]
+        for name in ("summary", "extra", "device", "precisions"):
+            del values[name]
         values["weights"] = self.weights and self.weights.identity
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

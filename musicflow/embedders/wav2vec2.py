@@ -65,6 +65,7 @@ SPEC = EmbedderSpec(
     min_s=1.0,
     layer="12",
     precision=compute.fastest_precision(),
+    precisions=("fp32", "bf16"),
     weights=CHECKPOINT,
     summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
 )
@@ -268,7 +269,7 @@ class Wav2Vec2(Embedder):
             last = config.num_hidden_layers
             raise ValueError(f"wav2vec2 has layers 0 to {last}, not {spec.layer!r}")
         self.spec = spec
-        self.device = compute.device()
+        self.device = compute.device(spec.device)
         self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         self._strides = tuple(config.conv_stride)
         self._kernels = tuple(config.conv_kernel)

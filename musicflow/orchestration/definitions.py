@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from musicflow.embedders import spec_of
+from musicflow.embedders import EmbedderSpec, spec_of
 from musicflow.orchestration.automation import (
     automation,
     ingest,
@@ -26,22 +26,34 @@ from musicflow.orchestration.automation import (
 from musicflow.orchestration.embeddings import collection_asset, embeddings_asset
 from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
 from musicflow.orchestration.library import raw_audio, track_metadata
-from musicflow.orchestration.resources import Workspace, log_progress
-from musicflow.settings import Settings
+from musicflow.orchestration.resources import EMBEDDING, GPU, Workspace, log_progress
+from musicflow.settings import Device, Settings
 
 
-def assets_for(labels: Sequence[str]) -> list[dg.AssetsDefinition]:
-    """All assets, for the embedders with these labels."""
+def assets_for(labels: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
+    """All assets, for the embedders with these labels, on the device that the settings name."""
     specs = [spec_of(label) for label in labels]
-    models = [make(spec=spec) for spec in specs for make in (embeddings_asset, collection_asset)]
+    models = [
+        asset
+        for spec in specs
+        for asset in (
+            embeddings_asset(spec=spec, pool=pool_of(spec, device)),
+            collection_asset(spec=spec),
+        )
+    ]
     evaluation = [retrieval_evaluation_asset(labels=labels), embedder_comparison]
     return [raw_audio, track_metadata, *models, *evaluation]
 
 
-def definitions_for(labels: Sequence[str]) -> dg.Definitions:
+def pool_of(spec: EmbedderSpec, device: Device) -> str:
+    """Where an embedder waits for its turn: what runs on a GPU leaves the processor to others."""
+    return GPU if device == "cuda" and spec.weights is not None else EMBEDDING
+
+
+def definitions_for(labels: Sequence[str], device: Device = "auto") -> dg.Definitions:
     """All that Dagster is shown, for the embedders with these labels."""
     return dg.Definitions(
-        assets=assets_for(labels),
+        assets=assets_for(labels, device),
         jobs=[ingest, relabel, refresh],
         schedules=[nightly],
         sensors=[library_changes, automation],
@@ -52,4 +64,5 @@ def definitions_for(labels: Sequence[str]) -> dg.Definitions:
     )
 
 
-defs = definitions_for(Settings().embedders)
+_settings = Settings()
+defs = definitions_for(_settings.embedders, _settings.device)

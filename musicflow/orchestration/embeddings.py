@@ -23,20 +23,21 @@ from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.parts import PARTS
-from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
+from musicflow.orchestration.resources import INDEX, Reporter, Workspace
 
 
-def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
-    """The vectors of one embedder."""
+def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
+    """The vectors of one embedder; the settings of a run may change its hop and precision."""
+    label = spec.label
 
     @dg.asset(
-        key=["embeddings", spec.label],
+        key=["embeddings", label],
         group_name="embeddings",
         kinds={"python", "parquet"},
         deps=[raw_audio],
         partitions_def=PARTS,
-        check_specs=checks.specs(["embeddings", spec.label], checks.VECTORS),
-        pool=EMBEDDING,
+        check_specs=checks.specs(["embeddings", label], checks.VECTORS),
+        pool=pool,
         automation_condition=WHEN_READ,
         description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
     )
@@ -46,6 +47,7 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
     ) -> dg.MaterializeResult:
+        spec = workspace.spec(label)
         tracks = _tracks(workspace, context.partition_keys)
         cache = workspace.settings.cache
         done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
@@ -100,25 +102,26 @@ def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any
 
 def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     """The published collection of one embedder."""
+    label = spec.label
 
     @dg.asset(
-        key=["collections", spec.label],
+        key=["collections", label],
         group_name="collections",
         kinds={"qdrant"},
-        deps=[["embeddings", spec.label], track_metadata],
-        check_specs=checks.specs(["collections", spec.label], checks.COLLECTION),
+        deps=[["embeddings", label], track_metadata],
+        check_specs=checks.specs(["collections", label], checks.COLLECTION),
         pool=INDEX,
-        automation_condition=when_something_new(["embeddings", spec.label]),
+        automation_condition=when_something_new(["embeddings", label]),
         freshness_policy=DAILY,
-        description=f"The tracks by their {spec.label} vectors, ready to be searched.",
+        description=f"The tracks by their {label} vectors, ready to be searched.",
     )
     @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
-        library = Library.load(workspace.paths.library)
+        spec, library = workspace.spec(label), Library.load(workspace.paths.library)
         manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
         known = workspace.store.known(spec)
         with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
-        with workspace.index.open(spec.label) as published:
+        with workspace.index.open(label) as published:
             genres = published.facet("genre")
             agree = checks.counts_agree(published, with_vector)
         return dg.MaterializeResult(

@@ -7,7 +7,7 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import ValidationError
 
-from musicflow.embedders import UnknownEmbedderError, WeightsError
+from musicflow.embedders import DeviceError, HopError, UnknownEmbedderError, WeightsError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
 from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
@@ -20,7 +20,15 @@ class PassingError(Exception):
     """What may pass by itself; the message says what it is and what to do if it does not."""
 
 
-_FORESEEN = (HomeError, LibraryError, WeightsError, TrackIndexError, UnknownEmbedderError)
+_FORESEEN = (
+    DeviceError,
+    HomeError,
+    HopError,
+    LibraryError,
+    TrackIndexError,
+    UnknownEmbedderError,
+    WeightsError,
+)
 
 
 @contextmanager

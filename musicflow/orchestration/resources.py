@@ -2,19 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from musicflow.embedders import EmbedderSpec, spec_of
+from musicflow.embedders import EmbedderSpec, spec_for
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
 from musicflow.settings import Home, LibraryFormat, Settings
 
 EMBEDDING = "embedding"
-"""The pool of what keeps all cores, or the GPU, busy."""
+"""The pool of what keeps all cores busy."""
+
+GPU = "gpu"
+"""The pool of what runs on the GPU, where the settings name one."""
 
 INDEX = "index"
 """The pool of what writes collections."""
@@ -28,20 +33,64 @@ def _described(name: str) -> str:
     return f"{text} Left empty, MUSICFLOW_{name.upper()} or musicflow.toml says."
 
 
+# Dagster's launchpad offers the values of an enum, and takes no others.
+
+
+class Format(Enum):
+    """`settings.LibraryFormat`."""
+
+    auto = "auto"
+    ludwig = "ludwig"
+    folders = "folders"
+
+
+class Exclusion(Enum):
+    """`settings.Exclude`."""
+
+    artist = "artist"
+    duplicates = "duplicates"
+    none = "none"
+
+
+class Arithmetic(Enum):
+    """`settings.Precision`."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Processor(Enum):
+    """`settings.Device`."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Workspace(dg.ConfigurableResource):
     """The settings of a run. What is left empty comes from the environment or the home."""
 
     home: str = Field(default="", description=_described("home"))
     library: str = Field(default="", description=_described("library"))
-    library_format: str = Field(default="", description=_described("library_format"))
+    library_format: Format | None = Field(default=None, description=_described("library_format"))
     embedders: list[str] = Field(default=[], description=_described("embedders"))
-    exclude: str = Field(default="", description=_described("exclude"))
+    hop_s: dict[str, float] = Field(default={}, description=_described("hop_s"))
+    precision: Arithmetic | None = Field(default=None, description=_described("precision"))
+    device: Processor | None = Field(default=None, description=_described("device"))
+    exclude: Exclusion | None = Field(default=None, description=_described("exclude"))
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Workspace":
+        """A workspace with just these settings."""
+        given = settings.model_dump(mode="json", include=set(cls.model_fields))
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     @property
     def settings(self) -> Settings:
         """The settings as they are now: a run sees what changed since Dagster was started."""
         names = type(self).model_fields
-        given = {name: getattr(self, name) for name in names if getattr(self, name)}
+        given = {name: _plain(getattr(self, name)) for name in names if getattr(self, name)}
         return Settings(**given)
 
     @property
@@ -74,7 +123,11 @@ class Workspace(dg.ConfigurableResource):
     @property
     def specs(self) -> list[EmbedderSpec]:
         """The embedders to compare."""
-        return [spec_of(name) for name in self.settings.embedders]
+        return [self.spec(label) for label in self.settings.embedders]
+
+    def spec(self, label: str) -> EmbedderSpec:
+        """An embedder as it is to be run."""
+        return spec_for(label, self.settings)
 
     @property
     def store(self) -> EmbeddingStore:
@@ -85,6 +138,10 @@ class Workspace(dg.ConfigurableResource):
     def index(self) -> TrackIndex:
         """The index."""
         return open_index(self.settings)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
 def log_progress(context: dg.AssetExecutionContext) -> Progress:

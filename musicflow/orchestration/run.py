@@ -18,7 +18,7 @@ from musicflow.library import known_parts, scan
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts, follow
-from musicflow.orchestration.resources import EMBEDDING, INDEX, Reporter, Workspace
+from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, Workspace
 from musicflow.settings import Home, HomeError, Settings
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -51,7 +51,7 @@ def _prepare_dagster(home: Home) -> None:
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         storage = instance.event_log_storage
         known = {limit.name for limit in storage.get_pool_limits()}
-        for pool in {EMBEDDING, INDEX} - known:
+        for pool in {EMBEDDING, GPU, INDEX} - known:
             storage.set_concurrency_slots(pool, 1)
         _end_killed_runs(instance)
 
@@ -117,22 +117,16 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
 
 
 def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]]) -> dict[str, str]:
-    workspace = Workspace(
-        home=str(settings.home),
-        library=str(settings.library or ""),
-        library_format=settings.library_format,
-        embedders=list(settings.embedders),
-    )
     with (
         _explained(settings.paths),
         dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance,
     ):
         follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
-            assets_for(settings.embedders),
+            assets_for(settings.embedders, settings.device),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
-            resources={"workspace": workspace, "reporter": reporter},
+            resources={"workspace": Workspace.of(settings), "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=EMBEDS | all_parts(instance) | {PROCESS: _this_process()},
             raise_on_error=False,

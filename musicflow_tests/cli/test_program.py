@@ -10,7 +10,7 @@ import typer
 
 from musicflow import cli, embedders
 from musicflow.embedders import weights
-from musicflow.settings import Home
+from musicflow.settings import Home, Settings
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.conftest import tone
 
@@ -108,6 +108,21 @@ def test_settings_are_remembered_and_comments_kept(run: Run, music: Path, home: 
     text = home.settings_file.read_text()
     assert text.startswith("# mine")
     assert f'library = "{music}"' in text
+
+
+def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
+    run: Run, music: Path
+) -> None:
+    options = ["--hop", "mfcc=1", "--precision", "fp32", "--exclude", "duplicates"]
+    code, printed, _ = run("run", str(music), "--embedder", "mfcc", *options, "--json")
+    assert code == 0
+    row, _ = json.loads(printed)["rows"]
+    settings = Settings()
+    assert (settings.hop_s, settings.precision) == ({"mfcc": 1.0}, "fp32")
+    assert (settings.exclude, row["exclude"]) == ("duplicates", "duplicates")
+    assert row["spec_hash"] == embedders.spec_for("mfcc", settings).hash
+    assert row["spec_hash"] != embedders.spec_of("mfcc").hash
+    assert run("search", str(music / "tones/1.wav"), "-k", "1")[0] == 0
 
 
 def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home) -> None:

@@ -3,11 +3,14 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow import embedders
+from musicflow.embedders import compute
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred, cut
+from musicflow.settings import Settings
 
 SPEC = EmbedderSpec("toy", "1", 10, 2, window_s=1.0, hop_s=0.5, layer="-", summary="")
 
@@ -105,7 +108,7 @@ CHANGES = {
     "weights": embedders.spec_of("musicnn").weights,
     "trained": False,
 }
-PROSE = {"summary", "extra"}
+PROSE = {"summary", "extra", "device", "precisions"}
 
 
 def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:
@@ -114,8 +117,34 @@ def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:
     assert len(hashes | {SPEC.hash}) == len(CHANGES) + 1
 
 
-def test_prose_does_not_change_the_hash() -> None:
-    assert replace(SPEC, summary="new words", extra="more").hash == SPEC.hash
+def test_prose_and_the_device_do_not_change_the_hash() -> None:
+    other = replace(SPEC, summary="new words", extra="more", device="cuda", precisions=())
+    assert other.hash == SPEC.hash
+
+
+def test_settings_change_the_hop_and_the_precision_of_those_that_have_a_choice() -> None:
+    settings = Settings(hop_s={"openl3": 0.1}, precision="fp32", device="cpu")
+    openl3, panns = (embedders.spec_for(name, settings) for name in ("openl3-untrained", "panns"))
+    assert (openl3.hop_s, openl3.precision, openl3.device) == (0.1, "fp32", "cpu")
+    assert (panns.hop_s, panns.precision) == (embedders.spec_of("panns").hop_s, "fp32")
+    bf16 = Settings(precision="bf16")
+    assert embedders.spec_for("panns", bf16).precision == "bf16"
+    assert embedders.spec_for("mfcc", bf16).hash == embedders.spec_of("mfcc").hash
+    assert embedders.spec_for("openl3", Settings()) == embedders.spec_of("openl3")
+
+
+def test_a_hop_that_would_leave_music_unheard_or_is_nobodys_is_refused() -> None:
+    with pytest.raises(embedders.HopError, match=r"openl3 is set to 2 s.* 1 s"):
+        embedders.spec_for("openl3", Settings(hop_s={"openl3": 2.0}))
+    with pytest.raises(embedders.UnknownEmbedderError, match="opnl3"):
+        embedders.spec_for("openl3", Settings(hop_s={"opnl3": 0.1}))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(embedders.DeviceError, match="set device to auto or cpu"):
+        compute.device("cuda")
+    assert compute.device() == compute.device("cpu") == "cpu"
 
 
 def test_untrained_vectors_never_go_by_a_trained_name() -> None:

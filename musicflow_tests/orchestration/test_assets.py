@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from enum import EnumMeta
 from pathlib import Path
+from typing import get_args
 
 import dagster as dg
 import pytest
@@ -61,6 +63,53 @@ def test_what_the_home_remembers_is_what_assets_work_on(
     assert vectors.metadata["failed"].value == 0
     [published] = result.asset_materializations_for_node("collections__mfcc")
     assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
+
+
+def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
+    music: Path, home: Home, instance: dg.DagsterInstance
+) -> None:
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
+    instance.add_dynamic_partitions("parts", ["noises", "tones"])
+
+    def run(**config: object) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            assets_for(["mfcc"]),
+            selection=[dg.AssetKey("raw_audio"), dg.AssetKey(["embeddings", "mfcc"])],
+            resources=RESOURCES,
+            instance=instance,
+            tags=all_parts(instance),
+            run_config={"resources": {"workspace": {"config": config}}},
+            raise_on_error=False,
+        )
+
+    given = Settings(hop_s={"mfcc": 1.0}, precision="fp32")
+    result = run(hop_s={"mfcc": 1.0}, precision="fp32", device="cpu", exclude="none")
+    vectors, _ = result.asset_materializations_for_node("embeddings__mfcc")
+    assert vectors.metadata["spec"].value == embedders.spec_for("mfcc", given).hash
+    with pytest.raises(dg.DagsterInvalidConfigError, match="precision not in enum"):
+        run(precision="fp17")
+    [failure] = run(hop_s={"mfcc": -1.0}).get_step_failure_events()
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert "hop_s.mfcc" in str(data.description)
+
+
+def test_the_launchpad_offers_just_the_values_that_settings_take() -> None:
+    for name, field in Workspace.model_fields.items():
+        choices = [kind for kind in get_args(field.annotation) if isinstance(kind, EnumMeta)]
+        for values in choices:
+            taken = get_args(Settings.model_fields[name].annotation)
+            assert tuple(value.value for value in values) == taken
+            assert [value.name for value in values] == list(taken)
+
+
+def test_embedders_on_a_gpu_wait_in_a_pool_of_their_own() -> None:
+    pools = {
+        asset.key.path[1]: asset.op.pool
+        for asset in assets_for(["mfcc", "panns"], "cuda")
+        if asset.key.path[0] == "embeddings"
+    }
+    assert pools == {"mfcc": "embedding", "panns": "gpu"}
 
 
 def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterInstance) -> None:
