@@ -54,9 +54,9 @@ def main() -> None:
             f"`python eval/no_change.py --tracks {arguments.tracks}`, {datetime.now(UTC):%Y-%m-%d},"
             f" {machine()}.",
             "",
-            f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *nightly* is Dagster's "
-            "job `refresh` over all parts, both with starting Python; *at its end* is the memory "
-            f"of that process after each of {RUNS} such jobs.",
+            f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *nightly* is the job "
+            "`refresh` over all parts in Dagster, both with starting Python; *at its end* is the "
+            f"memory of that process after each of {RUNS} such jobs.",
             "",
             "| tracks | command line s | MB at most | nightly s | MB at most | MB at its end |",
             "|---|---|---|---|---|---|",

@@ -14,6 +14,9 @@ from musicflow.evaluation.comparison import Row
 _COLUMNS = 3
 """Panels beside each other."""
 
+_LINE = 0.05
+"""The height of a name beside a point, in units of precision."""
+
 _MOST_GENRES = 20
 """More than these are not told apart by colour."""
 
@@ -24,24 +27,39 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
     axes = figure.subplots()
     trained = [row for row in rows if row.weights != "untrained"]
     measured = [row for row in trained if row.precision_at_10 is not None and row.tracks_per_s]
-    for row in measured:
+    heights = _apart([row.precision_at_10 or 0.0 for row in measured])
+    for row, height in zip(measured, heights, strict=True):
         assert row.tracks_per_s is not None
         value = row.precision_at_10 or 0.0
         low, high = row.intervals.get("precision_at_10", (value, value))
         reach = [[value - low], [high - value]]
-        axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
-        place = (row.tracks_per_s, value)
-        axes.annotate(fusion.short(row.embedder), place, xytext=(8, 4), textcoords="offset points")
+        point = axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
+        axes.annotate(
+            fusion.short(row.embedder),
+            (row.tracks_per_s, height),
+            xytext=(14, 0),
+            textcoords="offset points",
+            va="center",
+            color=point.lines[0].get_color(),
+        )
     chance = next((row.chance for row in rows if row.chance is not None), None)
     if chance is not None:
         axes.axhline(chance, color="grey", linestyle=":", label=f"chance {chance:.2f}")
         axes.legend(loc="lower right", frameon=False)
-    axes.set(xlabel="tracks a second", ylabel="precision@10 by genre", ylim=(0, 1.05))
+    axes.set(xlabel="tracks a second", ylabel="precision@10 by genre", ylim=(0, 1.1))
     if measured:
         axes.set_xscale("log")
         axes.margins(x=0.4)
     axes.grid(alpha=0.3)
     return _png(figure)
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """The same heights, raised where names beside them would lie on one another."""
+    apart, last = [0.0] * len(heights), -1.0
+    for place in np.argsort(heights, kind="stable"):
+        last = apart[place] = max(heights[place], last + _LINE)
+    return apart
 
 
 def by_genre(rows: Sequence[Row]) -> bytes:

@@ -80,7 +80,7 @@ def find(root: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
         If `root` is no folder, cannot be listed, or holds no audio file at all.
     """
     if not root.is_dir():
-        raise LibraryError(f"there is no folder {root}")
+        raise LibraryError(f"there is no folder {root}: mount it, or name another library")
     files = sorted(_walk(root, parts), key=lambda file: file.path)
     if not files and not (parts and next(_walk(root), None)):
         suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
