@@ -202,10 +202,16 @@ def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: `musicflow init --home ~/music-lab`
     """
-    from musicflow.orchestration.run import prepare
+    from musicflow.orchestration.run import CONFIG, has_own_configuration, prepare
 
     settings = settings_of(home=home)
     prepare(settings.paths)
+    if has_own_configuration(settings.paths):
+        err.print(
+            f"{settings.paths.dagster / CONFIG.name} is not as this version would make it, and "
+            "stays as it is. To have it made anew, delete it first.",
+            soft_wrap=True,
+        )
     if as_json:
         print_json({"home": str(settings.home)})
     else:
@@ -334,7 +340,7 @@ def _materialize(settings: Settings) -> Comparison:
     with err.status("Starting…"):
         from musicflow.orchestration.run import materialize
     try:
-        failed = materialize(settings, lambda _context: progress)
+        failed = materialize(settings, lambda _context: progress, err.print)
     except KeyboardInterrupt:
         stop("interrupted; what was done is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,6 +56,13 @@ def _prepare_dagster(home: Home) -> None:
         _end_killed_runs(instance)
 
 
+def has_own_configuration(home: Home) -> bool:
+    """Whether Dagster's configuration in a home is another than this version's: it stays."""
+    return (home.dagster / CONFIG.name).read_bytes() != CONFIG.read_bytes()
+
+
+_STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+
 PROCESS = "musicflow/process"
 """The tag of a run in the process of a command: its host, its number and when it began."""
 
@@ -76,14 +83,15 @@ def _was_killed(process: str) -> bool:
 
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """A killed command leaves its run as if it went on, and its places in the pools taken."""
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(unfinished):
+    for run in instance.get_runs(_STARTED):
         if PROCESS in run.tags and _was_killed(run.tags[PROCESS]):
             instance.report_run_failed(run, "the process of this run was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
+def materialize(
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = lambda _text: None
+) -> dict[str, str]:
     """Bring the library, its embedders and their comparison up to date.
 
     An embedder that fails takes nothing down with it: the others are evaluated all the same.
@@ -94,6 +102,8 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
         The library and the embedders.
     reporter
         Shows progress.
+    tell
+        Is given a sentence a person should see before, if there is one.
 
     Returns
     -------
@@ -109,11 +119,18 @@ def materialize(settings: Settings, reporter: Reporter) -> dict[str, str]:
     assert settings.library is not None
     scan(settings.library, settings.paths.library, part_size=settings.part_size)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
+    if going_on := _going_on(settings.paths):
+        tell(f"Also running: {', '.join(going_on)}. What both runs need is waited for.")
     failed = _run(settings, reporter, [["raw_audio"], ["track_metadata"], *models, *EVALUATION])
     if failed and all("/" in asset for asset in failed):
         # Dagster skipped the evaluation, which waits for all embedders.
         failed |= _run(settings, reporter, EVALUATION)
     return failed
+
+
+def _going_on(home: Home) -> list[str]:
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        return [run.run_id[:8] for run in instance.get_runs(_STARTED)]
 
 
 def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]]) -> dict[str, str]:

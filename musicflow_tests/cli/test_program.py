@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 import typer
 
 from musicflow import cli, embedders
 from musicflow.embedders import weights
+from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home, Settings
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.conftest import tone
@@ -108,6 +110,32 @@ def test_settings_are_remembered_and_comments_kept(run: Run, music: Path, home: 
     text = home.settings_file.read_text()
     assert text.startswith("# mine")
     assert f'library = "{music}"' in text
+
+
+def test_a_home_that_is_ready_stays_as_it_is_and_init_says_where_it_differs(
+    run: Run, home: Home
+) -> None:
+    assert run("init")[0] == 0
+    code, _, errors = run("init")
+    assert (code, errors) == (0, "")
+    configuration = home.dagster / "dagster.yaml"
+    configuration.write_text("# mine\ntelemetry:\n  enabled: false\n")
+    code, _, errors = run("init")
+    assert code == 0
+    assert f"{configuration} is not as this version would make it" in errors
+    assert configuration.read_text().startswith("# mine")
+
+
+def test_a_run_beside_another_says_what_it_may_wait_for(run: Run, music: Path, home: Home) -> None:
+    prepare_dagster(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        other = instance.create_run_for_job(
+            dg.JobDefinition(graph_def=dg.GraphDefinition("other")),
+            status=dg.DagsterRunStatus.STARTED,
+        )
+    code, _, errors = run("run", str(music), "--embedder", "mfcc")
+    assert code == 0
+    assert f"Also running: {other.run_id[:8]}" in errors
 
 
 def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
