@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     exclude: Exclude = Field(
         "artist", description="What an evaluation leaves out beside the query itself."
     )
+    k: int = Field(
+        10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -227,6 +227,7 @@ def _about(comparison: Comparison) -> dict[str, object]:
         "exclude": comparison.protocol.exclude,
         "protocol": str(comparison.protocol),
         "gallery": comparison.protocol.gallery,
+        "k": comparison.protocol.k,
     }
 
 

@@ -17,18 +17,8 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of whoever runs it; downloaded weights are shared."""
     monkeypatch.setenv("MUSICFLOW_CACHE", str(Settings().cache))
     monkeypatch.setenv("MUSICFLOW_HOME", str(tmp_path / "home"))
-    for name in (
-        "LIBRARY",
-        "LIBRARY_FORMAT",
-        "EMBEDDERS",
-        "EXCLUDE",
-        "HOP_S",
-        "PRECISION",
-        "DEVICE",
-        "QDRANT_URL",
-        "QUANTIZATION",
-    ):
-        monkeypatch.delenv(f"MUSICFLOW_{name}", raising=False)
+    for name in Settings.model_fields.keys() - {"cache", "home"}:
+        monkeypatch.delenv(f"MUSICFLOW_{name.upper()}", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

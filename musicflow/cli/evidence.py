@@ -134,8 +134,10 @@ def show(comparison: Comparison) -> None:
     )
     out.print(plain(title), soft_wrap=True, highlight=False)
     # What fits into 80 columns; the report says the rest.
+    at_k = report.column_at_k(comparison)
+    more = [at_k[1]] if at_k else []
     table = table_of(
-        "", ["embedder", "dim", "P@1", "P@10", "95 %", "mAP", "tracks/s", "×real", "MB"]
+        "", ["embedder", "dim", "P@1", "P@10", "95 %", *more, "mAP", "tracks/s", "×real", "MB"]
     )
     for row in comparison.rows:
         style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
@@ -146,6 +148,7 @@ def show(comparison: Comparison) -> None:
             report.cell(row, "precision_at_1"),
             report.cell(row, "precision_at_10"),
             report.interval(row),
+            *([report.cell(row, at_k[0])] if at_k else []),
             report.cell(row, "map"),
             *costs,
             style=style,

@@ -68,7 +68,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
 _ALWAYS_KEPT = ("library", "library_format", "embedders")
-_KEPT = {"hop_s", "precision", "device", "exclude"}
+_KEPT = {"hop_s", "precision", "device", "exclude", "k"}
 """What a home remembers of a run, beside that if it was given."""
 
 ADVICE = " It comes from"
@@ -155,6 +155,9 @@ def run(
     exclude: Annotated[
         Exclude | None, typer.Option(help="What an evaluation leaves out beside the query.")
     ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="One more precision@k, beside 1, 5 and 10.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -173,6 +176,7 @@ def run(
         "precision": precision,
         "device": device,
         "exclude": exclude,
+        "k": k,
     }
     settings = settings_of(**given)
     if untrained:
@@ -310,7 +314,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         if manifest is None or not is_published(manifest, state, index):
             return None
         states.append((spec, state))
-    state = state_of(found, states, settings.exclude)
+    state = state_of(found, states, settings.exclude, settings.k)
     return comparison if comparison.state == state else None
 
 

@@ -17,13 +17,14 @@ from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, st
 from musicflow.evaluation import retrieval
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
+from musicflow.evaluation.retrieval import NEAREST
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Interval
 from musicflow.index import Manifest, TrackIndex, unit
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import Exclude, write_atomically
 
-VERSION = 2
+VERSION = 3
 """Raised when figures would change for the same vectors."""
 
 
@@ -46,6 +47,7 @@ class Row:
     precision_at_1: float | None = None
     precision_at_5: float | None = None
     precision_at_10: float | None = None
+    precision_at_k: float | None = None
     r_precision: float | None = None
     map: float | None = None
     mrr: float | None = None
@@ -126,11 +128,14 @@ _STORED = TypeAdapter(Comparison)
 
 
 def state_of(
-    library: Library, collections: Sequence[tuple[EmbedderSpec, str]], exclude: Exclude
+    library: Library,
+    collections: Sequence[tuple[EmbedderSpec, str]],
+    exclude: Exclude,
+    k: int = NEAREST,
 ) -> str:
     """A name for all that a comparison follows from: the library, each collection's state, which
-    is empty where there is none, and the rule of what is left out."""
-    parts = [VERSION, library.name, library.fingerprint, exclude]
+    is empty where there is none, the rule of what is left out, and k."""
+    parts = [VERSION, library.name, library.fingerprint, exclude, k]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [asdict(problem) for problem in library.problems]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -142,6 +147,7 @@ def compare(
     store: EmbeddingStore,
     index: TrackIndex,
     exclude: Exclude = "artist",
+    k: int = NEAREST,
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -161,6 +167,8 @@ def compare(
         Their collections.
     exclude
         What a query leaves out beside itself; see `protocol`.
+    k
+        That of ``precision_at_k``.
     """
     vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
@@ -177,7 +185,7 @@ def compare(
     }
     spaces = {name: unit(matrix, _of(manifests[name])) for name, matrix in matrices.items()}
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
-    found = measure(common, spaces, meaningful, exclude)
+    found = measure(common, spaces, meaningful, exclude, k=k)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
     rows = []
@@ -223,7 +231,7 @@ def compare(
         rows=tuple(replace(row, exclude=found.protocol.exclude) for row in rows),
         differences=tuple(found.differences),
         problems=(*library.problems, *problems),
-        state=state_of(library, _states(specs, manifests, ready), exclude),
+        state=state_of(library, _states(specs, manifests, ready), exclude, k),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -235,12 +243,13 @@ def still_holds(
     store: EmbeddingStore,
     index: TrackIndex,
     exclude: Exclude = "artist",
+    k: int = NEAREST,
 ) -> bool:
     """Tell whether `compare` would come to the same; no vector is read for it."""
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     ready = _ready(specs, manifests, store)
     failed = {row.embedder: row.n_failed for row in last.rows}
-    return last.state == state_of(library, _states(specs, manifests, ready), exclude) and all(
+    return last.state == state_of(library, _states(specs, manifests, ready), exclude, k) and all(
         failed.get(spec.label) == _failed(library, store.known(spec), spec in ready)
         for spec in specs
     )

@@ -44,6 +44,10 @@ class Protocol:
         Known artists among those that took part.
     note
         Why another rule was followed than the one asked for; empty if none was.
+    k
+        That of ``precision_at_k``.
+    drawn
+        Tracks that ask, drawn at random, where not all do; else 0.
     """
 
     exclude: Exclude
@@ -51,6 +55,8 @@ class Protocol:
     copies: int
     artists: int
     note: str = ""
+    k: int = 10
+    drawn: int = 0
 
     def __str__(self) -> str:
         left_out = {
@@ -58,8 +64,9 @@ class Protocol:
             "duplicates": "the query and copies of recordings left out",
             "artist": "the query, copies of recordings, and the query's artist and album left out",
         }[self.exclude]
+        drawn = f"{self.drawn} of them ask, drawn at random, " if self.drawn else ""
         return (
-            f"{left_out} ({self.gallery} recordings, {self.copies} copies, "
+            f"{left_out} ({self.gallery} recordings, {drawn}{self.copies} copies, "
             f"{self.artists} known artists)"
         )
 

@@ -1,7 +1,7 @@
 """All figures of quality of some spaces over the same tracks, from nothing but arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from musicflow.settings import Exclude
 RANDOM = "random"
 RANDOM_DIM = 128
 SEED = 0
+
+MOST_ASKING = 10_000
+"""Of more tracks, so many are drawn to ask: intervals are narrow by then, and each asks all."""
 
 COMPARED = ("precision_at_10", "map")
 """The figures whose differences are tested."""
@@ -61,6 +64,7 @@ def measure(
     meaningful: Sequence[str],
     exclude: Exclude = "artist",
     same: Callable[[Track, Track], bool] | None = None,
+    k: int = retrieval.NEAREST,
 ) -> Quality:
     """Measure some spaces side by side, and their fusions, and one without meaning.
 
@@ -77,6 +81,8 @@ def measure(
         What is left out beside the query.
     same
         Listens to two tracks; see `duplicates.recordings`.
+    k
+        That of ``precision_at_k``.
     """
     first = np.arange(len(tracks))
     if len(tracks) < 2:
@@ -94,7 +100,10 @@ def measure(
     spaces = {**spaces, RANDOM: _random(len(tracks))}
     near[RANDOM] = space.neighbours(spaces[RANDOM])
     exclusion, protocol = settle(tracks, exclude, copies=len(first) - len(kept))
-    judge = _Judge(tracks, exclusion, by_artist=protocol.exclude == "artist")
+    asking = _asking(len(tracks))
+    drawn = len(asking) if len(asking) < len(tracks) else 0
+    protocol = replace(protocol, k=k, drawn=drawn)
+    judge = _Judge(tracks, exclusion, protocol, asking)
     cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
     fusions, weights = {}, {}
     if len(meaningful) > 1:
@@ -126,12 +135,20 @@ def _nothing(first: np.ndarray, exclude: Exclude) -> Quality:
 class _Judge:
     """Ranks spaces under one protocol and collects their figures."""
 
-    def __init__(self, tracks: Sequence[Track], exclusion: Exclusion, by_artist: bool) -> None:
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        exclusion: Exclusion,
+        protocol: Protocol,
+        asking: np.ndarray,
+    ) -> None:
         self.names = [track.genre for track in tracks]
         self.genres = genre_labels(tracks)
         self.subgenres = Labels([track.subgenres for track in tracks])
         self.exclusion = exclusion
+        by_artist = protocol.exclude == "artist"
         self.groups = artist_keys(tracks) if by_artist else np.full(len(tracks), -1)
+        self.k, self.asking = protocol.k, asking
         self.figures: dict[str, dict[str, Any]] = {}
         self.scores: dict[str, retrieval.Scores] = {}
         self._samples: list[tuple[str, str, np.ndarray]] = []
@@ -143,7 +160,8 @@ class _Judge:
     ) -> None:
         """All figures that follow from rankings."""
         kinds = [self.genres, self.subgenres]
-        for name, ranked in retrieval.rank(spaces, kinds, self.exclusion, fusions).items():
+        found = retrieval.rank(spaces, kinds, self.exclusion, fusions, self.asking, self.k)
+        for name, ranked in found.items():
             genre, subgenre = ranked.scores
             self.scores[name] = genre
             self.figures[name] = {
@@ -159,9 +177,9 @@ class _Judge:
             self._add(name, "knn_accuracy", votes)
 
     def probe(self, name: str, unit: np.ndarray) -> None:
-        """What a classifier on the vectors comes to."""
+        """What a classifier on the vectors of those that ask comes to."""
         genres = np.asarray(self.names)
-        known = genres != UNKNOWN
+        known = self.asking[genres[self.asking] != UNKNOWN]
         right = probe.probe(unit[known], genres[known], self.groups[known])
         if right is not None:
             self._add(name, "probe_accuracy", right)
@@ -193,6 +211,12 @@ class _Judge:
         if len(values):
             self.figures[name][metric] = float(values.mean())
             self._samples.append((name, metric, values))
+
+
+def _asking(count: int) -> np.ndarray:
+    """The row numbers of those that ask: all, or as many as tell enough, drawn and seeded."""
+    drawn = np.random.default_rng(SEED).permutation(count)[:MOST_ASKING]
+    return np.sort(drawn)
 
 
 def _random(count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from musicflow import fusion
 from musicflow.evaluation import choice
 from musicflow.evaluation.comparison import Comparison, Row
+from musicflow.evaluation.retrieval import DEPTHS
 from musicflow.library import Problem
 from musicflow.settings import write_atomically
 
@@ -72,7 +73,7 @@ METHOD = (
     "rule leaves them out)."
 )
 
-_MEANINGLESS = frozenset(field.name for field in fields(Row)[3:18])
+_MEANINGLESS = frozenset(field.name for field in fields(Row)[3:19])
 """Figures of quality, which mean nothing for seeded weights."""
 
 _DECIMALS = {"tracks_per_s": 1, "x_realtime": 0, "peak_rss_mb": 0, "decode_ms": 1, "embed_ms": 1}
@@ -134,6 +135,12 @@ def interval(row: Row, field: str = MAIN) -> str:
         return ""
     low, high = row.intervals[field]
     return f"{low:.2f}–{high:.2f}"
+
+
+def column_at_k(comparison: Comparison) -> tuple[str, str] | None:
+    """Field and title of the precision that was asked for beside those always there, if it was."""
+    k = comparison.protocol.k
+    return None if k in DEPTHS else ("precision_at_k", f"P@{k}")
 
 
 def fusion_notes(rows: Sequence[Row]) -> list[str]:
@@ -239,7 +246,9 @@ def _about(comparison: Comparison) -> str:
 
 
 def _quality(comparison: Comparison) -> Section:
-    rows = comparison.rows
+    rows, columns = comparison.rows, list(COLUMNS)
+    if at_k := column_at_k(comparison):
+        columns.insert(columns.index((MAIN, "P@10")) + 1, at_k)
     text = [METHOD, f"Protocol: {comparison.protocol}."]
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
@@ -250,11 +259,11 @@ def _quality(comparison: Comparison) -> Section:
             f"{cell(row, field)} [{interval(row, field)}]"
             if interval(row, field) and field in (MAIN, "map")
             else cell(row, field)
-            for field, _ in COLUMNS
+            for field, _ in columns
         ]
         for row in rows
     ]
-    return Section("Quality", [title for _, title in COLUMNS], table, text)
+    return Section("Quality", [title for _, title in columns], table, text)
 
 
 def _differences(comparison: Comparison) -> Section:

@@ -29,6 +29,7 @@ METRICS = (
     "precision_at_1",
     "precision_at_5",
     "precision_at_10",
+    "precision_at_k",
     "r_precision",
     "map",
     "mrr",
@@ -109,7 +110,7 @@ class Ranked:
     scores
         One for each kind of labels.
     nearest
-        The first `NEAREST` answers to each track, -1 where there are fewer. Shape
+        The first `NEAREST` answers to each track that asked, -1 where there are fewer. Shape
         ``(N, NEAREST)``.
     """
 
@@ -141,6 +142,7 @@ def rank(
     exclusion: Exclusion,
     fusions: Mapping[str, Fusion] = {},
     queries: np.ndarray | None = None,
+    k: int = NEAREST,
 ) -> dict[str, Ranked]:
     """Let tracks ask, and score the answers.
 
@@ -156,6 +158,8 @@ def rank(
         By name: rankings that follow from those of some spaces.
     queries
         Row numbers of those that ask; all, if not given.
+    k
+        That of ``precision_at_k``.
     """
     asking = np.arange(exclusion.count) if queries is None else queries
     done: list[dict[str, Ranked]] = []
@@ -171,7 +175,7 @@ def rank(
                 rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
             )
             rankings[name] = order(values, excluded)
-        return {name: _scored(rows, r, gains, answers) for name, r in rankings.items()}
+        return {name: _scored(rows, r, gains, answers, k) for name, r in rankings.items()}
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         for places in blocks(len(asking), _BLOCK):
@@ -179,11 +183,18 @@ def rank(
             wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
             parts = max(1, len(rows) // _PART)
             done += pool.map(score, *(np.array_split(whole, parts) for whole in wholes))
-    return {name: _joined([part[name] for part in done]) for name in (*spaces, *fusions)}
+    return {
+        name: _joined([part[name] for part in done], asking, exclusion.count)
+        for name in (*spaces, *fusions)
+    }
 
 
 def _scored(
-    rows: np.ndarray, ranking: np.ndarray, gains: Sequence[np.ndarray], answers: np.ndarray
+    rows: np.ndarray,
+    ranking: np.ndarray,
+    gains: Sequence[np.ndarray],
+    answers: np.ndarray,
+    k: int,
 ) -> Ranked:
     nearest = np.full((len(rows), NEAREST), -1, np.int32)
     first = ranking[:, :NEAREST]
@@ -193,11 +204,11 @@ def _scored(
     for values in gains:
         asks = values.any(axis=1)
         ranked = np.take_along_axis(values[asks], ranking[asks], axis=1)
-        scores.append(Scores(rows[asks], _figures(ranked, answers[asks])))
+        scores.append(Scores(rows[asks], _figures(ranked, answers[asks], k)))
     return Ranked(scores, nearest)
 
 
-def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
+def _figures(gains: np.ndarray, answers: np.ndarray, k: int) -> dict[str, np.ndarray]:
     """All figures of some queries.
 
     Parameters
@@ -207,6 +218,8 @@ def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
         ``(Q, N)``.
     answers
         How many answers there are; what comes behind them in `gains` is 0. Shape ``(Q,)``.
+    k
+        That of ``precision_at_k``.
     """
     right = gains > 0
     query, place = np.nonzero(right)
@@ -214,13 +227,14 @@ def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
     start = np.cumsum(total) - total
     number = np.arange(len(query)) - start[query] + 1
     precision = number / (place + 1)
-    hits = {k: right[:, :k].sum(axis=1) for k in (*DEPTHS, NEAREST)}
+    hits = {depth: right[:, :depth].sum(axis=1) for depth in (*DEPTHS, k)}
     discounts = 1 / np.log2(np.arange(NEAREST) + 2)
     depth = min(NEAREST, gains.shape[1])
     best = -np.partition(-gains, depth - 1, axis=1)[:, :depth]
     ideal = -np.sort(-best, axis=1) @ discounts[:depth]
     return {
-        **{f"precision_at_{k}": hits[k] / np.minimum(k, answers) for k in DEPTHS},
+        **{f"precision_at_{n}": hits[n] / np.minimum(n, answers) for n in DEPTHS},
+        "precision_at_k": hits[k] / np.minimum(k, answers),
         "r_precision": np.bincount(query[place < total[query]], minlength=len(gains)) / total,
         "map": np.bincount(query, precision, minlength=len(gains)) / total,
         "mrr": precision[start],
@@ -231,7 +245,7 @@ def _figures(gains: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _joined(parts: Sequence[Ranked]) -> Ranked:
+def _joined(parts: Sequence[Ranked], asking: np.ndarray, count: int) -> Ranked:
     kinds = zip(*(part.scores for part in parts), strict=True)
     scores = [
         Scores(
@@ -240,7 +254,9 @@ def _joined(parts: Sequence[Ranked]) -> Ranked:
         )
         for kind in kinds
     ]
-    return Ranked(scores, np.concatenate([part.nearest for part in parts]))
+    nearest = np.full((count, NEAREST), -1, np.int32)
+    nearest[asking] = np.concatenate([part.nearest for part in parts])
+    return Ranked(scores, nearest)
 
 
 def confusion(genres: Sequence[str], scores: Scores, nearest: np.ndarray) -> dict[str, dict]:

@@ -38,10 +38,10 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
-        exclude = workspace.settings.exclude
+        rules = workspace.settings.exclude, workspace.settings.k
         comparison = Comparison.load(workspace.paths.reports / MEASURED)
-        if comparison is None or not still_holds(comparison, *given, exclude):
-            comparison = compare(*given, exclude)
+        if comparison is None or not still_holds(comparison, *given, *rules):
+            comparison = compare(*given, *rules)
             projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}

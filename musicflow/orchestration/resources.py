@@ -79,6 +79,7 @@ class Workspace(dg.ConfigurableResource):
     precision: Arithmetic | None = Field(default=None, description=_described("precision"))
     device: Processor | None = Field(default=None, description=_described("device"))
     exclude: Exclusion | None = Field(default=None, description=_described("exclude"))
+    k: int | None = Field(default=None, description=_described("k"))
 
     @classmethod
     def of(cls, settings: Settings) -> "Workspace":
@@ -89,9 +90,8 @@ class Workspace(dg.ConfigurableResource):
     @property
     def settings(self) -> Settings:
         """The settings as they are now: a run sees what changed since Dagster was started."""
-        names = type(self).model_fields
-        given = {name: _plain(getattr(self, name)) for name in names if getattr(self, name)}
-        return Settings(**given)
+        values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        return Settings(**{name: v for name, v in values.items() if v not in (None, "", [], {})})
 
     @property
     def paths(self) -> Home:

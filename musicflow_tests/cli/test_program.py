@@ -141,13 +141,16 @@ def test_a_run_beside_another_says_what_it_may_wait_for(run: Run, music: Path, h
 def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
     run: Run, music: Path
 ) -> None:
-    options = ["--hop", "mfcc=1", "--precision", "fp32", "--exclude", "duplicates"]
+    options = ["--hop", "mfcc=1", "--precision", "fp32", "--exclude", "duplicates", "-k", "3"]
     code, printed, _ = run("run", str(music), "--embedder", "mfcc", *options, "--json")
     assert code == 0
     row, _ = json.loads(printed)["rows"]
     settings = Settings()
     assert (settings.hop_s, settings.precision) == ({"mfcc": 1.0}, "fp32")
     assert (settings.exclude, row["exclude"]) == ("duplicates", "duplicates")
+    # Six tones and six noises, told apart at sight.
+    assert row["precision_at_k"] == 1.0
+    assert "P@3" in run("compare")[1]
     assert row["spec_hash"] == embedders.spec_for("mfcc", settings).hash
     assert row["spec_hash"] != embedders.spec_of("mfcc").hash
     assert run("search", str(music / "tones/1.wav"), "-k", "1")[0] == 0

@@ -142,4 +142,5 @@ def test_a_copy_in_the_library_is_named_and_evaluated_once(
 
 def test_another_rule_of_what_is_left_out_is_another_comparison(library: Library) -> None:
     states = {state_of(library, [], rule) for rule in ("artist", "duplicates", "none")}
+    assert state_of(library, [], "artist", 20) not in states
     assert len(states) == 3

@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from musicflow.evaluation import probe
+from musicflow.evaluation import probe, quality
 from musicflow.evaluation.quality import Quality, measure
 from musicflow.library import UNKNOWN, Track
 from musicflow_tests.evaluation.made_up import around, track, unit
@@ -54,6 +54,27 @@ def test_a_copy_that_only_sounds_the_same_is_found_by_listening() -> None:
     assert found.first[-1] == 7
     kept = measure([*tracks, twin], spaces, ["space"], "none", same)
     assert (kept.protocol.exclude, kept.protocol.gallery) == ("none", 61)
+
+
+def test_of_many_tracks_some_are_drawn_to_ask_all_and_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracks, vectors = library(), around(GENRES, 0)
+    every = measured(tracks, vectors)
+    monkeypatch.setattr(quality, "MOST_ASKING", 25)
+    some = measured(tracks, vectors)
+    assert (every.protocol.drawn, some.protocol.drawn) == (0, 25)
+    assert "25 of them ask, drawn at random" in str(some.protocol)
+    asking = quality._asking(len(tracks))
+    assert some.figures["space 0"]["n_queries"] == len(set(asking.tolist())) == 25
+    # Of each query the figure is what it was: the nearest ten of all tracks.
+    cosines = vectors.astype(float) @ vectors.astype(float).T
+    np.fill_diagonal(cosines, -np.inf)
+    nearest = np.argsort(-cosines, axis=1)[:, :10]
+    right = np.array(GENRES)[nearest] == np.array(GENRES)[:, None]
+    assert every.figures["space 0"]["precision_at_10"] == pytest.approx(right.mean())
+    assert some.figures["space 0"]["precision_at_10"] == pytest.approx(right[asking].mean())
+    assert some.figures["space 0"]["space"] == every.figures["space 0"]["space"]
 
 
 def test_an_artist_does_not_find_himself() -> None:

@@ -12,6 +12,7 @@ from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.index import Hit
 from musicflow_tests.evaluation.made_up import unit
 
+K = 3
 labels = st.lists(st.sampled_from("abc"), max_size=2, unique=True)
 tracks = st.lists(st.tuples(labels, st.integers(-1, 3)), min_size=2, max_size=40)
 
@@ -19,7 +20,8 @@ tracks = st.lists(st.tuples(labels, st.integers(-1, 3)), min_size=2, max_size=40
 def rank(sets: list[list[str]], vectors: np.ndarray, artists: list[int] | None = None) -> Any:
     keys = [] if artists is None else [np.array(artists)]
     exclusion = Exclusion(len(sets), keys)
-    ranked = retrieval.rank({"": retrieval.cosine(vectors)}, [Labels(sets)], exclusion)[""]
+    spaces = {"": retrieval.cosine(vectors)}
+    ranked = retrieval.rank(spaces, [Labels(sets)], exclusion, k=K)[""]
     return ranked.scores[0], ranked.nearest
 
 
@@ -59,6 +61,7 @@ def test_figures_equal_those_of_a_plain_loop_and_of_scikit_learn(
         total, first = sum(right), right.index(True)
         expected = {
             **{f"precision_at_{k}": np.mean(right[:k]) for k in (1, 5, 10)},
+            "precision_at_k": np.mean(right[:K]),
             "r_precision": np.mean(right[:total]),
             "map": average_precision_score(right, falling),
             "mrr": 1 / (1 + first),
