@@ -1,6 +1,6 @@
 """Lay the Free Music Archive's data set out by top genre, as `musicflow run` reads folders.
 
-Links, not copies: ``<music>/<top genre>/<track id>.mp3``. Artists and albums are in the files' tags.
+Links, not copies: ``<music>/<top genre>/<track id>.mp3``. Artists and albums are in the tags.
 
     python eval/fma.py fma_small fma_metadata/tracks.csv music
 """
