@@ -61,7 +61,7 @@ def _genres(collection: Collection) -> None:
 
 def _collections(look: View) -> None:
     st.subheader("Embedders", anchor=False)
-    manifests = [look.collection(label).manifest for label in look.published]
+    manifests = [look.collection(label).manifest for label in look.embedders]
     rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
     frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
     st.dataframe(frame, hide_index=True)
@@ -76,7 +76,7 @@ def _failures(look: View) -> list[Problem]:
         for label in missing
         if store.unavailable(embedders.spec_of(label))
     ]
-    for label in look.published:
+    for label in look.embedders:
         errors = {h: e for h, e in store.known(embedders.spec_of(label)).items() if e}
         problems += [
             Problem(track.track_id, label, "error", errors[track.content_hash])

@@ -116,6 +116,11 @@ class Comparison:
         except (FileNotFoundError, ValidationError):
             return None
 
+    @property
+    def fusions(self) -> dict[str, dict[str, float]]:
+        """Of each fusion, by name, the weights of its members; none of one by rank."""
+        return {row.embedder: row.fusion for row in self.rows if fusion.members(row.embedder)}
+
     def with_runs(self, parent: str, children: dict[str, str]) -> "Comparison":
         """The same, with the MLflow runs that hold it."""
         rows = tuple(replace(row, mlflow_run_id=children.get(row.embedder)) for row in self.rows)
