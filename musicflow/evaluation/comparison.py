@@ -23,7 +23,7 @@ from musicflow.index import Manifest, TrackIndex, unit
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import Exclude, write_atomically
 
-VERSION = 2
+VERSION = 3
 """Raised when figures would change for the same vectors."""
 
 
@@ -34,7 +34,9 @@ class Row:
     Quality is None where there is none to speak of; `error` says why. What each figure means is
     told by `retrieval.Scores`; ``subgenre_`` figures take a shared subgenre for a right answer.
     `knn_accuracy` is that of a vote of ten neighbours, `probe_accuracy` that of a linear
-    classifier. `intervals` holds 95 % of bootstrap resamples over the queries, by figure.
+    classifier; in a weighted fusion, on the vectors of all members side by side, whatever their
+    weights, because it standardises each dimension. A fusion by rank has none: it knows no vectors.
+    `intervals` holds 95 % of bootstrap resamples over the queries, by figure.
 
     Speed is that of the pass which made the vectors: tracks a second and seconds of audio a
     second, decoding and all. `query_ms` is what one search of the collection takes.
