@@ -2,14 +2,34 @@
 
 A fusion has a name like an embedder: ``fusion:musicnn+mfcc`` adds weighted cosines,
 ``rrf:musicnn+mfcc`` adds reciprocal ranks (Cormack, Clarke and Büttcher, 2009), which needs no
-weights.
+weights. It is opened like one too: `Fusions` is where, `FusedCollection` what.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from musicflow.index import Collection, Filters, Hit
+from musicflow import embedders
+from musicflow.embedders import EmbedderSpec
+from musicflow.index import (
+    Collection,
+    Collections,
+    Filters,
+    Hit,
+    Manifest,
+    NoCollectionError,
+    Point,
+    ScoreStrategy,
+)
+from musicflow.index.filters import Condition
+from musicflow.index.track_index import check
+from musicflow.settings import Settings
 
 WEIGHTED = "fusion:"
 BY_RANK = "rrf:"
@@ -26,6 +46,22 @@ def members(label: str) -> tuple[str, ...]:
     return ()
 
 
+def specs(label: str, settings: Settings) -> list[EmbedderSpec]:
+    """The embedder that a name tells, or the members of a fusion, as the settings have them.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder.
+    """
+    return [embedders.spec_for(name, settings) for name in members(label) or (label,)]
+
+
+def spec_hash(hashes: Sequence[str]) -> str:
+    """The hashes of several specs as one; that of a single spec is its own."""
+    return "+".join(hashes)
+
+
 def short(label: str) -> str:
     """A name as far as there is room: a fusion's without its members."""
     return label.partition(":")[0] if members(label) else label
@@ -36,65 +72,332 @@ def by_rank(ranks: Sequence[np.ndarray]) -> np.ndarray:
     return np.sum([1.0 / (RANK_OFFSET + rank) for rank in ranks], axis=0)
 
 
-_DEPTH = 10
-"""Candidates from each member, for each answer wanted."""
-
-_FEWEST = 100
-
-
-def search(
-    collections: Mapping[str, Collection],
-    queries: Mapping[str, np.ndarray],
-    k: int,
-    weights: Mapping[str, float] | None = None,
-    filters: Filters = Filters(),
-    without: Sequence[str] = (),
-) -> list[Hit]:
-    """The k tracks that several collections together find nearest, best first.
-
-    Each member names candidates; all members then score all of them. A track that one of the
-    collections does not hold is no answer.
+class Fusions:
+    """The `Collections` of an index, and fusions of them.
 
     Parameters
     ----------
-    collections
-        Of the members, by name.
-    queries
-        The query as each collection compares it: of length one, shape ``(dim,)``.
-    k
-        How many answers at most.
+    index
+        Where the members are.
     weights
-        Of each member's cosine; by rank, if not given.
-    filters, without
-        As for `Collection.query`.
+        Of the fusions that are known, by name: the weight of each member's cosine, adding up to
+        1; empty for one by rank. One by rank can be opened whether it is known or not.
     """
-    depth = max(_DEPTH * k, _FEWEST)
-    found: dict[str, Hit] = {}
-    for name, collection in collections.items():
-        [hits] = collection.query(queries[name][None], depth, filters, without)
-        found |= {hit.track_id: hit for hit in hits}
-    ids = [track_id for track_id in sorted(found) if _in_all(collections, track_id)]
-    if not ids:
-        return []
-    cosines = {name: c.vectors(ids) @ queries[name] for name, c in collections.items()}
-    if weights is None:
-        scores = by_rank([_ranks(values) for values in cosines.values()])
-    else:
-        scores = np.sum([weights[name] * values for name, values in cosines.items()], axis=0)
-    best = np.argsort(-scores, kind="stable")[:k]
-    return [Hit(ids[row], float(scores[row]), found[ids[row]].payload) for row in best.tolist()]
+
+    def __init__(self, index: Collections, weights: Mapping[str, Mapping[str, float]]) -> None:
+        self._index = index
+        self._weights = weights
+
+    def names(self) -> Sequence[str]:
+        """See `Collections.names`: the index's, then the fusions whose members it has."""
+        published = self._index.names()
+        return [*published, *(name for name in self._weights if {*members(name)} <= {*published})]
+
+    def manifest(self, name: str) -> Manifest | None:
+        """See `Collections.manifest`; a fusion's `count` is the most that it can be.
+
+        Raises
+        ------
+        NoCollectionError
+            If no weights are known of a fusion that needs them.
+        """
+        if not members(name):
+            return self._index.manifest(name)
+        found = [self._index.manifest(member) for member in members(name)]
+        manifests = [manifest for manifest in found if manifest is not None]
+        return _manifest(name, manifests, self._shares(name)) if manifests == found else None
+
+    def open(self, name: str) -> Collection:
+        """See `Collections.open`.
+
+        Raises
+        ------
+        NoCollectionError
+            If there is none, or no weights are known of a fusion that needs them.
+        """
+        if not members(name):
+            return self._index.open(name)
+        weights = self._shares(name)
+        with ExitStack() as opened:
+            found = [opened.enter_context(self._index.open(member)) for member in members(name)]
+            collection = FusedCollection(name, found, weights)
+            opened.pop_all()
+        return collection
+
+    def _shares(self, name: str) -> list[float]:
+        names, weights = members(name), self._weights.get(name)
+        if name.startswith(BY_RANK):
+            return [1 / len(names)] * len(names)
+        if not weights:
+            known = [other for other in self._weights if other.startswith(WEIGHTED)]
+            hint = f"it has weights for {', '.join(known)}" if known else "run these embedders"
+            raise NoCollectionError(f"the last comparison has no weights for {name}; {hint}")
+        return [weights[member] for member in names]
 
 
-def _ranks(cosines: np.ndarray) -> np.ndarray:
-    ranks = np.empty(len(cosines))
-    ranks[np.argsort(-cosines, kind="stable")] = np.arange(1, len(cosines) + 1)
+def _manifest(label: str, manifests: Sequence[Manifest], weights: Sequence[float]) -> Manifest:
+    parts = [label, weights, [manifest.state for manifest in manifests]]
+    return Manifest(
+        label,
+        spec_hash([manifest.spec_hash for manifest in manifests]),
+        sum(manifest.dim for manifest in manifests),
+        hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
+        min(manifest.count for manifest in manifests),
+        spread=sum(w * manifest.spread for w, manifest in zip(weights, manifests, strict=True)),
+    )
+
+
+_DEPTH = 500
+"""Candidates that each member names, at least: so many that the best together are among them."""
+
+_BATCH = 1000
+
+
+class FusedCollection:
+    """Several collections as one `Collection`. It closes its members.
+
+    It holds the tracks that all members hold. What is known of them is what the first member
+    says that has a weight and knows tags; where a filter is by tags, it alone names candidates.
+
+    A vector is the vectors of all members one behind the other, each times the root of its
+    weight. So it has length one, and the product of two is the weighted sum of the members'
+    cosines: whatever is asked of vectors can be asked of a fusion.
+
+    Each member names candidates for an answer, and all of them are scored: by these vectors, or,
+    in a fusion by rank, by each member for itself, whose ranks are then fused. A rank is one in
+    the answers to a question, and says nothing of two tracks. What compares tracks with each
+    other (copies, diverse answers, the way from one to another) goes by the vectors there too,
+    in which all members of such a fusion weigh the same.
+
+    Parameters
+    ----------
+    label
+        The fusion's name.
+    collections
+        Of its members.
+    weights
+        Of their cosines, adding up to 1.
+    """
+
+    def __init__(
+        self, label: str, collections: Sequence[Collection], weights: Sequence[float]
+    ) -> None:
+        manifests = [collection.manifest for collection in collections]
+        held = [{payload["track_id"] for payload in one.payloads()} for one in collections]
+        common = set.intersection(*held)
+        self.manifest = replace(_manifest(label, manifests, weights), count=len(common))
+        self._members = [
+            _Member(collection, _none_of(ids - common))
+            for collection, ids in zip(collections, held, strict=True)
+        ]
+        weighty = [member for member, weight in zip(self._members, weights, strict=True) if weight]
+        tagged = (member for member in weighty if member.collection.facet("tags"))
+        self._teller = next(tagged, self._members[0])
+        self._roots = np.sqrt(weights).astype(np.float32)
+        self._cuts = np.cumsum([manifest.dim for manifest in manifests])[:-1]
+        self._by_rank = label.startswith(BY_RANK)
+
+    def __enter__(self) -> "FusedCollection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `Collection.close`."""
+        for member in self._members:
+            member.collection.close()
+
+    def unit(self, vectors: np.ndarray) -> np.ndarray:
+        """See `Collection.unit`. Shape ``(N, dim)``: what the members gave, side by side."""
+        parts = zip(self._members, self._split(vectors), strict=True)
+        return self._joined([member.collection.unit(part) for member, part in parts])
+
+    def query(
+        self,
+        vectors: np.ndarray,
+        k: int,
+        filters: Filters = Filters(),
+        without: Sequence[str] = (),
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """See `Collection.query`. If exact, every track is a candidate."""
+        check(vectors, self.manifest)
+        depth = max(self.manifest.count, 1) if exact else _depth(k)
+
+        def ask(collection: Collection, own: "_Examples", filters: Filters) -> list[Hit]:
+            [hits] = collection.query(own.likes, depth, filters, without, exact)
+            return hits
+
+        # A cosine is the sum over one example.
+        questions = [_Examples(vector[None], vectors[:0], "sum-scores") for vector in vectors]
+        return self._answers(questions, ask, k, filters)
+
+    def recommend(
+        self,
+        likes: np.ndarray,
+        dislikes: np.ndarray,
+        strategy: ScoreStrategy,
+        k: int,
+        filters: Filters = Filters(),
+        without: Sequence[str] = (),
+    ) -> list[Hit]:
+        """See `Collection.recommend`. Scores are as Qdrant has them, or fused ranks of such."""
+        check(likes, self.manifest)
+        check(dislikes, self.manifest)
+
+        def ask(collection: Collection, own: "_Examples", filters: Filters) -> list[Hit]:
+            return collection.recommend(
+                own.likes, own.dislikes, strategy, _depth(k), filters, without
+            )
+
+        [hits] = self._answers([_Examples(likes, dislikes, strategy)], ask, k, filters)
+        return hits
+
+    def vectors(self, track_ids: Sequence[str]) -> np.ndarray:
+        """See `Collection.vectors`."""
+        return self._joined([member.collection.vectors(track_ids) for member in self._members])
+
+    def scroll(self) -> Iterator[Point]:
+        """See `Collection.scroll`."""
+        payloads = self.payloads()
+        while some := list(itertools.islice(payloads, _BATCH)):
+            vectors = self.vectors([payload["track_id"] for payload in some])
+            for payload, vector in zip(some, vectors, strict=True):
+                yield Point(payload["track_id"], vector, payload)
+
+    def payloads(self, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
+        """See `Collection.payloads`."""
+        return self._teller.collection.payloads(self._teller.held(filters))
+
+    def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
+        """See `Collection.facet`."""
+        return self._teller.collection.facet(key, self._teller.held(filters))
+
+    def payload(self, track_id: str) -> dict[str, Any]:
+        """See `Collection.payload`."""
+        for payload in self.payloads(_only([track_id])):
+            return payload
+        raise KeyError(track_id)
+
+    def count(self, filters: Filters = Filters()) -> int:
+        """See `Collection.count`."""
+        return self._teller.collection.count(self._teller.held(filters))
+
+    def _answers(
+        self,
+        questions: Sequence["_Examples"],
+        ask: Callable[[Collection, "_Examples", Filters], list[Hit]],
+        k: int,
+        filters: Filters,
+    ) -> list[list[Hit]]:
+        """The best of the candidates that `ask` gets from each member for any of the questions."""
+        by_tags = any(condition.key == "tags" for condition in filters.conditions)
+        own = [self._parts(question) for question in questions]
+        found = {
+            hit.track_id
+            for parts in own
+            for member, part in zip(self._members, parts, strict=True)
+            if part and (member is self._teller or not by_tags)
+            for hit in ask(member.collection, part, member.held(filters))
+        }
+        if not found:
+            return [[] for _ in questions]
+        ids = sorted(found)
+        vectors = [member.collection.vectors(ids) for member in self._members]
+        if self._by_rank:
+            scores = [_fused_ranks(parts, vectors) for parts in own]
+        else:
+            joined = self._joined(vectors)
+            scores = [question.scores(joined) for question in questions]
+        best = [np.argsort(-values, kind="stable")[:k].tolist() for values in scores]
+        wanted = _only([ids[row] for row in set().union(*best)])
+        known = {payload["track_id"]: payload for payload in self.payloads(wanted)}
+        return [
+            [Hit(ids[row], float(values[row]), known[ids[row]]) for row in rows]
+            for rows, values in zip(best, scores, strict=True)
+        ]
+
+    def _parts(self, question: "_Examples") -> list["_Examples"]:
+        """What a question is to each member."""
+        parts = zip(self._split(question.likes), self._split(question.dislikes), strict=True)
+        return [_Examples(_directions(a), _directions(b), question.strategy) for a, b in parts]
+
+    def _split(self, vectors: np.ndarray) -> list[np.ndarray]:
+        return np.split(vectors, self._cuts, axis=1)
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        weighted = [root * part for root, part in zip(self._roots, parts, strict=True)]
+        return np.concatenate(weighted, axis=1)
+
+
+@dataclass(frozen=True)
+class _Member:
+    collection: Collection
+    beyond: tuple[Condition, ...]
+    """Keeps out the tracks that another member does not hold."""
+
+    def held(self, filters: Filters) -> Filters:
+        """Filters that let through only what all members hold."""
+        return Filters((*filters.conditions, *self.beyond))
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """What tracks are scored by: examples for and against, shapes ``(L, dim)``, ``(D, dim)``."""
+
+    likes: np.ndarray
+    dislikes: np.ndarray
+    strategy: ScoreStrategy
+
+    def __bool__(self) -> bool:
+        return len(self.likes) + len(self.dislikes) > 0
+
+    def scores(self, vectors: np.ndarray) -> np.ndarray:
+        """The score of each vector, as Qdrant has it; shapes ``(N, dim)``, ``(N,)``."""
+        liked, disliked = vectors @ self.likes.T, vectors @ self.dislikes.T
+        if self.strategy == "sum-scores":
+            return liked.sum(axis=1) - disliked.sum(axis=1)
+        # No cosine is as low as -2.
+        best, worst = liked.max(axis=1, initial=-2.0), disliked.max(axis=1, initial=-2.0)
+        return np.where(best > worst, _squashed(best), -_squashed(worst))
+
+
+def _squashed(cosines: np.ndarray) -> np.ndarray:
+    """Qdrant's quick sigmoid: between 0 and 1."""
+    return 0.5 * (1 + cosines / (1 + np.abs(cosines)))
+
+
+def _directions(part: np.ndarray) -> np.ndarray:
+    """A member's part of some vectors, of length one again.
+
+    A part without length says nothing, and is left out: the member has no weight, or examples
+    cancel each other out there.
+    """
+    lengths = np.linalg.norm(part, axis=1, keepdims=True)
+    there = lengths[:, 0] > 1e-6
+    return part[there] / lengths[there]
+
+
+def _depth(k: int) -> int:
+    return max(2 * k, _DEPTH)
+
+
+def _only(track_ids: Sequence[str]) -> Filters:
+    return Filters((Condition("track_id", "=", tuple(track_ids)),))
+
+
+def _none_of(track_ids: set[str]) -> tuple[Condition, ...]:
+    return (Condition("track_id", "!=", tuple(sorted(track_ids))),) if track_ids else ()
+
+
+def _fused_ranks(parts: Sequence[_Examples], vectors: Sequence[np.ndarray]) -> np.ndarray:
+    """What tracks score by the ranks that each member gives them for its part of a question."""
+    asked = [(part, own) for part, own in zip(parts, vectors, strict=True) if part]
+    return by_rank([_ranks(part.scores(own)) for part, own in asked])
+
+
+def _ranks(scores: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(scores))
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
     return ranks
-
-
-def _in_all(collections: Mapping[str, Collection], track_id: str) -> bool:
-    try:
-        for collection in collections.values():
-            collection.payload(track_id)
-    except KeyError:
-        return False
-    return True

@@ -13,15 +13,25 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from musicflow import audio, embedders
+from musicflow import audio, embedders, fusion
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import Collection, Filters, Hit, Manifest, TrackIndexError, unit
+from musicflow.evaluation import Comparison, report
+from musicflow.index import (
+    Collection,
+    Collections,
+    Filters,
+    Hit,
+    Manifest,
+    TrackIndexError,
+    open_index,
+)
 from musicflow.index.filters import DURATION
 from musicflow.library import UNKNOWN
+from musicflow.settings import Settings
 
 Example = str | np.ndarray
-"""What someone likes or not: a track of the collection by its id, or a vector as an embedder
-gave it."""
+"""What someone likes or not: a track of the collection by its id, or a vector as the collection's
+embedder gave it."""
 
 Strategy = Literal["average", "best-score", "sum-scores"]
 """How examples become a score; see `recommend`."""
@@ -44,7 +54,31 @@ class QueryError(ValueError):
     """A question that cannot be answered as it stands; the message says why."""
 
 
-# --- what is asked with ------------------------------------------------------------------------
+# --- what is asked, and what with --------------------------------------------------------------
+
+
+def open_collections(settings: Settings) -> Collections:
+    """All that can be searched: the index, and the fusions that the last comparison knows."""
+    last = Comparison.load(settings.paths.reports / report.COMPARISON)
+    return fusion.Fusions(open_index(settings), last.fusions if last is not None else {})
+
+
+def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
+    """The embedder that a collection was made by, or the members of a fusion.
+
+    Raises
+    ------
+    TrackIndexError
+        If it was made by another version of one, or under other settings.
+    """
+    label = collection.manifest.embedder
+    specs = fusion.specs(label, settings)
+    if collection.manifest.spec_hash != fusion.spec_hash([spec.hash for spec in specs]):
+        raise TrackIndexError(
+            f"the collection {label} was made by another version of this embedder, or under "
+            "other settings: run `musicflow run` to bring it up to date"
+        )
+    return specs
 
 
 def find_track(collection: Collection, text: str) -> str:
@@ -107,6 +141,27 @@ def vector_of_file(path: Path, spec: EmbedderSpec, cache: Path) -> np.ndarray:
     return embedders.load(spec, cache).embed(sound)
 
 
+def example_of_file(collection: Collection, path: Path, settings: Settings) -> np.ndarray:
+    """Embed any audio file, to ask a collection with.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the collection's embedder gives it, shape ``(dim,)``.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be used.
+    WeightsError
+        If the embedder's weights cannot be had.
+    TrackIndexError
+        If the collection was made by another version of the embedder.
+    """
+    specs = specs_of(collection, settings)
+    return np.concatenate([vector_of_file(path, spec, settings.cache) for spec in specs])
+
+
 def why_none(collection: Collection, filters: Filters) -> str:
     """Say which filters no track of the collection fulfils, with the values that come nearest."""
     reasons = []
@@ -121,21 +176,6 @@ def why_none(collection: Collection, filters: Filters) -> str:
             if value not in known.values()
         ]
     return "; ".join(reasons) or "no track fulfils the filters"
-
-
-def check_version(collection: Collection, spec: EmbedderSpec) -> None:
-    """See that a collection was made by this version of its embedder.
-
-    Raises
-    ------
-    TrackIndexError
-        If it was not.
-    """
-    if collection.manifest.spec_hash != spec.hash:
-        raise TrackIndexError(
-            f"the collection {spec.label} was made by another version of this embedder: "
-            "run `musicflow run` to bring it up to date"
-        )
 
 
 # --- answers -----------------------------------------------------------------------------------
@@ -157,29 +197,18 @@ def similar_to_track(
     return hits
 
 
-def similar_to_file(
-    collection: Collection,
-    path: Path,
-    spec: EmbedderSpec,
-    cache: Path,
-    k: int,
-    filters: Filters = Filters(),
+def similar_to_vector(
+    collection: Collection, vector: np.ndarray, k: int, filters: Filters = Filters()
 ) -> list[Hit]:
-    """The k tracks that sound most like any audio file, best first.
+    """The k tracks that sound most like what gave a vector, best first.
 
     Raises
     ------
     QueryError
-        If k is no positive number, or the file cannot be used.
-    WeightsError
-        If the embedder's weights cannot be had.
-    TrackIndexError
-        If the collection was made by another version of the embedder.
+        If k is no positive number.
     """
     _check(k)
-    check_version(collection, spec)
-    vectors = _vectors(collection, [vector_of_file(path, spec, cache)])
-    [hits] = collection.query(vectors, k, filters)
+    [hits] = collection.query(_vectors(collection, [vector]), k, filters)
     return hits
 
 
@@ -353,7 +382,7 @@ def _vectors(collection: Collection, examples: Sequence[Example]) -> np.ndarray:
     rows = [
         _known_vector(collection, example)
         if isinstance(example, str)
-        else unit(example[None], collection.manifest)[0]
+        else collection.unit(example[None])[0]
         for example in examples
     ]
     return np.stack(rows) if rows else np.empty((0, collection.manifest.dim), np.float32)

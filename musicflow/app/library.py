@@ -61,7 +61,7 @@ def _genres(collection: Collection) -> None:
 
 def _collections(look: View) -> None:
     st.subheader("Embedders", anchor=False)
-    manifests = [look.collection(label).manifest for label in look.published]
+    manifests = [look.collection(label).manifest for label in look.embedders]
     rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
     frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
     st.dataframe(frame, hide_index=True)
@@ -76,7 +76,7 @@ def _failures(look: View) -> list[Problem]:
         for label in missing
         if (why := store.unavailable(embedders.spec_for(label, look.settings)))
     ]
-    for label in look.published:
+    for label in look.embedders:
         known = store.known(embedders.spec_for(label, look.settings))
         errors = {content: error for content, error in known.items() if error}
         problems += [

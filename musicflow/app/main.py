@@ -2,12 +2,14 @@
 
 import streamlit as st
 
-from musicflow import embedders
+from musicflow import embedders, fusion
 from musicflow.app import sidebar, view
 from musicflow.app.cards import plain, player, telling
 from musicflow.app.view import View
 from musicflow.embedders import UNTRAINED
-from musicflow.index import TrackIndex, open_index
+from musicflow.evaluation import report
+from musicflow.index import Collections
+from musicflow.recommend import open_collections
 from musicflow.settings import Settings
 
 
@@ -16,7 +18,7 @@ def main() -> None:
     st.set_page_config("musicflow", page_icon=":material/graphic_eq:", layout="wide")
     with telling():
         settings = Settings()
-        index = _index(settings, settings.home)
+        index = _index(settings, settings.home, _compared(settings))
         published = _published(settings, index)
         if not published:
             _welcome(settings)
@@ -35,19 +37,30 @@ def main() -> None:
         page.run()
 
 
-@st.cache_resource(show_spinner=False)
-def _index(_settings: Settings, home: object) -> TrackIndex:  # noqa: ARG001
-    return open_index(_settings)
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _index(_settings: Settings, home: object, compared: int) -> Collections:  # noqa: ARG001
+    return open_collections(_settings)
 
 
-def _published(settings: Settings, index: TrackIndex) -> list[str]:
-    """The labels of the collections there are, those of the settings first."""
-    names = [name for name in index.names() if name.removesuffix(UNTRAINED) in embedders.names()]
+def _compared(settings: Settings) -> int:
+    """When the last comparison was made: with it, the fusions change."""
+    path = settings.paths.reports / report.COMPARISON
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _published(settings: Settings, index: Collections) -> list[str]:
+    """The labels of the collections there are, those of the settings first, fusions last."""
+    names = [name for name in index.names() if _is_known(name)]
     first = [label for label in settings.embedders if label in names]
     return [*first, *(name for name in names if name not in first)]
 
 
-def _view(settings: Settings, index: TrackIndex, published: list[str]) -> View:
+def _is_known(label: str) -> bool:
+    names = fusion.members(label) or (label,)
+    return all(name.removesuffix(UNTRAINED) in embedders.names() for name in names)
+
+
+def _view(settings: Settings, index: Collections, published: list[str]) -> View:
     states = tuple(m.state for label in published if (m := index.manifest(label)) is not None)
     catalogue = view.open_catalogue(settings, states)
     player(catalogue)

@@ -10,8 +10,8 @@ from musicflow.app.cards import buttons, by, card, plain, telling
 from musicflow.app.uploads import Upload
 from musicflow.app.view import MATCHES, View
 from musicflow.audio import AUDIO_SUFFIXES
-from musicflow.index import Hit, unit
-from musicflow.recommend import similar_to_track
+from musicflow.index import Hit
+from musicflow.recommend import similar_to_track, similar_to_vector
 
 Question = str | Upload
 """A track id, or an upload."""
@@ -70,9 +70,7 @@ def answer(look: View, question: Question, label: str | None = None) -> list[Hit
     collection = look.collection(label)
     if isinstance(question, str):
         return similar_to_track(collection, question, look.k, look.filters)
-    vectors = unit(look.vector(question, label)[None], collection.manifest)
-    [hits] = collection.query(vectors, look.k, look.filters)
-    return hits
+    return similar_to_vector(collection, look.vector(question, label), look.k, look.filters)
 
 
 def _matches(look: View, words: str) -> None:

@@ -13,11 +13,13 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 
-from musicflow import embedders
+from musicflow import fusion
 from musicflow.app import uploads
 from musicflow.app.uploads import Upload
-from musicflow.index import Collection, Filters, TrackIndex, TrackIndexError
+from musicflow.embedders import EmbedderSpec
+from musicflow.index import Collection, Collections, Filters
 from musicflow.library import Library, Track
+from musicflow.recommend import specs_of
 from musicflow.settings import Settings
 
 MATCHES = 8
@@ -70,20 +72,25 @@ class View:
     """What a page looks at."""
 
     settings: Settings
-    index: TrackIndex
+    index: Collections
     catalogue: Catalogue
     published: Sequence[str]
-    """The labels of the embedders that can be searched with."""
+    """The labels of the embedders and fusions that can be searched with."""
     label: str
     k: int
     filters: Filters
+
+    @property
+    def embedders(self) -> list[str]:
+        """The labels of the published embedders, without fusions."""
+        return [label for label in self.published if not fusion.members(label)]
 
     def collection(self, label: str | None = None) -> Collection:
         """An embedder's collection, by default the chosen one's."""
         return open_collection(self.index, label or self.label)
 
     def vector(self, upload: Upload, label: str | None = None) -> np.ndarray:
-        """The vector of an upload, shape ``(dim,)``; worked out once a session.
+        """The vector of an upload for a collection, shape ``(dim,)``; embedded once a session.
 
         Raises
         ------
@@ -92,12 +99,10 @@ class View:
         TrackIndexError
             If the collection was made by another version of the embedder.
         """
-        spec = embedders.spec_for(label or self.label, self.settings)
-        if self.collection(spec.label).manifest.spec_hash != spec.hash:
-            raise TrackIndexError(
-                f"the collection {spec.label} was made by another version of this embedder: "
-                "run `musicflow run` to bring it up to date"
-            )
+        specs = specs_of(self.collection(label), self.settings)
+        return np.concatenate([self._embedded(upload, spec) for spec in specs])
+
+    def _embedded(self, upload: Upload, spec: EmbedderSpec) -> np.ndarray:
         vectors = st.session_state.setdefault("vectors", {})
         key = upload.key, spec.hash
         if key not in vectors:
@@ -110,8 +115,8 @@ class View:
 # Streamlit tells calls apart by their arguments, but for those that begin with an underscore.
 
 
-def open_collection(index: TrackIndex, label: str) -> Collection:
-    """The published collection of an embedder, opened once for each state of it.
+def open_collection(index: Collections, label: str) -> Collection:
+    """The published collection of an embedder or a fusion, opened once for each state of it.
 
     Raises
     ------
@@ -124,7 +129,7 @@ def open_collection(index: TrackIndex, label: str) -> Collection:
 
 # A collection that falls out is closed when the last session lets go of it.
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _open(_index: TrackIndex, label: str, state: str) -> Collection:  # noqa: ARG001
+def _open(_index: Collections, label: str, state: str) -> Collection:  # noqa: ARG001
     return _index.open(label)
 
 

@@ -3,13 +3,13 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders, fusion, recommend
+from musicflow import fusion, recommend
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -21,14 +21,15 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import EmbedderSpec
-from musicflow.evaluation import Comparison, report
-from musicflow.index import Collection, Filters, Hit, open_index, unit
+from musicflow.index import Collection, Filters, Hit
 from musicflow.playlist import PlaylistFormat, playlist
 from musicflow.recommend import Example, Strategy
 from musicflow.settings import Settings, write_atomically
 
-EmbedderOption = Annotated[str | None, typer.Option(help="The embedder to search with.")]
+EmbedderOption = Annotated[
+    str | None,
+    typer.Option(help="The embedder to search with, or a fusion: rrf:musicnn+mfcc."),
+]
 CountOption = Annotated[int, typer.Option("-k", help="How many answers.")]
 FilterOption = Annotated[
     list[str] | None,
@@ -69,55 +70,16 @@ def search(
     if (file is None) == (track is None):
         stop("say what to search with: a FILE, or --track NAME", USAGE)
     filters = Filters.parse(where or [])
-    if embedder is not None and fusion.members(embedder):
-        _search_fused(settings_of(home=home), embedder, file, track, k, filters, as_json)
-        return
-    with _opened(settings_of(home=home), embedder) as (collection, spec, cache):
+    settings = settings_of(home=home)
+    with _opened(settings, embedder) as collection:
         if track is not None:
             track_id = recommend.find_track(collection, track)
             hits = recommend.similar_to_track(collection, track_id, k, filters)
         else:
             assert file is not None
-            hits = recommend.similar_to_file(collection, file, spec, cache, k, filters)
-        _show(hits, f"by {spec.label}", as_json, collection, filters)
-
-
-def _search_fused(
-    settings: Settings,
-    label: str,
-    file: Path | None,
-    track: str | None,
-    k: int,
-    filters: Filters,
-    as_json: bool,
-) -> None:
-    if k < 1:
-        stop(f"the number of answers must be at least 1, not {k}", USAGE)
-    names, weights = fusion.members(label), None
-    if label.startswith(fusion.WEIGHTED):
-        comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
-        rows = comparison.rows if comparison is not None else ()
-        weights = next((row.fusion for row in rows if row.embedder == label), None)
-        if not weights:
-            known = [row.embedder for row in rows if row.fusion]
-            hint = f"it has weights for {', '.join(known)}" if known else "run these embedders"
-            stop(f"the last comparison has no weights for {label}; {hint}", USAGE)
-    with ExitStack() as opened:
-        collections, queries = {}, {}
-        for name in names:
-            collection, spec, cache = opened.enter_context(_opened(settings, name))
-            if track is not None:
-                track = recommend.find_track(collection, track)
-                queries[name] = collection.vectors([track])[0]
-            else:
-                assert file is not None
-                recommend.check_version(collection, spec)
-                vector = recommend.vector_of_file(file, spec, cache)
-                queries[name] = unit(vector[None], collection.manifest)[0]
-            collections[name] = collection
-        without = [track] if track is not None else []
-        hits = fusion.search(collections, queries, k, weights, filters, without)
-        _show(hits, f"by {label}", as_json, collections[names[0]], filters)
+            vector = recommend.example_of_file(collection, file, settings)
+            hits = recommend.similar_to_vector(collection, vector, k, filters)
+        _show(hits, collection, filters, as_json)
 
 
 def recommend_command(
@@ -148,18 +110,19 @@ def recommend_command(
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
     filters = Filters.parse(where or [])
-    with _opened(settings_of(home=home), embedder) as (collection, spec, cache):
+    settings = settings_of(home=home)
+    with _opened(settings, embedder) as collection:
         hits = recommend.recommend(
             collection,
-            [_example(collection, text, spec, cache) for text in like or []],
-            [_example(collection, text, spec, cache) for text in dislike or []],
+            [_example(collection, text, settings) for text in like or []],
+            [_example(collection, text, settings) for text in dislike or []],
             k,
             filters,
             strategy=strategy,
             diverse=diverse,
             max_per_artist=max_per_artist,
         )
-        _show(hits, f"by {spec.label}, {strategy}", as_json, collection, filters)
+        _show(hits, collection, filters, as_json, f", {strategy}")
 
 
 def path(
@@ -176,11 +139,11 @@ def path(
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
     filters = Filters.parse(where or [])
-    with _opened(settings_of(home=home), embedder) as (collection, spec, _):
+    with _opened(settings_of(home=home), embedder) as collection:
         first, last = (recommend.find_track(collection, name) for name in (start, end))
         hits = recommend.path(collection, first, last, steps, filters)
-        title = f"by {spec.label}; the score is the likeness to the track before"
-        _show(hits, title, as_json, collection, filters)
+        about = "; the score is the likeness to the track before"
+        _show(hits, collection, filters, as_json, about)
 
 
 def duplicates(
@@ -190,15 +153,16 @@ def duplicates(
 
     Example: `musicflow duplicates --json`
     """
-    with _opened(settings_of(home=home), embedder) as (collection, spec, _):
+    with _opened(settings_of(home=home), embedder) as collection:
         groups = recommend.duplicates(collection)
+        manifest = collection.manifest
     if as_json:
         print_json([_answers(group) for group in groups])
         return
     if not groups:
-        out.print(f"No duplicates among {collection.manifest.count} tracks, by {spec.label}.")
+        out.print(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
         return
-    table = table_of(f"by {spec.label}", ["group", "score", "track", "artist", "name"])
+    table = table_of(f"by {manifest.embedder}", ["group", "score", "track", "artist", "name"])
     for number, group in enumerate(groups, 1):
         for hit in group:
             cells = (hit.payload[field] for field in ("track_id", "artist", "name"))
@@ -223,7 +187,7 @@ def export(
 
     Example: `musicflow export calm_acoustic_1 calm_acoustic_2 --output calm.m3u8`
     """
-    with _opened(settings_of(home=home), embedder) as (collection, _, _):
+    with _opened(settings_of(home=home), embedder) as collection:
         names = tracks or _track_ids_from_input()
         payloads = [collection.payload(recommend.find_track(collection, name)) for name in names]
     text = playlist(payloads, form)
@@ -237,28 +201,27 @@ def export(
 
 
 @contextmanager
-def _opened(
-    settings: Settings, embedder: str | None
-) -> Iterator[tuple[Collection, EmbedderSpec, Path]]:
+def _opened(settings: Settings, embedder: str | None) -> Iterator[Collection]:
     """The collection of an embedder, or of the first of the home's that has one."""
-    index = open_index(settings)
+    index = recommend.open_collections(settings)
     if embedder is None:
         published = index.names()
         known = [label for label in settings.embedders if label in published]
         embedder = next(iter(known), settings.embedders[0])
-    spec = embedders.spec_for(embedder, settings)
-    with index.open(spec.label) as collection:
-        yield collection, spec, settings.cache
+    # A name that no embedder has is told from one that has no collection.
+    fusion.specs(embedder, settings)
+    with index.open(embedder) as collection:
+        yield collection
 
 
-def _example(collection: Collection, text: str, spec: EmbedderSpec, cache: Path) -> Example:
+def _example(collection: Collection, text: str, settings: Settings) -> Example:
     """A track of the collection if there is one of this id or name, else an audio file."""
     try:
         return recommend.find_track(collection, text)
     except recommend.QueryError:
         if not _is_file(text):
             raise
-    return recommend.vector_of_file(Path(text), spec, cache)
+    return recommend.example_of_file(collection, Path(text), settings)
 
 
 def _is_file(text: str) -> bool:
@@ -279,7 +242,11 @@ def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 
 def _show(
-    hits: Sequence[Hit], title: str, as_json: bool, collection: Collection, filters: Filters
+    hits: Sequence[Hit],
+    collection: Collection,
+    filters: Filters,
+    as_json: bool,
+    about: str = "",
 ) -> None:
     if as_json:
         print_json(_answers(hits))
@@ -288,6 +255,7 @@ def _show(
         reason = recommend.why_none(collection, filters)
         out.print(plain(f"Nothing found: {reason}."), soft_wrap=True, highlight=False)
         return
+    title = f"by {collection.manifest.embedder}{about}"
     table = table_of(title, ["", "score", "track", "artist", "name", "genre"])
     for rank, hit in enumerate(hits, 1):
         cells = [hit.payload[field] for field in ("track_id", "artist", "name", "genre")]

@@ -35,7 +35,9 @@ class Row:
     Quality is None where there is none to speak of; `error` says why. What each figure means is
     told by `retrieval.Scores`; ``subgenre_`` figures take a shared subgenre for a right answer.
     `knn_accuracy` is that of a vote of ten neighbours, `probe_accuracy` that of a linear
-    classifier. `intervals` holds 95 % of bootstrap resamples over the queries, by figure.
+    classifier; in a weighted fusion, on the vectors of all members side by side, whatever their
+    weights, because it standardises each dimension. A fusion by rank has none: it knows no vectors.
+    `intervals` holds 95 % of bootstrap resamples over the queries, by figure.
 
     Speed is that of the pass which made the vectors: tracks a second and seconds of audio a
     second, decoding and all. `query_ms` is what one search of the collection takes.
@@ -117,6 +119,11 @@ class Comparison:
             return _STORED.validate_json(path.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    @property
+    def fusions(self) -> dict[str, dict[str, float]]:
+        """Of each fusion, by name, the weights of its members; none of one by rank."""
+        return {row.embedder: row.fusion for row in self.rows if fusion.members(row.embedder)}
 
     def with_runs(self, parent: str, children: dict[str, str]) -> "Comparison":
         """The same, with the MLflow runs that hold it."""

@@ -120,6 +120,8 @@ def measure(
     for name, unit in spaces.items():
         judge.probe(name, unit)
         judge.figures[name]["space"] = space.health(unit, near[name], names)
+    for name, chosen in weights.items():
+        judge.probe(name, np.concatenate([spaces[member] for member in chosen], axis=1))
     judge.add_intervals()
     without = spaces.keys() - set(meaningful)
     apart = judge.differences([name for name in judge.scores if name not in without])

@@ -4,6 +4,7 @@ from musicflow.index.embedded import EmbeddedIndex
 from musicflow.index.filters import FilterError, Filters
 from musicflow.index.track_index import (
     Collection,
+    Collections,
     Hit,
     Manifest,
     NoCollectionError,
@@ -18,6 +19,7 @@ from musicflow.settings import Settings
 
 __all__ = [
     "Collection",
+    "Collections",
     "EmbeddedIndex",
     "FilterError",
     "Filters",

@@ -43,6 +43,7 @@ from musicflow.index.track_index import (
     check,
     in_order,
     point_id,
+    unit,
 )
 from musicflow.settings import write_atomically
 
@@ -161,6 +162,10 @@ class EmbeddedCollection:
         """See `Collection.close`."""
         self._shard.close()
         self._clear()
+
+    def unit(self, vectors: np.ndarray) -> np.ndarray:
+        """See `Collection.unit`."""
+        return unit(vectors, self.manifest)
 
     def query(
         self,

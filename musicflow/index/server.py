@@ -36,6 +36,7 @@ from musicflow.index.track_index import (
     check,
     in_order,
     point_id,
+    unit,
 )
 
 _BEFORE = ".before"
@@ -264,6 +265,10 @@ class ServerCollection:
 
     def close(self) -> None:
         """See `Collection.close`. The connection is the index's."""
+
+    def unit(self, vectors: np.ndarray) -> np.ndarray:
+        """See `Collection.unit`."""
+        return unit(vectors, self.manifest)
 
     def query(
         self,

@@ -99,6 +99,16 @@ class Collection(Protocol):
 
     manifest: Manifest
 
+    def unit(self, vectors: np.ndarray) -> np.ndarray:
+        """Make vectors of the collection, shape ``(N, dim)``, of what its embedder gave.
+
+        Raises
+        ------
+        VectorError
+            See `unit`.
+        """
+        ...
+
     def query(
         self,
         vectors: np.ndarray,
@@ -197,7 +207,29 @@ class Collection(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class TrackIndex(Protocol):
+class Collections(Protocol):
+    """The published collections, for reading."""
+
+    def manifest(self, name: str) -> Manifest | None:
+        """What is published under a name, without opening it."""
+        ...
+
+    def open(self, name: str) -> Collection:
+        """Open a published collection for reading.
+
+        Raises
+        ------
+        NoCollectionError
+            If there is none.
+        """
+        ...
+
+    def names(self) -> Sequence[str]:
+        """The published collections."""
+        ...
+
+
+class TrackIndex(Collections, Protocol):
     """A place that holds one collection an embedder, and keeps the one before."""
 
     quantization: Quantization
@@ -227,24 +259,6 @@ class TrackIndex(Protocol):
         NoCollectionError
             If there is none.
         """
-        ...
-
-    def manifest(self, name: str) -> Manifest | None:
-        """What is published under a name, without opening it."""
-        ...
-
-    def open(self, name: str) -> Collection:
-        """Open a published collection for reading.
-
-        Raises
-        ------
-        NoCollectionError
-            If there is none.
-        """
-        ...
-
-    def names(self) -> Sequence[str]:
-        """The published collections."""
         ...
 
 

@@ -12,6 +12,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from musicflow.app.view import Catalogue
+from musicflow.evaluation import Comparison, Dataset, Row
+from musicflow.evaluation.protocol import Protocol
 from musicflow.library import Library, Track
 from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
@@ -193,6 +195,70 @@ def test_words_find_a_track_whatever_their_case_and_accents(words: str) -> None:
     other = Track("b/2.mp3", "/b/2.mp3", "", 1.0, 8000, artist="Nobody", name="Hello")
     library = Library("x", "/", "folders", (track, other), ())
     assert Catalogue(library).search(words) == [track]
+
+
+FUSIONS = ["fusion:mfcc+musicnn-untrained", "rrf:mfcc+musicnn-untrained"]
+
+
+@pytest.fixture
+def fused_home(filled: Path, tmp_path: Path) -> Home:
+    """The filled home, with a comparison that knows fusions, one of what is not published."""
+    home = Home(shutil.copytree(filled, tmp_path / "copy"))
+    weights = {"mfcc": 0.9, "musicnn-untrained": 0.1}
+    rows = [Row(FUSIONS[0], "none", 260, fusion=weights)]
+    rows += [Row(name, "none", 260) for name in ("mfcc", FUSIONS[1], "rrf:mfcc+openl3")]
+    dataset, protocol = Dataset("music", "abc", 13, 0), Protocol("duplicates", 12, 1, 0)
+    comparison = Comparison(dataset, protocol, tuple(rows), (), (), "s", "2026")
+    comparison.save(home.reports / "comparison.json")
+    return home
+
+
+@pytest.fixture
+def page_of_fusions(page: Page, fused_home: Home, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("MUSICFLOW_HOME", str(fused_home.root))
+    return page
+
+
+def test_fusions_are_offered_once_a_comparison_knows_them(
+    page_of_fusions: Page, fused_home: Home
+) -> None:
+    shown = page_of_fusions()
+    assert shown.selectbox("embedder").options == ["mfcc", "musicnn-untrained", *FUSIONS]
+    (fused_home.reports / "comparison.json").unlink()
+    shown.run()
+    assert shown.selectbox("embedder").options == ["mfcc", "musicnn-untrained"]
+
+
+@pytest.mark.parametrize("label", FUSIONS)
+def test_a_fusion_finds_and_recommends(page_of_fusions: Page, label: str) -> None:
+    look = {"embedder": label, "track": "tones/3.flac", "like": "noises/1.flac", "k": "4"}
+    shown = page_of_fusions(**look)
+    assert shown.selectbox("embedder").value == label
+    asked, *answers = names(shown)
+    assert asked == "Tone 3"
+    assert [name.split()[0] for name in answers] == ["Tone"] * 4 + ["Noise"] * 4
+    *_, last = names(page_of_fusions(**look, genre="tones"))
+    assert last.startswith("Tone")
+
+
+def test_fusions_are_compared_and_mapped(page_of_fusions: Page) -> None:
+    track = {"track": "tones/3.flac", "k": "4"}
+    shown = page_of_fusions("compare", **{"with": ["mfcc", *FUSIONS]}, **track)
+    assert [len(shown.metric), len(names(shown))] == [3, 1 + 3 * 4]
+    for name in ("map", "library"):
+        shown = page_of_fusions(name, embedder=FUSIONS[0], twice="true")
+        assert not shown.error
+    assert names(shown).count("Noise 0") == 2
+
+
+@pytest.mark.slow
+def test_an_upload_is_heard_by_all_members(page_of_fusions: Page) -> None:
+    shown = page_of_fusions(k="3", embedder=FUSIONS[0])
+    file = io.BytesIO()
+    soundfile.write(file, tone(285), RATE, format="WAV")
+    shown.file_uploader[0].upload("song.wav", file.getvalue()).run()
+    assert [name.split()[0] for name in names(shown)[1:]] == ["Tone"] * 3
+    assert len(shown.session_state["vectors"]) == 2
 
 
 def test_the_score_waits_for_votes(page: Page) -> None:

@@ -92,7 +92,14 @@ def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home
     weighted = replace(comparison.rows[0], embedder=f"fusion:{'+'.join(names)}",
                        fusion={"mfcc": 0.8, "musicnn-untrained": 0.2})  # fmt: skip
     replace(comparison, rows=(*comparison.rows, weighted)).save(home.reports / "comparison.json")
-    arguments[1] = weighted.embedder
-    code, printed, _ = run("search", "--track", "tones/3.wav", *arguments)
-    assert code == 0
-    assert json.loads(printed)[0]["genre"] == "tones"
+    for label in (arguments[1], weighted.embedder):
+        arguments[1] = label
+        for question in (
+            ("search", "--track", "tones/3.wav"),
+            ("recommend", "--like", "tones/3.wav", "--like", str(music / "tones" / "1.wav")),
+            ("path", "tones/3.wav", "tones/1.wav", "--steps", "2"),
+        ):
+            options = arguments if question[0] != "path" else [*arguments[:2], "--json"]
+            code, printed, errors = run(*question, *options)
+            assert code == 0, errors
+            assert json.loads(printed)[0]["genre"] == "tones"

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from musicflow.evaluation import Comparison, Dataset, Row
+from musicflow.evaluation.protocol import Protocol
+from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run, ingest
 from musicflow_tests.conftest import RATE, noise, tone
 
@@ -21,7 +24,16 @@ def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_audio(root / "music" / "tones" / f"{number}.wav", tone(220 + 20 * number))
         write_audio(root / "music" / "noises" / f"{number}.wav", noise(number))
     ingest(root / "music", root / "home")
+    remember_fusion(Home(root / "home"))
     return root / "home"
+
+
+def remember_fusion(home: Home) -> None:
+    """A comparison with a fusion of one embedder, so that it is known what it must answer."""
+    row = Row("fusion:mfcc", "none", 60, fusion={"mfcc": 1.0})
+    protocol = Protocol("duplicates", 12, 0, 0)
+    comparison = Comparison(Dataset("music", "abc", 12, 0), protocol, (row,), (), (), "s", "2026")
+    comparison.save(home.reports / "comparison.json")
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +89,38 @@ def test_a_file_from_outside_can_be_liked(run: Run, write: Any) -> None:
     code, printed, errors = run("recommend", "--like", str(outside), "-k", "3", "--json")
     assert code == 0, errors
     assert {answer["genre"] for answer in json.loads(printed)} == {"tones"}
+
+
+ASKED = [
+    ["search", "--track", "tones/3.wav", "--filter", "id!=tones/4.wav"],
+    ["search", "FILE"],
+    ["recommend", "--like", "tones/1.wav", "--like", "FILE", "--dislike", "noises/1.wav"],
+    ["recommend", "--like", "tones/1.wav", "--strategy", "best-score", "--diverse"],
+    ["path", "tones/0.wav", "noises/0.wav", "--steps", "3"],
+    ["duplicates"],
+]
+
+
+@pytest.mark.parametrize("arguments", ASKED, ids=" ".join)
+def test_a_fusion_of_one_answers_as_the_one_does(
+    run: Run, write: Any, arguments: list[str]
+) -> None:
+    outside = str(write("../outside.wav", tone(255)))
+    arguments = [outside if word == "FILE" else word for word in arguments]
+    answers = []
+    for embedder in ("mfcc", "fusion:mfcc", "rrf:mfcc"):
+        code, printed, errors = run(*arguments, "--embedder", embedder, "--json")
+        assert code == 0, errors
+        answers.append(json.loads(printed))
+        assert f"by {embedder}" in run(*arguments, "--embedder", embedder)[1]
+    alone, weighted, by_rank = answers
+    assert ids(weighted) == ids(alone)
+    if "--diverse" not in arguments:  # which sets scores off against likenesses
+        assert ids(by_rank) == ids(alone)
+
+
+def ids(answers: list[Any]) -> list[Any]:
+    return [ids(one) if isinstance(one, list) else one["track_id"] for one in answers]
 
 
 def test_names_work_where_ids_do(run: Run) -> None:
@@ -144,6 +188,9 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
         (["search", "--track", "tones/3.wav", "--filter", "zip=3"], "is no filter"),
         (["search", "--track", "tones/3.wav", "--embedder", "nope"], "no embedder is called"),
         (["search", "nowhere.wav"], "No such file"),
+        (["search", "--track", "1", "--embedder", "rrf:mfcc+nope"], "no embedder is called 'nope'"),
+        (["search", "--track", "1", "--embedder", "rrf:mfcc+musicnn"], "no collection 'musicnn'"),
+        (["path", "a", "b", "--embedder", "fusion:musicnn+mfcc"], "weights for fusion:mfcc"),
         (["recommend"], "at least one track that is liked"),
         (["recommend", "--like", "nowhere.wav"], "no track has the id or name 'nowhere.wav'"),
         (["recommend", "--like", "tones/1.wav", "--dislike", "tones/1.wav"], "both liked and"),

@@ -156,6 +156,10 @@ def test_fusion_of_two_halves_is_better_than_either_and_its_weights_add_up() -> 
     assert both > max(found.figures[name]["map"] for name in ("space 0", "space 1")) + 0.1
     assert found.figures["rrf:space 0+space 1"]["map"] > found.figures["space 0"]["map"]
     assert sum(found.weights["fusion:space 0+space 1"].values()) == pytest.approx(1)
+    probes = {name: figures.get("probe_accuracy") for name, figures in found.figures.items()}
+    assert probes["fusion:space 0+space 1"] > max(probes["space 0"], probes["space 1"]) + 0.1
+    assert "probe_accuracy" in found.figures["fusion:space 0+space 1"]["intervals"]
+    assert probes["rrf:space 0+space 1"] is None
 
 
 def test_fusion_gives_no_weight_to_noise() -> None:
