@@ -45,6 +45,7 @@ _METRICS = (
     "x_realtime",
     "decode_ms",
     "embed_ms",
+    "load_s",
     "peak_rss_mb",
     "query_ms",
     "bytes_per_vector",

@@ -1,11 +1,13 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 
-from musicflow import embedders
+from musicflow.embedders import spec_of
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.parts import all_parts
@@ -63,6 +65,25 @@ def test_what_the_home_remembers_is_what_assets_work_on(
     assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
 
 
+def test_a_part_without_a_single_vector_is_no_failure(
+    write: Callable[..., Path], home: Home, instance: dg.DagsterInstance
+) -> None:
+    path = write("silence/only.wav", np.zeros(44_100))
+    home.settings_file.parent.mkdir(exist_ok=True)
+    home.settings_file.write_text(f'library = "{path.parents[1]}"\nembedders = ["mfcc"]\n')
+    instance.add_dynamic_partitions("parts", ["silence"])
+    result = dg.materialize(
+        assets_for(["mfcc"]),
+        selection=[dg.AssetKey(["raw_audio"]), dg.AssetKey(["embeddings", "mfcc"])],
+        resources=RESOURCES,
+        instance=instance,
+        partition_key="silence",
+    )
+    [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
+    assert vectors.metadata["vectors"].value == 0
+    assert vectors.metadata["failed"].value == 1
+
+
 def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("parts", ["tones"])
     result = dg.materialize(
@@ -80,24 +101,22 @@ def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterIns
 
 
 def test_an_embedder_that_fails_takes_no_other_down(
-    music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+    music: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = embedders.load
-
-    def load(spec: embedders.EmbedderSpec, cache: Path) -> embedders.Embedder:
-        if spec.name == "musicnn":
-            raise embedders.WeightsError("the weights are on the moon")
-        return real(spec, cache)
-
-    monkeypatch.setattr(embedders, "load", load)
+    weights = spec_of("musicnn").weights
+    assert weights is not None
+    monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
+    (tmp_path / weights.filename).write_bytes(b"no weights")
     failed = materialize(Settings(library=music, embedders=("musicnn", "mfcc")), quiet)  # type: ignore[arg-type]
-    assert failed == {"embeddings/musicnn": "the weights are on the moon"}
+    [(asset, reason)] = failed.items()
+    assert asset == "embeddings/musicnn"
+    assert f"{weights.filename} has sha256:" in reason
     comparison = Comparison.load(home.reports / "comparison.json")
     assert comparison is not None
     rows = {row.embedder: row for row in comparison.rows}
     assert rows["mfcc"].precision_at_1 == 1.0
     assert rows["musicnn"].precision_at_1 is None
-    assert "moon" in rows["musicnn"].error
+    assert rows["musicnn"].error == reason
 
 
 @pytest.mark.slow
