@@ -49,7 +49,8 @@ def embeddings_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         tracks = _tracks(workspace, context.partition_keys)
         cache = workspace.settings.cache
-        done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
+        progress = reporter(context)
+        done = embed_tracks(tracks, spec, workspace.store, cache, progress, own_process=True)
         made = [row for row in done.rows.values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(

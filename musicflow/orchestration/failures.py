@@ -7,6 +7,7 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import ValidationError
 
+from musicflow.apart import ProcessDiedError
 from musicflow.embedders import UnknownEmbedderError, WeightsError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
@@ -20,7 +21,14 @@ class PassingError(Exception):
     """What may pass by itself; the message says what it is and what to do if it does not."""
 
 
-_FORESEEN = (HomeError, LibraryError, WeightsError, TrackIndexError, UnknownEmbedderError)
+_FORESEEN = (
+    HomeError,
+    LibraryError,
+    ProcessDiedError,
+    TrackIndexError,
+    UnknownEmbedderError,
+    WeightsError,
+)
 
 
 @contextmanager

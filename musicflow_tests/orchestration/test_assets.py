@@ -117,6 +117,7 @@ def test_an_embedder_that_fails_takes_no_other_down(
     assert rows["mfcc"].precision_at_1 == 1.0
     assert rows["musicnn"].precision_at_1 is None
     assert rows["musicnn"].error == reason
+    assert rows["mfcc"].load_s is not None
 
 
 @pytest.mark.slow
