@@ -52,9 +52,13 @@ class Embedding:
     embed_s: float = 0.0
     """Time spent in the model, its share of each batch."""
     wall_s: float = 0.0
-    """This track's share of the time its whole pass took, decoding and all."""
+    """This track's share of the time its whole pass took, decoding and all, loading left out."""
+    cpu_s: float = 0.0
+    """This track's share of the processor time that its process took for the pass, on all cores."""
+    load_s: float = 0.0
+    """Time that loading the model took for its pass; 0 if it was not measured."""
     peak_rss_mb: float = 0.0
-    """The process's most memory up to then."""
+    """The most memory its process held up to then."""
     device: str = ""
     note: str = ""
     """A warning."""
@@ -91,6 +95,8 @@ class EmbeddingStore:
             columns = table.drop_columns(["vector"]).to_pylist()
             for row, vector in zip(columns, vectors, strict=True):
                 row |= {"tags": tuple(row["tags"]), "tag_scores": tuple(row["tag_scores"])}
+                # A merge leaves a gap where a row is older than a column.
+                row = {name: value for name, value in row.items() if value is not None}
                 rows[row["content_hash"]] = Embedding(
                     vector=None if row["error"] else vector, **row
                 )
@@ -120,7 +126,8 @@ class EmbeddingStore:
     def _merge(self, spec: EmbedderSpec) -> None:
         with filelock.FileLock(self._folder(spec) / ".lock"):
             parts = self._small_parts(spec)
-            merged = pa.concat_tables([pq.read_table(part) for part in parts])
+            tables = [pq.read_table(part) for part in parts]
+            merged = pa.concat_tables(tables, promote_options="default")
             self._write(spec, merged)
             # Killed before here, rows stand twice; the reader takes one of them.
             for part in parts:

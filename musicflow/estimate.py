@@ -3,16 +3,16 @@
 Each embedder is measured in a process of its own, so that none pays for another's memory.
 """
 
-import multiprocessing
 import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from musicflow.embedders import spec_of
+from musicflow import apart
+from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.statistics import Interval, intervals
 from musicflow.ingestion import embed_tracks
@@ -72,7 +72,7 @@ class Estimate:
 
 def estimate(
     root: Path,
-    labels: list[str],
+    specs: Sequence[EmbedderSpec],
     cache: Path,
     sample: int = SAMPLE,
     progress: Progress = quietly,
@@ -83,7 +83,7 @@ def estimate(
     ----------
     root
         The library. Only names are read of the files that are not drawn.
-    labels
+    specs
         The embedders.
     cache
         Where weights are kept.
@@ -98,16 +98,20 @@ def estimate(
         If `root` holds no audio files.
     WeightsError
         If an embedder's weights cannot be had.
+    ProcessDiedError
+        If the process of an embedder is killed, or crashes.
     """
     files = find(root)
     drawn = np.random.default_rng(SEED).permutation(len(files))[:sample]
     tracks = [_track(root, files[row]) for row in sorted(drawn.tolist())]
-    context = multiprocessing.get_context("spawn")
-    found = []
-    for label in progress(labels, "Measuring", len(labels)):
-        with ProcessPoolExecutor(1, context) as process:
-            found.append(process.submit(measure, label, tracks, cache, len(files)).result())
+    found: list[Estimate] = []
+    for spec in progress(specs, "Measuring", len(specs)):
+        found += apart.iterate(spec.label, _measured, spec, tracks, cache, len(files))
     return found
+
+
+def _measured(*what: Any) -> Generator[Estimate, None, None]:
+    yield measure(*what)
 
 
 def _track(root: Path, file: AudioFile) -> Track:
@@ -115,15 +119,13 @@ def _track(root: Path, file: AudioFile) -> Track:
     return Track(file.path, str(root / file.path), file.path, 0.0, 0)
 
 
-def measure(label: str, tracks: list[Track], cache: Path, files: int) -> Estimate:
+def measure(spec: EmbedderSpec, tracks: list[Track], cache: Path, files: int) -> Estimate:
     """Embed some tracks in this process, and reckon what all files would cost."""
-    spec = spec_of(label)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         # The first windows through a model take longer, which a library pays for once.
         first = embed_tracks(tracks[:_WARM_UP], spec, EmbeddingStore(Path(folder, "first")), cache)
-        load_s = time.perf_counter() - start - sum(row.wall_s for row in first.rows.values())
         done = embed_tracks(tracks, spec, EmbeddingStore(Path(folder, "all")), cache)
+    load_s = max((row.load_s for row in first.rows.values()), default=0.0)
     rows = list(done.rows.values())
     wall_s = sum(row.wall_s for row in rows)
     # Decoding runs beside the model, so a track's own times add up to more than the pass took.
@@ -131,7 +133,7 @@ def measure(label: str, tracks: list[Track], cache: Path, files: int) -> Estimat
     each = own * (wall_s / own.sum()) if own.sum() else np.zeros(1)
     low, high = intervals(each[:, None])[0] * files
     return Estimate(
-        embedder=label,
+        embedder=spec.label,
         weights=spec.weights_state,
         device=next((row.device for row in rows if row.device), ""),
         files=files,

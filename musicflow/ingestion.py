@@ -10,14 +10,15 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from musicflow import audio, embedders
+from musicflow import apart, audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.index import Manifest, Point, TrackIndex, unit
@@ -65,6 +66,8 @@ def embed_tracks(
     store: EmbeddingStore,
     cache: Path,
     progress: Progress = quietly,
+    *,
+    own_process: bool = False,
 ) -> Pass:
     """Bring the store up to date with the tracks.
 
@@ -84,48 +87,76 @@ def embed_tracks(
         Where weights are kept.
     progress
         Shows how far it is.
+    own_process
+        Whether to embed in a process of its own, so that its memory, and the time to load the
+        model, are this embedder's alone.
 
     Raises
     ------
     WeightsError
         If the embedder's weights cannot be had.
+    ProcessDiedError
+        If the process of its own is killed, or crashes.
     """
     work = to_embed(tracks, spec, store)
     unreadable: list[Problem] = []
     if work:
-        embedder = _load(spec, store, cache)
-        with _PeakMemory() as memory:
-            batch: list[Embedding] = []
-            since = time.perf_counter()
-            try:
-                for done in progress(_embed(work, embedder), f"Embedding, {spec.label}", len(work)):
-                    if isinstance(done, Problem):
-                        unreadable.append(done)
-                    else:
-                        batch.append(done)
-                    if (now := time.perf_counter()) - since > _SAVE_EVERY_S:
-                        store.add(spec, _measured(batch, now - since, memory))
-                        batch, since = [], now
-            finally:
-                store.add(spec, _measured(batch, time.perf_counter() - since, memory))
+        outcomes = (
+            apart.iterate(spec.label, _embed_and_keep, work, spec, store, cache)
+            if own_process
+            else _embed_and_keep(work, spec, store, cache)
+        )
+        try:
+            # Fetched before, so that a download does not count as loading.
+            embedders.fetch(spec, cache)
+            with closing(outcomes):
+                shown = progress(outcomes, f"Embedding, {spec.label}", len(work))
+                unreadable = [problem for problem in shown if problem is not None]
+        except embedders.WeightsError as error:
+            store.set_unavailable(spec, str(error))
+            raise
+        except apart.ProcessDiedError as error:
+            kept = "What was done is kept: run it again, and it goes on from there."
+            raise apart.ProcessDiedError(f"{error}. {kept}") from error
     rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
 
-def _load(spec: EmbedderSpec, store: EmbeddingStore, cache: Path) -> Embedder:
-    try:
+def _embed_and_keep(
+    tracks: list[Track], spec: EmbedderSpec, store: EmbeddingStore, cache: Path
+) -> Generator[Problem | None, None, None]:
+    """Embed tracks and keep what was made; yields for each what was in the way of reading it."""
+    with _PeakMemory() as memory:
+        start = time.perf_counter()
         embedder = embedders.load(spec, cache)
-    except embedders.WeightsError as error:
-        store.set_unavailable(spec, str(error))
-        raise
-    store.set_unavailable(spec, "")
-    return embedder
+        store.set_unavailable(spec, "")
+        batch: list[Embedding] = []
+        since, cpu = time.perf_counter(), time.process_time()
+        load_s = since - start
 
+        def keep() -> None:
+            nonlocal since, cpu
+            now, cpu_now = time.perf_counter(), time.process_time()
+            measured = {
+                "wall_s": (now - since) / max(len(batch), 1),
+                "cpu_s": (cpu_now - cpu) / max(len(batch), 1),
+                "load_s": load_s,
+                "peak_rss_mb": memory.peak_mb,
+            }
+            store.add(spec, [replace(row, **measured) for row in batch])  # type: ignore[arg-type]
+            batch.clear()
+            since, cpu = now, cpu_now
 
-def _measured(rows: list[Embedding], wall_s: float, memory: "_PeakMemory") -> list[Embedding]:
-    share = wall_s / max(len(rows), 1)
-    return [replace(row, wall_s=share, peak_rss_mb=memory.peak_mb) for row in rows]
+        try:
+            for done in _embed(tracks, embedder):
+                if isinstance(done, Embedding):
+                    batch.append(done)
+                if time.perf_counter() - since > _SAVE_EVERY_S:
+                    keep()
+                yield done if isinstance(done, Problem) else None
+        finally:
+            keep()
 
 
 @dataclass

@@ -45,6 +45,8 @@ _METRICS = (
     "x_realtime",
     "decode_ms",
     "embed_ms",
+    "cores",
+    "load_s",
     "peak_rss_mb",
     "query_ms",
     "bytes_per_vector",
@@ -272,7 +274,10 @@ def _metrics(row: Row) -> dict[str, float]:
         values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
     if row.space is not None:
         values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
+    # Where MLflow shows what a run takes of its machine.
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
+    if row.cores is not None:
+        values["system/cpu_utilization_percentage"] = 100 * row.cores / (os.cpu_count() or 1)
     return {name: float(value) for name, value in values.items() if value is not None}
 
 

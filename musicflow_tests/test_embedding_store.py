@@ -1,6 +1,8 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from musicflow import embedding_store
@@ -13,8 +15,10 @@ SPEC = EmbedderSpec("toy", "1", 10, 3, window_s=1.0, hop_s=1.0, layer="-", summa
 def row(content_hash: str, value: float = 1.0) -> Embedding:
     vector = np.array([value, 2, 3], np.float32)
     return Embedding(
-        content_hash, vector, ("a", "b"), (0.5, 0.25), 2.0, 0.1, 0.2, 0.3, 100.0, "cpu"
-    )
+        content_hash, vector, ("a", "b"), (0.5, 0.25),
+        audio_s=2.0, decode_s=0.1, embed_s=0.2, wall_s=0.3, cpu_s=0.6, load_s=4.0,
+        peak_rss_mb=100.0, device="cpu",
+    )  # fmt: skip
 
 
 def same(one: Embedding, other: Embedding) -> bool:
@@ -50,8 +54,6 @@ def test_nothing_is_known_at_first(tmp_path: Path) -> None:
 
 
 def test_another_spec_knows_nothing_of_it(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     store = EmbeddingStore(tmp_path)
     store.add(SPEC, [row("a")])
     assert store.read(replace(SPEC, version="2")) == {}
@@ -104,6 +106,23 @@ def test_a_merge_killed_before_its_end_leaves_all_rows(
     store.add(SPEC, [row("4")])
     assert store.read(SPEC).keys() == set("01234")
     assert len(parts(tmp_path)) == 1
+
+
+def test_rows_from_before_a_column_are_read_and_merged_with_those_that_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("old")])
+    [part] = parts(tmp_path)
+    pq.write_table(pq.read_table(part).drop_columns(["load_s"]), part)
+    old = replace(row("old"), load_s=0.0)
+    assert same(store.read(SPEC)["old"], old)
+    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    store.add(SPEC, [row("new")])
+    assert len(parts(tmp_path)) == 1
+    rows = store.read(SPEC)
+    assert same(rows["old"], old)
+    assert same(rows["new"], row("new"))
 
 
 def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from musicflow import estimate as module
-from musicflow.embedders import mfcc
+from musicflow.embedders import mfcc, spec_of
 from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.estimate import estimate, measure
 from musicflow.ingestion import Pass
@@ -27,7 +27,7 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "embed_tracks", embed_tracks)
     tracks = [Track(str(n), "", str(n), 0.0, 0) for n in range(20)]
-    found = measure("mfcc", tracks, Path(), files=1000)
+    found = measure(mfcc.SPEC, tracks, Path(), files=1000)
     assert found.seconds - found.load_s == pytest.approx(1600)
     low, high = (end - found.load_s for end in found.interval_s)
     assert 1200 < low < 1500
@@ -41,7 +41,7 @@ def test_files_of_no_use_are_counted_and_cost_what_they_cost(music: Path, tmp_pa
     (music / "tones" / "text.mp3").write_text("not music " * 500)
     files = sorted(music.glob("*/*"))
     tracks = [Track(str(path), str(path), str(path), 0.0, 0) for path in files]
-    found = measure("mfcc", tracks, tmp_path, files=len(files))
+    found = measure(mfcc.SPEC, tracks, tmp_path, files=len(files))
     assert (found.sampled, found.failed) == (13, 1)
     assert 0 < found.interval_s[0] <= found.seconds <= found.interval_s[1]
     assert EmbeddingStore(tmp_path).known(mfcc.SPEC) == {}
@@ -49,12 +49,13 @@ def test_files_of_no_use_are_counted_and_cost_what_they_cost(music: Path, tmp_pa
 
 def test_a_folder_without_music_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="no audio files"):
-        estimate(tmp_path, ["mfcc"], tmp_path)
+        estimate(tmp_path, [mfcc.SPEC], tmp_path)
 
 
 @pytest.mark.slow
 def test_each_embedder_is_measured_in_a_process_of_its_own(music: Path) -> None:
-    found = estimate(music, ["musicnn-untrained", "mfcc"], Settings().cache, sample=3)
+    specs = [spec_of(label) for label in ("musicnn-untrained", "mfcc")]
+    found = estimate(music, specs, Settings().cache, sample=3)
     assert [one.embedder for one in found] == ["musicnn-untrained", "mfcc"]
     assert {(one.files, one.sampled, one.failed) for one in found} == {(12, 3, 0)}
     assert all(one.peak_rss_mb > 50 for one in found)

@@ -1,5 +1,10 @@
+import hashlib
+import os
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +167,84 @@ def test_timings_and_memory_are_kept_with_each_track(
         assert row.wall_s > 0
         assert row.peak_rss_mb > 50
         assert row.device in ("cpu", "cuda")
+
+
+def test_loading_the_model_is_told_apart_from_what_the_tracks_took(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = embedders.load
+
+    def slow(spec: embedders.EmbedderSpec, cache: Path) -> embedders.Embedder:
+        time.sleep(0.5)
+        return load(spec, cache)
+
+    monkeypatch.setattr(embedders, "load", slow)
+    tracks = read(music, tmp_path).tracks
+    start = time.perf_counter()
+    embed(tracks, store)
+    whole = time.perf_counter() - start
+    rows = store.read(SPEC).values()
+    [load_s] = {row.load_s for row in rows}
+    assert 0.5 <= load_s < whole
+    assert sum(row.wall_s for row in rows) < whole - load_s
+    assert 0 < sum(row.cpu_s for row in rows) <= whole * (os.cpu_count() or 1)
+
+
+def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    tracks = read(music, tmp_path).tracks
+    (music / "tones" / "0.wav").unlink()
+    here = embed(tracks, EmbeddingStore(tmp_path / "here"))
+    shown = []
+
+    def progress(items: Iterable, title: str, total: int) -> Iterator:
+        for item in items:
+            yield item
+            shown.append((title, total))
+
+    done = embed_tracks(tracks, SPEC, store, Path("unused"), progress, own_process=True)
+    assert shown == [("Embedding, mfcc", 12)] * 12
+    assert (done.embedded, done.problems) == (here.embedded, here.problems)
+    assert [problem.subject for problem in done.problems] == ["tones/0.wav"]
+    assert done.rows.keys() == here.rows.keys()
+    for key, row in done.rows.items():
+        np.testing.assert_array_equal(row.vector, here.rows[key].vector)
+        assert row.load_s > 0
+
+
+def test_with_nothing_to_do_no_process_is_started(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = read(music, tmp_path).tracks
+    embed(tracks, store)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    done = embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
+    assert (done.embedded, done.current) == (0, 12)
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, hashlib.sha256(b"no weights").hexdigest()])
+def test_why_an_embedder_cannot_be_had_is_kept(
+    music: Path, tmp_path: Path, store: EmbeddingStore, digest: str
+) -> None:
+    """A wrong file is found out before a process is started, a wrong content only inside it."""
+    tracks = read(music, tmp_path).tracks
+    spec = embedders.spec_of("openl3")
+    assert spec.weights is not None
+    spec = replace(spec, weights=replace(spec.weights, digest=f"sha256:{digest}"))
+    (tmp_path / spec.weights.filename).write_bytes(b"no weights")
+    with pytest.raises(embedders.WeightsError) as caught:
+        embed_tracks(tracks, spec, store, tmp_path, own_process=True)
+    assert spec.weights.filename in str(caught.value)
+    assert store.unavailable(spec) == str(caught.value)
+
+
+def test_an_embedder_that_can_be_had_again_is_no_longer_called_unavailable(
+    music: Path, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    store.set_unavailable(SPEC, "on the moon")
+    embed(read(music, tmp_path).tracks, store)
+    assert store.unavailable(SPEC) == ""
 
 
 def test_an_unchanged_collection_is_not_built_again_and_a_relabelled_one_is(

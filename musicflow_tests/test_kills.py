@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -81,6 +82,35 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     assert "interrupted; what was done is kept" in errors
     assert 0 < len(store.known(spec)) < len(paths)
     assert not (home.reports / "comparison.json").exists()
+
+
+def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
+    write: Callable[..., Path], home: Home
+) -> None:
+    paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(40)]
+    store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
+    names = ["--embedder", "musicnn", "--embedder", "mfcc"]
+    command = [*PROGRAM, "run", str(paths[0].parents[1]), *names, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: len(store.known(spec)) > 0)
+    children = psutil.Process(process.pid).children()
+    [child] = [child for child in children if "musicflow.apart" in child.cmdline()]
+    child.kill()
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "embeddings/musicnn failed: the process of musicnn was killed (SIGKILL)" in errors
+    assert "What was done is kept" in errors
+    kept = len(store.known(spec))
+    assert 0 < kept < len(paths)
+    rows = {row["embedder"]: row for row in json.loads(printed)["rows"]}
+    assert rows["mfcc"]["x_realtime"] > 0
+    assert "no current collection" in rows["musicnn"]["error"]
+
+    done = musicflow(*command[len(PROGRAM) :])
+    assert done.returncode == 0, done.stderr
+    rows = {row["embedder"]: row for row in json.loads(done.stdout)["rows"]}
+    assert (rows["musicnn"]["n_failed"], rows["musicnn"]["error"]) == (0, "")
+    assert len(store.known(spec)) == len(paths)
 
 
 PUBLISHER = """

@@ -48,17 +48,17 @@ def estimate(
     from musicflow.estimate import estimate as measure
 
     settings = settings_of(home=home, embedders=embedder, library=folder)
-    specs = [embedders.spec_of(label) for label in settings.embedders]
-    labels = [
-        embedders.untrained(spec).label
+    wanted = [embedders.spec_for(label, settings) for label in settings.embedders]
+    specs = [
+        embedders.untrained(spec)
         if spec.weights is not None
         and spec.trained
         and spec.weights.state(settings.cache) == "missing"
-        else spec.label
-        for spec in specs
+        else spec
+        for spec in wanted
     ]
     assert settings.library is not None
-    found = measure(settings.library, labels, settings.cache, sample, progress)
+    found = measure(settings.library, specs, settings.cache, sample, progress)
     if as_json:
         print_json([asdict(one) for one in found])
         return

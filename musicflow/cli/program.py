@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from musicflow import __version__, embedders, library
+from musicflow.apart import ProcessDiedError
 from musicflow.cli import evidence, index, search, weights
 from musicflow.cli.console import (
     FAILED,
@@ -97,7 +98,7 @@ def main() -> None:
         stop(str(error), USAGE)
     except ValidationError as error:
         stop(explain_invalid(error), USAGE)
-    except HomeError as error:
+    except (HomeError, ProcessDiedError) as error:
         stop(str(error), FAILED)
     except OSError as error:
         stop(explain(error), FAILED)
@@ -321,8 +322,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
 def _why_unavailable(spec: EmbedderSpec, cache: Path) -> str:
     """Why the weights are not there and cannot be fetched now; empty if they are or can."""
     try:
-        if spec.weights is not None and spec.trained:
-            spec.weights.fetch(cache)
+        embedders.fetch(spec, cache)
     except WeightsError as error:
         return str(error)
     return ""

@@ -21,6 +21,7 @@ __all__ = [
     "UnknownEmbedderError",
     "Weights",
     "WeightsError",
+    "fetch",
     "load",
     "names",
     "spec_for",
@@ -106,6 +107,18 @@ def untrained(spec: EmbedderSpec) -> EmbedderSpec:
     if spec.weights is None:
         raise UnknownEmbedderError(f"{spec.name} has no weights that could be untrained")
     return replace(spec, trained=False)
+
+
+def fetch(spec: EmbedderSpec, cache: Path) -> None:
+    """Bring an embedder's weights into `cache`, unless they are there or it needs none.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be had or are not what they should be.
+    """
+    if spec.weights is not None and spec.trained:
+        spec.weights.fetch(cache)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> Embedder:

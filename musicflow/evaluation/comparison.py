@@ -40,7 +40,9 @@ class Row:
     `intervals` holds 95 % of bootstrap resamples over the queries, by figure.
 
     Speed is that of the pass which made the vectors: tracks a second and seconds of audio a
-    second, decoding and all. `query_ms` is what one search of the collection takes.
+    second, decoding and all, with `cores` of the processor busy. `load_s` is what loading the
+    model took, and `peak_rss_mb` the most memory that the embedder's process held. `query_ms` is
+    what one search of the collection takes.
     """
 
     embedder: str
@@ -70,6 +72,8 @@ class Row:
     x_realtime: float | None = None
     decode_ms: float | None = None
     embed_ms: float | None = None
+    cores: float | None = None
+    load_s: float | None = None
     peak_rss_mb: float | None = None
     query_ms: float | None = None
     bytes_per_vector: int | None = None
@@ -202,7 +206,7 @@ def compare(
         made = [vectors[label].get(track.content_hash) for track in library.tracks]
         errors = {key: one.error for key, one in vectors[label].items()}
         row = replace(row, n_failed=_failed(library, errors, spec in ready))
-        row = replace(row, **_cost([one for one in made if one is not None and not one.error]))
+        row = replace(row, **cost_of([one for one in made if one is not None and not one.error]))
         row = replace(row, precision=spec.precision, bytes_per_vector=_FLOAT * spec.dim)
         if spec not in ready:
             reason = store.unavailable(spec) or "no current collection is published"
@@ -316,6 +320,7 @@ def _fused(name: str, members: Sequence[Row], found: Quality) -> Row:
         sum(row.dim for row in members),
         tracks_per_s=_one_after_another([row.tracks_per_s for row in members]),
         x_realtime=_one_after_another([row.x_realtime for row in members]),
+        load_s=_together([row.load_s for row in members]),
         peak_rss_mb=max((row.peak_rss_mb or 0.0 for row in members), default=None),
         bytes_per_vector=_FLOAT * sum(row.dim for row in members),
         n_failed=max(row.n_failed for row in members),
@@ -327,6 +332,11 @@ def _fused(name: str, members: Sequence[Row], found: Quality) -> Row:
 def _one_after_another(speeds: Sequence[float | None]) -> float | None:
     known = [speed for speed in speeds if speed]
     return 1 / sum(1 / speed for speed in known) if len(known) == len(speeds) else None
+
+
+def _together(times: Sequence[float | None]) -> float | None:
+    known = [time for time in times if time is not None]
+    return sum(known) if len(known) == len(times) else None
 
 
 def _copies(tracks: Sequence[Track], first: np.ndarray) -> list[Problem]:
@@ -341,16 +351,19 @@ def _copies(tracks: Sequence[Track], first: np.ndarray) -> list[Problem]:
     return problems
 
 
-def _cost(rows: Sequence[Embedding]) -> dict[str, Any]:
-    """Speed and memory over the tracks of a library, from what was measured embedding them."""
+def cost_of(rows: Sequence[Embedding]) -> dict[str, Any]:
+    """The cost of some vectors as a `Row` has it; empty where nothing was measured."""
     wall_s = sum(row.wall_s for row in rows)
     if not rows or not wall_s:
         return {}
+    loads = [row.load_s for row in rows if row.load_s]
     return {
         "tracks_per_s": len(rows) / wall_s,
         "x_realtime": sum(row.audio_s for row in rows) / wall_s,
         "decode_ms": 1000 * sum(row.decode_s for row in rows) / len(rows),
         "embed_ms": 1000 * sum(row.embed_s for row in rows) / len(rows),
+        "cores": sum(row.cpu_s for row in rows) / wall_s or None,
+        "load_s": float(np.median(loads)) if loads else None,
         "peak_rss_mb": max(row.peak_rss_mb for row in rows),
         "device": rows[0].device,
     }

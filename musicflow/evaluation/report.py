@@ -46,6 +46,8 @@ COSTS = (
     ("x_realtime", "×real"),
     ("decode_ms", "decode ms"),
     ("embed_ms", "embed ms"),
+    ("cores", "cores"),
+    ("load_s", "load s"),
     ("peak_rss_mb", "MB"),
     ("bytes_per_vector", "bytes a vector"),
     ("query_ms", "query ms"),
@@ -76,7 +78,15 @@ METHOD = (
 _MEANINGLESS = frozenset(field.name for field in fields(Row)[3:19])
 """Figures of quality, which mean nothing for seeded weights."""
 
-_DECIMALS = {"tracks_per_s": 1, "x_realtime": 0, "peak_rss_mb": 0, "decode_ms": 1, "embed_ms": 1}
+_DECIMALS = {
+    "tracks_per_s": 1,
+    "x_realtime": 0,
+    "decode_ms": 1,
+    "embed_ms": 1,
+    "cores": 1,
+    "load_s": 1,
+    "peak_rss_mb": 0,
+}
 
 
 _LONG = 50

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import stack
+from musicflow.embedding_store import Embedding, stack
+from musicflow.evaluation import cost_of
 from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
 from musicflow.library import Library, LibraryError, Track, folders, known_parts, load_files
 from musicflow.library.parts import chooser
@@ -50,7 +51,8 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         spec = workspace.spec(label)
         tracks = _tracks(workspace, context.partition_keys)
         cache = workspace.settings.cache
-        done = embed_tracks(tracks, spec, workspace.store, cache, reporter(context))
+        progress = reporter(context)
+        done = embed_tracks(tracks, spec, workspace.store, cache, progress, own_process=True)
         made = [row for row in done.rows.values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(
@@ -73,17 +75,10 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
 
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any]:
     vectors = [row for row in done.rows.values() if row.vector is not None]
-    wall_s = sum(row.wall_s for row in vectors)
     problems = pd.DataFrame(
         [(p.subject, p.severity, p.reason) for p in done.problems],
         columns=["file", "severity", "reason"],
     )
-    speed = {
-        "tracks a second": round(len(vectors) / wall_s, 2),
-        "times realtime": round(sum(row.audio_s for row in vectors) / wall_s, 1),
-        "peak memory (MB)": round(max(row.peak_rss_mb for row in vectors)),
-        "device": vectors[0].device,
-    }
     return {
         "tracks": len(tracks),
         "vectors": len(vectors),
@@ -93,11 +88,29 @@ def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any
         "dim": spec.dim,
         "weights": spec.weights_state,
         "spec": spec.hash,
-        **(speed if wall_s else {}),
+        **_cost(vectors),
         "problems": dg.MetadataValue.md(
             "none" if problems.empty else problems.head(50).to_markdown(index=False)
         ),
     }
+
+
+def _cost(vectors: list[Embedding]) -> dict[str, Any]:
+    cost = cost_of(vectors)
+    known = {_COSTS[name]: value for name, value in cost.items() if value is not None}
+    return {shown: round(x, 1) if isinstance(x, float) else x for shown, x in known.items()}
+
+
+_COSTS = {
+    "tracks_per_s": "tracks a second",
+    "x_realtime": "times realtime",
+    "decode_ms": "decoding a track (ms)",
+    "embed_ms": "embedding a track (ms)",
+    "cores": "cores busy",
+    "load_s": "loading the model (s)",
+    "peak_rss_mb": "peak memory (MB)",
+    "device": "device",
+}
 
 
 def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:

@@ -7,6 +7,7 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import ValidationError
 
+from musicflow.apart import ProcessDiedError
 from musicflow.embedders import DeviceError, HopError, UnknownEmbedderError, WeightsError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
@@ -25,6 +26,7 @@ _FORESEEN = (
     HomeError,
     HopError,
     LibraryError,
+    ProcessDiedError,
     TrackIndexError,
     UnknownEmbedderError,
     WeightsError,

@@ -18,8 +18,8 @@ from musicflow_tests.conftest import tone
 
 ROW = {
     "embedder", "weights", "dim", "precision_at_1", "precision_at_5", "precision_at_10", "map",
-    "chance", "n_queries", "n_failed", "tracks_per_s", "x_realtime", "peak_rss_mb",
-    "mlflow_run_id",
+    "chance", "n_queries", "n_failed", "tracks_per_s", "x_realtime", "load_s",
+    "peak_rss_mb", "mlflow_run_id",
 }  # fmt: skip
 
 

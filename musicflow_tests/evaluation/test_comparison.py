@@ -4,14 +4,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from musicflow.embedders import mfcc
-from musicflow.embedding_store import EmbeddingStore
+from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import (
     Comparison,
     Dataset,
     compare,
+    cost_of,
     projection,
     state_of,
     still_holds,
@@ -68,6 +70,15 @@ def test_a_comparison_holds_until_something_changes_that_it_follows_from(
     assert not still_holds(replace(comparison, rows=(failed,)), *given)
     build_collection(fewer.tracks, mfcc.SPEC, store, index)
     assert not still_holds(comparison, *given)
+
+
+def test_the_time_to_load_a_model_is_that_of_the_passes_that_measured_it() -> None:
+    rows = [Embedding(str(n), np.ones(60), wall_s=1.0, load_s=n) for n in (0.0, 0.0, 2.0, 3.0, 9.0)]
+    assert cost_of(rows)["load_s"] == 3.0
+    assert cost_of([replace(row, cpu_s=1.5) for row in rows])["cores"] == 1.5
+    assert cost_of(rows)["cores"] is None
+    assert cost_of(rows[:2])["load_s"] is None
+    assert cost_of([]) == {}
 
 
 def test_an_embedder_never_published_has_a_row_that_says_so(

@@ -1,13 +1,16 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from enum import EnumMeta
 from pathlib import Path
 from typing import get_args
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from musicflow import embedders
+from musicflow.embedders import spec_of
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.parts import all_parts
@@ -112,6 +115,25 @@ def test_embedders_on_a_gpu_wait_in_a_pool_of_their_own() -> None:
     assert pools == {"mfcc": "embedding", "panns": "gpu"}
 
 
+def test_a_part_without_a_single_vector_is_no_failure(
+    write: Callable[..., Path], home: Home, instance: dg.DagsterInstance
+) -> None:
+    path = write("silence/only.wav", np.zeros(44_100))
+    home.settings_file.parent.mkdir(exist_ok=True)
+    home.settings_file.write_text(f'library = "{path.parents[1]}"\nembedders = ["mfcc"]\n')
+    instance.add_dynamic_partitions("parts", ["silence"])
+    result = dg.materialize(
+        assets_for(["mfcc"]),
+        selection=[dg.AssetKey(["raw_audio"]), dg.AssetKey(["embeddings", "mfcc"])],
+        resources=RESOURCES,
+        instance=instance,
+        partition_key="silence",
+    )
+    [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
+    assert vectors.metadata["vectors"].value == 0
+    assert vectors.metadata["failed"].value == 1
+
+
 def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("parts", ["tones"])
     result = dg.materialize(
@@ -129,24 +151,23 @@ def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterIns
 
 
 def test_an_embedder_that_fails_takes_no_other_down(
-    music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+    music: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = embedders.load
-
-    def load(spec: embedders.EmbedderSpec, cache: Path) -> embedders.Embedder:
-        if spec.name == "musicnn":
-            raise embedders.WeightsError("the weights are on the moon")
-        return real(spec, cache)
-
-    monkeypatch.setattr(embedders, "load", load)
+    weights = spec_of("musicnn").weights
+    assert weights is not None
+    monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
+    (tmp_path / weights.filename).write_bytes(b"no weights")
     failed = materialize(Settings(library=music, embedders=("musicnn", "mfcc")), quiet)  # type: ignore[arg-type]
-    assert failed == {"embeddings/musicnn": "the weights are on the moon"}
+    [(asset, reason)] = failed.items()
+    assert asset == "embeddings/musicnn"
+    assert f"{weights.filename} has sha256:" in reason
     comparison = Comparison.load(home.reports / "comparison.json")
     assert comparison is not None
     rows = {row.embedder: row for row in comparison.rows}
     assert rows["mfcc"].precision_at_1 == 1.0
     assert rows["musicnn"].precision_at_1 is None
-    assert "moon" in rows["musicnn"].error
+    assert rows["musicnn"].error == reason
+    assert rows["mfcc"].load_s is not None
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ import errno
 import dagster as dg
 import pytest
 
+from musicflow.apart import ProcessDiedError
 from musicflow.library import LibraryChangingError, LibraryError
 from musicflow.orchestration import failures
 from musicflow.orchestration.failures import explained
@@ -29,10 +30,11 @@ def tries(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int, s
     ("error", "said"),
     [
         (LibraryError("there is no folder"), "there is no folder"),
+        (ProcessDiedError("it was killed"), "it was killed"),
         (OSError(errno.ENOSPC, "No space left", "x.parquet"), "x.parquet: the disk is full"),
         (ValueError("a mistake"), "ValueError: a mistake"),
     ],
-    ids=["library", "disk full", "mistake"],
+    ids=["library", "process", "disk full", "mistake"],
 )
 def test_what_stays_as_it_is_is_not_tried_again(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
