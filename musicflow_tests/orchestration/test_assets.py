@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from musicflow import embedders
-from musicflow.embedders import spec_of
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.parts import all_parts
@@ -153,7 +152,7 @@ def test_without_a_library_the_error_says_how_to_set_one(instance: dg.DagsterIns
 def test_an_embedder_that_fails_takes_no_other_down(
     music: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = spec_of("musicnn").weights
+    weights = embedders.spec_of("musicnn").weights
     assert weights is not None
     monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
     (tmp_path / weights.filename).write_bytes(b"no weights")
