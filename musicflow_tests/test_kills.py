@@ -71,15 +71,17 @@ def test_a_run_killed_while_embedding_goes_on_where_it_was(
 def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     write: Callable[..., Path], home: Home
 ) -> None:
+    """A terminal sends it to all processes of the command."""
     paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(60)]
     store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
     command = [*PROGRAM, "run", str(paths[0].parents[1]), "--embedder", "musicnn"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: len(store.known(spec)) > 0)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted; what was done is kept" in errors
+    assert "Traceback" not in errors
     assert 0 < len(store.known(spec)) < len(paths)
     assert not (home.reports / "comparison.json").exists()
 

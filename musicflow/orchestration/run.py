@@ -11,6 +11,8 @@ from pathlib import Path
 import dagster as dg
 import filelock
 import psutil
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from sqlalchemy.exc import DatabaseError
 
 from musicflow import tracking
@@ -24,6 +26,13 @@ from musicflow.settings import Home, HomeError, Settings
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
 CONFIG = Path(__file__).with_name("dagster.yaml")
+
+_NO_COPIES = {
+    "compute_logs": {
+        "module": NoOpComputeLogManager.__module__,
+        "class": NoOpComputeLogManager.__name__,
+    }
+}
 
 EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
 
@@ -134,10 +143,10 @@ def _going_on(home: Home) -> list[str]:
 
 
 def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]]) -> dict[str, str]:
-    with (
-        _explained(settings.paths),
-        dg.DagsterInstance.from_config(str(settings.paths.dagster)) as instance,
-    ):
+    # What is printed shows on the terminal. Dagster's copying of it would take processes that
+    # Ctrl-C makes print tracebacks.
+    instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
+    with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders, settings.device),
