@@ -377,19 +377,28 @@ class Health:
 def health_of(vectors: np.ndarray) -> Health:
     """Look at vectors of different tracks, shape ``(N, dim)``."""
     finite = np.isfinite(vectors).all(axis=1)
-    norms = np.linalg.norm(np.where(finite[:, None], vectors, 0.0), axis=1)
-    good = vectors[finite & (norms > 0)].astype(np.float64)
+    lengths = np.linalg.norm(vectors, axis=1)
+    good = np.flatnonzero(finite & (lengths > 0))
     spread, dead = 0.0, 0
     if len(good) > 1:
-        unit = good / np.linalg.norm(good, axis=1, keepdims=True)
-        mean = unit.mean(axis=0)
-        length = np.linalg.norm(mean)
-        spread = float(1 - (unit @ mean).min() / length) if length else 2.0
-        dead = int((np.ptp(good, axis=0) == 0).sum())
+        # A few at a time, so that many take no more memory.
+        blocks = [good[start : start + _BLOCK] for start in range(0, len(good), _BLOCK)]
+        mean = sum(_directions(vectors[block]).sum(axis=0) for block in blocks) / len(good)
+        length = float(np.linalg.norm(mean))
+        nearest = min(float((_directions(vectors[block]) @ mean).min()) for block in blocks)
+        spread = 1 - nearest / length if length else 2.0
+        low = np.min([vectors[block].min(axis=0) for block in blocks], axis=0)
+        high = np.max([vectors[block].max(axis=0) for block in blocks], axis=0)
+        dead = int((low == high).sum())
     return Health(
-        len(vectors), vectors.shape[1], int((~finite).sum()), int((norms[finite] == 0).sum()),
+        len(vectors), vectors.shape[1], int((~finite).sum()), int((lengths[finite] == 0).sum()),
         dead, spread,
     )  # fmt: skip
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    values = vectors.astype(np.float64)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 # --- vectors to a collection -------------------------------------------------------------------
@@ -405,12 +414,13 @@ def build_collection(
     Manifest
         What is published now.
     """
-    rows = store.read(spec)
-    usable = [track for track in tracks if _has_vector(rows.get(track.content_hash))]
+    known = store.known(spec)
+    usable = [track for track in tracks if known.get(track.content_hash) == ""]
     state = collection_state(usable, spec)
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):
         return published
+    rows = store.read(spec, {track.content_hash for track in usable})
     center, scale = _standardizer(usable, rows, spec)
     manifest = Manifest(
         spec.label, spec.hash, spec.dim, state, len(usable), center=center, scale=scale
@@ -451,10 +461,6 @@ def payload_of(track: Track, row: Embedding | None = None) -> dict[str, object]:
     if row is not None:
         payload |= {"tags": list(row.tags), "tag_scores": list(row.tag_scores)}
     return payload
-
-
-def _has_vector(row: Embedding | None) -> bool:
-    return row is not None and row.vector is not None
 
 
 def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:

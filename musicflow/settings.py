@@ -80,6 +80,11 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def tracking_uri(self) -> str:
+        """Where MLflow's runs are: ``MLFLOW_TRACKING_URI`` if set, else SQLite in the home."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.mlflow / 'mlflow.db'}"
+
+    @property
     def dagster(self) -> Path:
         """Dagster's instance: `DAGSTER_HOME`."""
         return self.root / "dagster"

@@ -55,11 +55,6 @@ _METRICS = (
 _SPACE = ("hubness", "orphans", "anisotropy", "intrinsic_dim", "collapsed_dims", "identical")
 
 
-def tracking_uri(home: Home) -> str:
-    """Where the runs are: ``MLFLOW_TRACKING_URI`` if it is set, else SQLite under the home."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.mlflow / 'mlflow.db'}"
-
-
 def prepare(home: Home) -> MlflowClient:
     """Open the tracking store, made first if there is none.
 
@@ -68,7 +63,7 @@ def prepare(home: Home) -> MlflowClient:
     """
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home.mlflow / ".lock"):
-        client = MlflowClient(tracking_uri(home))
+        client = MlflowClient(home.tracking_uri)
         for name in (EXPERIMENT, OVER_TIME):
             if client.get_experiment_by_name(name) is None:
                 artifacts = (home.mlflow / "artifacts").as_uri()
@@ -135,7 +130,8 @@ def log_comparison(
         client.set_terminated(child, "FAILED" if row.error else "FINISHED")
         _add_point(client, row, data)
     client.log_inputs(parent, [_dataset(comparison)])
-    logged = comparison.with_runs(parent, children)
+    experiment = client.get_run(parent).info.experiment_id
+    logged = comparison.with_runs(experiment, parent, children)
     for file in files:
         client.log_artifact(parent, str(file))
     columns = {name: [getattr(row, name) for row in logged.rows] for name in _COLUMNS}

@@ -17,7 +17,6 @@ from musicflow.embedders import spec_of
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.settings import Home
-from musicflow.tracking import tracking_uri
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +113,7 @@ def test_two_runs_at_once_both_end_well(music: Path, home: Home) -> None:
         assert process.returncode == 0, errors
     assert is_whole(home)
     assert len(EmbeddingStore(home.embeddings).known(spec_of("mfcc"))) == 12
-    client = mlflow.MlflowClient(tracking_uri(home))
+    client = mlflow.MlflowClient(home.tracking_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert run(music)[0] == 0

@@ -253,7 +253,7 @@ def mlflow(
 
     settings = settings_of(home=home)
     tracking.prepare(settings.paths)
-    uri = tracking.tracking_uri(settings.paths)
+    uri = settings.paths.tracking_uri
     _become(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
 
 

@@ -110,6 +110,7 @@ class Comparison:
     problems: tuple[Problem, ...]
     state: str
     created: str
+    mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
 
     def save(self, path: Path) -> None:
@@ -129,10 +130,10 @@ class Comparison:
         """Of each fusion, by name, the weights of its members; none of one by rank."""
         return {row.embedder: row.fusion for row in self.rows if fusion.members(row.embedder)}
 
-    def with_runs(self, parent: str, children: dict[str, str]) -> "Comparison":
+    def with_runs(self, experiment: str, parent: str, children: dict[str, str]) -> "Comparison":
         """The same, with the MLflow runs that hold it."""
         rows = tuple(replace(row, mlflow_run_id=children.get(row.embedder)) for row in self.rows)
-        return replace(self, rows=rows, mlflow_run_id=parent)
+        return replace(self, rows=rows, mlflow_experiment_id=experiment, mlflow_run_id=parent)
 
 
 _STORED = TypeAdapter(Comparison)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.manifold import TSNE
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore, stack
@@ -33,6 +32,9 @@ def project(
         ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MOST_TRACKS` an embedder,
         drawn with a seed.
     """
+    # Imported here: it takes half a second, which few need to wait for.
+    from sklearn.manifold import TSNE
+
     parts = []
     for spec in specs:
         manifest = index.manifest(spec.label)

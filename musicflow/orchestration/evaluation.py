@@ -9,7 +9,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from musicflow import tracking
 from musicflow.evaluation import Comparison, compare, projection, report, still_holds
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
@@ -91,7 +90,7 @@ def embedder_comparison(
             "by genre": _picture(home.reports / "by_genre.png"),
             "measured": comparison.created,
             "mlflow run": dg.MetadataValue.url(_mlflow_page(workspace, comparison)),
-            "mlflow store": tracking.tracking_uri(home),
+            "mlflow store": home.tracking_uri,
         }
     )
 
@@ -100,6 +99,9 @@ def _log(
     context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
 ) -> Comparison:
     home = workspace.paths
+    # Imported here: it takes half a second, which a run without changes need not wait for.
+    from musicflow import tracking
+
     files = report.write(comparison, home.reports)
     tags = _tags(context, workspace)
     try:
@@ -107,7 +109,7 @@ def _log(
     except Exception as error:
         # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
         raise PassingError(
-            f"MLflow at {tracking.tracking_uri(home)} did not take the figures: {error}. They are "
+            f"MLflow at {home.tracking_uri} did not take the figures: {error}. They are "
             "kept: run it again, or materialize embedder_comparison, when it answers."
         ) from error
     comparison.save(home.reports / report.COMPARISON)
@@ -123,12 +125,10 @@ def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, 
 
 
 def _mlflow_page(workspace: Workspace, comparison: Comparison) -> str:
-    uri = tracking.tracking_uri(workspace.paths)
-    base = uri if uri.startswith("http") else workspace.settings.mlflow_url
-    client = tracking.prepare(workspace.paths)
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
-    number = experiment.experiment_id if experiment is not None else ""
-    return f"{base.rstrip('/')}/#/experiments/{number}/runs/{comparison.mlflow_run_id}"
+    uri = workspace.paths.tracking_uri
+    base = (uri if uri.startswith("http") else workspace.settings.mlflow_url).rstrip("/")
+    place = f"{comparison.mlflow_experiment_id}/runs/{comparison.mlflow_run_id}"
+    return f"{base}/#/experiments/{place}"
 
 
 def _picture(path: Path) -> dg.MarkdownMetadataValue:

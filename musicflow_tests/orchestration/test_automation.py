@@ -144,7 +144,7 @@ def daemon(
 
 
 def _log_without_mlflow(_context: object, workspace: Workspace, measured: Comparison) -> Comparison:
-    comparison = measured.with_runs("a run", {})
+    comparison = measured.with_runs("1", "a run", {})
     comparison.save(workspace.paths.reports / "comparison.json")
     return comparison
 
