@@ -23,7 +23,7 @@ from musicflow import audio
 from musicflow.app import view
 from musicflow.app.uploads import Upload
 from musicflow.app.view import Catalogue, View
-from musicflow.embedders import UnknownEmbedderError, WeightsError
+from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError
 from musicflow.recommend import QueryError, why_none
@@ -51,13 +51,12 @@ _EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
 
 FORESEEN = (
     audio.AudioError,
+    EmbedderError,
     FilterError,
     LibraryError,
     QueryError,
     TrackIndexError,
-    UnknownEmbedderError,
     ValidationError,
-    WeightsError,
 )
 
 

@@ -30,14 +30,7 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import (
-    UNTRAINED,
-    DeviceError,
-    EmbedderSpec,
-    HopError,
-    UnknownEmbedderError,
-    WeightsError,
-)
+from musicflow.embedders import UNTRAINED, EmbedderError, EmbedderSpec, WeightsError
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
@@ -85,16 +78,7 @@ def main() -> None:
     """Run the command line; a foreseen error is one sentence and an exit code."""
     try:
         app()
-    except (
-        DeviceError,
-        FilterError,
-        HopError,
-        LibraryError,
-        QueryError,
-        TrackIndexError,
-        UnknownEmbedderError,
-        WeightsError,
-    ) as error:
+    except (EmbedderError, FilterError, LibraryError, QueryError, TrackIndexError) as error:
         stop(str(error), USAGE)
     except ValidationError as error:
         stop(explain_invalid(error), USAGE)

@@ -5,15 +5,22 @@ from pathlib import Path
 from types import ModuleType
 
 from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow, panns, wav2vec2
-from musicflow.embedders.compute import DeviceError
+from musicflow.embedders.errors import (
+    DeviceError,
+    EmbedderError,
+    HopError,
+    UnknownEmbedderError,
+    WeightsError,
+)
 from musicflow.embedders.spec import UNTRAINED, Embedder, EmbedderSpec, Frames, Inferred
-from musicflow.embedders.weights import Weights, WeightsError
+from musicflow.embedders.weights import Weights
 from musicflow.settings import Settings
 
 __all__ = [
     "UNTRAINED",
     "DeviceError",
     "Embedder",
+    "EmbedderError",
     "EmbedderSpec",
     "Frames",
     "HopError",
@@ -34,14 +41,6 @@ _MODULES: tuple[ModuleType, ...] = (musicnn, mfcc, openl3, panns, wav2vec2, open
 _SPECS: dict[str, tuple[EmbedderSpec, ModuleType]] = {
     spec.name: (spec, module) for module in _MODULES for spec in module.SPECS
 }
-
-
-class UnknownEmbedderError(ValueError):
-    """A name that no embedder has."""
-
-
-class HopError(ValueError):
-    """A hop that an embedder cannot take."""
 
 
 def names() -> tuple[str, ...]:

@@ -4,11 +4,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from musicflow.embedders.errors import DeviceError
 from musicflow.settings import Device
-
-
-class DeviceError(Exception):
-    """A device that models cannot run on; the message says what to do."""
 
 
 def device(wanted: Device = "auto") -> str:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 
 from musicflow.embedders.compute import device, fastest_precision
+from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
-from musicflow.embedders.weights import UrlWeights, WeightsError
+from musicflow.embedders.weights import UrlWeights
 
 if TYPE_CHECKING:
     import torch

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
+from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
-from musicflow.embedders.weights import UrlWeights, WeightsError, WheelWeights
+from musicflow.embedders.weights import UrlWeights, WheelWeights
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from musicflow.embedders import load, openl3, spec_of
+from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedders.weights import WeightsError
 
 ENOUGH = 0.999
 """The least cosine to upstream's vectors; resampling and rounding leave more than this."""

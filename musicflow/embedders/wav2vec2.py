@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
+from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
-from musicflow.embedders.weights import UrlWeights, Weights, WeightsError, digest_of
+from musicflow.embedders.weights import UrlWeights, Weights, digest_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,6 +20,8 @@ from urllib.parse import quote
 
 import filelock
 
+from musicflow.embedders.errors import WeightsError
+
 MIRROR_VARIABLE = "MUSICFLOW_WEIGHTS_MIRROR"
 """Names a folder or the address of one that is asked for every file first."""
 
@@ -27,10 +29,6 @@ TIMEOUT_S = 30.0
 """How long a server may stay silent, in seconds: before it answers and between two pieces."""
 
 _PIP_TIMEOUT_S = 1800.0
-
-
-class WeightsError(Exception):
-    """Weights that are not to be had, or are not what they should be; says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from musicflow.apart import ProcessDiedError
-from musicflow.embedders import DeviceError, HopError, UnknownEmbedderError, WeightsError
+from musicflow.embedders import EmbedderError
 from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError, LibraryError
 from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
@@ -22,14 +22,11 @@ class PassingError(Exception):
 
 
 _FORESEEN = (
-    DeviceError,
+    EmbedderError,
     HomeError,
-    HopError,
     LibraryError,
     ProcessDiedError,
     TrackIndexError,
-    UnknownEmbedderError,
-    WeightsError,
 )
 
 
