@@ -76,12 +76,11 @@ def _measured(count: int) -> Iterator[str]:
         by_hand, by_hand_mb, said = _timed(command)
         assert "Nothing changed" in said, said
         nightly, nightly_mb, said = _timed([sys.executable, __file__, "--nightly"])
-        after = " ".join(f"{mb:.0f}" for mb in json.loads(said.splitlines()[-1])["after_mb"])
-        first = json.loads(said.splitlines()[-1])["first_s"]
-        others = json.loads(said.splitlines()[-1])["others_s"]
+        jobs = json.loads(said.splitlines()[-1])
+        after = " ".join(f"{mb:.0f}" for mb in jobs["after_mb"])
         yield (
-            f"| {count} | {by_hand:.1f} | {by_hand_mb:.0f} | {nightly - others:.1f} "
-            f"(the job alone {first:.1f}) | {nightly_mb:.0f} | {after} |"
+            f"| {count} | {by_hand:.1f} | {by_hand_mb:.0f} | {nightly - jobs['others_s']:.1f} "
+            f"(the job alone {jobs['first_s']:.1f}) | {nightly_mb:.0f} | {after} |"
         )
 
 

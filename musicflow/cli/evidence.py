@@ -48,14 +48,13 @@ def estimate(
     from musicflow.estimate import estimate as measure
 
     settings = settings_of(home=home, embedders=embedder, library=folder)
-    wanted = [embedders.spec_for(label, settings) for label in settings.embedders]
     specs = [
         embedders.untrained(spec)
         if spec.weights is not None
         and spec.trained
         and spec.weights.state(settings.cache) == "missing"
         else spec
-        for spec in wanted
+        for spec in embedders.specs_for(settings)
     ]
     assert settings.library is not None
     found = measure(settings.library, specs, settings.cache, sample, progress)

@@ -263,8 +263,7 @@ def _hop(text: str) -> tuple[str, str]:
 
 
 def _run(settings: Settings, as_json: bool) -> None:
-    for label in settings.embedders:
-        embedders.spec_for(label, settings)
+    embedders.specs_for(settings)  # What is wrong with one is told before anything is done.
     assert settings.library is not None
     known = settings.paths.library
     files = library.scan(settings.library, known, progress, settings.part_size)
@@ -287,7 +286,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         return None
     store, index = EmbeddingStore(home.embeddings), open_index(settings)
     states = []
-    for spec in (embedders.spec_for(label, settings) for label in settings.embedders):
+    for spec in embedders.specs_for(settings):
         if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
             states.append((spec, ""))
             continue

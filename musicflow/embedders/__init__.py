@@ -33,6 +33,7 @@ __all__ = [
     "names",
     "spec_for",
     "spec_of",
+    "specs_for",
     "untrained",
 ]
 
@@ -93,6 +94,11 @@ def spec_for(label: str, settings: Settings) -> EmbedderSpec:
         )
     precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
     return replace(spec, hop_s=hop_s, precision=precision, device=settings.device)
+
+
+def specs_for(settings: Settings) -> list[EmbedderSpec]:
+    """The specs of the embedders that the settings name; see `spec_for`."""
+    return [spec_for(label, settings) for label in settings.embedders]
 
 
 def untrained(spec: EmbedderSpec) -> EmbedderSpec:

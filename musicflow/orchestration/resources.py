@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from musicflow.embedders import EmbedderSpec, spec_for
+from musicflow.embedders import EmbedderSpec, spec_for, specs_for
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
@@ -123,7 +123,7 @@ class Workspace(dg.ConfigurableResource):
     @property
     def specs(self) -> list[EmbedderSpec]:
         """The embedders to compare."""
-        return [self.spec(label) for label in self.settings.embedders]
+        return specs_for(self.settings)
 
     def spec(self, label: str) -> EmbedderSpec:
         """An embedder as it is to be run."""

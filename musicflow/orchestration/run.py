@@ -98,8 +98,12 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
+def _silently(_text: str) -> None:
+    """Tell nobody."""
+
+
 def materialize(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = lambda _text: None
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _silently
 ) -> dict[str, str]:
     """Bring the library, its embedders and their comparison up to date.
 
@@ -128,25 +132,26 @@ def materialize(
     assert settings.library is not None
     scan(settings.library, settings.paths.library, part_size=settings.part_size)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
-    if going_on := _going_on(settings.paths):
-        tell(f"Also running: {', '.join(going_on)}. What both runs need is waited for.")
-    failed = _run(settings, reporter, [["raw_audio"], ["track_metadata"], *models, *EVALUATION])
+    everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
+    failed = _run(settings, reporter, everything, tell)
     if failed and all("/" in asset for asset in failed):
         # Dagster skipped the evaluation, which waits for all embedders.
         failed |= _run(settings, reporter, EVALUATION)
     return failed
 
 
-def _going_on(home: Home) -> list[str]:
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        return [run.run_id[:8] for run in instance.get_runs(_STARTED)]
-
-
-def _run(settings: Settings, reporter: Reporter, selection: Sequence[list[str]]) -> dict[str, str]:
+def _run(
+    settings: Settings,
+    reporter: Reporter,
+    selection: Sequence[list[str]],
+    tell: Callable[[str], None] = _silently,
+) -> dict[str, str]:
     # What is printed shows on the terminal. Dagster's copying of it would take processes that
     # Ctrl-C makes print tracebacks.
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
+        if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
+            tell(f"Also running: {', '.join(going_on)}. What both runs need is waited for.")
         follow(instance, known_parts(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders, settings.device),
