@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 
 from musicflow.embedders.compute import device, fastest_precision
+from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
@@ -102,7 +103,7 @@ def variant(
         pad_s=(0.5, 0.0),
         tail="pad",
         layer=LAYER,
-        precision=fastest_precision(),
+        precision=fastest_precision(winograd=True),
         precisions=("fp32", "bf16"),
         weights=UrlWeights(
             filename=filename,
@@ -313,7 +314,6 @@ class OpenL3(Embedder):
 
         self.spec = spec
         self.device = device(spec.device)
-        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         n_mels = model_of(spec).n_mels
         # kapre's defaults are librosa's: Slaney's scale, area-normalised.
         self._mel = melscale_fbanks(
@@ -321,19 +321,20 @@ class OpenL3(Embedder):
         ).to(self.device)
         # The last convolution sees 1/8 of the bands and 24 frames.
         self._pool = (n_mels // 8, 24) if spec.dim == 512 else (n_mels // 32, 8)
-        (self._scale, self._shift), convolutions = _folded(weights)
-
-        def tensor(value: np.ndarray) -> torch.Tensor:
-            return torch.tensor(value).to(self.device, self._dtype)
-
-        # Keras keeps (height, width, in, out), torch (out, in, height, width).
-        self._convolutions = [
-            (
-                tensor(kernel.transpose(3, 2, 0, 1).copy()).to(memory_format=torch.channels_last),
-                tensor(bias),
+        (self._scale, self._shift), folded = _folded(weights)
+        last = len(folded) - 1
+        layers = [
+            Layer(
+                # Keras keeps (height, width, in, out), torch (out, in, height, width).
+                torch.tensor(kernel.transpose(3, 2, 0, 1).copy()),
+                torch.tensor(bias),
+                relu=i < last,
+                pooling="max" if i in _POOLED else "none",
             )
-            for kernel, bias in convolutions
+            for i, (kernel, bias) in enumerate(folded)
         ]
+        dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self._convolutions = convolutions(layers, self.device, dtype)
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """Vectors of windows ``(B, 48000)``, shape ``(B, dim)``; see `Embedder.infer`."""
@@ -345,23 +346,13 @@ class OpenL3(Embedder):
             return Inferred(torch.cat(vectors).float().cpu().numpy())
 
     def _vectors(self, windows: "torch.Tensor") -> "torch.Tensor":
-        import torch
-        from torch.nn.functional import conv2d, max_pool2d
+        from torch.nn.functional import max_pool2d
 
         # The first normalization cannot be folded into its convolution, whose silent border
         # comes after it; on decibels it costs next to nothing.
         normed = mel_decibels(windows, self._mel).mul_(self._scale).add_(self._shift)
         # Upstream's picture is frequency by time.
-        image = normed.to(self._dtype).transpose(1, 2)[:, None]
-        image = image.contiguous(memory_format=torch.channels_last)
-        last = len(self._convolutions) - 1
-        for i, (kernel, bias) in enumerate(self._convolutions):
-            image = conv2d(image, kernel, bias, padding=1)
-            if i in _POOLED:
-                image = max_pool2d(image, 2)
-            if i < last:
-                # Behind the pooling, with which it commutes, there is a quarter of the work.
-                image = image.relu_()
+        image = self._convolutions(normed.transpose(1, 2)[..., None]).permute(0, 3, 1, 2)
         # Keras flattens with the channels last.
         return max_pool2d(image, self._pool).permute(0, 2, 3, 1).flatten(1)
 

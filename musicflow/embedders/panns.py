@@ -12,13 +12,13 @@ import io
 import sys
 import types
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musicflow.embedders import compute
+from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
@@ -59,7 +59,7 @@ SPEC = EmbedderSpec(
     tail="keep",
     min_s=1.0,
     layer="embedding",
-    precision=compute.fastest_precision(),
+    precision=compute.fastest_precision(winograd=True),
     precisions=("fp32", "bf16"),
     weights=CHECKPOINT,
     summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",
@@ -71,8 +71,6 @@ _CLASSES = 527
 _N_FFT, _HOP, _MELS = 1024, 320, 64
 _BLOCKS = 6
 _QUIETEST = 1e-10
-_WINOGRAD_FROM = 256
-"""Channels a convolution must give before Winograd's fewer products outweigh its transforms."""
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 """Audio that goes through the network at once. More gains nothing: the arithmetic is full by
 then, and the larger arrays would be mapped and cleared anew for every batch."""
@@ -221,30 +219,21 @@ class Panns(Embedder):
         self.spec = spec
         self.tag_names = tag_names
         self.device = compute.device(spec.device)
-        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         tensors = {name: t.detach().float() for name, t in model.state_dict().items()}
         self._window = torch.hann_window(_N_FFT, device=self.device)
         self._mel = tensors["logmel_extractor.melW"].to(self.device)
         # The decibels and the norm of each band are one scale and one shift of the logarithm.
         scale, shift = _norm(tensors, "bn0")
         self._scale, self._shift = (10 * scale).to(self.device), shift.to(self.device)
-        self._convolutions = [
-            self._convolution(tensors, f"conv_block{block}", which)
-            for block in range(1, _BLOCKS + 1)
-            for which in (1, 2)
+        layers = [
+            _layer(tensors, block, which) for block in range(1, _BLOCKS + 1) for which in (1, 2)
         ]
+        dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self._convolutions = convolutions(layers, self.device, dtype)
         self._embedding, self._tags = (
             tuple(tensors[f"{layer}.{part}"].to(self.device) for part in ("weight", "bias"))
             for layer in ("fc1", "fc_audioset")
         )
-
-    def _convolution(
-        self, tensors: dict[str, "Tensor"], block: str, which: int
-    ) -> "_Direct | _Winograd":
-        scale, shift = _norm(tensors, f"{block}.bn{which}")
-        kernel = tensors[f"{block}.conv{which}.weight"] * scale[:, None, None, None]
-        kind = _Winograd if len(kernel) >= _WINOGRAD_FROM else _Direct
-        return kind.of(kernel, shift, self.device, self._dtype)
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
@@ -262,13 +251,7 @@ class Panns(Embedder):
         import torch
         from torch.nn import functional
 
-        x = self._log_mel(audio).to(self._dtype)[..., None]
-        for block in range(_BLOCKS):
-            for convolution in self._convolutions[2 * block : 2 * block + 2]:
-                x = convolution(x)
-            if block < _BLOCKS - 1:
-                x = functional.avg_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-        over_bands = x.float().mean(dim=2)
+        over_bands = self._convolutions(self._log_mel(audio)[..., None]).mean(dim=2)
         x = over_bands.amax(dim=1) + over_bands.mean(dim=1)
         vectors = functional.relu(functional.linear(x, *self._embedding))
         return vectors, torch.sigmoid(functional.linear(vectors, *self._tags))
@@ -289,88 +272,12 @@ def _norm(tensors: dict[str, "Tensor"], name: str) -> tuple["Tensor", "Tensor"]:
     return scale, tensors[f"{name}.bias"] - tensors[f"{name}.running_mean"] * scale
 
 
-@dataclass(frozen=True)
-class _Direct:
-    """A 3 x 3 convolution, its norm and its ReLU, on ``(B, H, W, C)``."""
-
-    kernel: "Tensor"
-    bias: "Tensor"
-
-    @classmethod
-    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Direct":
-        import torch
-
-        kernel = kernel.to(device, dtype).contiguous(memory_format=torch.channels_last)
-        return cls(kernel, bias.to(device, dtype))
-
-    def __call__(self, x: "Tensor") -> "Tensor":
-        from torch.nn import functional
-
-        x = functional.conv2d(x.permute(0, 3, 1, 2), self.kernel, self.bias, padding=1)
-        return x.relu_().permute(0, 2, 3, 1)
-
-
-@dataclass(frozen=True)
-class _Winograd:
-    """The same, by Lavin and Gray's F(2 x 2, 3 x 3) ("Fast Algorithms for Convolutional Neural
-    Networks", 2015): each 2 x 2 of the output takes 16 products a pair of channels, not 36.
-
-    The products are 16 matrix multiplications. The transforms around them only add and subtract,
-    so bf16 loses little more than in the plain convolution.
-    """
-
-    kernel: "Tensor"
-    """Transformed, shape ``(16, C_in, C_out)``."""
-    bias: "Tensor"
-
-    @classmethod
-    def of(cls, kernel: "Tensor", bias: "Tensor", device: str, dtype: "torch.dtype") -> "_Winograd":
-        import torch
-
-        g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-        transformed = torch.einsum("ia,jb,ocab->ijco", g, g, kernel).flatten(0, 1)
-        return cls(transformed.to(device, dtype).contiguous(), bias.to(device, dtype))
-
-    def __call__(self, x: "Tensor") -> "Tensor":
-        import torch
-        from torch.nn import functional
-
-        batch, height, width, channels = x.shape
-        down, across = (height + 1) // 2, (width + 1) // 2
-        # One line of zeros around, and whatever makes the tiles come out even.
-        x = functional.pad(x, (0, 0, 1, 2 * across + 1 - width, 1, 2 * down + 1 - height))
-        lines = x.new_empty(4, batch, down, x.shape[2], channels)
-        tiles = x.new_empty(4, 4, batch, down, across, channels)
-        _spread(x, 1, lines)
-        for line, row in zip(lines, tiles, strict=True):
-            _spread(line, 2, row)
-        products = torch.bmm(tiles.view(16, -1, channels), self.kernel)
-        # Tile (1, 1) is the one that enters every output with a plus.
-        products[5] += self.bias
-        products = products.view(4, 4, batch, down, across, -1)
-        out = x.new_empty(batch, 2 * down, 2 * across, products.shape[-1])
-        for i, row in enumerate(_gather(products)):
-            for j, corner in enumerate(_gather(row)):
-                out[:, i::2, j::2] = corner
-        return out[:, :height, :width].relu_()
-
-
-def _spread(x: "Tensor", dim: int, out: "Tensor") -> None:
-    """Winograd's transform of the input along one axis, into ``out[0]`` to ``out[3]``.
-
-    A tile is four lines long; one starts at every other line.
-    """
-    import torch
-
-    reach = 2 * out.shape[dim + 1] - 1
-    a, b, c, d = (x.narrow(dim, tap, reach).unfold(dim, 1, 2)[..., 0] for tap in range(4))
-    torch.sub(a, c, out=out[0])
-    torch.add(b, c, out=out[1])
-    torch.sub(c, b, out=out[2])
-    torch.sub(b, d, out=out[3])
-
-
-def _gather(products: "Tensor") -> "tuple[Tensor, Tensor]":
-    """Winograd's transform of the output, along the first axis."""
-    middle, difference = products[1] + products[2], products[1] - products[2]
-    return products[0] + middle, difference - products[3]
+def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
+    """One of the two convolutions of a block, its norm in it."""
+    scale, shift = _norm(tensors, f"conv_block{block}.bn{which}")
+    kernel = tensors[f"conv_block{block}.conv{which}.weight"] * scale[:, None, None, None]
+    last = block == _BLOCKS
+    # Two bands are left of the image in the last block.
+    return Layer(
+        kernel, shift, pooling="mean" if which == 2 and not last else "none", tile=2 if last else 4
+    )

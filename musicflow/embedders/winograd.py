@@ -1,0 +1,357 @@
+"""3 x 3 convolutions on a processor by Winograd's algorithm: a quarter of the products.
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015): for a tile of m x m
+outputs, (m + 2)^2 products a pair of channels do the work of 9 m^2. An image's tiles are spread
+over (m + 2)^2 matrices, each is multiplied by a matrix made of the kernel, and the products are
+gathered to an image again. `convolve` does all three for one block of tiles after the other, so
+that what lies between them stays in a core's cache.
+
+numba compiles this for the processor it runs on, and keeps it for the next run. It compiles anew
+for types, not for values, which is why a size of tiles is a `Tile`: a tuple, whose length is part
+of its type.
+"""
+
+import contextlib
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+Tile = tuple[int, ...]
+"""As many entries as a tile has outputs along an axis, whatever they are: see `TILES`."""
+
+TILES: dict[int, Tile] = {2: (0,) * 2, 4: (0,) * 4}
+
+
+class Axis(NamedTuple):
+    """The transforms along one axis, for tiles of m outputs.
+
+    ``output @ ((kernel @ g) * (input @ d))`` are the m outputs of a filter g of three taps over
+    m + 2 samples d.
+    """
+
+    input: np.ndarray
+    """Float64, shape ``(m + 2, m + 2)``."""
+    kernel: np.ndarray
+    """Float64, shape ``(m + 2, 3)``."""
+    output: np.ndarray
+    """Float64, shape ``(m, m + 2)``."""
+
+
+def _axis(*points: float) -> Axis:
+    """Cook and Toom's construction, which interpolates at points and at infinity."""
+    from numpy.polynomial.polynomial import polyfromroots
+
+    roots = np.array(points)
+    reach, tile = len(roots) + 1, len(roots) - 1
+    made = Axis(np.zeros((reach, reach)), np.zeros((reach, 3)), np.zeros((tile, reach)))
+    for i, point in enumerate(roots):
+        others = np.delete(roots, i)
+        made.input[i, :-1] = polyfromroots(others)
+        made.kernel[i] = point ** np.arange(3) / np.prod(point - others)
+        made.output[:, i] = point ** np.arange(tile)
+    made.input[-1] = polyfromroots(roots)
+    made.kernel[-1, -1] = made.output[-1, -1] = 1
+    return made
+
+
+# The points decide what rounding costs: Barabasz et al., "Error Analysis and Improving the Accuracy
+# of Winograd Convolution for Deep Neural Networks" (2018).
+AXES = {
+    2: _axis(0, 1, -1),
+    4: _axis(0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2), -math.sqrt(2)),
+}
+
+_INPUT_2, _INPUT_4 = (AXES[tile].input.astype(np.float32) for tile in AXES)
+_OUTPUT_2, _OUTPUT_4 = (AXES[tile].output.astype(np.float32) for tile in AXES)
+
+# Indices without a sign: a negative one would count from the end, and with that in the way no
+# vector instructions are found.
+_index = np.uint64
+_ONE, _TWO, _BYTES = _index(1), _index(2), _index(4)
+
+LANES = _index(64)
+"""Channels transformed at once: 36 times as many numbers are 9 kB, and fit into the first cache."""
+
+_ROWS = 6
+_COLUMNS = 32 if binding.get_host_cpu_features().get("avx512f") else 16
+"""Tiles and channels that are multiplied at once: all their sums are kept in registers."""
+
+# What is not a number stays so, and sums may be taken in another order.
+_FAST = {"contract", "nsz", "reassoc"}
+
+
+def packed(kernel: np.ndarray, tile: int) -> np.ndarray:
+    """Bring a kernel into the form that `convolve` takes.
+
+    Parameters
+    ----------
+    kernel
+        Shape ``(C_out, C_in, 3, 3)``. Channels come in 64s; C_in may be 1.
+    tile
+        2 or 4.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32, shape ``((tile + 2)^2, C_out / w, C_in, w)``: panels of w channels.
+
+    Raises
+    ------
+    ValueError
+        If there are other numbers of channels.
+    """
+    wide, channels = kernel.shape[:2]
+    if wide % int(LANES) or (channels % int(LANES) and channels > 1):
+        raise ValueError(f"channels come in {LANES}s, not as {channels} and {wide}")
+    transform = np.kron(AXES[tile].kernel, AXES[tile].kernel)
+    panels = np.empty((len(transform), wide // _COLUMNS, channels, _COLUMNS), np.float32)
+    for i, filters in enumerate(kernel.reshape(-1, _COLUMNS, channels, 9)):
+        taps = filters.transpose(2, 1, 0).reshape(9, -1)
+        panels[:, i] = (transform @ taps).reshape(-1, channels, _COLUMNS)
+    return panels
+
+
+def _compiled(**options: Any) -> Any:
+    return numba.njit(error_model="numpy", fastmath=_FAST, **options)
+
+
+def _kept(function: Any) -> Any:
+    """Have numba keep what it compiles, where there is a folder that can be written to."""
+    with contextlib.suppress(RuntimeError):
+        function.enable_caching()
+    return function
+
+
+@intrinsic
+def _multiply_rows(_context, _a, _pitch, _b, _depth, _c, _gap):  # type: ignore[no-untyped-def]
+    """The innermost loop: some rows times a panel, written in the compiler's own language.
+
+    In Python's, it finds no vector instructions for sums that are kept in registers. Takes
+    addresses and distances: of the rows, a; from one to the next; of the panel, b; how many lines
+    it has; of the sums, c; from one row of them to the next.
+    """
+    vector = ir.VectorType(ir.FloatType(), _COLUMNS)
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _COLUMNS), None)
+    index = ir.IntType(64)
+
+    def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        a, pitch, b, depth, c, gap = arguments
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_COLUMNS}f32"
+        )
+
+        def pointer(base, offset, kind):  # type: ignore[no-untyped-def]
+            address = builder.add(base, builder.mul(offset, index(4)))
+            return builder.inttoptr(address, kind.as_pointer())
+
+        before = builder.block
+        loop, after = builder.append_basic_block("lines"), builder.append_basic_block("sums")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(index)
+        sums = [builder.phi(vector) for _ in range(_ROWS)]
+        line = builder.load(pointer(b, builder.mul(k, index(_COLUMNS)), vector), align=4)
+        totals = []
+        for row, so_far in enumerate(sums):
+            at = builder.add(builder.mul(index(row), pitch), k)
+            factor = builder.load(pointer(a, at, ir.FloatType()), align=4)
+            lone = builder.insert_element(ir.Constant(vector, ir.Undefined), factor, index(0))
+            spread = builder.shuffle_vector(lone, ir.Constant(vector, ir.Undefined), everywhere)
+            totals.append(builder.call(fma, [spread, line, so_far]))
+            so_far.add_incoming(ir.Constant(vector, None), before)
+            so_far.add_incoming(totals[-1], loop)
+        following = builder.add(k, index(1))
+        k.add_incoming(index(0), before)
+        k.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_unsigned("<", following, depth), loop, after)
+        builder.position_at_end(after)
+        for row, total in enumerate(totals):
+            builder.store(total, pointer(c, builder.mul(index(row), gap), vector), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uint64] * 6), generate
+
+
+@_compiled(inline="always")
+def _along(factors, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
+    """One transform of one axis: a constant matrix times lines that are `stride` apart."""
+    for c in range(channels):
+        for i in range(factors.shape[0]):
+            total = np.float32(0)
+            for j in range(factors.shape[1]):
+                if factors[i, j] != 0:
+                    total += factors[i, j] * source[start + _index(j) * stride + c]
+            target[to + _index(i) * gap + c] = total
+
+
+@_compiled(inline="always")
+def _spread(tile, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
+    if len(tile) == 2:
+        _along(_INPUT_2, source, start, stride, target, to, gap, channels)
+    else:
+        _along(_INPUT_4, source, start, stride, target, to, gap, channels)
+
+
+@_compiled(inline="always")
+def _collect(tile, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
+    if len(tile) == 2:
+        _along(_OUTPUT_2, source, start, stride, target, to, gap, channels)
+    else:
+        _along(_OUTPUT_4, source, start, stride, target, to, gap, channels)
+
+
+@_compiled()
+def _scatter(tile, framed, height, width, first, count, matrices):  # type: ignore[no-untyped-def]
+    """Spread `count` tiles over matrices ``((m + 2)^2, rows, C)``."""
+    step = _index(len(tile))
+    reach = step + _TWO
+    rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
+    lines, line = _index(framed.shape[1]), _index(framed.shape[2])
+    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
+    at_once = min(channels, LANES)
+    pixels, out = framed.reshape(-1), matrices.reshape(-1)
+    half = np.empty(reach * reach * LANES, np.float32)
+    for t in range(count):
+        image, place = divmod(first + t, down * across)
+        y, x = step * (place // across), step * (place % across)
+        for c in range(_index(0), channels, at_once):
+            corner = ((image * lines + y) * line + x) * channels + c
+            for i in range(reach):
+                _spread(
+                    tile,
+                    pixels,
+                    corner + i * line * channels,
+                    channels,
+                    half,
+                    i * reach * LANES,
+                    LANES,
+                    at_once,
+                )
+            for j in range(reach):
+                _spread(
+                    tile,
+                    half,
+                    j * LANES,
+                    reach * LANES,
+                    out,
+                    (j * rows + t) * channels + c,
+                    reach * rows * channels,
+                    at_once,
+                )
+
+
+@_compiled()
+def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
+    """Multiply the first `count` rows, and those that fill up the last `_ROWS`."""
+    rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
+    wide = _index(out.shape[2])
+    a, b, c = _index(matrices.ctypes.data), _index(kernel.ctypes.data), _index(out.ctypes.data)
+    for k in range(_index(len(matrices))):
+        for column in range(_index(0), wide, _index(_COLUMNS)):
+            panel = b + (k * wide + column) * channels * _BYTES
+            for row in range(_index(0), count, _index(_ROWS)):
+                at = k * rows + row
+                _multiply_rows(
+                    a + at * channels * _BYTES,
+                    channels,
+                    panel,
+                    channels,
+                    c + (at * wide + column) * _BYTES,
+                    wide,
+                )
+
+
+@_compiled()
+def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, framed):  # type: ignore[no-untyped-def]
+    """Bring `count` tiles of products back together, and do what follows the convolution."""
+    step = _index(len(tile))
+    reach = step + _TWO
+    rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
+    lines, line = _index(framed.shape[1]), _index(framed.shape[2])
+    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
+    shrink = _TWO if pooling else _ONE
+    left = step // shrink
+    products, out = matrices.reshape(-1), framed.reshape(-1)
+    half = np.empty(step * reach * LANES, np.float32)
+    whole = np.empty(step * step * LANES, np.float32)
+    for t in range(count):
+        image, place = divmod(first + t, down * across)
+        y, x = left * (place // across), left * (place % across)
+        for c in range(_index(0), channels, LANES):
+            for i in range(reach):
+                _collect(
+                    tile,
+                    products,
+                    (i * reach * rows + t) * channels + c,
+                    rows * channels,
+                    half,
+                    i * step * LANES,
+                    LANES,
+                    LANES,
+                )
+            for j in range(step):
+                _collect(tile, half, j * LANES, step * LANES, whole, j * LANES, step * LANES, LANES)
+            for p in range(_index(0), step * step * LANES, LANES):
+                for k in range(LANES):
+                    whole[p + k] = max(whole[p + k] + bias[c + k], floor)
+            for i in range(min(left, height // shrink - y)):
+                for j in range(min(left, width // shrink - x)):
+                    p = shrink * (i * step + j) * LANES
+                    q, r = p + LANES, p + step * LANES
+                    s = r + LANES
+                    to = ((image * lines + y + i + _ONE) * line + x + j + _ONE) * channels + c
+                    for k in range(LANES):
+                        if pooling == 0:
+                            out[to + k] = whole[p + k]
+                        elif pooling == 1:
+                            out[to + k] = max(
+                                max(whole[p + k], whole[q + k]), max(whole[r + k], whole[s + k])
+                            )
+                        else:
+                            out[to + k] = np.float32(0.25) * (
+                                whole[p + k] + whole[q + k] + whole[r + k] + whole[s + k]
+                            )
+
+
+@_kept
+@_compiled(nogil=True)
+def convolve(tile, framed, height, width, kernel, bias, floor, pooling, start, stop, block, out):  # type: ignore[no-untyped-def]
+    """Convolve the tiles from `start` to `stop`, some at a time, on one core. Holds no lock.
+
+    Parameters
+    ----------
+    tile
+        One of `TILES`.
+    framed
+        Images in a frame of zeros, float32, shape ``(B, 1 + height + …, 1 + width + …, C_in)``, as
+        wide on the far sides as the last tiles reach.
+    height, width
+        Of an image.
+    kernel
+        See `packed`.
+    bias, floor
+        What is added to the result, shape ``(C_out,)``, and what it is raised to where it is less.
+    pooling
+        What follows: 0 for nothing, 1 for the maximum and 2 for the mean of 2 x 2.
+    start, stop, block
+        Numbers of tiles, counted along lines, then images; and how many to do at a time.
+    out
+        Filled: framed like the input, in the size after pooling.
+    """
+    tall, wide = _index(height), _index(width)
+    products = kernel.shape[0]
+    # Rows that fill up the last `_ROWS` are multiplied like the others and left lying.
+    rows = -(-block // _ROWS) * _ROWS
+    spread = np.zeros((products, rows, framed.shape[3]), np.float32)
+    multiplied = np.empty((products, rows, out.shape[3]), np.float32)
+    for first in range(start, stop, block):
+        count = _index(min(block, stop - first))
+        _scatter(tile, framed, tall, wide, _index(first), count, spread)
+        _multiply(spread, kernel, count, multiplied)
+        _gather(tile, multiplied, bias, floor, pooling, tall, wide, _index(first), count, out)

@@ -1,0 +1,147 @@
+"""Winograd's convolutions against torch's own, in double precision."""
+
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
+
+from musicflow.embedders import convolution, winograd
+from musicflow.embedders.convolution import Layer, Plain, Winograd, convolutions
+
+
+def layer(fan_in, fan_out, seed=0, **options):
+    random = torch.Generator().manual_seed(seed)
+    kernel = torch.randn(fan_out, fan_in, 3, 3, generator=random) * (2 / 9 / fan_in) ** 0.5
+    return Layer(kernel, torch.randn(fan_out, generator=random), **options)
+
+
+def images(batch, height, width, channels, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, height, width, channels, generator=random)
+
+
+def exact(x, layers):
+    x = x.double().permute(0, 3, 1, 2)
+    for kernel, bias, relu, pooling, _ in layers:
+        x = conv2d(x, kernel.double(), bias.double(), padding=1)
+        x = x.relu() if relu else x
+        x = {"none": lambda y: y, "max": pool(max_pool2d), "mean": pool(avg_pool2d)}[pooling](x)
+    return x.permute(0, 2, 3, 1).numpy()
+
+
+def pool(function):
+    return lambda x: function(x, 2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    batch=st.integers(1, 3),
+    height=st.integers(2, 19),
+    width=st.integers(2, 19),
+    channels=st.sampled_from([(1, 64), (64, 64), (64, 128), (128, 64)]),
+    relu=st.booleans(),
+    pooling=st.sampled_from(["none", "max", "mean"]),
+    tile=st.sampled_from([2, 4]),
+)
+@example(1, 2, 2, (64, 64), True, "mean", 4)
+@example(3, 19, 19, (128, 64), False, "max", 4)
+def test_a_layer_is_torchs(batch, height, width, channels, relu, pooling, tile):
+    one = layer(*channels, relu=relu, pooling=pooling, tile=tile)
+    x = images(batch, height, width, channels[0])
+    ours = Winograd([one])(x).numpy()
+    np.testing.assert_allclose(ours, exact(x, [one]), rtol=1e-4, atol=5e-5)
+
+
+@pytest.mark.parametrize("chain", [Winograd, lambda layers: Plain(layers, "cpu", torch.float32)])
+def test_layers_follow_each_other(chain):
+    layers = [
+        layer(1, 64, 1, pooling="max"),
+        layer(64, 128, 2, pooling="mean", tile=2),
+        layer(128, 64, 3, relu=False),
+    ]
+    x = images(2, 21, 14, 1)
+    np.testing.assert_allclose(chain(layers)(x).numpy(), exact(x, layers), rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_larger_than_a_block_is_put_together_in_order():
+    one = layer(64, 64)
+    x = images(2, 37, 41, 64)
+    assert 2 * convolution._BLOCK < 2 * 10 * 11
+    np.testing.assert_allclose(Winograd([one])(x).numpy(), exact(x, [one]), rtol=1e-4, atol=5e-5)
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, x = Winograd([layer(64, 64)]), images(1, 30, 30, 64)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(one(x).numpy())
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_calls_from_several_threads_do_not_meet():
+    one = Winograd([layer(64, 64), layer(64, 64, 1)])
+    pictures = [images(1, 24, 24, 64, seed) for seed in range(8)]
+    alone = [one(picture).numpy() for picture in pictures]
+    with ThreadPoolExecutor(4) as threads:
+        for ours, expected in zip(threads.map(one, pictures), alone, strict=True):
+            np.testing.assert_array_equal(ours.numpy(), expected)
+
+
+def test_what_is_not_a_number_is_not_made_one():
+    x = images(1, 8, 8, 64)
+    x[0, 3, 3] = float("nan")
+    found = Winograd([layer(64, 64)])(x)
+    assert found[0, 2:5, 2:5].isnan().all()
+
+
+def test_bfloat16_and_a_gpu_are_left_to_torch():
+    layers = [layer(64, 64)]
+    assert isinstance(convolutions(layers, "cpu", torch.float32), Winograd)
+    assert isinstance(convolutions(layers, "cpu", torch.bfloat16), Plain)
+
+
+@pytest.mark.parametrize(("fan_in", "fan_out"), [(32, 64), (96, 64), (64, 32), (64, 1)])
+def test_channels_that_would_reach_beyond_an_array_are_refused(fan_in, fan_out):
+    with pytest.raises(ValueError, match="64s"):
+        Winograd([layer(fan_in, fan_out)])
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_a_tile_of_one_axis_is_a_filter_of_three_taps(tile):
+    samples, taps = np.arange(tile + 2.0) ** 2, np.array([1.0, -3.0, 0.5])
+    axis = winograd.AXES[tile]
+    outputs = axis.output @ ((axis.kernel @ taps) * (axis.input @ samples))
+    np.testing.assert_allclose(outputs, np.correlate(samples, taps, "valid"))
+
+
+@pytest.mark.slow
+def test_it_runs_where_what_is_compiled_cannot_be_kept(tmp_path):
+    shutil.copy(winograd.__file__, tmp_path)
+    (tmp_path / "__pycache__").write_text("no folder")
+    program = (
+        "import numpy as np, winograd as w;"
+        "out = np.zeros((1, 6, 6, 64), np.float32);"
+        "kernel = w.packed(np.ones((64, 64, 3, 3), np.float32), 4);"
+        "ones = np.zeros((1, 6, 6, 64), np.float32); ones[:, 1:5, 1:5] = 1;"
+        "w.convolve(w.TILES[4], ones, 4, 4, kernel, np.zeros(64, np.float32), np.float32(0), 0,"
+        " 0, 1, 48, out); print(round(float(out[0, 2, 2, 0])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env={"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(9 * 64), done.stderr
