@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         "auto",
-        description="Arithmetic of models with a choice; auto: bf16 where the processor has it.",
+        description="Arithmetic of models with a choice; auto: the one that is fastest here.",
     )
     device: Device = Field(
         "auto", description="Where models run; auto: on the GPU, if there is one."

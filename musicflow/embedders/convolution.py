@@ -148,9 +148,10 @@ class _Step:
         batch, shrink = len(x.pixels), 2 if self._pooling else 1
         out = _Framed.empty(batch, x.height // shrink, x.width // shrink, len(self._bias))
         tiles = batch * math.ceil(x.height / self._tile) * math.ceil(x.width / self._tile)
-        share = math.ceil(tiles / cores)
         # A large kernel is read from memory for each block, which is to be worth it.
-        block = min(share, max(_BLOCK, 3 * len(self._bias) // 16))
+        block = min(math.ceil(tiles / cores), max(_BLOCK, 3 * len(self._bias) // 16))
+        # A core that something else keeps busy, as decoding does, leaves its shares to the others.
+        share = max(block, math.ceil(tiles / (4 * cores)))
 
         def work(start: int) -> None:
             winograd.convolve(
