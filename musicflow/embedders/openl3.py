@@ -43,8 +43,8 @@ _POOLED = (1, 3, 5)
 
 _CHUNK = 8
 """Windows that go through the network at once. The spectra of a few fit into a processor's cache,
-which makes the front end three times as fast as with 32; with fewer than this, threads wait for
-each other so often that any other work on the machine costs more than it takes."""
+which makes the front end three times as fast as with 32; with fewer than this, the kernels of the
+deep layers are read from memory for too little."""
 
 _SOURCE = "https://raw.githubusercontent.com/marl/openl3/models/"
 
