@@ -69,6 +69,7 @@ def test_a_layer_that_is_not_there_is_refused(model, layer):
         wav2vec2.Wav2Vec2(spec("fp32", layer), model)
 
 
+@pytest.mark.slow
 def test_bf16_stays_close_to_float32(exact, rounded):
     audio = chords(6, 2.0, RATE)
     fine, coarse = exact.infer(audio).vectors, rounded.infer(audio).vectors
@@ -77,6 +78,7 @@ def test_bf16_stays_close_to_float32(exact, rounded):
     assert not np.array_equal(fine, coarse)
 
 
+@pytest.mark.slow
 def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, monkeypatch):
     monkeypatch.setattr(wav2vec2, "_can_fuse", lambda _: False)
     plain = wav2vec2.Wav2Vec2(spec("bf16"), model)
@@ -98,6 +100,7 @@ def test_next_to_silence_is_scaled_as_upstream_scales_it(model, exact):
     assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
 
 
+@pytest.mark.slow
 def test_a_window_gets_the_same_vector_alone_and_in_a_batch(exact, rounded):
     audio = chords(4, 1.5, RATE)
     for embedder in (exact, rounded):
