@@ -26,10 +26,11 @@ def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("clips", type=Path, help="<clips>/<genre>/*")
+    parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES)
     options = parser.parse_args()
     paths = sorted(p for p in options.clips.glob("*/*") if p.suffix in audio.AUDIO_SUFFIXES)
     genres = [path.parent.name for path in paths]
-    rows = [_row(name, paths, genres) for name in NAMES]
+    rows = [_row(name, paths, genres) for name in options.only]
     text = "\n".join(
         [
             "# bf16 beside fp32",

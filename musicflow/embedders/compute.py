@@ -28,21 +28,13 @@ def device(wanted: Device = "auto") -> str:
 
 
 @cache
-def fastest_precision(winograd: bool = False) -> Literal["fp32", "bf16"]:
+def fastest_precision() -> Literal["fp32", "bf16"]:
     """``bf16`` where a GPU or the processor's instructions compute it, else ``fp32``.
 
     Read from the system rather than from torch, so that naming a spec costs no import of torch.
-
-    Parameters
-    ----------
-    winograd
-        Whether the model is one of 3 x 3 convolutions, which a processor computes by `winograd`
-        in fp32 with a quarter of the products.
     """
     if Path("/proc/driver/nvidia/version").exists():
         return "bf16"
-    if winograd:
-        return "fp32"
     try:
         flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
     except OSError:

@@ -52,8 +52,8 @@ def convolutions(
     """
     import torch
 
-    if device == "cpu" and dtype == torch.float32:
-        return Winograd(layers)
+    if device == "cpu":
+        return Winograd(layers, rounded=dtype == torch.bfloat16)
     return Plain(layers, device, dtype)
 
 
@@ -90,10 +90,13 @@ class Plain:
 
 
 class Winograd:
-    """The chain by Winograd's algorithm, on the processor, in float32; see `convolutions`."""
+    """The chain by Winograd's algorithm, on the processor; see `convolutions`.
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self._steps = [_Step(layer) for layer in layers]
+    Rounded, layers of more than one channel multiply in bfloat16.
+    """
+
+    def __init__(self, layers: Sequence[Layer], rounded: bool = False) -> None:
+        self._steps = [_Step(layer, rounded) for layer in layers]
 
     def __call__(self, images: "Tensor") -> "Tensor":
         """From images ``(B, H, W, C)`` to ``(B, H', W', C')``."""
@@ -133,11 +136,11 @@ class _Framed(NamedTuple):
 class _Step:
     """A layer, its kernel transformed."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, rounded: bool) -> None:
         from musicflow.embedders import winograd
 
-        self._tile = layer.tile
-        self._kernel = winograd.packed(layer.kernel.numpy(), layer.tile)
+        self._tile, kernel = layer.tile, layer.kernel.numpy()
+        self._kernel = winograd.packed(kernel, layer.tile, rounded and kernel.shape[1] > 1)
         self._bias = layer.bias.numpy()
         self._floor = np.float32(0 if layer.relu else -np.inf)
         self._pooling = ("none", "max", "mean").index(layer.pooling)

@@ -103,7 +103,7 @@ def variant(
         pad_s=(0.5, 0.0),
         tail="pad",
         layer=LAYER,
-        precision=fastest_precision(winograd=True),
+        precision=fastest_precision(),
         precisions=("fp32", "bf16"),
         weights=UrlWeights(
             filename=filename,

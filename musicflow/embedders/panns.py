@@ -59,7 +59,7 @@ SPEC = EmbedderSpec(
     tail="keep",
     min_s=1.0,
     layer="embedding",
-    precision=compute.fastest_precision(winograd=True),
+    precision=compute.fastest_precision(),
     precisions=("fp32", "bf16"),
     weights=CHECKPOINT,
     summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",

@@ -6,6 +6,9 @@ over (m + 2)^2 matrices, each is multiplied by a matrix made of the kernel, and 
 gathered to an image again. `convolve` does all three for one block of tiles after the other, so
 that what lies between them stays in a core's cache.
 
+What is multiplied can be rounded to bfloat16, of which a processor with instructions for that
+multiplies twice as many. Sums and everything else stay in float32.
+
 numba compiles this for the processor it runs on, and keeps it for the next run. It compiles anew
 for types, not for values, which is why a size of tiles is a `Tile`: a tuple, whose length is part
 of its type.
@@ -78,15 +81,19 @@ _ONE, _TWO, _BYTES = _index(1), _index(2), _index(4)
 LANES = _index(64)
 """Channels transformed at once: 36 times as many numbers are 9 kB, and fit into the first cache."""
 
+_PROCESSOR = binding.get_host_cpu_features()
 _ROWS = 6
-_COLUMNS = 32 if binding.get_host_cpu_features().get("avx512f") else 16
+_COLUMNS = 32 if _PROCESSOR.get("avx512f") else 16
 """Tiles and channels that are multiplied at once: all their sums are kept in registers."""
+
+_WORDS = 16
+"""Of 32 bits, which the innermost loop takes at once: so many floats, or pairs of bfloat16."""
 
 # What is not a number stays so, and sums may be taken in another order.
 _FAST = {"contract", "nsz", "reassoc"}
 
 
-def packed(kernel: np.ndarray, tile: int) -> np.ndarray:
+def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
     """Bring a kernel into the form that `convolve` takes.
 
     Parameters
@@ -95,11 +102,14 @@ def packed(kernel: np.ndarray, tile: int) -> np.ndarray:
         Shape ``(C_out, C_in, 3, 3)``. Channels come in 64s; C_in may be 1.
     tile
         2 or 4.
+    rounded
+        Whether to multiply in bfloat16, for which C_in may not be 1.
 
     Returns
     -------
     numpy.ndarray
-        Float32, shape ``((tile + 2)^2, C_out / w, C_in, w)``: panels of w channels.
+        Panels of w channels: float32, shape ``((tile + 2)^2, C_out / w, C_in, w)``. Rounded: the
+        bits of bfloat16 as uint16, ``((tile + 2)^2, C_out / w, C_in / 2, w, 2)``.
 
     Raises
     ------
@@ -107,14 +117,24 @@ def packed(kernel: np.ndarray, tile: int) -> np.ndarray:
         If there are other numbers of channels.
     """
     wide, channels = kernel.shape[:2]
-    if wide % int(LANES) or (channels % int(LANES) and channels > 1):
+    if wide % int(LANES) or (channels % int(LANES) and (channels > 1 or rounded)):
         raise ValueError(f"channels come in {LANES}s, not as {channels} and {wide}")
     transform = np.kron(AXES[tile].kernel, AXES[tile].kernel)
     panels = np.empty((len(transform), wide // _COLUMNS, channels, _COLUMNS), np.float32)
     for i, filters in enumerate(kernel.reshape(-1, _COLUMNS, channels, 9)):
         taps = filters.transpose(2, 1, 0).reshape(9, -1)
         panels[:, i] = (transform @ taps).reshape(-1, channels, _COLUMNS)
-    return panels
+    return _in_pairs(panels) if rounded else panels
+
+
+def _in_pairs(panels: np.ndarray) -> np.ndarray:
+    """Round to bfloat16, two channels side by side; see `packed`."""
+    import torch
+
+    products, parts, channels, columns = panels.shape
+    pairs = panels.reshape(products, parts, channels // 2, 2, columns).swapaxes(3, 4)
+    bits = torch.from_numpy(pairs).bfloat16().view(torch.uint16)
+    return bits.contiguous().numpy()
 
 
 def _compiled(**options: Any) -> Any:
@@ -128,54 +148,121 @@ def _kept(function: Any) -> Any:
     return function
 
 
+class _BFloat16(ir.Type):
+    """The compiler has it, llvmlite does not."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self))
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+_words = ir.VectorType(ir.IntType(32), _WORDS)
+_floats = ir.VectorType(ir.FloatType(), _WORDS)
+_halves = ir.VectorType(_BFloat16(), 2 * _WORDS)
+
+
+def _sum_of_products(builder, a, b, total):  # type: ignore[no-untyped-def]
+    """Add the products of floats to sums."""
+    fma = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_floats, [_floats] * 3), f"llvm.fma.v{_WORDS}f32"
+    )
+    return builder.call(fma, [a, b, total])
+
+
+def _sum_of_pairs(builder, a, b, total):  # type: ignore[no-untyped-def]
+    """Add both products of pairs of bfloat16 to sums."""
+    if _PROCESSOR.get("avx512bf16"):
+        dot = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_floats, [_floats, _halves, _halves]),
+            "llvm.x86.avx512bf16.dpbf16ps.512",
+        )
+        return builder.call(dot, [total, builder.bitcast(a, _halves), builder.bitcast(b, _halves)])
+    # A bfloat16 is the upper half of a float.
+    shift, upper = (ir.Constant(_words, [value] * _WORDS) for value in (16, 0xFFFF0000))
+    for halve, by in ((builder.and_, upper), (builder.shl, shift)):
+        halves = (builder.bitcast(halve(builder.bitcast(x, _words), by), _floats) for x in (a, b))
+        total = _sum_of_products(builder, *halves, total)
+    return total
+
+
 @intrinsic
-def _multiply_rows(_context, _a, _pitch, _b, _depth, _c, _gap):  # type: ignore[no-untyped-def]
+def _multiply_rows(_context, kernel, _a, _pitch, _b, _depth, _c, _gap):  # type: ignore[no-untyped-def]
     """The innermost loop: some rows times a panel, written in the compiler's own language.
 
-    In Python's, it finds no vector instructions for sums that are kept in registers. Takes
-    addresses and distances: of the rows, a; from one to the next; of the panel, b; how many lines
-    it has; of the sums, c; from one row of them to the next.
+    In Python's, it finds no vector instructions for sums that are kept in registers. Takes the
+    kernel, for its type; and addresses and distances in words: of the rows, a; from one to the
+    next; of the panel, b; how many lines it has; of the sums, c; from one row of them to the next.
     """
-    vector = ir.VectorType(ir.FloatType(), _COLUMNS)
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), _COLUMNS), None)
-    index = ir.IntType(64)
+    add = _sum_of_pairs if kernel.dtype == types.uint16 else _sum_of_products
+    everywhere = ir.Constant(_words, None)
+    index, parts = ir.IntType(64), _COLUMNS // _WORDS
 
     def generate(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
-        a, pitch, b, depth, c, gap = arguments
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_COLUMNS}f32"
-        )
+        _, a, pitch, b, depth, c, gap = arguments
 
         def pointer(base, offset, kind):  # type: ignore[no-untyped-def]
             address = builder.add(base, builder.mul(offset, index(4)))
             return builder.inttoptr(address, kind.as_pointer())
+
+        def place(line, distance, part):  # type: ignore[no-untyped-def]
+            return builder.add(builder.mul(line, distance), index(part * _WORDS))
 
         before = builder.block
         loop, after = builder.append_basic_block("lines"), builder.append_basic_block("sums")
         builder.branch(loop)
         builder.position_at_end(loop)
         k = builder.phi(index)
-        sums = [builder.phi(vector) for _ in range(_ROWS)]
-        line = builder.load(pointer(b, builder.mul(k, index(_COLUMNS)), vector), align=4)
+        sums = [[builder.phi(_floats) for _ in range(parts)] for _ in range(_ROWS)]
+        line = [
+            builder.load(pointer(b, place(k, index(_COLUMNS), part), _floats), align=4)
+            for part in range(parts)
+        ]
         totals = []
         for row, so_far in enumerate(sums):
             at = builder.add(builder.mul(index(row), pitch), k)
             factor = builder.load(pointer(a, at, ir.FloatType()), align=4)
-            lone = builder.insert_element(ir.Constant(vector, ir.Undefined), factor, index(0))
-            spread = builder.shuffle_vector(lone, ir.Constant(vector, ir.Undefined), everywhere)
-            totals.append(builder.call(fma, [spread, line, so_far]))
-            so_far.add_incoming(ir.Constant(vector, None), before)
-            so_far.add_incoming(totals[-1], loop)
+            lone = builder.insert_element(ir.Constant(_floats, ir.Undefined), factor, index(0))
+            spread = builder.shuffle_vector(lone, ir.Constant(_floats, ir.Undefined), everywhere)
+            totals.append([add(builder, spread, *pair) for pair in zip(line, so_far, strict=True)])
+            for total, phi in zip(totals[-1], so_far, strict=True):
+                phi.add_incoming(ir.Constant(_floats, None), before)
+                phi.add_incoming(total, loop)
         following = builder.add(k, index(1))
         k.add_incoming(index(0), before)
         k.add_incoming(following, loop)
         builder.cbranch(builder.icmp_unsigned("<", following, depth), loop, after)
         builder.position_at_end(after)
-        for row, total in enumerate(totals):
-            builder.store(total, pointer(c, builder.mul(index(row), gap), vector), align=4)
+        for row, row_totals in enumerate(totals):
+            for part, total in enumerate(row_totals):
+                builder.store(total, pointer(c, place(index(row), gap, part), _floats), align=4)
         return context.get_dummy_value()
 
-    return types.void(*[types.uint64] * 6), generate
+    return types.void(kernel, *[types.uint64] * 6), generate
+
+
+@intrinsic
+def _like(_context, target, _value):  # type: ignore[no-untyped-def]
+    """A float as an array holds it: as it is, or the bits of a bfloat16, to the nearest."""
+    rounded = target.dtype == types.uint16
+
+    def generate(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        value = arguments[1]
+        if not rounded:
+            return value
+        word = ir.IntType(32)
+        bits = builder.bitcast(value, word)
+        # A tie goes to the even one.
+        odd = builder.and_(builder.lshr(bits, word(16)), word(1))
+        nearest = builder.add(builder.add(bits, word(0x7FFF)), odd)
+        return builder.trunc(builder.lshr(nearest, word(16)), ir.IntType(16))
+
+    return target.dtype(target, types.float32), generate
 
 
 @_compiled(inline="always")
@@ -187,7 +274,7 @@ def _along(factors, source, start, stride, target, to, gap, channels):  # type: 
             for j in range(factors.shape[1]):
                 if factors[i, j] != 0:
                     total += factors[i, j] * source[start + _index(j) * stride + c]
-            target[to + _index(i) * gap + c] = total
+            target[to + _index(i) * gap + c] = _like(target, total)
 
 
 @_compiled(inline="always")
@@ -249,19 +336,20 @@ def _scatter(tile, framed, height, width, first, count, matrices):  # type: igno
 @_compiled()
 def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
     """Multiply the first `count` rows, and those that fill up the last `_ROWS`."""
-    rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
-    wide = _index(out.shape[2])
+    rows, wide = _index(matrices.shape[1]), _index(out.shape[2])
+    words = _index(matrices.shape[2]) // (_BYTES // _index(matrices.itemsize))
     a, b, c = _index(matrices.ctypes.data), _index(kernel.ctypes.data), _index(out.ctypes.data)
     for k in range(_index(len(matrices))):
         for column in range(_index(0), wide, _index(_COLUMNS)):
-            panel = b + (k * wide + column) * channels * _BYTES
+            panel = b + (k * wide + column) * words * _BYTES
             for row in range(_index(0), count, _index(_ROWS)):
                 at = k * rows + row
                 _multiply_rows(
-                    a + at * channels * _BYTES,
-                    channels,
+                    kernel,
+                    a + at * words * _BYTES,
+                    words,
                     panel,
-                    channels,
+                    words,
                     c + (at * wide + column) * _BYTES,
                     wide,
                 )
@@ -348,7 +436,7 @@ def convolve(tile, framed, height, width, kernel, bias, floor, pooling, start, s
     products = kernel.shape[0]
     # Rows that fill up the last `_ROWS` are multiplied like the others and left lying.
     rows = -(-block // _ROWS) * _ROWS
-    spread = np.zeros((products, rows, framed.shape[3]), np.float32)
+    spread = np.zeros((products, rows, framed.shape[3]), kernel.dtype)
     multiplied = np.empty((products, rows, out.shape[3]), np.float32)
     for first in range(start, stop, block):
         count = _index(min(block, stop - first))

@@ -100,23 +100,54 @@ def test_calls_from_several_threads_do_not_meet():
             np.testing.assert_array_equal(ours.numpy(), expected)
 
 
-def test_what_is_not_a_number_is_not_made_one():
+@pytest.mark.parametrize("rounded", [False, True])
+def test_what_is_not_a_number_is_not_made_one(rounded):
     x = images(1, 8, 8, 64)
     x[0, 3, 3] = float("nan")
-    found = Winograd([layer(64, 64)])(x)
+    found = Winograd([layer(64, 64)], rounded)(x)
     assert found[0, 2:5, 2:5].isnan().all()
 
 
-def test_bfloat16_and_a_gpu_are_left_to_torch():
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_what_is_no_processor_is_left_to_torch(precision):
     layers = [layer(64, 64)]
-    assert isinstance(convolutions(layers, "cpu", torch.float32), Winograd)
-    assert isinstance(convolutions(layers, "cpu", torch.bfloat16), Plain)
+    assert isinstance(convolutions(layers, "cpu", precision), Winograd)
+    assert isinstance(convolutions(layers, "meta", precision), Plain)
 
 
+@pytest.mark.parametrize(("tile", "error"), [(2, 0.0035), (4, 0.0105)])
+def test_rounding_costs_what_the_nearest_bfloat16_costs(tile, error):
+    one = layer(128, 64, relu=False, tile=tile)
+    x = images(1, 40, 40, 128)
+    expected = exact(x, [one])
+    off = Winograd([one], rounded=True)(x).numpy() - expected
+    size = (expected**2).mean()
+    assert 1e-4 < np.sqrt((off**2).mean() / size) < error
+    # Cutting off in place of rounding would make everything smaller.
+    assert abs((off * expected).mean() / size) < 2e-4
+
+
+def test_rounded_is_exact_where_there_is_nothing_to_round():
+    random = torch.Generator().manual_seed(0)
+    # The transforms of tiles of 2 add four numbers, and halve those of the kernel twice.
+    kernel = 4.0 * torch.randint(-3, 4, (128, 64, 3, 3), generator=random)
+    x = torch.randint(-15, 16, (2, 9, 13, 64), generator=random).float()
+    layers = [Layer(kernel, torch.zeros(128), relu=False, tile=2)]
+    ours = Winograd(layers, rounded=True)(x).numpy()
+    np.testing.assert_array_equal(ours, exact(x, layers))
+
+
+def test_a_first_layer_of_one_channel_is_not_rounded():
+    layers, x = [layer(1, 64)], images(1, 9, 9, 1)
+    rounded, full = (Winograd(layers, rounded)(x).numpy() for rounded in (True, False))
+    np.testing.assert_array_equal(rounded, full)
+
+
+@pytest.mark.parametrize("rounded", [False, True])
 @pytest.mark.parametrize(("fan_in", "fan_out"), [(32, 64), (96, 64), (64, 32), (64, 1)])
-def test_channels_that_would_reach_beyond_an_array_are_refused(fan_in, fan_out):
+def test_channels_that_would_reach_beyond_an_array_are_refused(fan_in, fan_out, rounded):
     with pytest.raises(ValueError, match="64s"):
-        Winograd([layer(fan_in, fan_out)])
+        Winograd([layer(fan_in, fan_out)], rounded)
 
 
 @pytest.mark.parametrize("tile", [2, 4])
