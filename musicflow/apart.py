@@ -22,12 +22,22 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+_CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+
 _GRACE_S = 10.0
 """How long a child that is wanted no more may take to end, before it is ended."""
 
 
 class ProcessDiedError(Exception):
     """A process that ended before its work did; the message says how."""
+
+
+class CrashError(ProcessDiedError):
+    """It was not killed by others: something in it did what no process may, or gave up."""
+
+    def __init__(self, name: str, number: signal.Signals) -> None:
+        super().__init__(f"the process of {name} crashed ({number.name})")
+        self.signal = number
 
 
 def iterate(
@@ -51,7 +61,9 @@ def iterate(
     Raises
     ------
     ProcessDiedError
-        If the process is killed, or crashes.
+        If the process is killed, or ends by itself.
+    CrashError
+        If it crashes.
     Exception
         Whatever the generator raises.
     """
@@ -66,7 +78,7 @@ def iterate(
                 yield item
                 more, item = ours.recv()
         except (EOFError, OSError):
-            raise ProcessDiedError(_death(name, process.wait())) from None
+            raise _death(name, process.wait()) from None
         finally:
             ours.close()
             _see_off(process)
@@ -94,17 +106,19 @@ def _see_off(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _death(name: str, code: int) -> str:
+def _death(name: str, code: int) -> ProcessDiedError:
+    if -code in _CRASHES:
+        return CrashError(name, signal.Signals(-code))
     if code == -signal.SIGKILL:
         how = (
             "was killed (SIGKILL), as the system does when memory runs out: close other programs, "
             "or take a machine with more of it"
         )
     elif code < 0:
-        how = f"crashed ({signal.Signals(-code).name})"
+        how = f"was ended ({signal.Signals(-code).name})"
     else:
         how = f"ended with code {code}"
-    return f"the process of {name} {how}"
+    return ProcessDiedError(f"the process of {name} {how}")
 
 
 # --- in the child ------------------------------------------------------------------------------

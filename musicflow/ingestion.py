@@ -8,6 +8,7 @@ bounded, so memory stays flat whatever the length of a track or the size of the 
 import hashlib
 import json
 import queue
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -96,13 +97,13 @@ def embed_tracks(
     WeightsError
         If the embedder's weights cannot be had.
     ProcessDiedError
-        If the process of its own is killed, or crashes.
+        If the process of its own is killed, or crashes other than on a file.
     """
     work = to_embed(tracks, spec, store)
     unreadable: list[Problem] = []
     if work:
         outcomes = (
-            apart.iterate(spec.label, _embed_and_keep, work, spec, store, cache)
+            _embed_apart(work, spec, store, cache)
             if own_process
             else _embed_and_keep(work, spec, store, cache)
         )
@@ -123,10 +124,63 @@ def embed_tracks(
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
 
-def _embed_and_keep(
+def _embed_apart(
     tracks: list[Track], spec: EmbedderSpec, store: EmbeddingStore, cache: Path
 ) -> Generator[Problem | None, None, None]:
-    """Embed tracks and keep what was made; yields for each what was in the way of reading it."""
+    """`_embed_and_keep` in a process of its own, or in another after each file that crashes it.
+
+    Such a file would crash every run. It becomes a row that says so.
+    """
+    unreadable: set[str] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "decoding"
+        note.touch()
+        while tracks:
+            outcomes = apart.iterate(spec.label, _embed_and_keep, tracks, spec, store, cache, note)
+            try:
+                with closing(outcomes):
+                    for problem in outcomes:
+                        if problem is not None:
+                            unreadable.add(problem.subject)
+                        yield problem
+                return
+            except apart.CrashError:
+                # None, if it did not get as far as decoding.
+                suspect = next((t for t in tracks if t.content_hash == note.read_text()), None)
+                if suspect is None or (crash := _crash_of_decoding(suspect, spec)) is None:
+                    raise
+                error = f"cannot be decoded: the decoder crashed ({crash.signal.name})"
+                store.add(spec, [Embedding(suspect.content_hash, None, error=error)])
+                yield None
+                left = to_embed(tracks, spec, store)
+                tracks = [track for track in left if track.track_id not in unreadable]
+
+
+def _crash_of_decoding(track: Track, spec: EmbedderSpec) -> apart.CrashError | None:
+    try:
+        for _ in apart.iterate(track.track_id, _decode_only, track, spec):
+            pass
+    except apart.CrashError as crash:
+        return crash
+    return None
+
+
+def _decode_only(track: Track, spec: EmbedderSpec) -> Generator[None, None, None]:
+    for _ in _decode(track, spec):
+        yield
+
+
+def _embed_and_keep(
+    tracks: list[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    cache: Path,
+    note: Path | None = None,
+) -> Generator[Problem | None, None, None]:
+    """Embed tracks and keep what was made; yields for each what was in the way of reading it.
+
+    What is being decoded is written into `note`.
+    """
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
@@ -149,7 +203,7 @@ def _embed_and_keep(
             since, cpu = now, cpu_now
 
         try:
-            for done in _embed(tracks, embedder):
+            for done in _embed(tracks, embedder, note):
                 if isinstance(done, Embedding):
                     batch.append(done)
                 if time.perf_counter() - since > _SAVE_EVERY_S:
@@ -188,6 +242,7 @@ class _Feed:
 
     tracks: list[Track]
     spec: EmbedderSpec
+    note: Path | None
     stop: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
 
@@ -212,6 +267,8 @@ class _Feed:
     def _fill(self) -> None:
         try:
             for number, track in enumerate(self.tracks):
+                if self.note is not None:
+                    self.note.write_text(track.content_hash)
                 for item in _decode(track, self.spec):
                     self.queue.put((number, item))
                     if self.stop.is_set():
@@ -263,7 +320,9 @@ def _short(samples: int, spec: EmbedderSpec) -> str:
     return f"short: {length:.1f} s, {how} to the {needed:.1f} s of one window"
 
 
-def _embed(tracks: list[Track], embedder: Embedder) -> Iterator[Embedding | Problem]:
+def _embed(
+    tracks: list[Track], embedder: Embedder, note: Path | None
+) -> Iterator[Embedding | Problem]:
     """Embed tracks, each as soon as its last window has been through the model."""
     spec = embedder.spec
     sums: dict[int, _Sum] = {}
@@ -288,7 +347,7 @@ def _embed(tracks: list[Track], embedder: Embedder) -> Iterator[Embedding | Prob
         for number in ready:
             yield _outcome(tracks[number], sums.pop(number), embedder)
 
-    for number, item in _Feed(tracks, spec):
+    for number, item in _Feed(tracks, spec, note):
         track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
         if isinstance(item, _Decoded):
             track.decoded = item

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from musicflow import audio, embedders, ingestion
+from musicflow.apart import ProcessDiedError
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
@@ -211,6 +212,60 @@ def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
     for key, row in done.rows.items():
         np.testing.assert_array_equal(row.vector, here.rows[key].vector)
         assert row.load_s > 0
+
+
+CRASHING = """
+import os, signal
+from musicflow import audio, embedders
+stream, infer = audio.stream, embedders.mfcc.Mfcc.infer
+def crash(): os.kill(os.getpid(), signal.SIGSEGV)
+def crashing(path, rate):
+    yield from stream(path, rate)
+    if path.stem == "evil":
+        crash()
+audio.stream = crashing
+if os.environ["EVIL"] == "model":
+    embedders.mfcc.Mfcc.infer = lambda *_: crash()
+"""
+"""What a child runs before it begins."""
+
+
+@pytest.fixture
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("EVIL", "file")
+    return monkeypatch
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("evil")
+def test_a_file_that_crashes_its_decoder_fails_alone_and_is_not_tried_again(
+    music: Path, write: Write, tmp_path: Path, store: EmbeddingStore
+) -> None:
+    for genre in ("noises", "tones"):
+        write(f"{genre}/evil.wav", noise(100 + len(genre)))
+    tracks = read(music, tmp_path).tracks
+    (music / "tones" / "1.wav").unlink()
+    done = embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
+    said = {problem.subject: problem.reason for problem in done.problems}
+    assert said.keys() == {"noises/evil.wav", "tones/1.wav", "tones/evil.wav"}
+    assert len(done.problems) == 3
+    assert said["tones/evil.wav"] == "cannot be decoded: the decoder crashed (SIGSEGV)"
+    assert sum(row.vector is not None for row in done.rows.values()) == 11
+    assert [track.track_id for track in to_embed(tracks, SPEC, store)] == ["tones/1.wav"]
+
+
+def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
+    music: Path, tmp_path: Path, store: EmbeddingStore, evil: pytest.MonkeyPatch
+) -> None:
+    evil.setenv("EVIL", "model")
+    tracks = read(music, tmp_path).tracks
+    with pytest.raises(ProcessDiedError, match=r"mfcc crashed \(SIGSEGV\). What was done is kept"):
+        embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
+    assert store.known(SPEC) == {}
 
 
 def test_with_nothing_to_do_no_process_is_started(
