@@ -1,5 +1,7 @@
 """Winograd's convolutions against torch's own, in double precision."""
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -176,3 +178,35 @@ def test_it_runs_where_what_is_compiled_cannot_be_kept(tmp_path):
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == str(9 * 64), done.stderr
+
+
+BF16 = """
+from llvmlite import binding
+found = binding.get_host_cpu_features()
+found |= {"avx512f": True, "avx512bf16": True}
+binding.get_host_cpu_features = lambda: found
+import numba, numpy as np
+from musicflow.embedders import winograd
+bits, sums = (numba.typeof(np.empty((36, 24, 64), kind)) for kind in ("u2", "f4"))
+kernel = numba.typeof(winograd.packed(np.ones((64, 64, 3, 3), "f4"), 4, True))
+signature = bits, kernel, numba.types.uint64, sums
+winograd._multiply.compile(signature)
+print(winograd._multiply.inspect_asm(signature))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="for another kind of processor")
+def test_a_processor_with_instructions_for_bfloat16_is_given_them():
+    """Compiled only: this runs wherever the tests do."""
+    features = "+avx2,+fma,+avx512f,+avx512bw,+avx512vl,+avx512dq,+avx512bf16,+evex512"
+    done = subprocess.run(
+        [sys.executable, "-c", BF16],
+        env=os.environ | {"NUMBA_CPU_NAME": "znver4", "NUMBA_CPU_FEATURES": features},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    dots = [line.split() for line in done.stdout.splitlines() if "vdpbf16ps" in line]
+    sums = {operands[-1] for _, *operands in dots}
+    assert len(sums) == winograd._ROWS * 2, "all sums are to be kept in registers"
+    assert all(register.startswith("%zmm") for register in sums)
