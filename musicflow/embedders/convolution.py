@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -32,14 +32,14 @@ class Layer(NamedTuple):
 
 
 def convolutions(
-    layers: Sequence[Layer], device: str, dtype: "torch.dtype"
+    layers: Iterable[Layer], device: str, dtype: "torch.dtype"
 ) -> "Callable[[Tensor], Tensor]":
     """Chain convolutions, in the way that is fastest.
 
     Parameters
     ----------
     layers
-        In the order they follow each other.
+        In the order they follow each other. Made one by one, they are not all held at once.
     device
         ``cpu`` or ``cuda``.
     dtype
@@ -60,7 +60,7 @@ def convolutions(
 class Plain:
     """The chain by torch's own operators; see `convolutions`."""
 
-    def __init__(self, layers: Sequence[Layer], device: str, dtype: "torch.dtype") -> None:
+    def __init__(self, layers: Iterable[Layer], device: str, dtype: "torch.dtype") -> None:
         import torch
 
         self._dtype = dtype
@@ -95,7 +95,7 @@ class Winograd:
     Rounded, layers of more than one channel multiply in bfloat16.
     """
 
-    def __init__(self, layers: Sequence[Layer], rounded: bool = False) -> None:
+    def __init__(self, layers: Iterable[Layer], rounded: bool = False) -> None:
         self._steps = [_Step(layer, rounded) for layer in layers]
 
     def __call__(self, images: "Tensor") -> "Tensor":

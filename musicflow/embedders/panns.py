@@ -225,9 +225,9 @@ class Panns(Embedder):
         # The decibels and the norm of each band are one scale and one shift of the logarithm.
         scale, shift = _norm(tensors, "bn0")
         self._scale, self._shift = (10 * scale).to(self.device), shift.to(self.device)
-        layers = [
+        layers = (
             _layer(tensors, block, which) for block in range(1, _BLOCKS + 1) for which in (1, 2)
-        ]
+        )
         dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
         self._convolutions = convolutions(layers, self.device, dtype)
         self._embedding, self._tags = (
