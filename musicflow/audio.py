@@ -4,6 +4,7 @@
 where channels are mixed down and rates are changed. Memory stays flat whatever a file's length.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ def _mono_blocks(path: Path) -> Iterator[np.ndarray]:
         size = int(BLOCK_S * file.samplerate)
         try:
             while len(block := file.read(size, dtype="float32", always_2d=True)):
-                yield block.mean(axis=1)
+                yield _mixed(block.T)
         except soundfile.LibsndfileError as error:
             position = file.tell() / file.samplerate
             raise AudioError(
@@ -149,18 +150,26 @@ def _pyav_blocks(path: Path) -> Iterator[np.ndarray]:
         # Planar float without touching rate or layout: the mean of the channels is taken here,
         # as for soundfile, since FFmpeg's own mixing weighs them otherwise.
         convert = av.AudioResampler(format="fltp", rate=rate)
-        blocks: list[np.ndarray] = []
+        parts: list[np.ndarray] = []
+        size = 0
         try:
-            for frame in container.decode(source):
-                blocks += [part.to_ndarray().mean(axis=0) for part in convert.resample(frame)]
-                if sum(map(len, blocks)) >= BLOCK_S * rate:
-                    yield np.concatenate(blocks)
-                    blocks = []
-            blocks += [part.to_ndarray().mean(axis=0) for part in convert.resample(None)]
+            for frame in itertools.chain(container.decode(source), [None]):
+                for part in convert.resample(frame):
+                    parts.append(part.to_ndarray())
+                    size += part.samples
+                if size >= BLOCK_S * rate:
+                    yield _mixed(np.concatenate(parts, axis=1))
+                    parts, size = [], 0
         except av.FFmpegError as error:
             raise AudioError(f"cut off or damaged ({_reason(error)})") from error
-        if blocks:
-            yield np.concatenate(blocks)
+        if parts:
+            yield _mixed(np.concatenate(parts, axis=1))
+
+
+def _mixed(channels: np.ndarray) -> np.ndarray:
+    """The mean of ``(channels, n)``: numpy's own takes ten times as long where n comes first in
+    memory, and rounds the same."""
+    return np.asarray(sum(channels)) / np.float32(len(channels))
 
 
 def _opened(path: Path) -> "av.container.InputContainer":
