@@ -1,6 +1,6 @@
 """From file to stored vector, beside inference alone: what decoding, resampling and storing cost.
 
-A hundred clips of 30 s are cut from the demo's tracks and kept as Opus and MP3 by turns, as
+A hundred clips of 30 s are cut from the demo's tracks and kept as stereo Opus and MP3 by turns, as
 libraries are. Inference alone runs over the same windows, decoded before, in batches as dense. Both
 are measured turn by turn in one process. Writes ``results/end_to_end.md``.
 
@@ -68,9 +68,9 @@ def main() -> None:
 def _clips(folder: Path, scratch: Path, count: int) -> None:
     sources = sorted(demo.lay_out(scratch).rglob("*.opus"))
     for number in range(count):
-        sound = audio.decode(sources[number % len(sources)], RATE)
+        sound, _ = soundfile.read(sources[number % len(sources)], dtype="float32")
         start = (number // len(sources)) * RATE
-        clip = np.resize(sound[start:], RATE * SECONDS)
+        clip = np.resize(sound[start:], (RATE * SECONDS, 2))
         form = ("OGG", "OPUS", ".opus") if number % 2 else ("MP3", "MPEG_LAYER_III", ".mp3")
         path = folder / "all" / f"{number}{form[2]}"
         path.parent.mkdir(parents=True, exist_ok=True)

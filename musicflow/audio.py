@@ -1,7 +1,8 @@
 """Decoding: any audio file to float32 mono at a wanted rate, in blocks.
 
-`soundfile` opens what libsndfile knows; PyAV (FFmpeg) opens the rest. This is the only place
-where channels are mixed down and rates are changed. Memory stays flat whatever a file's length.
+`soundfile` decodes what libsndfile knows, but for Opus; PyAV (FFmpeg) decodes the rest. This is
+the only place where channels are mixed down and rates are changed. Memory stays flat whatever a
+file's length.
 """
 
 import itertools
@@ -132,6 +133,10 @@ def _mono_blocks(path: Path) -> Iterator[np.ndarray]:
         yield from _pyav_blocks(path)
         return
     with file:
+        if file.subtype == "OPUS":
+            # FFmpeg decodes it in less than half the time.
+            yield from _pyav_blocks(path)
+            return
         size = int(BLOCK_S * file.samplerate)
         try:
             while len(block := file.read(size, dtype="float32", always_2d=True)):

@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from musicflow import audio
 from musicflow_tests.conftest import noise, tone
@@ -30,6 +31,15 @@ def test_what_soundfile_cannot_open_is_opened_by_pyav(tmp_path: Path) -> None:
     assert loudest_hertz(decoded, 16_000) == pytest.approx(440, abs=1)
     # Channels are averaged: one of two is silent, so half the amplitude is left.
     assert np.abs(decoded[4000:-4000]).max() == pytest.approx(0.15, rel=0.1)
+
+
+def test_opus_sounds_the_same_by_the_faster_decoder(write: Write) -> None:
+    sound = np.stack([tone(440, 3.0, 48_000), noise(1, 3.0, 48_000)], axis=1)
+    path = write("a.opus", sound, rate=48_000, format="OGG", subtype="OPUS")
+    expected = soundfile.read(path, dtype="float32")[0].mean(axis=1)
+    decoded = audio.decode(path, 48_000)
+    assert decoded.shape == expected.shape == (3 * 48_000,)
+    assert np.sqrt(np.mean((decoded - expected) ** 2)) < 1e-3 * np.sqrt(np.mean(expected**2))
 
 
 def test_channels_are_averaged(write: Write) -> None:
