@@ -125,7 +125,7 @@ def is_silent(audio: np.ndarray) -> bool:
 
 
 def _mono_blocks(path: Path) -> Iterator[np.ndarray]:
-    """Blocks at the native rate. The decoder is chosen once, by who can open the file: one that
+    """Blocks at the native rate. The decoder is chosen once, by the file's kind: one that
     fails half-way is an error, since another would leave an analysis in two halves."""
     try:
         file = soundfile.SoundFile(str(path))

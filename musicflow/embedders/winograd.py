@@ -277,22 +277,6 @@ def _along(factors, source, start, stride, target, to, gap, channels):  # type: 
             target[to + _index(i) * gap + c] = _like(target, total)
 
 
-@_compiled(inline="always")
-def _spread(tile, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
-    if len(tile) == 2:
-        _along(_INPUT_2, source, start, stride, target, to, gap, channels)
-    else:
-        _along(_INPUT_4, source, start, stride, target, to, gap, channels)
-
-
-@_compiled(inline="always")
-def _collect(tile, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
-    if len(tile) == 2:
-        _along(_OUTPUT_2, source, start, stride, target, to, gap, channels)
-    else:
-        _along(_OUTPUT_4, source, start, stride, target, to, gap, channels)
-
-
 @_compiled()
 def _scatter(tile, framed, height, width, first, count, matrices):  # type: ignore[no-untyped-def]
     """Spread `count` tiles over matrices ``((m + 2)^2, rows, C)``."""
@@ -303,6 +287,7 @@ def _scatter(tile, framed, height, width, first, count, matrices):  # type: igno
     down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
     at_once = min(channels, LANES)
     pixels, out = framed.reshape(-1), matrices.reshape(-1)
+    factors = _INPUT_2 if len(tile) == 2 else _INPUT_4
     half = np.empty(reach * reach * LANES, np.float32)
     for t in range(count):
         image, place = divmod(first + t, down * across)
@@ -310,8 +295,8 @@ def _scatter(tile, framed, height, width, first, count, matrices):  # type: igno
         for c in range(_index(0), channels, at_once):
             corner = ((image * lines + y) * line + x) * channels + c
             for i in range(reach):
-                _spread(
-                    tile,
+                _along(
+                    factors,
                     pixels,
                     corner + i * line * channels,
                     channels,
@@ -321,8 +306,8 @@ def _scatter(tile, framed, height, width, first, count, matrices):  # type: igno
                     at_once,
                 )
             for j in range(reach):
-                _spread(
-                    tile,
+                _along(
+                    factors,
                     half,
                     j * LANES,
                     reach * LANES,
@@ -366,6 +351,7 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
     shrink = _TWO if pooling else _ONE
     left = step // shrink
     products, out = matrices.reshape(-1), framed.reshape(-1)
+    factors = _OUTPUT_2 if len(tile) == 2 else _OUTPUT_4
     half = np.empty(step * reach * LANES, np.float32)
     whole = np.empty(step * step * LANES, np.float32)
     for t in range(count):
@@ -373,8 +359,8 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
         y, x = left * (place // across), left * (place % across)
         for c in range(_index(0), channels, LANES):
             for i in range(reach):
-                _collect(
-                    tile,
+                _along(
+                    factors,
                     products,
                     (i * reach * rows + t) * channels + c,
                     rows * channels,
@@ -384,7 +370,9 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
                     LANES,
                 )
             for j in range(step):
-                _collect(tile, half, j * LANES, step * LANES, whole, j * LANES, step * LANES, LANES)
+                _along(
+                    factors, half, j * LANES, step * LANES, whole, j * LANES, step * LANES, LANES
+                )
             for p in range(_index(0), step * step * LANES, LANES):
                 for k in range(LANES):
                     whole[p + k] = max(whole[p + k] + bias[c + k], floor)
