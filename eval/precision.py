@@ -31,11 +31,12 @@ def main() -> None:
     paths = sorted(p for p in options.clips.glob("*/*") if p.suffix in audio.AUDIO_SUFFIXES)
     genres = [path.parent.name for path in paths]
     rows = [_row(name, paths, genres) for name in options.only]
+    only = "" if options.only is NAMES else f" --only {' '.join(options.only)}"
     text = "\n".join(
         [
             "# bf16 beside fp32",
             "",
-            f"`python eval/precision.py {options.clips.name}`, {len(paths)} tracks, "
+            f"`python eval/precision.py {options.clips.name}{only}`, {len(paths)} tracks, "
             f"{datetime.now(UTC):%Y-%m-%d}.",
             "",
             "| embedder | weights | lowest cosine | median | P@10 fp32 | P@10 bf16 |",
