@@ -20,7 +20,8 @@ class Layer(NamedTuple):
     """A 3 x 3 convolution with zeros around the image, and what follows it."""
 
     kernel: "Tensor"
-    """Float32, shape ``(C_out, C_in, 3, 3)``. Channels come in 64s, or there is one to begin."""
+    """Float32, shape ``(C_out, C_in, 3, 3)``. Channels come in 64s; or there is one to begin, and
+    another layer follows without pooling."""
     bias: "Tensor"
     """Float32, shape ``(C_out,)``."""
     relu: bool = True
@@ -93,21 +94,41 @@ class Winograd:
     """The chain by Winograd's algorithm, on the processor; see `convolutions`.
 
     Rounded, layers of more than one channel multiply in bfloat16.
+
+    Raises
+    ------
+    ValueError
+        If channels are others than `Layer` says, or a layer of one channel stands alone.
     """
 
     def __init__(self, layers: Iterable[Layer], rounded: bool = False) -> None:
-        self._steps = [_Step(layer, rounded) for layer in layers]
+        self._steps: list[_Step] = []
+        self._spaces: list[_Space] = []
+        before = None
+        for layer in layers:
+            if layer.kernel.shape[1] == 1 and layer.pooling == "none":
+                # It takes longer to write than to make, and is made by the next one on its way.
+                before = layer
+            else:
+                self._steps.append(_Step(layer, rounded, before))
+                before = None
+        if before is not None:
+            raise ValueError("no layer follows the one of one channel, which would make it")
 
     def __call__(self, images: "Tensor") -> "Tensor":
         """From images ``(B, H, W, C)`` to ``(B, H', W', C')``."""
         import torch
 
-        framed = _Framed.empty(*images.shape)
+        # More than one thread may call.
+        space = self._spaces.pop() if self._spaces else _Space()
+        framed = space.framed(*images.shape)
         framed.image[:] = images.numpy()
         cores = torch.get_num_threads()
         for step in self._steps:
-            framed = step(framed, cores)
-        return torch.from_numpy(framed.image)
+            framed = step(framed, space, cores)
+        result = torch.from_numpy(framed.image.copy())
+        self._spaces.append(space)
+        return result
 
 
 class _Framed(NamedTuple):
@@ -118,38 +139,55 @@ class _Framed(NamedTuple):
     height: int
     width: int
 
-    @classmethod
-    def empty(cls, batch: int, height: int, width: int, channels: int) -> "_Framed":
-        """The frame, around pixels yet to be set."""
-        lines, line = (2 + 4 * math.ceil(size / 4) for size in (height, width))
-        pixels = np.empty((batch, lines, line, channels), np.float32)
-        pixels[:, 0] = pixels[:, height + 1 :] = 0
-        pixels[:, :, 0] = pixels[:, :, width + 1 :] = 0
-        return cls(pixels, height, width)
-
     @property
     def image(self) -> np.ndarray:
         """What is in the frame, shape ``(B, height, width, C)``."""
         return self.pixels[:, 1 : self.height + 1, 1 : self.width + 1]
 
 
-class _Step:
-    """A layer, its kernel transformed."""
+class _Space:
+    """What images take up on their way: they are read in one place and written to the other.
 
-    def __init__(self, layer: Layer, rounded: bool) -> None:
+    Kept, because new memory comes zeroed from the system, which takes as long as a layer.
+    """
+
+    def __init__(self) -> None:
+        self._places = [np.empty(0, np.float32)] * 2
+
+    def framed(self, batch: int, height: int, width: int, channels: int) -> _Framed:
+        """Images yet to be set, in their frame. Those before the last ones are overwritten."""
+        shape = batch, *(2 + 4 * math.ceil(size / 4) for size in (height, width)), channels
+        last, place = self._places
+        if place.size < math.prod(shape):
+            place = np.empty(math.prod(shape), np.float32)
+        self._places = [place, last]
+        pixels = place[: math.prod(shape)].reshape(shape)
+        pixels[:, 0] = pixels[:, height + 1 :] = 0
+        pixels[:, :, 0] = pixels[:, :, width + 1 :] = 0
+        return _Framed(pixels, height, width)
+
+
+class _Step:
+    """A layer, its kernel transformed, and with it perhaps one of one channel before."""
+
+    def __init__(self, layer: Layer, rounded: bool, before: Layer | None = None) -> None:
         from musicflow.embedders import winograd
 
         self._tile, kernel = layer.tile, layer.kernel.numpy()
-        self._kernel = winograd.packed(kernel, layer.tile, rounded and kernel.shape[1] > 1)
+        self._kernel = winograd.packed(kernel, layer.tile, rounded)
         self._bias = layer.bias.numpy()
-        self._floor = np.float32(0 if layer.relu else -np.inf)
+        self._floor = _floor(layer)
+        self._before: tuple = ()
+        if before is not None:
+            made = winograd.packed_one(before.kernel.numpy())
+            self._before = made, before.bias.numpy(), _floor(before)
         self._pooling = ("none", "max", "mean").index(layer.pooling)
 
-    def __call__(self, x: _Framed, cores: int) -> _Framed:
+    def __call__(self, x: _Framed, space: _Space, cores: int) -> _Framed:
         from musicflow.embedders import winograd
 
         batch, shrink = len(x.pixels), 2 if self._pooling else 1
-        out = _Framed.empty(batch, x.height // shrink, x.width // shrink, len(self._bias))
+        out = space.framed(batch, x.height // shrink, x.width // shrink, len(self._bias))
         tiles = batch * math.ceil(x.height / self._tile) * math.ceil(x.width / self._tile)
         # A large kernel is read from memory for each block, which is to be worth it.
         block = min(math.ceil(tiles / cores), max(_BLOCK, 3 * len(self._bias) // 16))
@@ -158,7 +196,7 @@ class _Step:
 
         def work(start: int) -> None:
             winograd.convolve(
-                winograd.TILES[self._tile], x.pixels, x.height, x.width,
+                winograd.TILES[self._tile], x.pixels, x.height, x.width, self._before,
                 self._kernel, self._bias, self._floor, self._pooling,
                 start, min(start + share, tiles), block, out.pixels,
             )  # fmt: skip
@@ -166,6 +204,10 @@ class _Step:
         for _ in _threads(cores).map(work, range(0, tiles, share)):
             pass
         return out
+
+
+def _floor(layer: Layer) -> np.float32:
+    return np.float32(0 if layer.relu else -np.inf)
 
 
 @functools.cache

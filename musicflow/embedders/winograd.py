@@ -99,11 +99,11 @@ def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
     Parameters
     ----------
     kernel
-        Shape ``(C_out, C_in, 3, 3)``. Channels come in 64s; C_in may be 1.
+        Shape ``(C_out, C_in, 3, 3)``. Channels come in 64s.
     tile
         2 or 4.
     rounded
-        Whether to multiply in bfloat16, for which C_in may not be 1.
+        Whether to multiply in bfloat16.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
         If there are other numbers of channels.
     """
     wide, channels = kernel.shape[:2]
-    if wide % int(LANES) or (channels % int(LANES) and (channels > 1 or rounded)):
+    if wide % int(LANES) or channels % int(LANES):
         raise ValueError(f"channels come in {LANES}s, not as {channels} and {wide}")
     transform = np.kron(AXES[tile].kernel, AXES[tile].kernel)
     panels = np.empty((len(transform), wide // _COLUMNS, channels, _COLUMNS), np.float32)
@@ -125,6 +125,26 @@ def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
         taps = filters.transpose(2, 1, 0).reshape(9, -1)
         panels[:, i] = (transform @ taps).reshape(-1, channels, _COLUMNS)
     return _in_pairs(panels) if rounded else panels
+
+
+def packed_one(kernel: np.ndarray) -> np.ndarray:
+    """Bring a kernel of one channel, shape ``(C_out, 1, 3, 3)``, into the form `convolve` takes.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32, shape ``(C_out / w, 9, w)``; taps go down first, then across.
+
+    Raises
+    ------
+    ValueError
+        If there are other numbers of channels.
+    """
+    wide, channels = kernel.shape[:2]
+    if wide % int(LANES) or channels != 1:
+        raise ValueError(f"channels come in {LANES}s, from 1; not as {channels} and {wide}")
+    panels = kernel.swapaxes(2, 3).reshape(-1, _COLUMNS, 9)
+    return np.ascontiguousarray(panels.swapaxes(1, 2), np.float32)
 
 
 def _in_pairs(panels: np.ndarray) -> np.ndarray:
@@ -266,9 +286,9 @@ def _like(_context, target, _value):  # type: ignore[no-untyped-def]
 
 
 @_compiled(inline="always")
-def _along(factors, source, start, stride, target, to, gap, channels):  # type: ignore[no-untyped-def]
+def _along(factors, source, start, stride, target, to, gap):  # type: ignore[no-untyped-def]
     """One transform of one axis: a constant matrix times lines that are `stride` apart."""
-    for c in range(channels):
+    for c in range(LANES):
         for i in range(factors.shape[0]):
             total = np.float32(0)
             for j in range(factors.shape[1]):
@@ -278,44 +298,101 @@ def _along(factors, source, start, stride, target, to, gap, channels):  # type: 
 
 
 @_compiled()
+def _spread(tile, pixels, corner, line, channels, half, matrices, to):  # type: ignore[no-untyped-def]
+    """Spread one tile over matrices ``((m + 2)^2, rows, C)``, `LANES` channels of it.
+
+    It begins at `corner`, and its lines are `line` apart.
+    """
+    reach = _index(len(tile)) + _TWO
+    gap = _index(matrices.shape[1]) * channels
+    out = matrices.reshape(-1)
+    factors = _INPUT_2 if len(tile) == 2 else _INPUT_4
+    for i in range(reach):
+        _along(factors, pixels, corner + i * line, channels, half, i * reach * LANES, LANES)
+    for j in range(reach):
+        _along(factors, half, j * LANES, reach * LANES, out, to + j * gap, reach * gap)
+
+
+@_compiled()
 def _scatter(tile, framed, height, width, first, count, matrices):  # type: ignore[no-untyped-def]
-    """Spread `count` tiles over matrices ``((m + 2)^2, rows, C)``."""
+    """Spread `count` tiles over matrices."""
     step = _index(len(tile))
     reach = step + _TWO
-    rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
     lines, line = _index(framed.shape[1]), _index(framed.shape[2])
+    channels = _index(framed.shape[3])
     down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
-    at_once = min(channels, LANES)
-    pixels, out = framed.reshape(-1), matrices.reshape(-1)
-    factors = _INPUT_2 if len(tile) == 2 else _INPUT_4
+    pixels = framed.reshape(-1)
     half = np.empty(reach * reach * LANES, np.float32)
     for t in range(count):
         image, place = divmod(first + t, down * across)
         y, x = step * (place // across), step * (place % across)
-        for c in range(_index(0), channels, at_once):
-            corner = ((image * lines + y) * line + x) * channels + c
-            for i in range(reach):
-                _along(
-                    factors,
-                    pixels,
-                    corner + i * line * channels,
-                    channels,
-                    half,
-                    i * reach * LANES,
-                    LANES,
-                    at_once,
-                )
+        corner = ((image * lines + y) * line + x) * channels
+        for c in range(_index(0), channels, LANES):
+            to = t * channels + c
+            _spread(tile, pixels, corner + c, line * channels, channels, half, matrices, to)
+
+
+@_compiled()
+def _scatter_made(tile, framed, height, width, before, first, count, matrices):  # type: ignore[no-untyped-def]
+    """Make the pixels of `count` tiles from those of one channel, and spread them over matrices.
+
+    A tile is made, spread and forgotten. Where tiles overlap, pixels are made more than once,
+    which takes less time than to write all of them to memory and to read them again.
+    """
+    kernel, bias, floor = before
+    step = _index(len(tile))
+    reach = step + _TWO
+    lines, line = _index(framed.shape[1]), _index(framed.shape[2])
+    channels = _index(len(bias))
+    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
+    half = np.empty(reach * reach * LANES, np.float32)
+    # A line is made as long as is multiplied at once; the next one overwrites what is too much.
+    made = np.empty((reach * reach + _index(_ROWS)) * channels, np.float32)
+    taps = np.zeros(3 * (_ROWS + 2), np.float32)
+    for t in range(count):
+        image, place = divmod(first + t, down * across)
+        y, x = step * (place // across), step * (place % across)
+        for i in range(reach):
+            start = i * reach * channels
+            inside = _ONE <= y + i <= height
+            if inside:
+                _lay_out(framed.reshape(-1), image * lines + y + i, line, x, taps)
+                _make_line(taps, kernel, made, start)
             for j in range(reach):
-                _along(
-                    factors,
-                    half,
-                    j * LANES,
-                    reach * LANES,
-                    out,
-                    (j * rows + t) * channels + c,
-                    reach * rows * channels,
-                    at_once,
-                )
+                to = start + j * channels
+                if inside and _ONE <= x + j <= width:
+                    for k in range(channels):
+                        made[to + k] = max(made[to + k] + bias[k], floor)
+                else:
+                    made[to : to + channels] = 0
+        for c in range(_index(0), channels, LANES):
+            to = t * channels + c
+            _spread(tile, made, c, reach * channels, channels, half, matrices, to)
+
+
+@_compiled()
+def _lay_out(pixels, y, line, x, taps):  # type: ignore[no-untyped-def]
+    """Gather what lies around `_ROWS` pixels of line y from x on.
+
+    Three pixels one above the other, again and again: the nine of a place follow each other.
+    """
+    for j in range(_index(_ROWS + 2)):
+        # Beyond the frame nothing is wanted.
+        if _ONE <= x + j <= line:
+            for i in range(_index(3)):
+                taps[_index(3) * j + i] = pixels[(y + i - _ONE) * line + x + j - _ONE]
+
+
+@_compiled()
+def _make_line(taps, kernel, made, start):  # type: ignore[no-untyped-def]
+    """Multiply the nine of each of `_ROWS` places by a kernel of one channel."""
+    depth, wide = _index(kernel.shape[1]), _index(kernel.shape[2])
+    channels = _index(len(kernel)) * wide
+    a, b, c = _index(taps.ctypes.data), _index(kernel.ctypes.data), _index(made.ctypes.data)
+    for part in range(_index(len(kernel))):
+        panel = b + part * depth * wide * _BYTES
+        to = c + (start + part * wide) * _BYTES
+        _multiply_rows(kernel, a, _index(3), panel, depth, to, channels)
 
 
 @_compiled()
@@ -359,23 +436,10 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
         y, x = left * (place // across), left * (place % across)
         for c in range(_index(0), channels, LANES):
             for i in range(reach):
-                _along(
-                    factors,
-                    products,
-                    (i * reach * rows + t) * channels + c,
-                    rows * channels,
-                    half,
-                    i * step * LANES,
-                    LANES,
-                    LANES,
-                )
+                start = (i * reach * rows + t) * channels + c
+                _along(factors, products, start, rows * channels, half, i * step * LANES, LANES)
             for j in range(step):
-                _along(
-                    factors, half, j * LANES, step * LANES, whole, j * LANES, step * LANES, LANES
-                )
-            for p in range(_index(0), step * step * LANES, LANES):
-                for k in range(LANES):
-                    whole[p + k] = max(whole[p + k] + bias[c + k], floor)
+                _along(factors, half, j * LANES, step * LANES, whole, j * LANES, step * LANES)
             for i in range(min(left, height // shrink - y)):
                 for j in range(min(left, width // shrink - x)):
                     p = shrink * (i * step + j) * LANES
@@ -384,20 +448,26 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
                     to = ((image * lines + y + i + _ONE) * line + x + j + _ONE) * channels + c
                     for k in range(LANES):
                         if pooling == 0:
-                            out[to + k] = whole[p + k]
+                            value = max(whole[p + k] + bias[c + k], floor)
                         elif pooling == 1:
-                            out[to + k] = max(
+                            # The maximum commutes with what follows, which has a quarter to do.
+                            largest = max(
                                 max(whole[p + k], whole[q + k]), max(whole[r + k], whole[s + k])
                             )
+                            value = max(largest + bias[c + k], floor)
                         else:
-                            out[to + k] = np.float32(0.25) * (
-                                whole[p + k] + whole[q + k] + whole[r + k] + whole[s + k]
-                            )
+                            total = np.float32(0)
+                            for at in (p, q, r, s):
+                                total += max(whole[at + k] + bias[c + k], floor)
+                            value = np.float32(0.25) * total
+                        out[to + k] = value
 
 
 @_kept
 @_compiled(nogil=True)
-def convolve(tile, framed, height, width, kernel, bias, floor, pooling, start, stop, block, out):  # type: ignore[no-untyped-def]
+def convolve(  # type: ignore[no-untyped-def]
+    tile, framed, height, width, before, kernel, bias, floor, pooling, start, stop, block, out
+):
     """Convolve the tiles from `start` to `stop`, some at a time, on one core. Holds no lock.
 
     Parameters
@@ -409,6 +479,9 @@ def convolve(tile, framed, height, width, kernel, bias, floor, pooling, start, s
         wide on the far sides as the last tiles reach.
     height, width
         Of an image.
+    before
+        A layer from one channel, which is then that of the images: its kernel, see `packed_one`,
+        bias and floor. An empty tuple if there is none.
     kernel
         See `packed`.
     bias, floor
@@ -422,12 +495,16 @@ def convolve(tile, framed, height, width, kernel, bias, floor, pooling, start, s
     """
     tall, wide = _index(height), _index(width)
     products = kernel.shape[0]
+    channels = len(before[1]) if len(before) else framed.shape[3]
     # Rows that fill up the last `_ROWS` are multiplied like the others and left lying.
     rows = -(-block // _ROWS) * _ROWS
-    spread = np.zeros((products, rows, framed.shape[3]), kernel.dtype)
+    spread = np.zeros((products, rows, channels), kernel.dtype)
     multiplied = np.empty((products, rows, out.shape[3]), np.float32)
     for first in range(start, stop, block):
         count = _index(min(block, stop - first))
-        _scatter(tile, framed, tall, wide, _index(first), count, spread)
+        if len(before):
+            _scatter_made(tile, framed, tall, wide, before, _index(first), count, spread)
+        else:
+            _scatter(tile, framed, tall, wide, _index(first), count, spread)
         _multiply(spread, kernel, count, multiplied)
         _gather(tile, multiplied, bias, floor, pooling, tall, wide, _index(first), count, out)
