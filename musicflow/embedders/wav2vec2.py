@@ -453,9 +453,14 @@ class _Layer:
         heads = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16:
             # torch's fused attention is slow in bf16 on processors without AMX. The scores of one
-            # window fit in the cache, so plain products do better.
-            windows = heads.transpose(0, 1)
-            mixed = torch.stack([(q @ k.mT).softmax(-1) @ v for q, k, v in windows])
+            # window fit in the cache, and stay there if they are always in the same place.
+            heads = heads.contiguous()
+            mixed = torch.empty_like(heads[0])
+            scores = heads.new_empty(self.heads, heads.shape[3], heads.shape[3])
+            for query, key, value, out in zip(*heads, mixed, strict=True):
+                torch.matmul(query, key.mT, out=scores)
+                torch.softmax(scores, -1, out=scores)
+                torch.matmul(scores, value, out=out)
         else:
             query, key, value = heads
             mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)

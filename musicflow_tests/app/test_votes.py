@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,8 @@ def test_a_torn_line_costs_itself_only(tmp_path: Path, line: bytes) -> None:
 @pytest.mark.slow
 def test_votes_of_several_processes_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "votes.jsonl"
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.starmap(votes.cast, [(path, vote("a"))] * 60)
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(votes.cast, [path] * 60, [vote("a")] * 60))
     lines = path.read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == 60
 
