@@ -286,14 +286,14 @@ def _drain(waiting: queue.Queue) -> None:
 
 def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]:
     """A track's windows, then what became of it."""
-    samples, peak = 0, 0.0
+    samples = 0
     start = time.thread_time()
+    decoding = audio.Decoding(Path(track.path), spec.sample_rate)
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal samples, peak
-        for block in audio.stream(Path(track.path), spec.sample_rate):
+        nonlocal samples
+        for block in decoding:
             samples += len(block)
-            peak = max(peak, float(np.abs(block).max(initial=0.0)))
             yield block
 
     def decoded(**outcome: str | bool) -> _Decoded:
@@ -306,12 +306,10 @@ def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]
     except OSError as error:
         yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
     else:
-        if peak < audio.SILENCE:
-            yield decoded(error="silent: no sample rises above -80 dBFS")
-        elif samples < spec.short_samples:
-            yield decoded(note=_short(samples, spec))
-        else:
-            yield decoded()
+        notes = [note.text for note in decoding.notes]
+        if samples < spec.short_samples:
+            notes.append(_short(samples, spec))
+        yield decoded(note="; ".join(notes))
 
 
 def _short(samples: int, spec: EmbedderSpec) -> str:

@@ -136,8 +136,6 @@ def vector_of_file(path: Path, spec: EmbedderSpec, cache: Path) -> np.ndarray:
     except (audio.AudioError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise QueryError(f"{path}: {reason}") from error
-    if audio.is_silent(sound):
-        raise QueryError(f"{path} is silent")
     return embedders.load(spec, cache).embed(sound)
 
 

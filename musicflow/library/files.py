@@ -5,7 +5,6 @@ hashed and probed. What is known is kept by part, so that parts can be read side
 """
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -252,16 +251,14 @@ def _examine(root: Path, file: AudioFile) -> AudioFile:
         return file
     path = root / file.path
     try:
-        with path.open("rb") as content:
-            content_hash = hashlib.file_digest(content, "sha256").hexdigest()
-        info = audio.probe(path)
+        info = audio.examine(path)
     except audio.AudioError as error:
         return replace(file, error=str(error))
     except OSError as error:
         return replace(file, error=f"{_UNREADABLE}: {error.strerror}")
     return replace(
         file,
-        content_hash=content_hash,
+        content_hash=info.audio_hash,
         duration_s=info.duration_s,
         sample_rate=info.sample_rate,
         **_tags(path),  # type: ignore[arg-type]

@@ -1,4 +1,3 @@
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicflow import audio
 from musicflow.library import (
     LibraryError,
     changes,
@@ -133,7 +133,7 @@ def test_a_file_that_could_not_be_read_is_read_at_the_next_scan(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(hashlib, "file_digest", unreadable)
+        patch.setattr(audio, "examine", unreadable)
         files = scan(music, tmp_path / "known")
     assert {file.error for file in files} == {"cannot be read: Permission denied"}
     assert changes(music, tmp_path / "known").changed == [], "it is not asked for again and again"

@@ -1,0 +1,21 @@
+"""Audio files: their content, and their samples as float32 mono at a wanted rate.
+
+FFmpeg (through PyAV) reads every kind of file, so that one decoder's facts go with one decoder's
+samples. This is the only place where channels are mixed and rates are changed.
+"""
+
+from musicflow.audio.container import AUDIO_SUFFIXES, AudioInfo, examine
+from musicflow.audio.decoding import Decoding, Limits, decode, stream
+from musicflow.audio.errors import AudioError, Note
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "AudioError",
+    "AudioInfo",
+    "Decoding",
+    "Limits",
+    "Note",
+    "decode",
+    "examine",
+    "stream",
+]

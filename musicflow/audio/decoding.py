@@ -1,0 +1,403 @@
+"""Decoding: any audio file to float32 mono at a wanted rate, in blocks.
+
+Memory stays flat whatever a file's length.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import soxr
+
+from musicflow.audio import container as containers
+from musicflow.audio.errors import AudioError, Note
+from musicflow.audio.mixing import mix, peak, weights
+
+if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+BLOCK_S = 1.0
+_BLOCK_SAMPLES = 8_000_000
+"""Of all channels together: a block never takes more than 32 MB."""
+
+SILENCE = 1e-4
+"""A file none of whose channels rises above this (-80 dBFS) is silent."""
+
+QUIET = 1e-2
+"""Peaks below this (-40 dBFS) are worth a word: models were trained on louder music."""
+
+LOUD = 2.0
+"""Peaks above this (6 dB over full scale) are worth a word. Lossy codecs overshoot by less."""
+
+_LOST = 0.01
+_LOST_S = 0.1
+"""A file may lack this share of its length, or this much of a short one. Beyond that it is not the
+piece that it says it is."""
+
+_BREAKS = 100
+"""A container that breaks off more often is not read to its end."""
+
+_PLANES = 8
+"""PyAV counts a frame's planes until it meets none; of so many there is no such end."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one file may take.
+
+    Parameters
+    ----------
+    max_duration_s
+        Seconds of audio beyond which it is refused.
+    timeout_s
+        Seconds that the decoder may work on it.
+    """
+
+    max_duration_s: float = 86_400.0
+    timeout_s: float = 300.0
+
+
+class Decoding:
+    """One pass over a file's samples; iterate over it once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sample_rate
+        The rate of the output in hertz. Resampling is soxr's high quality, streamed: the result
+        does not depend on the size of the blocks.
+    limits
+        What the file may take.
+
+    Yields
+    ------
+    numpy.ndarray
+        Float32 mono, shape ``(n,)``, nominally in [-1, 1]; n varies.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be used; see `AudioError` for the kinds.
+    OSError
+        If the system does not give the file.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, limits: Limits = Limits()) -> None:
+        self.path = path
+        self.sample_rate = sample_rate
+        self.limits = limits
+        self.seconds = 0.0
+        """Decoded so far."""
+        self._frames = _Frames(path)
+        self._peaks = np.zeros(0, np.float32)
+        self._cancelled = False
+        self._concealed = self._longer = self._endless = ""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        resampler, rate = None, 0
+        with containers.opened(self.path) as (container, stream, codec):
+            for block in self._frames.blocks(container, stream, codec):
+                self._look_at(block)
+                if block.rate != rate:
+                    if resampler is not None:
+                        yield _last_of(resampler)
+                    resampler, rate = _resampler(block.rate, self.sample_rate), block.rate
+                mono, cancelled = mix(
+                    block.samples, weights(block.layout, len(block.samples)), block.peaks
+                )
+                self._cancelled |= cancelled
+                yield mono if resampler is None else resampler.resample_chunk(mono)
+            start = self._frames.start
+            self._check(containers.stated_length(self.path, container, stream, start))
+            if container.format.name == "ogg" and not containers.ends_whole(self.path):
+                self._endless = f"its end is missing: it breaks off after {self.seconds:.1f} s"
+        if resampler is not None:
+            yield _last_of(resampler)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is worth a word, once all of it is decoded."""
+        loudest = self._peak
+        texts = {
+            "concealed": self._concealed,
+            "longer-than-stated": self._longer,
+            "no-end": self._endless,
+            "channels-cancel": "its channels cancel each other; the loudest was heard alone"
+            if self._cancelled
+            else "",
+            "one-sided": "one of its two channels is silent, so it is heard 6 dB down"
+            if len(self._peaks) == 2 and self._peaks.min() < SILENCE
+            else "",
+            "quiet": f"very quiet: it peaks at {_decibels(loudest)}" if loudest < QUIET else "",
+            "over-full-scale": f"far too loud: it peaks at {_decibels(loudest)}"
+            if loudest > LOUD
+            else "",
+        }
+        return tuple(Note(code, text) for code, text in texts.items() if text)
+
+    @property
+    def _peak(self) -> float:
+        return float(self._peaks.max(initial=0.0))
+
+    def _look_at(self, block: "_Block") -> None:
+        peaks = block.peaks
+        if not np.isfinite(peaks).all():
+            raise AudioError(
+                f"samples near {self.seconds:.1f} s are not numbers", code="not-finite"
+            )
+        if len(peaks) != len(self._peaks):
+            # The first block, or channels that come or go: then only the loudest so far counts.
+            self._peaks = np.full_like(peaks, self._peak)
+        self._peaks = np.maximum(self._peaks, peaks)
+        self.seconds += block.samples.shape[1] / block.rate
+        if self.seconds > self.limits.max_duration_s:
+            raise AudioError(
+                f"longer than {self.limits.max_duration_s / 3600:g} hours", code="too-long"
+            )
+
+    def _check(self, stated: float | None) -> None:
+        """Refuse what is not the whole piece, or no piece at all."""
+        if not self.seconds:
+            raise AudioError("the file holds no audio", code="no-samples")
+        faults, whole = self._frames.faults, max(self.seconds, stated or 0.0)
+        lost = max(0.0, stated - self.seconds) if stated else faults.seconds(self.seconds)
+        allowed = max(_LOST * whole, _LOST_S)
+        inside = faults.count > 0 and 0 < faults.first_s < self.seconds - BLOCK_S
+        if lost > allowed and inside:
+            raise AudioError(
+                f"damaged near {faults.first_s:.1f} s: {lost:.1f} s cannot be decoded",
+                code="damaged",
+            )
+        if lost > allowed:
+            raise AudioError(
+                f"cut off: {self.seconds:.1f} s of {whole:.1f} s could be decoded",
+                code="truncated",
+            )
+        if inside or lost > _LOST_S:
+            where = f"damaged near {faults.first_s:.1f} s" if inside else "damaged"
+            self._concealed = f"{where}: {lost:.2f} s are missing"
+        if stated and self.seconds - stated > allowed:
+            self._longer = f"{self.seconds:.1f} s were decoded; its header states {stated:.1f} s"
+        if self._peak < SILENCE:
+            raise AudioError("silent: no sample rises above -80 dBFS", code="silent")
+
+
+def stream(path: Path, sample_rate: int, limits: Limits = Limits()) -> Iterator[np.ndarray]:
+    """Decode a file block by block; see `Decoding`."""
+    return iter(Decoding(path, sample_rate, limits))
+
+
+def decode(path: Path, sample_rate: int) -> np.ndarray:
+    """Decode a whole file at once: float32 mono, shape ``(n,)``. See `Decoding`."""
+    return np.concatenate(list(stream(path, sample_rate)))
+
+
+def _resampler(source: int, target: int) -> soxr.ResampleStream | None:
+    return None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
+
+
+def _last_of(resampler: soxr.ResampleStream) -> np.ndarray:
+    return np.asarray(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def _decibels(peak: float) -> str:
+    return f"{20 * np.log10(max(peak, 1e-10)):+.0f} dBFS"
+
+
+# --- frames to blocks ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Samples of one format: float32, shape ``(C, n)``, until the next block is made."""
+
+    samples: np.ndarray
+    rate: int
+    layout: str
+
+    @cached_property
+    def peaks(self) -> np.ndarray:
+        """The largest magnitude in each channel; not finite where a sample is not."""
+        return peak(self.samples)
+
+
+class _Gathering:
+    """Frames of one format on their way into a block."""
+
+    def __init__(self, frame: "AudioFrame") -> None:
+        self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
+        self._layout, self._format = frame.layout.name, frame.format.name
+        self._packing = None
+        if frame.format.is_planar and self._channels >= _PLANES:
+            self._packing = av.AudioResampler("flt", frame.layout.name, frame.sample_rate)
+        packed = self._packing is not None or not frame.format.is_planar
+        self._type = _TYPES["flt" if self._packing else self._format.removesuffix("p")]
+        self._planes: list[list[np.ndarray]] = [[] for _ in range(1 if packed else self._channels)]
+        self._each = self._channels if packed else 1
+        self._size = min(int(BLOCK_S * self._rate), _BLOCK_SAMPLES // self._channels)
+        self._filled = 0
+        self._space = np.empty((self._channels, 0), np.float32)
+
+    @property
+    def seconds(self) -> float:
+        """How much there is."""
+        return self._filled / self._rate
+
+    def fits(self, frame: "AudioFrame") -> bool:
+        """Whether a frame can go into the same block."""
+        return (
+            frame.sample_rate == self._rate
+            and frame.layout.nb_channels == self._channels
+            and frame.format.name == self._format
+        )
+
+    def add(self, frame: "AudioFrame") -> bool:
+        """Take a frame; returns whether the block is full."""
+        if self._packing is not None:
+            [frame] = self._packing.resample(frame)
+        samples = frame.samples
+        # No copy: each view keeps its frame in memory until the block is taken.
+        for views, plane in zip(self._planes, frame.planes, strict=True):
+            views.append(np.frombuffer(plane, self._type, samples * self._each))  # type: ignore[call-overload]
+        self._filled += samples
+        return self._filled >= self._size
+
+    def take(self) -> _Block:
+        """The block; an empty one begins."""
+        # The same memory for each block: fresh memory costs as much as the copy into it.
+        if self._filled > self._space.shape[1]:
+            self._space = np.empty((self._channels, self._filled), np.float32)
+        samples = self._space[:, : self._filled]
+        if self._each == 1:
+            for row, views in zip(samples, self._planes, strict=True):
+                np.concatenate(views, out=row, casting="unsafe")
+        else:
+            samples[:] = np.concatenate(self._planes[0]).reshape(-1, self._channels).T
+        for views in self._planes:
+            views.clear()
+        self._filled = 0
+        _scale(samples, self._type)
+        return _Block(samples, self._rate, self._layout)
+
+
+_TYPES: dict[str, type[np.generic]] = {
+    "u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64,
+    "flt": np.float32, "dbl": np.float64,
+}  # fmt: skip
+"""FFmpeg's formats of samples; those of one plane a channel end in p."""
+
+
+def _scale(samples: np.ndarray, type_: type[np.generic]) -> None:
+    """Bring float samples that were of another type to full scale 1, in place."""
+    if type_ is np.uint8:
+        samples -= 128
+    if issubclass(type_, np.integer):
+        samples *= np.float32(2.0 ** (1 - 8 * np.dtype(type_).itemsize))
+
+
+@dataclass
+class _Faults:
+    """What could not be decoded of a file."""
+
+    count: int = 0
+    first_s: float = 0.0
+    """Where the first fault is."""
+    lost_s: float = 0.0
+    """The length of packets that could not be decoded."""
+    skipped: int = 0
+    """Bytes between packets that are no packets."""
+    read: int = 0
+    """Bytes of packets."""
+
+    def add(self, position_s: float, seconds: float = 0.0, skipped: int = 0) -> None:
+        if not self.count:
+            self.first_s = position_s
+        self.count += 1
+        # What comes before the first sound is junk that was never part of it.
+        if position_s:
+            self.lost_s += seconds
+            self.skipped += skipped
+
+    def seconds(self, decoded_s: float) -> float:
+        """How much was lost, when so much could be decoded."""
+        return self.lost_s + decoded_s * self.skipped / max(self.read, 1)
+
+
+class _Frames:
+    """The frames of one file, gathered into blocks, and what was lost on the way."""
+
+    def __init__(self, path: Path) -> None:
+        self.faults = _Faults()
+        self.start: int | None = None
+        """The place of the first packet in the file."""
+        self._path = path
+        self._taken_s = 0.0
+        self._gathering: _Gathering | None = None
+
+    def blocks(
+        self, container: "InputContainer", stream: "AudioStream", codec: "AudioCodecContext"
+    ) -> Iterator[_Block]:
+        gathering: _Gathering | None = None
+        for frame in self._frames(container, stream, codec):
+            if gathering is None or not gathering.fits(frame):
+                yield from self._take()
+                containers.check_format(frame)
+                gathering = self._gathering = _Gathering(frame)
+            if gathering.add(frame):
+                yield from self._take()
+        yield from self._take()
+
+    def _take(self) -> Iterator[_Block]:
+        if self._gathering is not None and self._gathering.seconds:
+            self._taken_s += self._gathering.seconds
+            yield self._gathering.take()
+
+    def _frames(
+        self, container: "InputContainer", stream: "AudioStream", codec: "AudioCodecContext"
+    ) -> Iterator["AudioFrame"]:
+        decode = codec.decode
+        packets = self._packets(container, stream)
+        if container.format.name in containers.BARE:
+            packets = self._adjoining(packets)
+        for packet in packets:
+            try:
+                yield from decode(packet)
+            except av.FFmpegError:
+                length = float((packet.duration or 0) * (stream.time_base or 0))
+                self.faults.add(self._position_s, length)
+
+    def _packets(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
+        for _ in range(_BREAKS):
+            packets = container.demux(stream)
+            try:
+                for packet in packets:
+                    if self.start is None:
+                        self.start = packet.pos
+                    yield packet
+                return
+            except av.FFmpegError:
+                # What comes behind the fault may be sound.
+                self.faults.add(self._position_s)
+
+    def _adjoining(self, packets: Iterator["av.Packet"]) -> Iterator["av.Packet"]:
+        """Notice what stands between packets that should stand side by side."""
+        end = None
+        for packet in packets:
+            if packet.size and packet.pos is not None:
+                if end is not None and packet.pos > end and not containers.is_tag(self._path, end):
+                    self.faults.add(self._position_s, skipped=packet.pos - end)
+                end = packet.pos + packet.size
+                self.faults.read += packet.size
+            yield packet
+
+    @property
+    def _position_s(self) -> float:
+        return self._taken_s + (self._gathering.seconds if self._gathering is not None else 0.0)

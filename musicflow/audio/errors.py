@@ -1,0 +1,39 @@
+"""What can be wrong with an audio file, and what is worth a word though it can be used."""
+
+from dataclasses import dataclass
+
+from musicflow.errors import MusicflowError
+
+
+class AudioError(MusicflowError):
+    """A file that cannot be used.
+
+    Its code is one of ``empty``, ``unreadable``, ``not-audio``, ``no-decoder``, ``bad-header``,
+    ``truncated``, ``damaged``, ``no-samples``, ``silent``, ``not-finite``, ``too-long``,
+    ``unexpected``.
+    """
+
+    code = "not-audio"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know about a file that can be used.
+
+    Parameters
+    ----------
+    code
+        ``concealed``, ``longer-than-stated``, ``no-end``, ``channels-cancel``, ``one-sided``,
+        ``quiet`` or ``over-full-scale``.
+    text
+        The same for a person.
+    """
+
+    code: str
+    text: str
+
+
+def reason_of(error: Exception) -> str:
+    """Return FFmpeg's or the system's own words for an error, without the file's name."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
