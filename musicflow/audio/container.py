@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import av
 from av.stream import Discard
+from mutagen.asf import ASF
 
 from musicflow.audio.errors import AudioError, reason_of
 
@@ -36,7 +37,7 @@ _FORMATS = (
 """What FFmpeg may take a file for, whatever its name. A playlist would lead to other files."""
 
 _STATES_ITS_LENGTH = frozenset({
-    "aiff", "ape", "asf", "au", "caf", "dsf", "flac", "iff", "matroska,webm",
+    "aiff", "ape", "au", "caf", "dsf", "flac", "iff", "matroska,webm",
     "mov,mp4,m4a,3gp,3g2,mj2", "mpc", "mpc8", "tta", "wv",
 })
 """Containers whose length FFmpeg reads from a header. Of others it guesses, or looks at the end."""
@@ -144,25 +145,29 @@ def examine(path: Path) -> AudioInfo:
     with opened(path) as (container, stream, codec):
         digest = hashlib.sha256(_decoder_facts(codec))
         frame = start = None
-        ticks = number = 0
-        for number, packet in enumerate(_packets(container, stream)):
+        ticks = count = 0
+        for packet in _packets(container, stream):
             digest.update(packet)
             ticks += packet.duration or 0
             start = packet.pos if start is None else start
-            if frame is None and number < _LOST_PACKETS:
+            if frame is None and count < _LOST_PACKETS:
                 frame = _first_frame(codec, packet)
+            count += 1
+        if not count:
+            raise AudioError("the file holds no audio", code="no-samples")
         if frame is None:
             raise AudioError(
-                f"none of its first {min(number + 1, _LOST_PACKETS)} packets can be decoded",
-                code="damaged" if number else "no-samples",
+                f"none of its first {min(count, _LOST_PACKETS)} packets can be decoded",
+                code="damaged",
             )
-        seconds = stated_length(path, container, stream, start)
-        length = float(ticks * (stream.time_base or 0))
-        if container.format.name == "ogg":
-            # Of a chain of streams the last page counts one only.
-            seconds = max(seconds or 0.0, length)
+        # Packets of WavPack in a pipe do not say how long they are.
+        length = float(ticks * (stream.time_base or 0)) or count * frame.samples / frame.sample_rate
+        seconds = stated_length(path, container, stream, start) or length
+        # Of pieces that were joined, a header states the first one's length.
+        if length > 1.01 * seconds + 0.1:
+            seconds = length
         return AudioInfo(
-            length if seconds is None else seconds,
+            seconds,
             frame.sample_rate,
             frame.layout.nb_channels,
             codec.name,
@@ -231,6 +236,8 @@ def stated_length(
         return _mp3_length(path, start or 0, stream.codec_context.sample_rate)
     if name in ("wav", "w64"):
         return _wave_length(path, stream)
+    if name == "asf":
+        return _asf_length(path)
     if name == "ogg" and ends_whole(path) and stream.duration and stream.time_base:
         # The last page counts the samples before it.
         return float(stream.duration * stream.time_base)
@@ -281,6 +288,14 @@ def _mp3_length(path: Path, start: int, rate: int) -> float | None:
 
 _LARGEST_FRAME = 2881
 """Bytes in a frame of MP3 at most."""
+
+
+def _asf_length(path: Path) -> float | None:
+    """As FFmpeg has it, but for files written into a pipe, of which FFmpeg makes a guess."""
+    try:
+        return ASF(path).info.length or None
+    except Exception:  # Whatever it stumbles over, it then states no length.
+        return None
 
 
 def _wave_length(path: Path, stream: "AudioStream") -> float | None:
