@@ -293,7 +293,7 @@ _LARGEST_FRAME = 2881
 def _asf_length(path: Path) -> float | None:
     """As FFmpeg has it, but for files written into a pipe, of which FFmpeg makes a guess."""
     try:
-        return ASF(path).info.length or None
+        return float(ASF(path).info.length) or None  # type: ignore[attr-defined]
     except Exception:  # Whatever it stumbles over, it then states no length.
         return None
 
