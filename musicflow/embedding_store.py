@@ -9,6 +9,7 @@ nothing; two writers do not disturb each other.
 """
 
 import contextlib
+import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Embedding:
     peak_rss_mb: float = 0.0
     """The most memory its process held up to then."""
     device: str = ""
+    precision: str = ""
+    """The arithmetic of the model; empty where an earlier version made the row."""
     note: str = ""
     """A warning."""
     error: str = ""
@@ -134,7 +137,11 @@ class EmbeddingStore:
                 part.unlink()
 
     def _folder(self, spec: EmbedderSpec) -> Path:
-        return self.root / spec.label / spec.hash
+        folder = self.root / spec.label / spec.hash
+        for former in spec.former_hashes:
+            if folder.with_name(former).is_dir():
+                _take_over(folder.with_name(former), folder)
+        return folder
 
     def _parts(self, spec: EmbedderSpec) -> list[Path]:
         return sorted(self._folder(spec).glob("part-*.parquet"))
@@ -154,6 +161,15 @@ class EmbeddingStore:
         pq.write_table(table, sink)
         path = self._folder(spec) / f"part-{uuid.uuid4().hex}.parquet"
         write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def _take_over(former: Path, folder: Path) -> None:
+    """Move the rows of a folder that an earlier version named otherwise."""
+    folder.mkdir(exist_ok=True)
+    with filelock.FileLock(folder / ".lock"):
+        for part in former.glob("part-*.parquet"):
+            part.replace(folder / part.name)
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def problems_of(

@@ -373,6 +373,7 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
         "decode_s": decoded.decode_s,
         "embed_s": total.embed_s,
         "device": embedder.device,
+        "precision": embedder.spec.precision,
     }
     if decoded.error:
         return Embedding(vector=None, error=decoded.error, **row)  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
     """
     label = collection.manifest.embedder
     specs = fusion.specs(label, settings)
-    if collection.manifest.spec_hash != fusion.spec_hash([spec.hash for spec in specs]):
+    hashes = itertools.product(*((spec.hash, *spec.former_hashes) for spec in specs))
+    if collection.manifest.spec_hash not in map(fusion.spec_hash, hashes):
         raise TrackIndexError(
             f"the collection {label} was made by another version of this embedder, or under "
             "other settings: run `musicflow run` to bring it up to date"

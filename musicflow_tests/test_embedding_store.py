@@ -131,3 +131,14 @@ def test_what_a_kill_left_half_written_is_not_read(tmp_path: Path) -> None:
     [part] = tmp_path.rglob("part-*.parquet")
     (part.parent / f".{part.name}.half").write_bytes(part.read_bytes()[:50])
     assert store.read(SPEC).keys() == {"a"}
+
+
+def test_rows_under_a_former_name_of_a_spec_are_taken_over(tmp_path: Path) -> None:
+    spec = replace(SPEC, precisions=("fp32", "bf16"))
+    store = EmbeddingStore(tmp_path)
+    for name, content_hash in zip(spec.former_hashes, "ab", strict=True):
+        store.add(spec, [row(content_hash)])
+        (tmp_path / "toy" / spec.hash).rename(tmp_path / "toy" / name)
+    store = EmbeddingStore(tmp_path)
+    assert store.known(spec) == {"a": "", "b": ""}
+    assert [path.name for path in (tmp_path / "toy").iterdir()] == [spec.hash]

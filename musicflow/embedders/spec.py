@@ -8,7 +8,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +18,10 @@ from musicflow.settings import Device
 
 UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
+
+
+_NOT_OF_VECTORS = ("summary", "extra", "device", "precisions")
+"""The fields of a spec that change no vector."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,22 @@ class EmbedderSpec:
 
     @property
     def hash(self) -> str:
-        """A name for all that can change a vector: 16 hexadecimal digits."""
-        values = asdict(self)
-        for name in ("summary", "extra", "device", "precisions"):
-            del values[name]
+        """A name for all that can change a vector, but the machine: 16 hexadecimal digits.
+
+        The precision is left out. It depends on the processor, and vectors of both lie at a cosine
+        of 0.9998 or more to each other (``eval/precision.py``); each row of the store says by which
+        it was made.
+        """
+        return self._digest(*_NOT_OF_VECTORS, "precision")
+
+    @property
+    def former_hashes(self) -> tuple[str, ...]:
+        """The names that earlier versions had for the same vectors, one per precision."""
+        made = (replace(self, precision=precision) for precision in self.precisions)
+        return tuple(spec._digest(*_NOT_OF_VECTORS) for spec in made)
+
+    def _digest(self, *left_out: str) -> str:
+        values = {name: value for name, value in asdict(self).items() if name not in left_out}
         values["weights"] = self.weights and self.weights.identity
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -156,3 +156,25 @@ def test_untrained_vectors_never_go_by_a_trained_name() -> None:
 def test_an_unknown_embedder_is_answered_with_those_there_are() -> None:
     with pytest.raises(embedders.UnknownEmbedderError, match="there are musicnn, mfcc"):
         embedders.spec_of("nope")
+
+
+def test_the_machine_is_no_part_of_a_specs_hash() -> None:
+    spec = embedders.spec_of("panns")
+    variants = [
+        replace(spec, precision=p, device=d) for p in spec.precisions for d in ("cpu", "cuda")
+    ]
+    assert len({variant.hash for variant in variants}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "former"),
+    [
+        ("musicnn", {"9a4793537d732334"}),
+        ("mfcc", {"4c54550817555a2b"}),
+        ("openl3", {"049d6a4598c60ce2", "19cecc2a831da912"}),
+        ("panns", {"a73601c350ae5c82", "8dba732005897ce8"}),
+        ("wav2vec2", {"2399fc447185128f", "ebd9fefc3806d438"}),
+    ],
+)
+def test_homes_of_before_know_a_spec_by_its_former_hashes(name: str, former: set[str]) -> None:
+    assert set(embedders.spec_of(name).former_hashes) == former
