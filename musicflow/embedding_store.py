@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filelock
@@ -125,6 +125,27 @@ class EmbeddingStore:
             self._write(spec, table)
             if len(self._small_parts(spec)) > _MANY:
                 self._merge(spec)
+
+    def adopt(self, spec: EmbedderSpec, former: Mapping[str, str]) -> None:
+        """Let contents that are known by another hash be known by their own.
+
+        Parameters
+        ----------
+        spec
+            The embedder.
+        former
+            The former hash of each content, by its hash. Only vectors are taken over: a file that
+            could not be used before is tried again.
+        """
+        known = self.known(spec)
+        news = {
+            old: new
+            for new, old in former.items()
+            if old and new not in known and known.get(old) == ""
+        }
+        if news:
+            rows = self.read(spec, news.keys())
+            self.add(spec, [replace(rows[old], content_hash=new) for old, new in news.items()])
 
     def _merge(self, spec: EmbedderSpec) -> None:
         with filelock.FileLock(self._folder(spec) / ".lock"):

@@ -142,3 +142,13 @@ def test_rows_under_a_former_name_of_a_spec_are_taken_over(tmp_path: Path) -> No
     store = EmbeddingStore(tmp_path)
     assert store.known(spec) == {"a": "", "b": ""}
     assert [path.name for path in (tmp_path / "toy").iterdir()] == [spec.hash]
+
+
+def test_a_content_under_a_new_hash_keeps_its_vector(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("old", 7.0), Embedding("broken", None, error="no music in it")])
+    for _ in range(2):
+        store.adopt(SPEC, {"new": "old", "mended": "broken", "fresh": ""})
+    rows = store.read(SPEC)
+    assert same(rows["new"], replace(row("old", 7.0), content_hash="new"))
+    assert rows.keys() == {"old", "new", "broken"}

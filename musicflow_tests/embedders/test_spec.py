@@ -103,12 +103,11 @@ CHANGES = {
     "tail": "drop",
     "min_s": 0.5,
     "pooling": "max",
-    "precision": "bf16",
     "standardize": True,
     "weights": embedders.spec_of("musicnn").weights,
     "trained": False,
 }
-PROSE = {"summary", "extra", "device", "precisions"}
+PROSE = {"summary", "extra", "device", "precision", "precisions"}
 
 
 def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:
