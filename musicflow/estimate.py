@@ -4,7 +4,7 @@ Each embedder is measured in a process of its own, so that none pays for another
 """
 
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.statistics import Interval, intervals
 from musicflow.ingestion import embed_tracks
-from musicflow.library import AudioFile, Progress, Track, find, quietly
+from musicflow.library import AudioFile, LibraryError, Progress, Track, find, quietly
 
 SAMPLE = 24
 SEED = 0
@@ -76,6 +76,7 @@ def estimate(
     cache: Path,
     sample: int = SAMPLE,
     progress: Progress = quietly,
+    ignore: Collection[str] = (),
 ) -> list[Estimate]:
     """Measure each embedder on the same random files of a library.
 
@@ -91,6 +92,8 @@ def estimate(
         How many files to draw.
     progress
         Shows how far it is.
+    ignore
+        Patterns of what to leave out; see `library.find`.
 
     Raises
     ------
@@ -101,7 +104,9 @@ def estimate(
     ProcessDiedError
         If the process of an embedder is killed, or crashes.
     """
-    files = find(root)
+    files = [file for file in find(root, ignore=ignore) if not file.error]
+    if not files:
+        raise LibraryError(f"no usable file lies below {root}")
     drawn = np.random.default_rng(SEED).permutation(len(files))[:sample]
     tracks = [_track(root, files[row]) for row in sorted(drawn.tolist())]
     found: list[Estimate] = []

@@ -90,6 +90,11 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def error_log(self) -> Path:
+        """The tracebacks of errors that nobody foresaw."""
+        return self.root / "logs" / "error.log"
+
+    @property
     def demo(self) -> Path:
         """The demo library."""
         return self.root / "demo"
@@ -107,6 +112,10 @@ class Settings(BaseSettings):
     )
     library: Path | None = Field(None, description="The folder of music.")
     library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    ignore: tuple[str, ...] = Field(
+        (),
+        description="Patterns of what to leave out of the library, as in a .gitignore.",
+    )
     part_size: int = Field(
         PART_SIZE,
         ge=1,

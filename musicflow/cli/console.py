@@ -29,6 +29,12 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The folder everything is kept in (or MUSICFLOW_HOME)."),
 ]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Files or folders to leave out, as in a .gitignore; repeatable."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 

@@ -10,6 +10,7 @@ from musicflow import embedders, fusion
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
+    IgnoreOption,
     JsonOption,
     out,
     plain,
@@ -35,6 +36,7 @@ def estimate(
     embedder: Annotated[
         list[str] | None, typer.Option("--embedder", help="An embedder to measure; repeatable.")
     ] = None,
+    ignore: IgnoreOption = None,
     sample: Annotated[int, typer.Option(min=2, help="How many files to measure.")] = 24,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -47,7 +49,7 @@ def estimate(
     """
     from musicflow.estimate import estimate as measure
 
-    settings = settings_of(home=home, embedders=embedder, library=folder)
+    settings = settings_of(home=home, embedders=embedder, library=folder, ignore=ignore)
     specs = [
         embedders.untrained(spec)
         if spec.weights is not None
@@ -57,7 +59,7 @@ def estimate(
         for spec in embedders.specs_for(settings)
     ]
     assert settings.library is not None
-    found = measure(settings.library, specs, settings.cache, sample, progress)
+    found = measure(settings.library, specs, settings.cache, sample, progress, settings.ignore)
     if as_json:
         print_json([asdict(one) for one in found])
         return

@@ -20,6 +20,7 @@ from musicflow.cli.console import (
     INTERRUPTED,
     USAGE,
     HomeOption,
+    IgnoreOption,
     JsonOption,
     err,
     out,
@@ -62,7 +63,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
 _ALWAYS_KEPT = ("library", "library_format", "embedders")
-_KEPT = {"hop_s", "precision", "device", "exclude", "k"}
+_KEPT = {"ignore", "hop_s", "precision", "device", "exclude", "k"}
 """What a home remembers of a run, beside that if it was given."""
 
 ADVICE = " It comes from"
@@ -126,6 +127,7 @@ def run(
     layout: Annotated[
         LibraryFormat | None, typer.Option("--format", help="How the folder is laid out.")
     ] = None,
+    ignore: IgnoreOption = None,
     untrained: Annotated[
         bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
     ] = False,
@@ -156,6 +158,7 @@ def run(
         "home": home,
         "library": folder,
         "library_format": layout,
+        "ignore": ignore,
         "embedders": embedder,
         "hop_s": dict(map(_hop, hop or [])),
         "precision": precision,
@@ -266,7 +269,7 @@ def _run(settings: Settings, as_json: bool) -> None:
     embedders.specs_for(settings)  # What is wrong with one is told before anything is done.
     assert settings.library is not None
     known = settings.paths.library
-    files = library.scan(settings.library, known, progress, settings.part_size)
+    files = library.scan(settings.library, known, progress, settings.part_size, settings.ignore)
     found = library.join(settings.library, files, settings.library_format)
     comparison = _unchanged(settings, found)
     if comparison is not None:

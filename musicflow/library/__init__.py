@@ -1,14 +1,14 @@
 """Where tracks come from: two readers over one list of files."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from musicflow.library import folders, ludwig
+from musicflow.library.audio_file import AudioFile, state_of_file
 from musicflow.library.changes import Changes, changes
 from musicflow.library.files import (
-    AudioFile,
-    LibraryChangingError,
     Progress,
-    find,
     forget_parts,
     known_parts,
     load_files,
@@ -17,10 +17,11 @@ from musicflow.library.files import (
     scan,
     scan_parts,
     split,
-    state_of_file,
 )
 from musicflow.library.ludwig import labels_state
-from musicflow.library.track import UNKNOWN, Library, LibraryError, Problem, Track
+from musicflow.library.problems import Problem, note_lines, skipped_line, without_notes
+from musicflow.library.track import UNKNOWN, Library, LibraryError, Track
+from musicflow.library.walk import LibraryChangingError, find, kind_of
 from musicflow.settings import LibraryFormat
 
 __all__ = [
@@ -41,11 +42,15 @@ __all__ = [
     "labels_state",
     "load_files",
     "load_states",
+    "note_lines",
     "quietly",
     "scan",
     "scan_parts",
+    "skipped_kinds",
+    "skipped_line",
     "split",
     "state_of_file",
+    "without_notes",
 ]
 
 _READERS = {"ludwig": ludwig.read, "folders": folders.read}
@@ -71,10 +76,19 @@ def join(root: Path, files: list[AudioFile], layout: LibraryFormat = "auto") -> 
     if layout == "auto":
         layout = "ludwig" if ludwig.is_ludwig(root) else "folders"
     labels = ludwig.labels_state(root) if layout == "ludwig" else ""
+    skipped = skipped_kinds(files)
+    files = [file for file in files if not file.is_skipped]
     tracks, problems = _READERS[layout](root, files)
-    broken = [Problem(file.path, "library", "error", file.error) for file in files if file.error]
+    broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
     if not tracks:
         reasons = "".join(f"\n  {problem.subject}: {problem.reason}" for problem in broken[:5])
         raise LibraryError(f"no usable track lies below {root}{reasons}")
     tracks.sort(key=lambda track: track.track_id)
-    return Library(root.name, str(root), layout, tuple(tracks), (*broken, *problems), labels)
+    told = (*broken, *problems)
+    return Library(root.name, str(root), layout, tuple(tracks), told, labels, skipped)
+
+
+def skipped_kinds(files: Iterable[AudioFile]) -> dict[str, int]:
+    """Return the number of files of each kind that is not read, most frequent first."""
+    counts = Counter(kind_of(file.path) for file in files if file.is_skipped)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,10 +1,13 @@
 """What changed in a library since its parts were last read, seen without opening a file."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from musicflow.library.files import FileState, find, load_states, split, state_of_file
+from musicflow.library.audio_file import FileState, state_of_file
+from musicflow.library.files import load_states, split
+from musicflow.library.walk import find
 from musicflow.settings import PART_SIZE
 
 
@@ -42,7 +45,9 @@ class Changes:
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def changes(root: Path, folder: Path, part_size: int = PART_SIZE) -> Changes:
+def changes(
+    root: Path, folder: Path, part_size: int = PART_SIZE, ignore: Collection[str] = ()
+) -> Changes:
     """Compare the files below `root` with what is known of them in `folder`.
 
     Raises
@@ -51,6 +56,6 @@ def changes(root: Path, folder: Path, part_size: int = PART_SIZE) -> Changes:
         If the library is not there, is empty or cannot be listed: nothing is known then, least of
         all that its files were deleted.
     """
-    found = split(find(root), part_size)
+    found = split(find(root, ignore=ignore), part_size)
     states = {key: {state_of_file(file) for file in files} for key, files in found.items()}
     return Changes(states, load_states(folder))

@@ -5,10 +5,9 @@ hashed and probed. What is known is kept by part, so that parts can be read side
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,74 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow import audio
-from musicflow.library.parts import chooser, may_hold, part_keys
+from musicflow.library.audio_file import AudioFile, FileState, state_of_file
+from musicflow.library.parts import chooser, part_keys
+from musicflow.library.problems import UNREADABLE
 from musicflow.library.track import LibraryError
+from musicflow.library.walk import find
 from musicflow.settings import PART_SIZE, write_atomically
 
 Progress = Callable[[Iterable, str, int], Iterator]
 """Wraps an iterable so that a person sees it go by: ``progress(items, title, total)``."""
 
 
-FileState = tuple[str, int, int]
-"""Path, size in bytes and time in nanoseconds."""
-
-
 def quietly(items: Iterable, _title: str, _total: int) -> Iterator:
     """The `Progress` that shows nothing."""
     return iter(items)
-
-
-@dataclass(frozen=True)
-class AudioFile:
-    """An audio file: its state on disk, its content, and the tags in it.
-
-    `error` says why the file is of no use, and is empty otherwise.
-    """
-
-    path: str
-    """Below the library's root, with forward slashes."""
-    size: int
-    mtime_ns: int
-    content_hash: str = ""
-    duration_s: float = 0.0
-    sample_rate: int = 0
-    artist: str = ""
-    title: str = ""
-    album: str = ""
-    error: str = ""
-
-
-class LibraryChangingError(LibraryError):
-    """The library changed while it was read: reading it again may help."""
-
-
-def find(root: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
-    """List the audio files below `root`, by path, size and time alone.
-
-    Parameters
-    ----------
-    root
-        The library.
-    parts
-        The parts to list; all of the library where there are none.
-
-    Returns
-    -------
-    list of AudioFile
-        Sorted by path; nothing is known of their content.
-
-    Raises
-    ------
-    LibraryError
-        If `root` is no folder, cannot be listed, or holds no audio file at all.
-    """
-    if not root.is_dir():
-        raise LibraryError(f"there is no folder {root}: mount it, or name another library")
-    files = sorted(_walk(root, parts), key=lambda file: file.path)
-    if not files and not (parts and next(_walk(root), None)):
-        suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
-        raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
-    return files
 
 
 def split(files: Iterable[AudioFile], part_size: int = PART_SIZE) -> dict[str, list[AudioFile]]:
@@ -98,7 +43,11 @@ def split(files: Iterable[AudioFile], part_size: int = PART_SIZE) -> dict[str, l
 
 
 def scan(
-    root: Path, folder: Path, progress: Progress = quietly, part_size: int = PART_SIZE
+    root: Path,
+    folder: Path,
+    progress: Progress = quietly,
+    part_size: int = PART_SIZE,
+    ignore: Collection[str] = (),
 ) -> list[AudioFile]:
     """Read the library: find the audio files below `root`, and look into those that changed.
 
@@ -112,6 +61,8 @@ def scan(
         Shows how far it is.
     part_size
         Files in a part, about.
+    ignore
+        Patterns of what to leave out; see `find`.
 
     Returns
     -------
@@ -121,16 +72,20 @@ def scan(
     Raises
     ------
     LibraryError
-        If `root` is no folder, cannot be listed, or holds no audio file.
+        As `find` does.
     """
-    parts = split(find(root), part_size)
+    parts = split(find(root, ignore=ignore), part_size)
     _examine_all(root, folder, parts, load_files(folder), progress)
     forget_parts(folder, known_parts(folder) - parts.keys())
     return load_files(folder)
 
 
 def scan_parts(
-    root: Path, folder: Path, keys: Collection[str], progress: Progress = quietly
+    root: Path,
+    folder: Path,
+    keys: Collection[str],
+    progress: Progress = quietly,
+    ignore: Collection[str] = (),
 ) -> dict[str, list[AudioFile]]:
     """Read parts of the library, as `scan` does all of it.
 
@@ -142,7 +97,7 @@ def scan_parts(
     """
     choose = chooser(keys)
     parts: dict[str, list[AudioFile]] = {key: [] for key in keys}
-    for file in find(root, keys):
+    for file in find(root, keys, ignore):
         if key := choose(file.path):
             parts[key].append(file)
     if empty := sorted(key for key, files in parts.items() if not files):
@@ -182,11 +137,6 @@ def forget_parts(folder: Path, parts: Iterable[str]) -> None:
         _file(folder, part).unlink(missing_ok=True)
 
 
-def state_of_file(file: AudioFile) -> FileState:
-    """Path, size and time: what changes when a file does."""
-    return file.path, file.size, file.mtime_ns
-
-
 def _examine_all(
     root: Path,
     folder: Path,
@@ -195,11 +145,17 @@ def _examine_all(
     progress: Progress,
 ) -> dict[str, list[AudioFile]]:
     """Look into the files that are not known yet, and keep what is known of each part."""
-    old = {state_of_file(file): file for file in known if not file.error.startswith(_UNREADABLE)}
-    fresh = [file for files in parts.values() for file in files if state_of_file(file) not in old]
+    # What could not be read is tried again, and so is what an earlier version could not use.
+    lasting = (
+        file for file in known if file.code != UNREADABLE and bool(file.code) == bool(file.error)
+    )
+    old = {state_of_file(file): file for file in lasting}
+    found = [file for files in parts.values() for file in files]
+    fresh = [file for file in found if not file.code and state_of_file(file) not in old]
     with ThreadPoolExecutor() as pool:
         examined = pool.map(lambda file: _examine(root, file), fresh)
         new = {state_of_file(f): f for f in progress(examined, "Reading files", len(fresh))}
+    new |= {state_of_file(file): file for file in found if file.code}
     states = {key: {state_of_file(file) for file in files} for key, files in parts.items()}
     result = {
         key: sorted((new.get(s) or old[s] for s in states[key]), key=lambda file: file.path)
@@ -211,51 +167,14 @@ def _examine_all(
     return result
 
 
-def _walk(root: Path, parts: Collection[str] | None = None) -> Iterator[AudioFile]:
-    def fail(error: OSError) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise LibraryChangingError(f"{error.filename} vanished while it was read") from error
-        raise LibraryError(f"{error.filename} cannot be listed: {error.strerror}") from error
-
-    top = len(str(root).rstrip("/")) + 1
-    for directory, subdirectories, names in os.walk(root, onerror=fail):
-        subdirectories[:] = [
-            name
-            for name in subdirectories
-            if not name.startswith(".")
-            and (parts is None or may_hold(parts, f"{directory}/{name}"[top:]))
-        ]
-        for name in names:
-            if name.startswith(".") or Path(name).suffix.lower() not in audio.AUDIO_SUFFIXES:
-                continue
-            path = f"{directory.rstrip('/')}/{name}"
-            relative = path[top:]
-            try:
-                status = os.stat(path)  # noqa: PTH116 - a Path for each costs as much again
-            except OSError as error:
-                reason = f"{_UNREADABLE}: {error.strerror}"
-                yield AudioFile(_printable(relative), 0, 0, error=reason)
-                continue
-            file = AudioFile(_printable(relative), status.st_size, status.st_mtime_ns)
-            if file.path != relative:
-                file = replace(file, error="the name is not valid UTF-8; rename the file")
-            yield file
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _examine(root: Path, file: AudioFile) -> AudioFile:
-    if file.error:
-        return file
     path = root / file.path
     try:
         info = audio.examine(path)
     except audio.AudioError as error:
-        return replace(file, error=str(error))
+        return replace(file, error=str(error), code=error.code)
     except OSError as error:
-        return replace(file, error=f"{_UNREADABLE}: {error.strerror}")
+        return replace(file, error=f"cannot be read: {error.strerror}", code=UNREADABLE)
     return replace(
         file,
         content_hash=info.audio_hash,
@@ -305,4 +224,3 @@ _FRAMES = {"artist": "TPE1", "title": "TIT2", "album": "TALB"}
 
 _FILES = "files"
 _SUFFIX = ".parquet"
-_UNREADABLE = "cannot be read"

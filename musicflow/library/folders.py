@@ -2,8 +2,9 @@
 
 from pathlib import Path, PurePosixPath
 
-from musicflow.library.files import AudioFile
-from musicflow.library.track import UNKNOWN, Problem, Track
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.problems import Problem
+from musicflow.library.track import UNKNOWN, Track
 
 
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:

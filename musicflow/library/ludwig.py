@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from musicflow.library.files import AudioFile
-from musicflow.library.track import UNKNOWN, LibraryError, Problem, Track
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.problems import (
+    AUDIO_WITHOUT_LABELS,
+    FOLDER_UNREADABLE,
+    LABELS_WITHOUT_AUDIO,
+    Problem,
+)
+from musicflow.library.track import UNKNOWN, LibraryError, Track
 
 AUDIO = "mp3"
 LABELS = "labels.json"
@@ -45,26 +51,30 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
     tracks: dict[str, Track] = {}
     problems: list[Problem] = []
 
-    def report(subject: str, reason: str, severity: Any = "warning") -> None:
-        problems.append(Problem(subject, "library", severity, reason))
+    def report(subject: str, code: str, reason: str, severity: Any = "warning") -> None:
+        problems.append(Problem(subject, "library", severity, reason, code))
 
     for file in files:
         path = PurePosixPath(file.path)
-        if path.parts[0] != AUDIO:
+        if path.parts[0] != AUDIO or file.code == FOLDER_UNREADABLE:
             continue
         if path.stem in tracks:
-            report(file.path, f"another file has the id {path.stem} already; left out", "error")
+            reason = f"another file has the id {path.stem} already; left out"
+            report(file.path, "same-id", reason, "error")
             continue
         label = labels.pop(path.stem, None)
         if label is None:
-            report(file.path, f"no labels for this audio in {LABELS}")
+            report(file.path, AUDIO_WITHOUT_LABELS, f"no labels for this audio in {LABELS}")
         elif not isinstance(label, dict):
-            report(file.path, f"its labels in {LABELS} are not an object; ignored")
+            report(
+                file.path, "labels-invalid", f"its labels in {LABELS} are not an object; ignored"
+            )
             label = None
         if not file.error:
             tracks[path.stem] = _track(root, file, label)
     for track_id in labels:
-        report(track_id, f"labels without audio: no {AUDIO}/<genre>/{track_id}.*")
+        reason = f"labels without audio: no {AUDIO}/<genre>/{track_id}.*"
+        report(track_id, LABELS_WITHOUT_AUDIO, reason)
     return list(tracks.values()), problems
 
 

@@ -31,6 +31,12 @@ def folder_of(path: str) -> str:
     return first if rest else ""
 
 
+def top_folder(path: str) -> str:
+    """Return the path of the topmost folder that a folder is or lies in."""
+    first, *rest = path.split("/")
+    return f"{first}/{rest[0]}" if first == "mp3" and rest else first
+
+
 def slug(folder: str) -> str:
     """A folder's name as a part's: lower case, letters, digits and single hyphens."""
     text = unicodedata.normalize("NFKC", folder).casefold()

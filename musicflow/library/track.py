@@ -1,20 +1,21 @@
-"""Tracks, and what went wrong on the way to them."""
+"""Tracks, and the library that they make."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicflow.errors import MusicflowError
+from musicflow.library.problems import Problem
 from musicflow.settings import write_atomically
 
 UNKNOWN = "Unknown"
 
 
-class LibraryError(Exception):
+class LibraryError(MusicflowError):
     """A folder that is no library; the message says what was looked for and where."""
 
 
@@ -51,28 +52,6 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Something a person should know of a file or a track.
-
-    Parameters
-    ----------
-    subject
-        The track's id, or the path below the library's root of a file that is no track.
-    stage
-        Where it showed: ``library`` or an embedder's name.
-    severity
-        An ``error`` leaves the track out; a ``warning`` does not.
-    reason
-        What is wrong, for a person to read.
-    """
-
-    subject: str
-    stage: str
-    severity: Literal["error", "warning"]
-    reason: str
-
-
-@dataclass(frozen=True)
 class Library:
     """A folder of music as it was last read."""
 
@@ -83,6 +62,8 @@ class Library:
     problems: tuple[Problem, ...]
     labels: str = ""
     """The state of the file of labels when it was read: what changes when it does."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """The number of files of each kind that is not read, most frequent first."""
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +80,7 @@ class Library:
     def save(self, folder: Path) -> None:
         """Write the library into `folder`, whole or not at all."""
         about = {"name": self.name, "root": self.root, "format": self.format, "labels": self.labels}
+        about["skipped"] = json.dumps(self.skipped)
         about["problems"] = json.dumps([asdict(problem) for problem in self.problems])
         table = pa.Table.from_pylist([asdict(track) for track in self.tracks], _SCHEMA)
         sink = pa.BufferOutputStream()
@@ -122,8 +104,9 @@ class Library:
         tracks = tuple(
             Track(**row | {"subgenres": tuple(row["subgenres"])}) for row in table.to_pylist()
         )
-        labels = about.get("labels", "")
-        return cls(about["name"], about["root"], about["format"], tracks, problems, labels)
+        where = about["name"], about["root"], about["format"]
+        skipped = json.loads(about.get("skipped", "{}"))
+        return cls(*where, tracks, problems, about.get("labels", ""), skipped)
 
 
 _FILE = "tracks.parquet"

@@ -116,7 +116,7 @@ def library_changes(
     if settings.library is None:
         return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
     try:
-        seen = changes(settings.library, folder, settings.part_size)
+        seen = changes(settings.library, folder, settings.part_size, settings.ignore)
     except LibraryError as error:
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
     before = json.loads(context.cursor or "{}")

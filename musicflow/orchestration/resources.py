@@ -74,6 +74,7 @@ class Workspace(dg.ConfigurableResource):
     home: str = Field(default="", description=_described("home"))
     library: str = Field(default="", description=_described("library"))
     library_format: Format | None = Field(default=None, description=_described("library_format"))
+    ignore: list[str] = Field(default=[], description=_described("ignore"))
     embedders: list[str] = Field(default=[], description=_described("embedders"))
     hop_s: dict[str, float] = Field(default={}, description=_described("hop_s"))
     precision: Arithmetic | None = Field(default=None, description=_described("precision"))

@@ -130,7 +130,8 @@ def materialize(
     """
     prepare_dagster(settings.paths)
     assert settings.library is not None
-    scan(settings.library, settings.paths.library, part_size=settings.part_size)
+    folder, size = settings.paths.library, settings.part_size
+    scan(settings.library, folder, part_size=size, ignore=settings.ignore)
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)

@@ -1,0 +1,39 @@
+"""A file below a library's root, and what is known of it."""
+
+from dataclasses import dataclass
+
+from musicflow.library.problems import KIND_NOT_READ
+
+FileState = tuple[str, int, int]
+"""Path, size in bytes and time in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """An audio file, or a thing in its place that is of no use.
+
+    `error` says why it is of no use, and `code` names that for programs; both are empty otherwise.
+    """
+
+    path: str
+    """Below the library's root, with forward slashes; a folder's ends in one."""
+    size: int
+    mtime_ns: int
+    content_hash: str = ""
+    duration_s: float = 0.0
+    sample_rate: int = 0
+    artist: str = ""
+    title: str = ""
+    album: str = ""
+    error: str = ""
+    code: str = ""
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it is of a kind that is not read: it is counted, and is no problem."""
+        return self.code == KIND_NOT_READ
+
+
+def state_of_file(file: AudioFile) -> FileState:
+    """Return path, size and time: what changes when a file does."""
+    return file.path, file.size, file.mtime_ns

@@ -1,0 +1,80 @@
+"""What patterns leave out of a library, in git's notation for ignored files."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from musicflow.library.track import LibraryError
+
+IGNORE_FILE = ".musicflowignore"
+"""Its lines are patterns, relative to the folder that it lies in."""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Patterns by the folder that they are relative to; the last one that matches decides.
+
+    Parameters
+    ----------
+    levels
+        The number of characters of a path above the folder, and the folder's patterns; outer
+        folders first.
+    """
+
+    levels: tuple[tuple[int, GitIgnoreSpec], ...] = ()
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> "Ignored":
+        """Return what the setting `ignore` leaves out.
+
+        Raises
+        ------
+        LibraryError
+            If a pattern is not valid.
+        """
+        lines = list(patterns)
+        return cls(((0, _compiled(lines, "the setting ignore")),)) if lines else cls()
+
+    def below(self, folder: str, file: Path) -> "Ignored":
+        """Return what is left out below a folder that has an ignore file.
+
+        Parameters
+        ----------
+        folder
+            Its path below the library's root; empty for the root.
+        file
+            The ignore file in it.
+
+        Raises
+        ------
+        LibraryError
+            If the file cannot be read, or a pattern in it is not valid.
+        """
+        try:
+            lines = file.read_text("utf-8", "surrogateescape").splitlines()
+        except OSError as error:
+            raise LibraryError(f"{file} cannot be read: {error.strerror}") from error
+        above = len(folder) + 1 if folder else 0
+        return Ignored((*self.levels, (above, _compiled(lines, str(file)))))
+
+    def covers(self, path: str, is_folder: bool) -> bool:
+        """Return whether the path of a file or folder is left out."""
+        path = f"{path}/" if is_folder else path
+        for above, patterns in reversed(self.levels):
+            decided = patterns.check_file(path[above:]).include
+            if decided is not None:
+                return decided
+        return False
+
+
+def _compiled(lines: Iterable[str], where: str) -> GitIgnoreSpec:
+    patterns: list = []
+    for line in lines:
+        try:
+            patterns += GitIgnoreSpec.from_lines([line]).patterns
+        except (ValueError, re.error) as error:
+            raise LibraryError(f"{where} holds {line!r}, which is no valid pattern") from error
+    return GitIgnoreSpec(patterns)

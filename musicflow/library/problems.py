@@ -1,0 +1,110 @@
+"""Problems and notes: what a person should know of files and tracks, and how it is counted."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+FOLDER_UNREADABLE = "folder-unreadable"
+KIND_NOT_READ = "kind-not-read"
+NAME_NOT_UTF8 = "name-not-utf8"
+NOT_A_FILE = "not-a-file"
+UNREADABLE = "unreadable"
+"""Codes of what is of no use in a library, whatever it holds."""
+
+LABELS_WITHOUT_AUDIO = "labels-without-audio"
+AUDIO_WITHOUT_LABELS = "audio-without-labels"
+
+SHORT = "short"
+"""The code of a track that is shorter than one window of an embedder."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a person should know of a file or a track.
+
+    Parameters
+    ----------
+    subject
+        The track's id, or the path below the library's root of a file that is no track.
+    stage
+        Where it showed: ``library`` or an embedder's name.
+    severity
+        An ``error`` leaves the track out; a ``warning`` does not. A ``note`` is no problem: notes
+        are counted, not listed.
+    reason
+        What is wrong, for a person to read.
+    code
+        What kind of problem it is, for programs; empty if it was kept by an earlier version.
+    """
+
+    subject: str
+    stage: str
+    severity: Literal["error", "warning", "note"]
+    reason: str
+    code: str = ""
+
+
+def without_notes(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that are errors or warnings."""
+    return [problem for problem in problems if problem.severity != "note"]
+
+
+def note_lines(problems: Iterable[Problem]) -> list[str]:
+    """Return one sentence per kind of note, with the number of tracks.
+
+    What depends on an embedder has a sentence per embedder. A fact of the file has one in all,
+    however many embedders noted it.
+    """
+    subjects: dict[tuple[str, str], set[str]] = {}
+    for problem in problems:
+        if problem.severity == "note":
+            stage = "" if problem.code in _OF_FILES else problem.stage
+            subjects.setdefault((problem.code, stage), set()).add(problem.subject)
+    return [_note_line(code, stage, len(found)) for (code, stage), found in subjects.items()]
+
+
+def skipped_line(kinds: Mapping[str, int], most: int = 10) -> str:
+    """Return a sentence with the number of files of kinds that are not read.
+
+    Parameters
+    ----------
+    kinds
+        The number of files by kind, most frequent first.
+    most
+        The number of kinds to name.
+
+    Returns
+    -------
+    str
+        Empty where there are none.
+    """
+    if not kinds:
+        return ""
+    named = [f"{count} {kind}" for kind, count in list(kinds.items())[:most]]
+    total, more = sum(kinds.values()), "" if len(kinds) <= most else ", …"
+    files = "1 file" if total == 1 else f"{total} files"
+    return f"{files} of kinds that are not read: {', '.join(named)}{more}"
+
+
+def _note_line(code: str, stage: str, count: int) -> str:
+    sentence = _OF_FILES.get(code) or _OF_EMBEDDERS.get(code, _OTHER)
+    words = _ONE if count == 1 else _MANY
+    return sentence.format(tracks=f"{count} {words['track']}", stage=stage, code=code, **words)
+
+
+_ONE = {"track": "track", "are": "is", "were": "was", "have": "has", "end": "ends", "its": "its"}
+_MANY = {"track": "tracks", "are": "are", "were": "were", "have": "have", "end": "end"} | {
+    "its": "their"
+}
+
+_OF_EMBEDDERS = {SHORT: "{tracks} {are} shorter than one window of {stage} and {were} padded"}
+_OF_FILES = {
+    "concealed": "{tracks} {have} damaged places that were concealed",
+    "longer-than-stated": "{tracks} {are} longer than {its} header states and {were} read whole",
+    "no-end": "{tracks} {end} without the end that {its} format asks for",
+    "channels-cancel": "{tracks} {have} channels that cancel each other; one of them was taken",
+    "one-sided": "{tracks} {have} one silent side; the other was taken",
+    "quiet": "{tracks} {are} very quiet",
+    "over-full-scale": "{tracks} {have} samples over full scale",
+}
+_OTHER = "{tracks} {have} the note {code} of {stage}"

@@ -1,0 +1,217 @@
+"""The files below a library's root, by name, size and time; no file of them is opened.
+
+One row per audio file, per file of a kind that is not read, and per thing that could not be used.
+"""
+
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from musicflow import audio
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.ignored import IGNORE_FILE, Ignored
+from musicflow.library.parts import may_hold, top_folder
+from musicflow.library.problems import (
+    FOLDER_UNREADABLE,
+    KIND_NOT_READ,
+    NAME_NOT_UTF8,
+    NOT_A_FILE,
+    UNREADABLE,
+)
+from musicflow.library.track import LibraryError
+
+
+class LibraryChangingError(LibraryError):
+    """The library changed while it was read: reading it again may help."""
+
+
+def find(
+    root: Path, parts: Collection[str] | None = None, ignore: Iterable[str] = ()
+) -> list[AudioFile]:
+    """List the files below `root`, by path, size and time alone.
+
+    Linked folders are followed, but for those whose content is read anyway: inside the library,
+    around it, or read before through another link in the same top folder.
+
+    Parameters
+    ----------
+    root
+        The library.
+    parts
+        The parts to list; all of the library where there are none.
+    ignore
+        Patterns of what to leave out, in git's notation, beside those of ignore files.
+
+    Returns
+    -------
+    list of AudioFile
+        Sorted by path; nothing is known of their content. What cannot be used has an error.
+
+    Raises
+    ------
+    LibraryError
+        If `root` is no folder, cannot be listed, or holds no audio file at all, or if a pattern of
+        what to ignore is not valid.
+    """
+    if not root.is_dir():
+        raise LibraryError(f"there is no folder {root}: mount it, or name another library")
+    ignored = Ignored.of(ignore)
+    files = sorted(_walk(root, parts, ignored), key=lambda file: file.path)
+    if not _any_audio(files) and not (parts and _any_audio(_walk(root, None, ignored))):
+        suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
+        raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
+    return files
+
+
+def kind_of(path: str) -> str:
+    """Return a file's suffix in lower case; empty where it has none, or none that is a kind."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a Path for each costs too much
+    return suffix if _KIND.fullmatch(suffix) else ""
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to read: its path, its path below the root, and its path without links."""
+
+    path: str
+    relative: str
+    real: str
+    ignored: Ignored
+
+    def child(self, name: str) -> tuple[str, str]:
+        """Return the path of an entry, and its path below the root."""
+        return _joined(self.path, name), f"{self.relative}/{name}" if self.relative else name
+
+
+def _any_audio(files: Iterable[AudioFile]) -> bool:
+    return any(not file.is_skipped for file in files)
+
+
+def _walk(root: Path, parts: Collection[str] | None, ignored: Ignored) -> Iterator[AudioFile]:
+    home = os.path.realpath(root)
+    read: dict[str, set[str]] = defaultdict(set)
+    waiting = [_Folder(str(root), "", home, ignored)]
+    while waiting:
+        folder = waiting.pop()
+        if not _lies_in(folder.real, home):
+            # By top folder, so that parts that are read apart come to the same.
+            before = read[top_folder(folder.relative)]
+            if folder.real in before:
+                continue
+            before.add(folder.real)
+        try:
+            with os.scandir(folder.path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield _unreadable_folder(folder, error)
+            continue
+        ignored = _with_ignore_file(folder, entries)
+        inner = []
+        for entry in entries:
+            path, relative = folder.child(entry.name)
+            is_folder = _is_folder(entry)
+            if _is_systems(entry.name, is_folder) or ignored.covers(relative, is_folder):
+                continue
+            if not is_folder:
+                yield from _file(entry, relative)
+            elif parts is None or may_hold(parts, relative):
+                real = _joined(folder.real, entry.name)
+                if entry.is_symlink():
+                    real = os.path.realpath(path)
+                    if _lies_in(real, home) or _lies_in(home, real) or _lies_in(folder.real, real):
+                        continue
+                inner.append(_Folder(path, relative, real, ignored))
+        waiting += reversed(inner)
+
+
+def _unreadable_folder(folder: _Folder, error: OSError) -> AudioFile:
+    if isinstance(error, FileNotFoundError):
+        raise LibraryChangingError(f"{folder.path} vanished while it was read") from error
+    reason = f"cannot be listed: {error.strerror}"
+    if not folder.relative:
+        raise LibraryError(f"{folder.path} {reason}") from error
+    path = _printable(f"{folder.relative}/")
+    return AudioFile(path, 0, 0, error=reason, code=FOLDER_UNREADABLE)
+
+
+def _with_ignore_file(folder: _Folder, entries: Iterable[os.DirEntry]) -> Ignored:
+    if any(entry.name == IGNORE_FILE and entry.is_file() for entry in entries):
+        return folder.ignored.below(folder.relative, Path(folder.path, IGNORE_FILE))
+    return folder.ignored
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_systems(name: str, is_folder: bool) -> bool:
+    """Whether a name is one of those that systems hide or leave behind."""
+    return name.startswith(".") or (is_folder and name.casefold() in _SYSTEMS)
+
+
+def _file(entry: os.DirEntry, relative: str) -> Iterator[AudioFile]:
+    """The row of a file; none for what accompanies music, as pictures and playlists do."""
+    kind, path = kind_of(entry.name), _printable(relative)
+    if kind not in audio.AUDIO_SUFFIXES:
+        if kind not in _COMPANIONS:
+            reason = f"files of the kind {kind} are not read"
+            yield AudioFile(path, 0, 0, error=reason, code=KIND_NOT_READ)
+        return
+    try:
+        status = entry.stat()
+    except OSError as error:
+        yield AudioFile(path, 0, 0, error=f"cannot be read: {error.strerror}", code=UNREADABLE)
+        return
+    reason, code = "", ""
+    if not stat.S_ISREG(status.st_mode):
+        reason, code = "is no file but a pipe, a socket or a device; left out", NOT_A_FILE
+    elif path != relative:
+        reason, code = "the name is not valid UTF-8; rename the file", NAME_NOT_UTF8
+    yield AudioFile(path, status.st_size, status.st_mtime_ns, error=reason, code=code)
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    """Whether a path without links is that of a folder, or of something below it."""
+    return path == folder or path.startswith(_joined(folder, ""))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+_KIND = re.compile(r"\.\w{1,10}")
+
+_SYSTEMS = frozenset(
+    name.casefold()
+    for name in (
+        "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs",
+        "__MACOSX",
+    )
+)  # fmt: skip
+"""Folders that systems leave: thumbnails, waste bins, what was saved from a damaged disk."""
+
+# fmt: off
+_COMPANIONS = frozenset({
+    "",
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jpe", ".jpeg", ".jpg", ".jxl",
+    ".png", ".psd", ".svg", ".tif", ".tiff", ".webp",
+    ".doc", ".docx", ".epub", ".htm", ".html", ".lrc", ".md", ".nfo", ".odt", ".pdf", ".rst",
+    ".rtf", ".srt", ".txt", ".url", ".webloc",
+    ".asx", ".cue", ".fpl", ".m3u", ".m3u8", ".pls", ".wpl", ".xspf", ".zpl",
+    ".accurip", ".ffp", ".log", ".md5", ".sfv", ".sha1", ".sha256", ".toc",
+    ".cfg", ".csv", ".dat", ".db", ".ini", ".json", ".jsonl", ".lab", ".labels", ".lnk", ".parquet",
+    ".sqlite", ".sqlite3", ".toml", ".tsv", ".xml", ".yaml", ".yml",
+})
+"""What lies beside music and is nobody's music: pictures, texts, lists, sums, data."""
+# fmt: on
