@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.library import Problem, Track
+from musicflow.library import SHORT, Problem, Track
 from musicflow.settings import write_atomically
 
 _MANY = 32
@@ -34,6 +35,9 @@ beginning over and over."""
 
 
 _UNAVAILABLE = "unavailable.txt"
+
+_OLD_NOTE = "note"
+"""A column of an earlier version, which knew one kind of note: that a track is short."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,13 @@ class Embedding:
     device: str = ""
     precision: str = ""
     """The arithmetic of the model; empty where an earlier version made the row."""
-    note: str = ""
-    """A warning."""
+    notes: tuple[str, ...] = ()
+    """Sentences about how the audio was taken."""
+    note_codes: tuple[str, ...] = ()
+    """The code of each note."""
     error: str = ""
+    code: str = ""
+    """The code of the error."""
 
 
 class EmbeddingStore:
@@ -97,13 +105,17 @@ class EmbeddingStore:
             vectors = _vectors(table, spec.dim)
             columns = table.drop_columns(["vector"]).to_pylist()
             for row, vector in zip(columns, vectors, strict=True):
-                row |= {"tags": tuple(row["tags"]), "tag_scores": tuple(row["tag_scores"])}
-                # A merge leaves a gap where a row is older than a column.
-                row = {name: value for name, value in row.items() if value is not None}
-                rows[row["content_hash"]] = Embedding(
-                    vector=None if row["error"] else vector, **row
-                )
+                rows[row["content_hash"]] = _embedding(row, None if row["error"] else vector)
         return rows
+
+    def outcomes(self, spec: EmbedderSpec) -> dict[str, Embedding]:
+        """Return all rows of an embedder by content hash, without their vectors."""
+        names = [name for name in Embedding.__dataclass_fields__ if name != "vector"]
+        return {
+            row["content_hash"]: _embedding(row, None)
+            for table in self._tables(spec, [*names, _OLD_NOTE])
+            for row in table.to_pylist()
+        }
 
     def set_unavailable(self, spec: EmbedderSpec, reason: str) -> None:
         """Keep why the embedder itself could not be had, for the report; empty once it could."""
@@ -175,7 +187,7 @@ class EmbeddingStore:
         while True:
             # A merge in another process may take a file away between listing and reading.
             with contextlib.suppress(FileNotFoundError):
-                return [pq.read_table(part, columns=columns) for part in self._parts(spec)]
+                return [_read(part, columns) for part in self._parts(spec)]
 
     def _write(self, spec: EmbedderSpec, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -201,15 +213,33 @@ def problems_of(
     for track in tracks:
         row = rows.get(track.content_hash)
         if row is not None and row.error:
-            problems.append(Problem(track.track_id, spec.label, "error", row.error))
-        elif row is not None and row.note:
-            problems.append(Problem(track.track_id, spec.label, "warning", row.note))
+            problems.append(Problem(track.track_id, spec.label, "error", row.error, row.code))
+        elif row is not None:
+            problems += [
+                Problem(track.track_id, spec.label, "note", note, code)
+                for note, code in zip(row.notes, row.note_codes, strict=True)
+            ]
     return problems
 
 
 def stack(rows: Sequence[Embedding]) -> np.ndarray:
     """The vectors of rows that have one: float32, shape ``(N, dim)``."""
     return np.stack([row.vector for row in rows if row.vector is not None])
+
+
+def _read(part: Path, columns: list[str] | None) -> pa.Table:
+    """Read a file, or those of some columns that it has."""
+    with pq.ParquetFile(part) as file:
+        return file.read(columns=columns)
+
+
+def _embedding(row: dict[str, Any], vector: np.ndarray | None) -> Embedding:
+    # A row may be older than a column; where files were merged, that is a gap.
+    row = {name: value for name, value in row.items() if value is not None}
+    if note := row.pop(_OLD_NOTE, ""):
+        row |= {"notes": [note], "note_codes": [SHORT]}
+    lists = ("tags", "tag_scores", "notes", "note_codes")
+    return Embedding(vector=vector, **row | {name: tuple(row.get(name, ())) for name in lists})
 
 
 def _table(rows: list[Embedding], dim: int) -> pa.Table:
@@ -221,7 +251,9 @@ def _table(rows: list[Embedding], dim: int) -> pa.Table:
     empty = np.zeros(dim, np.float32)
     flat = [empty if row.vector is None else row.vector for row in rows]
     values = np.concatenate(flat).astype(np.float32) if flat else empty[:0]
-    types = {"tags": pa.list_(pa.string()), "tag_scores": pa.list_(pa.float64())}
+    texts, numbers = pa.list_(pa.string()), pa.list_(pa.float64())
+    types: dict[str, pa.DataType] = dict.fromkeys(("tags", "notes", "note_codes"), texts)
+    types["tag_scores"] = numbers
     arrays = {name: pa.array(column, types.get(name)) for name, column in columns.items()}
     return pa.table(arrays | {"vector": pa.FixedSizeListArray.from_arrays(pa.array(values), dim)})
 

@@ -23,7 +23,7 @@ from musicflow import apart, audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.index import Manifest, Point, TrackIndex, unit
-from musicflow.library import Problem, Progress, Track, quietly
+from musicflow.library import SHORT, Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
 
@@ -150,7 +150,9 @@ def _embed_apart(
                 if suspect is None or (crash := _crash_of_decoding(suspect, spec)) is None:
                     raise
                 error = f"cannot be decoded: the decoder crashed ({crash.signal.name})"
-                store.add(spec, [Embedding(suspect.content_hash, None, error=error)])
+                store.add(
+                    spec, [Embedding(suspect.content_hash, None, error=error, code="crashed")]
+                )
                 yield None
                 left = to_embed(tracks, spec, store)
                 tracks = [track for track in left if track.track_id not in unreadable]
@@ -219,8 +221,9 @@ class _Decoded:
 
     audio_s: float
     decode_s: float
-    note: str = ""
+    notes: tuple[audio.Note, ...] = ()
     error: str = ""
+    code: str = ""
     unreadable: bool = False
 
 
@@ -296,20 +299,20 @@ def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]
             samples += len(block)
             yield block
 
-    def decoded(**outcome: str | bool) -> _Decoded:
+    def decoded(**outcome: str | bool | tuple[audio.Note, ...]) -> _Decoded:
         return _Decoded(samples / spec.sample_rate, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
 
     try:
         yield from cut(blocks(), spec)
     except audio.AudioError as error:
-        yield decoded(error=str(error))
+        yield decoded(error=str(error), code=error.code)
     except OSError as error:
         yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
     else:
-        notes = [note.text for note in decoding.notes]
+        notes = list(decoding.notes)
         if samples < spec.short_samples:
-            notes.append(_short(samples, spec))
-        yield decoded(note="; ".join(notes))
+            notes.append(audio.Note(SHORT, _short(samples, spec)))
+        yield decoded(notes=tuple(notes))
 
 
 def _short(samples: int, spec: EmbedderSpec) -> str:
@@ -366,7 +369,9 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
     decoded = total.decoded
     assert decoded is not None
     if decoded.unreadable:
-        return Problem(track.track_id, embedder.spec.label, "error", decoded.error)
+        return Problem(
+            track.track_id, embedder.spec.label, "error", decoded.error, code="unreadable"
+        )
     row = {
         "content_hash": track.content_hash,
         "audio_s": decoded.audio_s,
@@ -376,17 +381,20 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
         "precision": embedder.spec.precision,
     }
     if decoded.error:
-        return Embedding(vector=None, error=decoded.error, **row)  # type: ignore[arg-type]
+        row |= {"error": decoded.error, "code": decoded.code}
+        return Embedding(vector=None, **row)  # type: ignore[arg-type]
     vector = (total.vector / total.weight).astype(np.float32)
     if not np.isfinite(vector).all() or not vector.any():
-        return Embedding(vector=None, error="the model gave no usable vector", **row)  # type: ignore[arg-type]
+        row |= {"error": "the model gave no usable vector", "code": "no-vector"}
+        return Embedding(vector=None, **row)  # type: ignore[arg-type]
     scores = total.tags / total.weight
     best = np.argsort(-scores, kind="stable")[:TOP_TAGS]
     return Embedding(
         vector=vector,
         tags=tuple(embedder.tag_names[i] for i in best),
         tag_scores=tuple(round(float(scores[i]), 4) for i in best),
-        note=decoded.note,
+        notes=tuple(note.text for note in decoded.notes),
+        note_codes=tuple(note.code for note in decoded.notes),
         **row,  # type: ignore[arg-type]
     )
 

@@ -39,6 +39,33 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert store.known(SPEC) == {"a": "", "b": "", "c": "no music in it"}
 
 
+def test_rows_of_before_had_one_note_and_no_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("a"), row("b"), Embedding("c", None, error="cut off")])
+    [part] = store._parts(SPEC)
+    table = pq.read_table(part).drop_columns(["notes", "note_codes", "code"])
+    pq.write_table(table.append_column("note", [["", "short: 0.3 s", ""]]), part)
+    expected = {
+        "a": row("a"),
+        "b": replace(row("b"), notes=("short: 0.3 s",), note_codes=("short",)),
+        "c": Embedding("c", None, error="cut off"),
+    }
+    assert {key: repr(one) for key, one in store.read(SPEC).items()} == {
+        key: repr(one) for key, one in expected.items()
+    }
+    noted = replace(row("d"), notes=("x", "y"), note_codes=("quiet", "short"))
+    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    store.add(SPEC, [noted])
+    assert len(store._parts(SPEC)) == 1
+    expected["d"] = noted
+    assert {key: repr(one) for key, one in store.read(SPEC).items()} == {
+        key: repr(one) for key, one in expected.items()
+    }
+    assert store.outcomes(SPEC) == {key: replace(one, vector=None) for key, one in expected.items()}
+
+
 def test_only_broken_rows_can_be_kept(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path)
     store.add(SPEC, [Embedding("c", None, error="x")])

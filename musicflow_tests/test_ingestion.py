@@ -93,7 +93,12 @@ def test_bad_files_cost_a_row_each_and_say_why(
     assert problems.keys() == {"bad/silent.wav", "bad/short.wav", "bad/cut.flac"}
     assert problems["bad/silent.wav"].reason.startswith("silent")
     assert problems["bad/cut.flac"].reason.startswith("cut off")
-    assert problems["bad/short.wav"].severity == "warning"
+    codes = {subject: (problem.severity, problem.code) for subject, problem in problems.items()}
+    assert codes == {
+        "bad/silent.wav": ("error", "silent"),
+        "bad/cut.flac": ("error", "truncated"),
+        "bad/short.wav": ("note", "short"),
+    }
     assert "padded" in problems["bad/short.wav"].reason
     index = EmbeddedIndex(tmp_path / "collections")
     manifest = build_collection(library.tracks, SPEC, store, index)

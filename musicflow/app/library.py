@@ -8,9 +8,9 @@ import streamlit as st
 from musicflow import embedders
 from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
-from musicflow.embedding_store import EmbeddingStore
+from musicflow.embedding_store import EmbeddingStore, problems_of
 from musicflow.index import Collection, Hit
-from musicflow.library import UNKNOWN, Problem
+from musicflow.library import UNKNOWN, Problem, note_lines, skipped_line, without_notes
 from musicflow.recommend import duplicates
 
 MOST_GROUPS = 50
@@ -23,7 +23,8 @@ def main() -> None:
     library = look.catalogue.library
     st.title("Library")
     st.caption(f"{plain(library.root)}, read as {library.format}")
-    problems = [*library.problems, *_failures(look)]
+    told = [*library.problems, *_failures(look)]
+    problems = without_notes(told)
     hours = sum(track.duration_s for track in library.tracks) / 3600
     with st.container(horizontal=True):
         st.metric("Tracks", f"{len(library.tracks):,}", border=True)
@@ -38,6 +39,8 @@ def main() -> None:
     with right:
         _collections(look)
     _problems(problems)
+    for line in filter(None, [*note_lines(told), skipped_line(library.skipped)]):
+        st.caption(plain(line, longest=500))
     _duplicates(look)
 
 
@@ -68,22 +71,17 @@ def _collections(look: View) -> None:
 
 
 def _failures(look: View) -> list[Problem]:
-    """The embedders that could not be had, and the tracks that one could not use."""
+    """The embedders that could not be had, and what each has to say of tracks."""
     store = EmbeddingStore(look.settings.paths.embeddings)
     missing = [label for label in look.settings.embedders if label not in look.published]
     problems = [
-        Problem("all tracks", label, "error", why)
+        Problem("all tracks", label, "error", why, "unavailable")
         for label in missing
         if (why := store.unavailable(embedders.spec_for(label, look.settings)))
     ]
     for label in look.embedders:
-        known = store.known(embedders.spec_for(label, look.settings))
-        errors = {content: error for content, error in known.items() if error}
-        problems += [
-            Problem(track.track_id, label, "error", errors[track.content_hash])
-            for track in look.catalogue.values()
-            if track.content_hash in errors
-        ]
+        spec = embedders.spec_for(label, look.settings)
+        problems += problems_of(look.catalogue.values(), spec, store.outcomes(spec))
     return problems
 
 

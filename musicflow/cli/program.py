@@ -36,7 +36,7 @@ from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
-from musicflow.library import Library, LibraryError, demo
+from musicflow.library import Library, LibraryError, demo, without_notes
 from musicflow.recommend import QueryError
 from musicflow.settings import (
     Device,
@@ -358,11 +358,13 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
             out.print(f"{row.embedder}: {plain(reason)}", soft_wrap=True, highlight=False)
     if any(ADVICE in row.error for row in comparison.rows):
         out.print("How to get weights by other means: musicflow weights --help")
-    if comparison.problems:
+    if without_notes(comparison.problems):
         problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
         for line in report.summary(comparison.problems):
             problems.add_row(*map(plain, line))
         out.print(problems)
+    for sentence in report.counts(comparison):
+        out.print(plain(sentence), soft_wrap=True, highlight=False)
     _show_where_next(settings)
 
 

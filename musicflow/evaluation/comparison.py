@@ -97,6 +97,8 @@ class Dataset:
     fingerprint: str
     tracks: int
     failed: int
+    skipped: dict[str, int] = field(default_factory=dict)
+    """The number of files of each kind that is not read, most frequent first."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def state_of(
     parts = [VERSION, library.name, library.fingerprint, exclude, k]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [asdict(problem) for problem in library.problems]
+    parts += library.skipped.items()
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -226,10 +229,9 @@ def compare(
     ]
     rows.append(Row(RANDOM, "none", RANDOM_DIM, **found.figures.get(RANDOM, {})))
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
+    reason = "not embedded: it could not be read, or not yet"
     problems += [
-        Problem(
-            track.track_id, spec.label, "error", "not embedded: it could not be read, or not yet"
-        )
+        Problem(track.track_id, spec.label, "error", reason, "not-embedded")
         for spec in ready
         for track in library.tracks
         if track.content_hash not in vectors[spec.label]
@@ -238,7 +240,9 @@ def compare(
     failed = {problem.subject for problem in library.problems if problem.severity == "error"}
     failed |= {problem.subject for problem in problems if problem.severity == "error"}
     return Comparison(
-        dataset=Dataset(library.name, library.fingerprint, len(library.tracks), len(failed)),
+        dataset=Dataset(
+            library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
+        ),
         protocol=found.protocol,
         rows=tuple(replace(row, exclude=found.protocol.exclude) for row in rows),
         differences=tuple(found.differences),
@@ -348,7 +352,7 @@ def _copies(tracks: Sequence[Track], first: np.ndarray) -> list[Problem]:
         if other is not track:
             genre = f", which has the genre {other.genre}" if other.genre != track.genre else ""
             reason = f"a copy: the same recording as {other.track_id}{genre}; evaluated once"
-            problems.append(Problem(track.track_id, "evaluation", "warning", reason))
+            problems.append(Problem(track.track_id, "evaluation", "warning", reason, "copy"))
     return problems
 
 

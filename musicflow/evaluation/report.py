@@ -15,7 +15,7 @@ from musicflow import fusion
 from musicflow.evaluation import choice
 from musicflow.evaluation.comparison import Comparison, Row
 from musicflow.evaluation.retrieval import DEPTHS
-from musicflow.library import Problem
+from musicflow.library import Problem, note_lines, skipped_line, without_notes
 from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
@@ -190,17 +190,25 @@ def sections(comparison: Comparison) -> list[Section]:
         text = "Rows are the genre that asks, columns what the ten nearest are."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
     found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
-    if comparison.problems:
-        lines = problem_lines(comparison.problems)
+    if problems := without_notes(comparison.problems):
+        lines = problem_lines(problems)
         found.append(Section("Problems", ["what", "stage", "reason"], lines))
+    if notes := counts(comparison):
+        found.append(Section("Notes", text=notes))
     return found
+
+
+def counts(comparison: Comparison) -> list[str]:
+    """Return a sentence per kind of note, and one on files of kinds that are not read."""
+    lines = [*note_lines(comparison.problems), skipped_line(comparison.dataset.skipped)]
+    return [line for line in lines if line]
 
 
 def markdown(comparison: Comparison) -> str:
     """The report as Markdown."""
     lines = [f"# {comparison.dataset.name}", "", _about(comparison)]
     for section in sections(comparison):
-        if section.head or len(section.text) > 1:
+        if section.head or not section.pictures:
             lines += ["", f"## {section.title}"]
             lines += [part for text in section.text for part in ("", text)]
             lines += ["", *_table(section.head, section.rows)] if section.head else []
@@ -213,7 +221,7 @@ def html(comparison: Comparison, pictures: dict[str, bytes]) -> str:
     parts = [f"<h1>{name}</h1><p>{escape(_about(comparison))}</p>"]
     for section in sections(comparison):
         shown = [picture for picture in section.pictures if picture in pictures]
-        if not section.head and not shown:
+        if not section.head and section.pictures and not shown:
             continue
         parts.append(f"<h2>{escape(section.title)}</h2>")
         parts += [f"<p>{escape(text)}</p>" for text in section.text]
@@ -359,17 +367,18 @@ def problem_lines(problems: Sequence[Problem]) -> list[tuple[str, str, str]]:
 
 
 def summary(problems: Sequence[Problem], most: int = 3) -> list[tuple[str, str, str]]:
-    """Like `problem_lines`, but more than `most` warnings of one kind become one line."""
+    """Like `problem_lines`, but more than `most` warnings of one code become one line."""
     errors = [problem for problem in problems if problem.severity == "error"]
     kinds: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         if problem.severity == "warning":
-            kinds.setdefault((problem.stage, problem.reason.split(":")[0]), []).append(problem)
+            kinds.setdefault((problem.stage, problem.code), []).append(problem)
     lines = problem_lines(errors)
-    for (stage, kind), warnings in kinds.items():
+    for (stage, _), warnings in kinds.items():
         if len(warnings) <= most:
             lines += problem_lines(warnings)
         else:
+            kind = warnings[0].reason.partition(":")[0]
             lines.append((f"{len(warnings)} tracks", stage, f"{kind} (see the report)"))
     return lines
 

@@ -19,12 +19,13 @@ from musicflow.library.files import (
     split,
 )
 from musicflow.library.ludwig import labels_state
-from musicflow.library.problems import Problem, note_lines, skipped_line, without_notes
+from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track
 from musicflow.library.walk import LibraryChangingError, find, kind_of
 from musicflow.settings import LibraryFormat
 
 __all__ = [
+    "SHORT",
     "UNKNOWN",
     "AudioFile",
     "Changes",

@@ -4,6 +4,7 @@ A blocking check that fails stops what comes after: nothing is published that ca
 others only tell; one bad file never stops a library.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
@@ -14,6 +15,7 @@ from musicflow.evaluation import Comparison
 from musicflow.index import Collection
 from musicflow.ingestion import Health
 from musicflow.library import UNKNOWN, AudioFile, Library
+from musicflow.library.problems import AUDIO_WITHOUT_LABELS, LABELS_WITHOUT_AUDIO
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -63,6 +65,7 @@ def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetChec
 
 def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
     """Of all files of the library that are known, not of one part alone."""
+    files = [file for file in files if not file.is_skipped]
     usable = sum(not file.error for file in files)
     share = usable / max(len(files), 1)
     return _result(
@@ -83,8 +86,8 @@ def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
     }
     text = f"{shares['genre']:.0%} of {total} tracks have a genre"
     yield _result("coverage", shares["genre"] >= KNOWN_SHARE, text, WARN, shares)
-    mute = sum(p.reason.startswith("labels without audio") for p in library.problems)
-    bare = sum(p.reason.startswith("no labels for") for p in library.problems)
+    codes = Counter(problem.code for problem in library.problems)
+    mute, bare = codes[LABELS_WITHOUT_AUDIO], codes[AUDIO_WITHOUT_LABELS]
     text = f"{mute} labels without audio, {bare} audio files without labels"
     yield _result("labels_and_audio", not mute + bare, text, WARN, {"mute": mute, "bare": bare})
 

@@ -17,7 +17,16 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, stack
 from musicflow.evaluation import cost_of
 from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
-from musicflow.library import Library, LibraryError, Track, folders, known_parts, load_files
+from musicflow.library import (
+    Library,
+    LibraryError,
+    Track,
+    folders,
+    known_parts,
+    load_files,
+    note_lines,
+    without_notes,
+)
 from musicflow.library.parts import chooser
 from musicflow.orchestration import checks
 from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
@@ -76,7 +85,7 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any]:
     vectors = [row for row in done.rows.values() if row.vector is not None]
     problems = pd.DataFrame(
-        [(p.subject, p.severity, p.reason) for p in done.problems],
+        [(p.subject, p.severity, p.reason) for p in without_notes(done.problems)],
         columns=["file", "severity", "reason"],
     )
     return {
@@ -92,6 +101,7 @@ def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any
         "problems": dg.MetadataValue.md(
             "none" if problems.empty else problems.head(50).to_markdown(index=False)
         ),
+        "notes": "; ".join(note_lines(done.problems)) or "none",
     }
 
 

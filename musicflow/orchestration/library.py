@@ -11,7 +11,16 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from musicflow.library import AudioFile, Library, join, known_parts, load_files, scan_parts
+from musicflow.library import (
+    AudioFile,
+    Library,
+    join,
+    known_parts,
+    load_files,
+    scan_parts,
+    skipped_kinds,
+    skipped_line,
+)
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
@@ -33,10 +42,12 @@ def raw_audio(
 ) -> dg.MaterializeResult:
     """The audio files of the library: sizes, contents, lengths, and which are of no use."""
     keys, root = context.partition_keys, workspace.root
-    parts = scan_parts(root, workspace.paths.library, keys, reporter(context))
+    ignore = workspace.settings.ignore
+    parts = scan_parts(root, workspace.paths.library, keys, reporter(context), ignore)
     for key, files in parts.items():
         context.add_asset_metadata(_about(files), partition_key=key)
-    everything = [file for files in parts.values() for file in files]
+    seen = [file for files in parts.values() for file in files]
+    everything = [file for file in seen if not file.is_skipped]
     suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in everything)
     broken = pd.DataFrame(
         [(file.path, file.error) for file in everything if file.error], columns=["file", "reason"]
@@ -45,6 +56,7 @@ def raw_audio(
         "root": dg.MetadataValue.path(str(root)),
         "suffixes": dict(suffixes),
         "problems": dg.MetadataValue.md(_markdown(broken.head(50)) or "none"),
+        "not read": skipped_line(skipped_kinds(seen)) or "none",
     }
     usable = [file for file in everything if not file.error]
     if len(keys) == 1 and usable:
@@ -55,6 +67,7 @@ def raw_audio(
 
 
 def _about(files: list[AudioFile]) -> dict[str, int | float]:
+    files = [file for file in files if not file.is_skipped]
     usable = [file for file in files if not file.error]
     return {
         "dagster/partition_row_count": len(files),
@@ -95,6 +108,7 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "durations": pictures.durations(list(tracks["duration_s"])),
             "samples": pictures.spectrograms(root, usable),
             "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
+            "not read": skipped_line(library.skipped) or "none",
         },
         check_results=list(checks.tracks(library)),
     )

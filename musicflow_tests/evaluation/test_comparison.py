@@ -19,7 +19,7 @@ from musicflow.evaluation import (
     still_holds,
 )
 from musicflow.evaluation.protocol import Protocol
-from musicflow.evaluation.report import cell, markdown, summary, write
+from musicflow.evaluation.report import cell, counts, html, markdown, summary, write
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import Library, Problem, join, scan
@@ -104,19 +104,52 @@ def test_a_comparison_is_read_back_as_it_was(
 
 
 def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind() -> None:
-    short = [Problem(f"s{i}", "mfcc", "warning", f"short: 0.{i} s") for i in range(5)]
+    bare = [
+        Problem(f"s{i}", "library", "warning", f"no labels: of s{i}", "audio-without-labels")
+        for i in range(5)
+    ]
     broken = [Problem("b|1", stage, "error", "cut off") for stage in ("mfcc", "musicnn")]
-    lines = summary([*short, *broken])
+    lines = summary([*bare, *broken])
     assert lines == [
         ("b|1", "mfcc, musicnn", "cut off"),
-        ("5 tracks", "mfcc", "short (see the report)"),
+        ("5 tracks", "library", "no labels (see the report)"),
     ]
     dataset = Dataset("music", "abc", 7, 1)
     protocol = Protocol("artist", 6, 0, 6)
-    problems = (*short, *broken)
+    problems = (*bare, *broken)
     text = markdown(Comparison(dataset, protocol, (), (), problems, "state", "2026-01-01"))
     assert all(f"| s{i} |" in text for i in range(5))
     assert r"| b\|1 | mfcc, musicnn | cut off |" in text
+
+
+def test_notes_and_skipped_kinds_are_counted_and_never_listed(tmp_path: Path) -> None:
+    problems = [
+        Problem(f"s{i}", stage, "note", f"short: 0.{i} s", "short")
+        for stage, count in (("musicnn", 5), ("mfcc", 1))
+        for i in range(count)
+    ]
+    problems += [
+        Problem(f"q{i}", stage, "note", "quiet: -70 dB", "quiet")
+        for stage in ("musicnn", "mfcc")
+        for i in range(2)
+    ]
+    dataset = Dataset("music", "abc", 7, 1, {".mid": 2, ".sid": 1})
+    protocol = Protocol("artist", 6, 0, 6)
+    comparison = Comparison(dataset, protocol, (), (), tuple(problems), "state", "2026-01-01")
+    lines = counts(comparison)
+    assert lines == [
+        "5 tracks are shorter than one window of musicnn and were padded",
+        "1 track is shorter than one window of mfcc and was padded",
+        "2 tracks are very quiet",
+        "3 files of kinds that are not read: 2 .mid, 1 .sid",
+    ]
+    assert summary(problems) == []
+    for text in (markdown(comparison), html(comparison, {})):
+        assert all(line in text for line in lines)
+        assert "Problems" not in text
+        assert "s1" not in text
+    comparison.save(tmp_path / "comparison.json")
+    assert Comparison.load(tmp_path / "comparison.json") == comparison
 
 
 def test_the_page_holds_everything_it_shows(
