@@ -1,4 +1,7 @@
-"""The base of all errors that a user can cause or mend."""
+"""The base of all errors that a user can cause or mend, and words for all others."""
+
+import sys
+from collections.abc import Iterator
 
 
 class MusicflowError(Exception):
@@ -31,3 +34,37 @@ class MusicflowError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}: {self.advice}" if self.advice else self.message
+
+
+def words_of(error: BaseException, longest: int = 300) -> str:
+    """Return an error's own words on one line: a database's without the SQL.
+
+    Parameters
+    ----------
+    error
+        Any error. One that was raised from a database's has the database's words.
+    longest
+        The most characters.
+    """
+    text = " ".join((words_of_database(error) or str(error)).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def words_of_database(error: BaseException) -> str:
+    """Return the words of the database that an error comes from; empty if from none."""
+    # What was never imported raised nothing.
+    library = sys.modules.get("sqlalchemy.exc")
+    if library is not None:
+        for cause in _causes(error):
+            if isinstance(cause, library.DBAPIError):
+                return str(cause.orig)
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        context = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or context

@@ -32,6 +32,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 PART_SIZE = 1000
 
+HOME = "~/.musicflow"
+"""The folder that everything is kept in, unless a person says otherwise."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -105,7 +108,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MUSICFLOW_", extra="forbid")
 
-    home: Path = Field(Path("~/.musicflow"), description="The folder everything is kept in.")
+    home: Path = Field(Path(HOME), description="The folder everything is kept in.")
     cache: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("musicflow"),
         description="Downloaded weights, shared by all homes.",
@@ -174,7 +177,11 @@ class Settings(BaseSettings):
         default = cls.model_fields["home"].default
         home = init_settings().get("home") or env_settings().get("home") or default
         file = Home(Path(home).expanduser()).settings_file
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        try:
+            remembered = TomlConfigSettingsSource(settings_cls, file)
+        except ValueError as error:
+            raise HomeError(f"{file} is not valid TOML: {error}") from error
+        return init_settings, env_settings, remembered
 
     def model_post_init(self, _context: Any) -> None:
         """Make the paths absolute, so that a change of folder changes nothing."""

@@ -18,9 +18,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
 from musicflow import evaluation, fusion
 from musicflow.embedders import EmbedderSpec
+from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, Row, retrieval
 from musicflow.evaluation.quality import COMPARED, SUBGENRE_METRICS
-from musicflow.settings import Home
+from musicflow.settings import Home, HomeError
 
 # Making the database takes MLflow two lines of news that nobody asked for.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -56,6 +57,23 @@ _SPACE = ("hubness", "orphans", "anisotropy", "intrinsic_dim", "collapsed_dims",
 
 
 def prepare(home: Home) -> MlflowClient:
+    """Open the tracking store, made first if there is none.
+
+    Raises
+    ------
+    HomeError
+        If it cannot be opened.
+    """
+    try:
+        return _open(home)
+    except Exception as error:
+        raise HomeError(
+            f"MLflow at {home.tracking_uri} cannot be used: {words_of(error)}. Make room, give "
+            "the user of this process access, or name another in MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _open(home: Home) -> MlflowClient:
     """Open the tracking store, made first if there is none.
 
     Of several processes that start on no database at once, all but one would fail; so the first
@@ -98,7 +116,7 @@ def log_comparison(
     Comparison
         The same, with the ids of its runs.
     """
-    client = prepare(home)
+    client = _open(home)
     data = comparison.dataset
     about = {
         "dataset": data.name,

@@ -1,6 +1,7 @@
 """What every command has in common: options, and how it speaks to people and machines."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from musicflow.settings import Settings
+from musicflow.settings import HOME, Home, Settings
 
 out = Console()
 err = Console(stderr=True)
@@ -40,7 +41,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machin
 
 def settings_of(**given: Any) -> Settings:
     """The settings, with those options that were given."""
-    return Settings(**{name: value for name, value in given.items() if value})
+    settings = Settings(**{name: value for name, value in given.items() if value})
+    _homes.append(settings.paths)
+    return settings
+
+
+_homes: list[Home] = []
+
+
+def home_in_use() -> Home:
+    """Return the home that the command worked on, or would have."""
+    if _homes:
+        return _homes[-1]
+    return Home(Path(os.environ.get("MUSICFLOW_HOME", HOME)).expanduser().absolute())
 
 
 def progress(items: Iterable, title: str, total: int) -> Iterator:

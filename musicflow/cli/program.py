@@ -4,13 +4,16 @@ import os
 import shlex
 import shutil
 import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from musicflow import __version__, embedders, library
 from musicflow.apart import ProcessDiedError
@@ -23,6 +26,7 @@ from musicflow.cli.console import (
     IgnoreOption,
     JsonOption,
     err,
+    home_in_use,
     out,
     plain,
     print_json,
@@ -33,14 +37,16 @@ from musicflow.cli.console import (
 )
 from musicflow.embedders import UNTRAINED, EmbedderError, EmbedderSpec, WeightsError
 from musicflow.embedding_store import EmbeddingStore
+from musicflow.errors import MusicflowError, words_of, words_of_database
 from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
-from musicflow.library import Library, LibraryError, demo, without_notes
+from musicflow.library import Library, demo, without_notes
 from musicflow.recommend import QueryError
 from musicflow.settings import (
     Device,
     Exclude,
+    Home,
     HomeError,
     LibraryFormat,
     Precision,
@@ -76,17 +82,42 @@ EmbeddersOption = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a foreseen error is one sentence and an exit code."""
+    """Run the command line; any error is one sentence and an exit code."""
     try:
         app()
-    except (EmbedderError, FilterError, LibraryError, QueryError, TrackIndexError) as error:
+    except (HomeError, ProcessDiedError) as error:
+        stop(str(error), FAILED)
+    except (EmbedderError, FilterError, MusicflowError, QueryError, TrackIndexError) as error:
         stop(str(error), USAGE)
     except ValidationError as error:
         stop(explain_invalid(error), USAGE)
-    except (HomeError, ProcessDiedError) as error:
-        stop(str(error), FAILED)
+    except SettingsError as error:
+        stop(f"{error}: a list is written as JSON, like '[\"mfcc\"]'", USAGE)
     except OSError as error:
         stop(explain(error), FAILED)
+    except Exception as error:
+        stop(_unforeseen(error, home_in_use()), FAILED)
+
+
+def _unforeseen(error: Exception, home: Home) -> str:
+    """Return a sentence about an error of a database, or of this program.
+
+    The traceback of the program's own errors is kept in the home's log.
+    """
+    if words := words_of_database(error):
+        return (
+            f"a database in {home.root} cannot be used: {words}. Make room, give the user of "
+            "this process access, or wait until no other process holds it; then run it again"
+        )
+    sentence = f"{type(error).__name__}: {words_of(error)}"
+    try:
+        home.error_log.parent.mkdir(parents=True, exist_ok=True)
+        with home.error_log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {shlex.join(sys.argv)}\n")
+            log.writelines(traceback.format_exception(error))
+    except OSError as unwritten:
+        return f"{sentence}. Its traceback could not be written: {explain(unwritten)}"
+    return f"{sentence}. This is a fault of musicflow; its traceback is in {home.error_log}"
 
 
 @app.callback(invoke_without_command=True)

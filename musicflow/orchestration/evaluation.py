@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, compare, projection, report, still_holds
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
@@ -109,7 +110,7 @@ def _log(
     except Exception as error:
         # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
         raise PassingError(
-            f"MLflow at {home.tracking_uri} did not take the figures: {error}. They are "
+            f"MLflow at {home.tracking_uri} did not take the figures: {words_of(error)}. They are "
             "kept: run it again, or materialize embedder_comparison, when it answers."
         ) from error
     comparison.save(home.reports / report.COMPARISON)

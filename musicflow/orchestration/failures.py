@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from musicflow.apart import ProcessDiedError
 from musicflow.embedders import EmbedderError
+from musicflow.errors import MusicflowError, words_of
 from musicflow.index import TrackIndexError
-from musicflow.library import LibraryChangingError, LibraryError
+from musicflow.library import LibraryChangingError
 from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
 
 RETRIES, WAIT_S = 2, 5
@@ -24,7 +25,7 @@ class PassingError(Exception):
 _FORESEEN = (
     EmbedderError,
     HomeError,
-    LibraryError,
+    MusicflowError,
     ProcessDiedError,
     TrackIndexError,
 )
@@ -52,7 +53,7 @@ def explained() -> Iterator[None]:
         raise dg.Failure(explain(error), allow_retries=False) from error
     except Exception as error:
         # A mistake in a program makes it again.
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {words_of(error)}"
         raise dg.Failure(reason, allow_retries=False) from error
 
 

@@ -13,9 +13,9 @@ import filelock
 import psutil
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
-from sqlalchemy.exc import DatabaseError
 
 from musicflow import tracking
+from musicflow.errors import words_of_database
 from musicflow.library import known_parts, scan
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
@@ -175,9 +175,11 @@ def _explained(home: Home) -> Iterator[None]:
     """Dagster keeps its records in databases; say what is wrong with them in a sentence."""
     try:
         yield
-    except DatabaseError as error:
+    except Exception as error:
+        if not (words := words_of_database(error)):
+            raise
         raise HomeError(
-            f"Dagster cannot keep its records in {home.dagster}: {error.orig}. Make room, or give "
+            f"Dagster cannot keep its records in {home.dagster}: {words}. Make room, or give "
             "the user of this process access. What was done is kept; run it again then."
         ) from error
 

@@ -1,6 +1,8 @@
 """The commands as a person or a script runs them, on a library made up here."""
 
 import json
+import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import dagster as dg
 import numpy as np
 import pytest
 import typer
+from sqlalchemy.exc import OperationalError
 
 from musicflow import cli, embedders
 from musicflow.embedders import weights
+from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home, Settings
 from musicflow_tests.cli.conftest import Run
@@ -29,7 +33,7 @@ def test_a_run_ends_in_a_comparison_with_all_its_fields(run: Run, home: Home) ->
     assert code == 0
     comparison = json.loads(printed)
     assert comparison["dataset"] | {"fingerprint": "-"} == {
-        "name": "music", "fingerprint": "-", "tracks": 12, "failed": 0,
+        "name": "music", "fingerprint": "-", "tracks": 12, "failed": 0, "skipped": {},
     }  # fmt: skip
     row, floor = comparison["rows"]
     assert row.keys() >= ROW
@@ -164,6 +168,84 @@ def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home)
     assert "library_format" in errors
 
 
+def test_a_broken_settings_file_or_variable_is_named(
+    run: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.root.mkdir()
+    home.settings_file.write_text("k = = 3\n")
+    code, _, errors = run("compare")
+    assert code == 1
+    assert f"{home.settings_file} is not valid TOML" in " ".join(errors.split())
+    home.settings_file.unlink()
+    monkeypatch.setenv("MUSICFLOW_EMBEDDERS", "mfcc")
+    code, _, errors = run("compare")
+    assert (code, "embedders" in errors, "JSON" in errors) == (2, True, True)
+
+
+def failing(error: Exception) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_an_error_that_nobody_foresaw_is_a_sentence_and_its_traceback_is_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(KeyError("[red]x" * 999)))
+    home = tmp_path / "another"
+    for _ in range(2):
+        code, printed, errors = run("compare", "--home", str(home))
+        assert (code, printed) == (1, "")
+        assert errors.startswith("error: KeyError: '[red]x")
+        assert len(errors) < 700
+        assert "Traceback" not in errors
+        assert f"its traceback is in {home / 'logs' / 'error.log'}" in errors
+    log = (home / "logs" / "error.log").read_text()
+    assert log.count("Traceback (most recent call last)") == 2
+    assert log.count("compare --home") == 2
+    (home / "logs" / "error.log").unlink()
+    (home / "logs" / "error.log").mkdir()
+    code, _, errors = run("compare", "--home", str(home))
+    assert code == 1
+    assert "Its traceback could not be written" in errors
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_error_of_a_database_is_a_sentence_without_sql(
+    run: Run, monkeypatch: pytest.MonkeyPatch, home: Home, wrapped: bool
+) -> None:
+    sql, values = "INSERT INTO runs VALUES (?)", {"run": "x" * 100_000}
+    error: Exception = OperationalError(sql, values, sqlite3.OperationalError("disk is full"))
+    if wrapped:
+        cause, error = error, RuntimeError(f"BAD_REQUEST: {error}")
+        error.__cause__ = cause
+    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(error))
+    code, _, errors = run("compare")
+    assert code == 1
+    assert f"a database in {home.root} cannot be used: disk is full" in errors
+    assert "INSERT" not in errors
+    assert len(errors) < 500
+
+
+def test_an_error_for_people_is_its_sentence_and_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = MusicflowError("the tape is torn", "mend it")
+    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(error))
+    code, _, errors = run("compare")
+    assert (code, errors) == (2, "error: the tape is torn: mend it\n")
+
+
+def test_mlflow_that_cannot_be_had_is_a_sentence(run: Run, home: Home) -> None:
+    home.mlflow.mkdir(parents=True)
+    (home.mlflow / "mlflow.db").write_text("no database " * 100)
+    code, _, errors = run("mlflow")
+    assert code == 1
+    assert f"MLflow at {home.tracking_uri} cannot be used: file is not a database" in errors
+    assert "Traceback" not in errors
+
+
 def test_every_command_shows_an_example(run: Run) -> None:
     program: Any = typer.main.get_command(cli.app)
     for name, command in program.commands.items():
@@ -176,11 +258,30 @@ def test_every_command_shows_an_example(run: Run) -> None:
 def test_bad_files_leave_the_good_ones_searchable(run: Run, music: Path, write: Any) -> None:
     (music / "tones" / "text.mp3").write_text("not music " * 500)
     write("tones/silent.wav", np.zeros(22_050))
+    write("tones/short.wav", tone(440, 0.3))
+    for name in ("a.mid", "b.sid", "cover.jpg"):
+        (music / "tones" / name).touch()
+    os.mkfifo(music / "tones" / "pipe.wav")
     code, printed, _ = run("run", str(music), "--embedder", "mfcc")
     assert code == 0
     assert "tones/text.mp3" in printed
     assert "tones/silent.wav" in printed
+    assert "\n1 track is shorter than one window of mfcc and was padded\n" in printed
+    assert "\n2 files of kinds that are not read: 1 .mid, 1 .sid\n" in printed
+    assert "pipe.wav" in printed
     assert run("search", "--track", "tones/1.wav")[0] == 0
+
+
+def test_what_is_to_be_ignored_is_remembered(run: Run, music: Path) -> None:
+    arguments = ["run", str(music), "--embedder", "mfcc", "--ignore", "[1-4].wav"]
+    code, printed, _ = run(*arguments, "--ignore", "noises/0.*", "--json")
+    assert code == 0
+    assert json.loads(printed)["dataset"]["tracks"] == 3
+    assert Settings().ignore == ("[1-4].wav", "noises/0.*")
+    code, _, errors = run("run", str(music), "--embedder", "mfcc", "--json")
+    assert (code, "Nothing changed" in errors) == (0, True)
+    code, _, errors = run(*arguments, "--ignore", "!")
+    assert (code, "'!'" in errors) == (2, True)
 
 
 def test_weights_are_listed_with_their_state(run: Run) -> None:
