@@ -176,6 +176,27 @@ def test_a_new_state_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [b.key for b in shown.button if "match-" in (b.key or "")] == ["match-b/new.flac"]
 
 
+def test_the_library_page_lists_problems_and_counts_notes_and_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, music = Home(tmp_path / "home"), tmp_path / "music"
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    for number in range(3):
+        write_flac(music / f"a/{number}.flac", tone(220 + 20 * number))
+    write_flac(music / "a/short.flac", tone(220, 0.3))
+    (music / "a/x.mid").touch()
+    (music / "a/pipe.mp3").symlink_to("/dev/null")
+    fill(home, music, ("mfcc",))
+    shown = AppTest.from_file(MAIN, default_timeout=60).run()
+    shown.switch_page("library.py").run()
+    assert not shown.exception
+    [problems] = [metric.value for metric in shown.metric if metric.label == "Problems"]
+    assert problems == "1"
+    captions = [caption.value.replace("\\", "") for caption in shown.caption]
+    assert "1 track is shorter than one window of mfcc and was padded" in captions
+    assert "1 file of kinds that are not read: 1 .mid" in captions
+
+
 def test_a_vote_that_cannot_be_kept_is_said_to_be(
     page: Page, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

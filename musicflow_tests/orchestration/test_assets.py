@@ -67,6 +67,31 @@ def test_what_the_home_remembers_is_what_assets_work_on(
     assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
 
 
+def test_other_kinds_are_counted_and_ignored_files_are_not_there(
+    music: Path, home: Home, instance: dg.DagsterInstance
+) -> None:
+    for name in ("tones/a.mid", "tones/b.mid", "noises/c.sid"):
+        (music / name).touch()
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
+    instance.add_dynamic_partitions("parts", ["noises", "tones"])
+    result = dg.materialize(
+        assets_for(["mfcc"]),
+        selection=[dg.AssetKey(["raw_audio"]), dg.AssetKey(["track_metadata"])],
+        resources=RESOURCES,
+        instance=instance,
+        tags=all_parts(instance),
+        run_config={"resources": {"workspace": {"config": {"ignore": ["[3-5].wav", "b.mid"]}}}},
+    )
+    assert result.success
+    read = result.asset_materializations_for_node("raw_audio")
+    assert {m.metadata["dagster/partition_row_count"].value for m in read} == {3}
+    assert {m.metadata["unusable"].value for m in read} == {0}
+    [joined] = result.asset_materializations_for_node("track_metadata")
+    for metadata in (read[0].metadata, joined.metadata):
+        assert metadata["not read"].value == "2 files of kinds that are not read: 1 .mid, 1 .sid"
+        assert metadata["problems"].value == "none"
+
+
 def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
     music: Path, home: Home, instance: dg.DagsterInstance
 ) -> None:

@@ -306,17 +306,15 @@ def test_a_part_that_failed_is_asked_for_again_only_when_it_changed(
 def test_a_folder_that_vanishes_while_it_is_read_is_looked_at_again(
     daemon: Daemon, music: Path, monkeypatch: pytest.MonkeyPatch, home: Home
 ) -> None:
-    real, calls = os.walk, []
+    real = os.scandir
 
-    def walk(top: Path, **how: object) -> object:
-        for step in real(top, **how):  # type: ignore[call-overload]
-            yield step
-            if not calls:
-                calls.append(1)
-                (music / "tones").rename(music.with_name("away"))
+    def scandir(path: str) -> object:
+        if path == str(music / "noises"):
+            (music / "tones").rename(music.with_name("away"))
+        return real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "walk", walk)
+        patch.setattr(os, "scandir", scandir)
         assert daemon.tick() == []
     assert "vanished while it was read. Nothing is taken for deleted." in daemon.said
     music.with_name("away").rename(music / "tones")
