@@ -92,19 +92,17 @@ def _note_line(code: str, stage: str, count: int) -> str:
     return sentence.format(tracks=f"{count} {words['track']}", stage=stage, code=code, **words)
 
 
-_ONE = {"track": "track", "are": "is", "were": "was", "have": "has", "end": "ends", "its": "its"}
-_MANY = {"track": "tracks", "are": "are", "were": "were", "have": "have", "end": "end"} | {
-    "its": "their"
-}
+_ONE = {"track": "track", "are": "is", "were": "was", "have": "has", "break": "breaks"}
+_MANY = {"track": "tracks", "are": "are", "were": "were", "have": "have", "break": "break"}
 
 _OF_EMBEDDERS = {SHORT: "{tracks} {are} shorter than one window of {stage} and {were} padded"}
 _OF_FILES = {
     "concealed": "{tracks} {have} damaged places that were concealed",
-    "longer-than-stated": "{tracks} {are} longer than {its} header states and {were} read whole",
-    "no-end": "{tracks} {end} without the end that {its} format asks for",
-    "channels-cancel": "{tracks} {have} channels that cancel each other; one of them was taken",
-    "one-sided": "{tracks} {have} one silent side; the other was taken",
+    "longer-than-stated": "{tracks} {are} longer than stated in the file and {were} read whole",
+    "no-end": "{tracks} {break} off, with the end of the file missing",
+    "channels-cancel": "{tracks} {have} channels that cancel each other; the loudest was taken",
+    "one-sided": "{tracks} {have} one silent channel and {are} heard 6 dB down",
     "quiet": "{tracks} {are} very quiet",
-    "over-full-scale": "{tracks} {have} samples over full scale",
+    "over-full-scale": "{tracks} {are} far over full scale",
 }
 _OTHER = "{tracks} {have} the note {code} of {stage}"

@@ -22,7 +22,7 @@ from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import cell, counts, html, markdown, summary, write
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks
-from musicflow.library import Library, Problem, join, scan
+from musicflow.library import Library, Problem, join, note_lines, scan
 
 
 @pytest.fixture
@@ -120,6 +120,17 @@ def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind
     text = markdown(Comparison(dataset, protocol, (), (), problems, "state", "2026-01-01"))
     assert all(f"| s{i} |" in text for i in range(5))
     assert r"| b\|1 | mfcc, musicnn | cut off |" in text
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_kind_of_note_has_a_sentence(count: int) -> None:
+    codes = ["short", "concealed", "longer-than-stated", "no-end", "channels-cancel", "one-sided"]
+    codes += ["quiet", "over-full-scale", "of-a-later-version"]
+    notes = [Problem(f"{i}", "mfcc", "note", "-", code) for code in codes for i in range(count)]
+    lines = note_lines(notes)
+    start = {1: "1 track ", 2: "2 tracks "}[count]
+    assert len(lines) == len(set(lines)) == len(codes)
+    assert all(line.startswith(start) and "{" not in line for line in lines)
 
 
 def test_notes_and_skipped_kinds_are_counted_and_never_listed(tmp_path: Path) -> None:
