@@ -74,7 +74,8 @@ def _check(comparison: Comparison, name: str, settings: Settings) -> str:
     vectors = unit(stack([rows[track.content_hash] for track in tracks]), manifest)
     exact = vectors.astype(np.float64)
     by_artist = comparison.protocol.exclude == "artist"
-    keys = [artist_keys(tracks), album_keys(tracks)] if by_artist else []
+    both = zip(artist_keys(tracks), album_keys(tracks), strict=True)
+    keys = [(*artists, *albums) for artists, albums in both] if by_artist else []
     exclusion = Exclusion(len(tracks), keys)
     genres = np.array([track.genre for track in tracks])
     precision, average = [], []

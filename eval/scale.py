@@ -61,7 +61,7 @@ def _track(number: int, random: np.random.Generator) -> Track:
     artist = f"{genre}, artist {random.integers(ARTISTS_PER_GENRE)}"
     subgenres = tuple(f"{genre}---{n}" for n in sorted(random.permutation(SUBGENRES)[:2]))
     name = f"{number:06}"
-    return Track(name, name, name, 200.0, 44_100, artist, name, genre, subgenres)
+    return Track(name, name, name, 200.0, 44_100, (artist,), name, genre, subgenres)
 
 
 def _space(tracks: list[Track], dim: int, random: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ from musicflow import apart, audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.index import Manifest, Point, TrackIndex, unit
-from musicflow.library import SHORT, Problem, Progress, Track, quietly
+from musicflow.library import SHORT, UNKNOWN, Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
 
@@ -516,7 +516,7 @@ def payload_of(track: Track, row: Embedding | None = None) -> dict[str, object]:
     """What an index keeps of a track beside its vector."""
     payload: dict[str, object] = {
         "track_id": track.track_id,
-        "artist": track.artist,
+        "artist": list(track.artists) or [UNKNOWN],
         "name": track.name,
         "genre": track.genre,
         "subgenres": list(track.subgenres),

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from musicflow.text import joined
+
 PlaylistFormat = Literal["m3u8", "json"]
 
 
@@ -19,10 +21,11 @@ def playlist(tracks: Iterable[dict[str, Any]], form: PlaylistFormat) -> str:
         a list of what is known.
     """
     if form == "json":
-        return json.dumps(list(tracks), indent=2, ensure_ascii=False) + "\n"
+        shown = [track | {"artist": joined(track["artist"])} for track in tracks]
+        return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
     lines = ["#EXTM3U"]
     for track in tracks:
-        title = f"{track['artist']} - {track['name']}"
+        title = f"{joined(track['artist'])} - {track['name']}"
         lines.append(f"#EXTINF:{track['duration_s']:.0f},{_line(title)}")
         lines.append(_line(track["path"]))
     return "\n".join(lines) + "\n"

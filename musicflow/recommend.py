@@ -1,7 +1,6 @@
 """Search and recommendation, over any index."""
 
 import itertools
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -26,8 +25,9 @@ from musicflow.index import (
     open_index,
 )
 from musicflow.index.filters import DURATION
-from musicflow.library import UNKNOWN
+from musicflow.library import known_artists
 from musicflow.settings import Settings
+from musicflow.text import folded, joined
 
 Example = str | np.ndarray
 """What someone likes or not: a track of the collection by its id, or a vector as the collection's
@@ -90,7 +90,7 @@ def find_track(collection: Collection, text: str) -> str:
     collection
         Where to look.
     text
-        An id, a name, or ``Artist - Name``; in names, case and the kind of dash do not matter.
+        An id, a name, or ``Artist - Name``, matched as a person reads it; see `folded`.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def find_track(collection: Collection, text: str) -> str:
         pass
     else:
         return text
-    wanted = _folded(text)
+    wanted = folded(text)
     known = sorted(collection.payloads(), key=lambda track: track["track_id"])
     found = [track for track in known if wanted in _names(track)]
     if len(found) == 1:
@@ -167,10 +167,10 @@ def why_none(collection: Collection, filters: Filters) -> str:
     for condition in filters.conditions:
         if condition.key == DURATION or condition.sign == "!=":
             continue
-        known = {_folded(value): value for value in collection.facet(condition.key)}
+        known = {folded(value): value for value in collection.facet(condition.key)}
         reasons += [
             f"no track has the {condition.key.removesuffix('s')} {value!r}"
-            + _nearest(_folded(str(value)), known)
+            + _nearest(folded(str(value)), known)
             for value in condition.values
             if value not in known.values()
         ]
@@ -247,7 +247,7 @@ def recommend(
         relevance, Carbonell and Goldstein 1998, seven parts to three, over the first `4 k`
         candidates; scores are brought to the range of their likenesses to the nearest like).
     max_per_artist
-        The most answers by one known artist.
+        The most answers by one known artist; an answer counts for each of its artists.
 
     Raises
     ------
@@ -391,8 +391,8 @@ def _known_vector(collection: Collection, track_id: str) -> np.ndarray:
     try:
         return collection.vectors([track_id])[0]
     except KeyError:
-        known = {_folded(value): value for value in collection.facet("track_id")}
-        hint = _nearest(_folded(track_id), known)
+        known = {folded(value): value for value in collection.facet("track_id")}
+        hint = _nearest(folded(track_id), known)
         raise QueryError(f"no track has the id {track_id!r}{hint}") from None
 
 
@@ -424,9 +424,9 @@ def _choose(
     chosen: list[Hit] = []
     taken: Counter[str] = Counter()
     for row in order:
-        artist = hits[row].payload.get("artist", UNKNOWN)
-        if max_per_artist is None or artist == UNKNOWN or taken[artist] < max_per_artist:
-            taken[artist] += 1
+        artists = known_artists(_artists(hits[row].payload))
+        if max_per_artist is None or all(taken[artist] < max_per_artist for artist in artists):
+            taken.update(artists)
             chosen.append(hits[row])
         if len(chosen) == k:
             break
@@ -509,20 +509,20 @@ def _spread(scores: Sequence[float], vectors: np.ndarray, examples: np.ndarray) 
 
 
 def _names(track: dict[str, Any]) -> tuple[str, ...]:
-    """What a track may be called, folded."""
-    name = _folded(track["name"])
-    return name, f"{_folded(track['artist'])} - {name}", _folded(track["track_id"])
+    """What a track may be called, folded: its name, alone or after an artist or all; its id."""
+    name = track["name"]
+    artists = dict.fromkeys((joined(track["artist"]), *_artists(track)))
+    called = (name, *(f"{artist} - {name}" for artist in artists), track["track_id"])
+    return tuple(map(folded, called))
+
+
+def _artists(track: dict[str, Any]) -> list[str]:
+    artists = track.get("artist", [])
+    return [artists] if isinstance(artists, str) else artists
 
 
 def _label(track: dict[str, Any]) -> str:
-    return f"{track['track_id']!r} ({track['artist']} - {track['name']})"
-
-
-_DASHES = str.maketrans("‐‑‒–—―", "------")
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).translate(_DASHES).casefold().split())
+    return f"{track['track_id']!r} ({joined(track['artist'])} - {track['name']})"
 
 
 def _nearest(wanted: str, known: dict[str, str]) -> str:

@@ -27,6 +27,7 @@ from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError
 from musicflow.recommend import QueryError, why_none
+from musicflow.text import joined
 
 Action = Literal["play", "like", "dislike", "ask"]
 ACTIONS: tuple[Action, ...] = ("play", "like", "dislike", "ask")
@@ -163,7 +164,7 @@ def card(
         track = look.catalogue.get(track_id)
         if left and track is not None and (image := cover(track.path, track.content_hash)):
             left[0].image(image, width="stretch")
-        names = f"**{plain(payload['name'])}**{by(payload['artist'])}"
+        names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
         about = [plain(payload["genre"]), length(payload["duration_s"])]
         about += [plain(tag) for tag in payload.get("tags") or ()]
         with middle.container(gap="xxsmall"):

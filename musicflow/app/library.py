@@ -10,7 +10,7 @@ from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
 from musicflow.embedding_store import EmbeddingStore, problems_of
 from musicflow.index import Collection, Hit
-from musicflow.library import UNKNOWN, Problem, note_lines, skipped_line, without_notes
+from musicflow.library import Problem, known_artists, note_lines, skipped_line, without_notes
 from musicflow.recommend import duplicates
 
 MOST_GROUPS = 50
@@ -29,9 +29,8 @@ def main() -> None:
     with st.container(horizontal=True):
         st.metric("Tracks", f"{len(library.tracks):,}", border=True)
         st.metric("Hours", f"{hours:,.1f}", border=True)
-        st.metric(
-            "Artists", f"{len({t.artist for t in library.tracks} - {UNKNOWN}):,}", border=True
-        )
+        artists = {name for track in library.tracks for name in known_artists(track.artists)}
+        st.metric("Artists", f"{len(artists):,}", border=True)
         st.metric("Problems", f"{len(problems):,}", border=True)
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from musicflow.index import Collection
 from musicflow.settings import write_atomically
+from musicflow.text import joined
 
 FEW = 3000
 """Up to so many tracks, t-SNE is worth its time: some 20 seconds."""
@@ -52,7 +53,7 @@ def _project(collection: Collection) -> pa.Table:
     ids, texts, vectors = [], [], []
     for point in collection.scroll():
         ids.append(point.track_id)
-        texts.append({key: str(point.payload[key]) for key in ("artist", "name", "genre")})
+        texts.append({key: joined(point.payload[key]) for key in ("artist", "name", "genre")})
         vectors.append(point.vector)
     # The order of a scroll is the engine's own; places must not depend on it.
     order = sorted(range(len(ids)), key=ids.__getitem__)

@@ -4,7 +4,6 @@ Collections, facets and the library are opened once for all sessions, and again 
 is published. What a person chose is kept in the address, so that a view can be shared.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from musicflow.index import Collection, Collections, Filters
 from musicflow.library import Library, Track
 from musicflow.recommend import specs_of
 from musicflow.settings import Settings
+from musicflow.text import folded
 
 MATCHES = 8
 """So many matches of a search are shown."""
@@ -57,9 +57,9 @@ class Catalogue(Mapping[str, Track]):
     def search(self, text: str) -> list[Track]:
         """The tracks whose artist, name, album, genre or id hold every word of a text.
 
-        Case and accents do not matter.
+        They are matched as a person reads them; see `folded`.
         """
-        words = _folded(text).split()
+        words = folded(text).split()
         return [
             self._tracks[track_id]
             for held, track_id in self._texts
@@ -151,14 +151,7 @@ def _facet(_collection: Collection, label: str, state: str, key: str) -> dict[st
 
 def _text(track: Track) -> str:
     fields = (track.artist, track.name, track.album, track.genre, track.track_id)
-    return _folded(" ".join(fields))
-
-
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.casefold()
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(part for part in parts if not unicodedata.combining(part))
+    return folded(" ".join(fields))
 
 
 # --- the session, and the address ----------------------------------------------------------------

@@ -25,6 +25,7 @@ from musicflow.index import Collection, Filters, Hit
 from musicflow.playlist import PlaylistFormat, playlist
 from musicflow.recommend import Example, Strategy
 from musicflow.settings import Settings, write_atomically
+from musicflow.text import joined
 
 EmbedderOption = Annotated[
     str | None,
@@ -165,7 +166,7 @@ def duplicates(
     table = table_of(f"by {manifest.embedder}", ["group", "score", "track", "artist", "name"])
     for number, group in enumerate(groups, 1):
         for hit in group:
-            cells = (hit.payload[field] for field in ("track_id", "artist", "name"))
+            cells = (joined(hit.payload[field]) for field in ("track_id", "artist", "name"))
             table.add_row(str(number), f"{hit.score:.4f}", *map(plain, cells))
     out.print(table)
 
@@ -236,6 +237,7 @@ def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     return [
         {"rank": rank, "score": round(hit.score, 6)}
         | {field: hit.payload[field] for field in fields}
+        | {"artist": joined(hit.payload["artist"])}
         | {"duplicates": list(hit.duplicates)}
         for rank, hit in enumerate(hits, 1)
     ]
@@ -258,7 +260,7 @@ def _show(
     title = f"by {collection.manifest.embedder}{about}"
     table = table_of(title, ["", "score", "track", "artist", "name", "genre"])
     for rank, hit in enumerate(hits, 1):
-        cells = [hit.payload[field] for field in ("track_id", "artist", "name", "genre")]
+        cells = [joined(hit.payload[field]) for field in ("track_id", "artist", "name", "genre")]
         table.add_row(str(rank), f"{hit.score:.3f}", *map(plain, cells))
     out.print(table)
     for hit in hits:

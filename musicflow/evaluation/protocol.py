@@ -4,23 +4,22 @@ Three rules, each with all that the one before leaves out:
 
 - ``none``: the query itself.
 - ``duplicates``: copies. Each recording takes part once, by its first track.
-- ``artist``: for each query, the tracks of its own artist and of its own album. A model may
+- ``artist``: for each query, the tracks that share an artist with it or its album. A model may
   know a voice or a mastering, and that is not the genre. `UNKNOWN` is no artist and no album.
 
 The rule that made a figure stands beside it, in a `Protocol`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from musicflow.library import UNKNOWN, Track
+from musicflow.library import UNKNOWN, Track, known_artists
 from musicflow.settings import Exclude
-
-_NOBODY = frozenset({"", UNKNOWN.casefold(), "unknown artist", "various artists", "various"})
-"""What tags say where they do not name an artist."""
 
 ENOUGH = 0.5
 """The artist rule holds only where this share of the queries keeps something to find."""
@@ -101,6 +100,10 @@ def genre_labels(tracks: Sequence[Track]) -> Labels:
     return Labels([[] if track.genre == UNKNOWN else [track.genre] for track in tracks])
 
 
+Keys = Sequence[tuple[Hashable, ...]]
+"""What each track has that others may have too: several keys, one or none."""
+
+
 class Exclusion:
     """Which tracks may not answer which.
 
@@ -109,41 +112,70 @@ class Exclusion:
     count
         How many tracks there are.
     keys
-        Numbers, each of shape ``(count,)``: tracks of the same number do not answer each other;
-        -1 stands for not known, and is the same as nothing.
+        The keys of each track: tracks that share one do not answer each other. Without keys,
+        only a query itself is left out.
     """
 
-    def __init__(self, count: int, keys: Sequence[np.ndarray] = ()) -> None:
+    def __init__(self, count: int, keys: Keys = ()) -> None:
         self.count = count
-        self.keys = tuple(keys)
+        self.keys = keys
+        self._holds = _incidence(keys) if keys else csr_array((count, 0), dtype=np.int32)
+        self._held = self._holds.T.tocsr()
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Whom some tracks leave out: bool, shape ``(len(rows), count)``."""
-        mask = rows[:, None] == np.arange(self.count)
-        for key in self.keys:
-            mask |= (key[rows][:, None] == key) & (key[rows] >= 0)[:, None]
+        mask: np.ndarray = rows[:, None] == np.arange(self.count)
+        mask[(self._holds[rows] @ self._held).nonzero()] = True
         return mask
 
 
-def artist_keys(tracks: Sequence[Track]) -> np.ndarray:
-    """A number for each known artist, -1 where there is none. Shape ``(N,)``."""
-    names = [track.artist.strip().casefold() for track in tracks]
-    return _numbered([None if name in _NOBODY else name for name in names])
+def artist_keys(tracks: Sequence[Track]) -> Keys:
+    """The known artists of each track, with that of its album unless it is a compilation."""
+    return [
+        known_artists((*track.artists, *([] if track.compilation else [track.album_artist])))
+        for track in tracks
+    ]
 
 
-def album_keys(tracks: Sequence[Track]) -> np.ndarray:
-    """A number for each known album, -1 where there is none. Shape ``(N,)``.
+def album_keys(tracks: Sequence[Track]) -> Keys:
+    """The known album of each track.
 
     An album is a name in one folder: many are called "Greatest Hits".
     """
-    names = [track.album.strip().casefold() for track in tracks]
     folders = [PurePosixPath(track.track_id).parent for track in tracks]
-    return _numbered(
+    return [
+        tuple((folder, name) for name in known_artists([track.album]))
+        for folder, track in zip(folders, tracks, strict=True)
+    ]
+
+
+def groups(keys: Keys) -> np.ndarray:
+    """Number the groups that tracks fall into if any that share a key are of one group.
+
+    Returns
+    -------
+    numpy.ndarray
+        From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
+    """
+    holds = _incidence(keys)
+    _, labels = connected_components(holds @ holds.T, directed=False)
+    numbers: dict[int, int] = {}
+    return np.array(
         [
-            None if name in _NOBODY else (folder, name)
-            for folder, name in zip(folders, names, strict=True)
-        ]
+            numbers.setdefault(label, len(numbers)) if own else -1
+            for label, own in zip(labels.tolist(), keys, strict=True)
+        ],
+        int,
     )
+
+
+def _incidence(keys: Keys) -> csr_array:
+    """Which track holds which key, shape ``(N, keys)``."""
+    numbers: dict[Hashable, int] = {}
+    columns = [numbers.setdefault(key, len(numbers)) for own in keys for key in own]
+    rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
+    ones = np.ones(len(columns), np.int32)
+    return csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
 
 
 def settle(tracks: Sequence[Track], wanted: Exclude, copies: int = 0) -> tuple[Exclusion, Protocol]:
@@ -162,13 +194,14 @@ def settle(tracks: Sequence[Track], wanted: Exclude, copies: int = 0) -> tuple[E
     """
     plain = Exclusion(len(tracks))
     artists = artist_keys(tracks)
-    known = int(artists.max(initial=-1)) + 1
+    known = len(set().union(*artists))
     if wanted != "artist":
         return plain, Protocol(wanted, len(tracks), copies, known)
     albums = album_keys(tracks)
-    if not known and albums.max(initial=-1) < 0:
+    if not known and not any(albums):
         return plain, Protocol("duplicates", len(tracks), copies, 0, "no artist is known")
-    strict = Exclusion(len(tracks), [artists, albums])
+    both = [(*names, *own) for names, own in zip(artists, albums, strict=True)]
+    strict = Exclusion(len(tracks), both)
     labels = genre_labels(tracks)
     before, after = (_askable(labels, rule) for rule in (plain, strict))
     if after < ENOUGH * before:
@@ -191,10 +224,3 @@ def _askable(labels: Labels, exclusion: Exclusion) -> int:
 def blocks(count: int, size: int = _BLOCK) -> list[np.ndarray]:
     """The numbers from 0 to `count`, some at a time."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _numbered(names: Sequence[object]) -> np.ndarray:
-    numbers: dict[object, int] = {}
-    return np.array(
-        [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names], int
-    )

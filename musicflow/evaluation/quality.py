@@ -14,6 +14,7 @@ from musicflow.evaluation.protocol import (
     Protocol,
     artist_keys,
     genre_labels,
+    groups,
     settle,
 )
 from musicflow.library import UNKNOWN, Track
@@ -149,7 +150,7 @@ class _Judge:
         self.subgenres = Labels([track.subgenres for track in tracks])
         self.exclusion = exclusion
         by_artist = protocol.exclude == "artist"
-        self.groups = artist_keys(tracks) if by_artist else np.full(len(tracks), -1)
+        self.groups = groups(artist_keys(tracks)) if by_artist else np.full(len(tracks), -1)
         self.k, self.asking = protocol.k, asking
         self.figures: dict[str, dict[str, Any]] = {}
         self.scores: dict[str, retrieval.Scores] = {}

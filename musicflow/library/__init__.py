@@ -20,7 +20,7 @@ from musicflow.library.files import (
 )
 from musicflow.library.ludwig import labels_state
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
-from musicflow.library.track import UNKNOWN, Library, LibraryError, Track
+from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists
 from musicflow.library.walk import LibraryChangingError, find, kind_of
 from musicflow.settings import LibraryFormat
 
@@ -39,6 +39,7 @@ __all__ = [
     "find",
     "forget_parts",
     "join",
+    "known_artists",
     "known_parts",
     "labels_state",
     "load_files",

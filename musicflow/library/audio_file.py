@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 from musicflow.library.problems import KIND_NOT_READ
+from musicflow.library.tags import Tags
 
 FileState = tuple[str, int, int]
 """Path, size in bytes and time in nanoseconds."""
 
 
 @dataclass(frozen=True)
-class AudioFile:
-    """An audio file, or a thing in its place that is of no use.
+class AudioFile(Tags):
+    """An audio file and its tags, or a thing in its place that is of no use.
 
     `error` says why it is of no use, and `code` names that for programs; both are empty otherwise.
     """
@@ -22,9 +23,6 @@ class AudioFile:
     content_hash: str = ""
     duration_s: float = 0.0
     sample_rate: int = 0
-    artist: str = ""
-    title: str = ""
-    album: str = ""
     error: str = ""
     code: str = ""
 

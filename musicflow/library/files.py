@@ -7,11 +7,10 @@ hashed and probed. What is known is kept by part, so that parts can be read side
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mutagen
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,6 +18,8 @@ from musicflow import audio
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.parts import chooser, part_keys
 from musicflow.library.problems import UNREADABLE
+from musicflow.library.rows import fields_of, table_of
+from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
 from musicflow.settings import PART_SIZE, write_atomically
@@ -118,7 +119,7 @@ def known_parts(folder: Path) -> set[str]:
 
 def load_files(folder: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
     """What is known of the files, or of those in some parts; sorted by path."""
-    return [AudioFile(**row) for row in _rows(folder, parts)]
+    return [AudioFile(**fields_of(AudioFile, row)) for row in _rows(folder, parts)]
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
@@ -180,20 +181,8 @@ def _examine(root: Path, file: AudioFile) -> AudioFile:
         content_hash=info.audio_hash,
         duration_s=info.duration_s,
         sample_rate=info.sample_rate,
-        **_tags(path),  # type: ignore[arg-type]
+        **vars(read_tags(path)),
     )
-
-
-def _tags(path: Path) -> dict[str, str]:
-    """Artist, title and album, as far as the file says."""
-    try:
-        tags = mutagen.File(path, easy=True) or {}
-    except mutagen.MutagenError:
-        # The audio is fine; that its tags are not is no reason to leave it out.
-        return {}
-    # Where ID3 is not an MP3's, as in WAV and AIFF, there is no easy form of it.
-    values = ((name, tags.get(name) or tags.get(frame)) for name, frame in _FRAMES.items())
-    return {name: str(value[0]).strip() for name, value in values if value}
 
 
 def _rows(folder: Path, parts: Collection[str] | None) -> list[dict[str, Any]]:
@@ -211,16 +200,13 @@ def _rows(folder: Path, parts: Collection[str] | None) -> list[dict[str, Any]]:
 
 def _save(folder: Path, part: str, files: list[AudioFile]) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([asdict(file) for file in files]), sink)
+    pq.write_table(table_of(AudioFile, files), sink)
     write_atomically(_file(folder, part), sink.getvalue().to_pybytes())
 
 
 def _file(folder: Path, part: str) -> Path:
     return folder / _FILES / f"{part}{_SUFFIX}"
 
-
-_FRAMES = {"artist": "TPE1", "title": "TIT2", "album": "TALB"}
-"""The names of tags, and of the ID3 frames that hold them."""
 
 _FILES = "files"
 _SUFFIX = ".parquet"

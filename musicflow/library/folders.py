@@ -4,7 +4,8 @@ from pathlib import Path, PurePosixPath
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
-from musicflow.library.track import UNKNOWN, Track
+from musicflow.library.track import UNKNOWN, Track, fields_from
+from musicflow.text import normalized
 
 
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
@@ -20,8 +21,7 @@ def _track(root: Path, file: AudioFile) -> Track:
         content_hash=file.content_hash,
         duration_s=file.duration_s,
         sample_rate=file.sample_rate,
-        artist=file.artist or UNKNOWN,
-        name=file.title or path.stem,
-        genre=path.parts[0] if len(path.parts) > 1 else UNKNOWN,
-        album=file.album or UNKNOWN,
+        name=file.title or normalized(path.stem) or UNKNOWN,
+        genre=normalized(path.parts[0] if len(path.parts) > 1 else "") or UNKNOWN,
+        **fields_from(file),
     )

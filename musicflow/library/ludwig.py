@@ -16,7 +16,8 @@ from musicflow.library.problems import (
     LABELS_WITHOUT_AUDIO,
     Problem,
 )
-from musicflow.library.track import UNKNOWN, LibraryError, Track
+from musicflow.library.track import UNKNOWN, LibraryError, Track, fields_from
+from musicflow.text import normalized
 
 AUDIO = "mp3"
 LABELS = "labels.json"
@@ -96,28 +97,28 @@ def _track(root: Path, file: AudioFile, label: dict[str, Any] | None) -> Track:
     folder = path.parts[1] if len(path.parts) > 2 else UNKNOWN
     fields = {"genre": {"S": folder}} if label is None else label
     subgenres = [*_strings(fields.get("subgenres")), *_strings(fields.get("otherSubgenres"))]
+    artists = tuple(dict.fromkeys(_strings(fields.get("artist"))))
     return Track(
         track_id=path.stem,
         path=str(root / file.path),
         content_hash=file.content_hash,
         duration_s=file.duration_s,
         sample_rate=file.sample_rate,
-        artist=_first(fields.get("artist")),
-        name=_first(fields.get("name")),
+        name=_first(fields.get("name"), file.title),
         genre=_first(fields.get("genre")),
         subgenres=tuple(dict.fromkeys(subgenres)),
-        album=file.album or UNKNOWN,
+        **fields_from(file) | ({"artists": artists} if artists else {}),
     )
 
 
-def _first(value: Any) -> str:
-    return next(_strings(value), UNKNOWN)
+def _first(value: Any, otherwise: str = "") -> str:
+    return next(_strings(value), otherwise or UNKNOWN)
 
 
 def _strings(value: Any) -> Iterator[str]:
     """All non-blank texts in a DynamoDB value, whatever lists they are nested in."""
     if isinstance(value, str):
-        if text := value.strip():
+        if text := normalized(value):
             yield text
     elif isinstance(value, list):
         for item in value:

@@ -2,17 +2,20 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow.errors import MusicflowError
 from musicflow.library.problems import Problem
+from musicflow.library.rows import UNKNOWN, fields_of, table_of
+from musicflow.library.tags import Tags
 from musicflow.settings import write_atomically
-
-UNKNOWN = "Unknown"
+from musicflow.text import folded, joined
 
 
 class LibraryError(MusicflowError):
@@ -33,10 +36,24 @@ class Track:
         SHA-256 of the file's bytes: what vectors are kept by.
     duration_s, sample_rate
         As the file's header has them, in seconds and hertz.
-    artist, name, album, genre
-        `UNKNOWN` where not known.
+    artists
+        Every artist, in order; none where not known.
+    name, album, genre
+        `UNKNOWN` where not known. The genre is what the layout decides.
     subgenres
         Possibly none.
+    album_artist
+        Who made the album; empty where the tags do not say.
+    genres
+        Every genre that the tags name, in order.
+    year
+        The year of release.
+    track_number, disc_number
+        The place on the album, from 1.
+    compilation
+        Whether the album gathers tracks of several artists.
+    replaygain_db
+        What ReplayGain adds to the track's level, in decibels.
     """
 
     track_id: str
@@ -44,11 +61,36 @@ class Track:
     content_hash: str
     duration_s: float
     sample_rate: int
-    artist: str = UNKNOWN
+    artists: tuple[str, ...] = ()
     name: str = UNKNOWN
     genre: str = UNKNOWN
     subgenres: tuple[str, ...] = ()
     album: str = UNKNOWN
+    album_artist: str = ""
+    genres: tuple[str, ...] = ()
+    year: int | None = None
+    track_number: int | None = None
+    disc_number: int | None = None
+    compilation: bool = False
+    replaygain_db: float | None = None
+
+    @property
+    def artist(self) -> str:
+        """All artists in one text, or `UNKNOWN`."""
+        return joined(self.artists) or UNKNOWN
+
+
+def known_artists(names: Iterable[str]) -> tuple[str, ...]:
+    """Return artists as they are matched, without what only says that none is named."""
+    found = dict.fromkeys(map(folded, names))
+    return tuple(name for name in found if name not in _NOBODY)
+
+
+def fields_from(tags: Tags) -> dict[str, Any]:
+    """Return the fields of a track that are what its tags say; its name is the layout's matter."""
+    said = {field.name: getattr(tags, field.name) for field in fields(Tags)}
+    del said["title"]
+    return said | {"album": tags.album or UNKNOWN}
 
 
 @dataclass(frozen=True)
@@ -74,7 +116,10 @@ class Library:
         digest = hashlib.sha256()
         for track in sorted(self.tracks, key=lambda track: track.track_id):
             seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
-            digest.update(json.dumps((*seen, track.artist, track.album)).encode())
+            credit = (track.artists, track.album_artist, track.compilation)
+            # What is no more than one artist counts as it did when there was only one.
+            more = credit if len(track.artists) > 1 or track.album_artist else ()
+            digest.update(json.dumps((*seen, track.artist, track.album, *more)).encode())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
@@ -82,7 +127,7 @@ class Library:
         about = {"name": self.name, "root": self.root, "format": self.format, "labels": self.labels}
         about["skipped"] = json.dumps(self.skipped)
         about["problems"] = json.dumps([asdict(problem) for problem in self.problems])
-        table = pa.Table.from_pylist([asdict(track) for track in self.tracks], _SCHEMA)
+        table = table_of(Track, self.tracks)
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata(about), sink)
         write_atomically(folder / _FILE, sink.getvalue().to_pybytes())
@@ -101,19 +146,11 @@ class Library:
         table = pq.read_table(folder / _FILE)
         about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         problems = tuple(Problem(**row) for row in json.loads(about["problems"]))
-        tracks = tuple(
-            Track(**row | {"subgenres": tuple(row["subgenres"])}) for row in table.to_pylist()
-        )
+        tracks = tuple(Track(**fields_of(Track, row)) for row in table.to_pylist())
         where = about["name"], about["root"], about["format"]
         skipped = json.loads(about.get("skipped", "{}"))
         return cls(*where, tracks, problems, about.get("labels", ""), skipped)
 
 
 _FILE = "tracks.parquet"
-_TYPES: dict[object, pa.DataType] = {
-    float: pa.float64(),
-    int: pa.int64(),
-    str: pa.string(),
-    tuple[str, ...]: pa.list_(pa.string()),
-}
-_SCHEMA = pa.schema([(field.name, _TYPES[field.type]) for field in fields(Track)])
+_NOBODY = frozenset({"", folded(UNKNOWN), "unknown artist", "various artists", "various"})

@@ -92,7 +92,7 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     folder, root = workspace.paths.library, workspace.root
     library = join(root, load_files(folder), workspace.layout)
     library.save(folder)
-    tracks = pd.DataFrame(library.tracks)
+    tracks = pd.DataFrame(library.tracks).assign(artist=[t.artist for t in library.tracks])
     genres = tracks["genre"].value_counts()
     keys = context.instance.get_dynamic_partitions(str(PARTS.name))
     unread = sorted(set(keys) - known_parts(folder))

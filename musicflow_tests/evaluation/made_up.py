@@ -8,7 +8,8 @@ from musicflow.library import UNKNOWN, Track
 def track(number: int, genre: str = UNKNOWN, artist: str = UNKNOWN, **more: object) -> Track:
     fields = {"content_hash": f"hash {number}", "duration_s": 10.0 * number} | more
     name = f"{number:04}"
-    return Track(name, f"/{name}", sample_rate=8000, genre=genre, artist=artist, **fields)  # type: ignore[arg-type]
+    artists = () if artist == UNKNOWN else (artist,)
+    return Track(name, f"/{name}", sample_rate=8000, genre=genre, **{"artists": artists} | fields)  # type: ignore[arg-type]
 
 
 def unit(count: int, seed: int, dim: int = 6) -> np.ndarray:

@@ -1,13 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from musicflow.evaluation.protocol import Exclusion, Labels, album_keys, artist_keys, settle
+from musicflow.evaluation.protocol import (
+    Exclusion,
+    Labels,
+    album_keys,
+    artist_keys,
+    groups,
+    settle,
+)
 from musicflow.library import UNKNOWN
 from musicflow_tests.evaluation.made_up import track
 
 
 def test_what_a_query_leaves_out_is_itself_its_artist_and_its_album() -> None:
-    exclusion = Exclusion(4, [np.array([0, 0, -1, -1]), np.array([-1, 5, 5, -1])])
+    exclusion = Exclusion(4, [("artist",), ("artist", "album"), ("album",), ()])
     assert exclusion.of(np.arange(4)).tolist() == [
         [True, True, False, False],
         [True, True, True, False],
@@ -16,28 +27,56 @@ def test_what_a_query_leaves_out_is_itself_its_artist_and_its_album() -> None:
     ]
 
 
+def test_tracks_that_share_any_artist_or_that_of_the_album_leave_each_other_out() -> None:
+    tracks = [
+        track(0, artists=("Anna Berg", "Otto Lind")),
+        track(1, artists=("OTTO  LIND",)),
+        track(2, artists=("Anna Berg",), album_artist="Various Artists"),
+        track(3, artists=("Björk",), album_artist="Otto Lind"),
+        track(4, artists=("Bjork",), album_artist="Otto Lind", compilation=True),
+        track(5),
+    ]
+    shared = Exclusion(6, artist_keys(tracks)).of(np.arange(6))
+    pairs = {(a, b) for a, b in np.argwhere(shared).tolist() if a < b}
+    assert pairs == {(0, 1), (0, 2), (0, 3), (1, 3), (3, 4)}
+
+
 def test_unknown_and_various_are_no_artist() -> None:
     names = ["A", UNKNOWN, "a ", "Various Artists", UNKNOWN, "B"]
     tracks = [track(number, artist=name) for number, name in enumerate(names)]
-    assert artist_keys(tracks).tolist() == [0, -1, 0, -1, -1, 1]
+    assert artist_keys(tracks) == [("a",), (), ("a",), (), (), ("b",)]
+    assert groups(artist_keys(tracks)).tolist() == [0, -1, 0, -1, -1, 1]
+
+
+def test_a_group_is_all_that_hangs_together_by_its_keys() -> None:
+    assert groups(["a", "bc", "", "b", "d", "ca"]).tolist() == [0, 0, -1, 0, 1, 0]  # type: ignore[list-item]
 
 
 def test_an_album_is_a_name_in_one_folder() -> None:
     tracks = [
-        track(number, album=album).__class__(
-            track_id=path, path="", content_hash="", duration_s=0, sample_rate=0, album=album
-        )
-        for number, (path, album) in enumerate(
-            [("a/1", "Hits"), ("a/2", "hits"), ("b/1", "Hits"), ("b/2", UNKNOWN)]
-        )
+        replace(track(0), track_id=path, album=album)
+        for path, album in [("a/1", "Hits"), ("a/2", "hits"), ("b/1", "Hits"), ("b/2", UNKNOWN)]
     ]
-    assert album_keys(tracks).tolist() == [0, 0, 1, -1]
+    assert groups(album_keys(tracks)).tolist() == [0, 0, 1, -1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 3), st.integers(-1, 3)), min_size=1, max_size=12),
+)
+def test_with_one_key_of_a_kind_each_the_rule_is_equality(keys: list[tuple[int, int]]) -> None:
+    sets = [tuple((kind, key) for kind, key in enumerate(own) if key >= 0) for own in keys]
+    rows = np.arange(len(keys))
+    columns = np.array(keys).T
+    wanted = rows[:, None] == rows
+    for column in columns:
+        wanted |= (column[:, None] == column) & (column >= 0)
+    assert (Exclusion(len(keys), sets).of(rows) == wanted).all()
 
 
 def test_artists_are_left_out_where_enough_stays_to_be_found() -> None:
     tracks = [track(n, "ab"[n % 2], artist=f"artist {n // 2 % 5}") for n in range(20)]
     exclusion, protocol = settle(tracks, "artist", copies=3)
-    assert len(exclusion.keys) == 2
+    assert exclusion.of(np.arange(20)).sum() == 20 * 4
     assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
     assert str(protocol) == (
         "the query, copies of recordings, and the query's artist and album left out "

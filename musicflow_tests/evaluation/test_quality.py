@@ -81,7 +81,7 @@ def test_an_artist_does_not_find_himself() -> None:
     """Twelve tracks of one artist lie on one spot, far from the rest of their genre."""
     genres = ["a"] * 12 + GENRES
     tracks = [
-        replace(one, artist="the same") if number < 12 else one
+        replace(one, artists=("the same",)) if number < 12 else one
         for number, one in enumerate(library(genres))
     ]
     spot = np.tile(unit(1, 5, dim=8), (12, 1))

@@ -18,7 +18,7 @@ tracks = st.lists(st.tuples(labels, st.integers(-1, 3)), min_size=2, max_size=40
 
 
 def rank(sets: list[list[str]], vectors: np.ndarray, artists: list[int] | None = None) -> Any:
-    keys = [] if artists is None else [np.array(artists)]
+    keys = [() if artist < 0 else (artist,) for artist in artists or ()]
     exclusion = Exclusion(len(sets), keys)
     spaces = {"": retrieval.cosine(vectors)}
     ranked = retrieval.rank(spaces, [Labels(sets)], exclusion, k=K)[""]

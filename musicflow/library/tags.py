@@ -1,0 +1,284 @@
+"""Tags of audio files: one reader for every kind of tags, whatever the container.
+
+Each kind of tags becomes pairs of a name and a text, in the kind's own names (`TPE1`,
+`WM/AlbumTitle`, `©alb`); one table says which field a name stands for. Mutagen reads ID3, Vorbis
+comments, APEv2, MP4 and ASF; FFmpeg reads the rest (RIFF INFO, Matroska, CAF, AIFF's own chunks).
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import mutagen
+import mutagen.apev2
+import mutagen.asf
+import mutagen.id3
+
+from musicflow.text import normalized
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tags:
+    """What the tags of a file say; texts are normalized, and empty where nothing is said.
+
+    Parameters
+    ----------
+    artists
+        Every artist of the track, in order.
+    title, album, album_artist
+        The track's title, its album, and who made the album.
+    genres
+        Every genre, in order.
+    year
+        The year of release.
+    track_number, disc_number
+        The place on the album, from 1.
+    compilation
+        Whether the album gathers tracks of several artists.
+    replaygain_db
+        What ReplayGain adds to the track's level, in decibels.
+    """
+
+    artists: tuple[str, ...] = ()
+    title: str = ""
+    album: str = ""
+    album_artist: str = ""
+    genres: tuple[str, ...] = ()
+    year: int | None = None
+    track_number: int | None = None
+    disc_number: int | None = None
+    compilation: bool = False
+    replaygain_db: float | None = None
+
+
+def read_tags(path: Path) -> Tags:
+    """Read the tags of an audio file.
+
+    A tag that cannot be read is left out, and costs no other. What separates names inside one
+    text ("AC/DC", "Simon & Garfunkel") is not guessed: several artists are several values.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        found = [_tags(_pairs(reader, file)) for reader in _READERS]
+    said = _first_said(found)
+    return said if said != _NONE else _tags(_pairs_of_ffmpeg(path))
+
+
+# --- from pairs to fields ------------------------------------------------------------------------
+
+Raw = str | bytes
+"""The text of a tag; bytes where the tag does not say in which code page they are."""
+
+_NAMES = {
+    "artist": ("artist", "tpe1", "©art", "author", "wm/author", "track/artist"),
+    # Picard keeps the credit ("A feat. B") as the artist, and the artists apart.
+    "artists": ("artists", "wm/artists"),
+    "title": ("title", "tit2", "©nam", "track/title"),
+    "album": ("album", "talb", "©alb", "wm/albumtitle", "album/title"),
+    "album_artist": (
+        *("albumartist", "album artist", "album_artist", "tpe2", "aart", "wm/albumartist"),
+        "album/artist",
+    ),
+    "genre": ("genre", "tcon", "©gen", "wm/genre"),
+    "year": (
+        *("tdrc", "tyer", "date", "year", "©day", "wm/year", "recorded date", "date_recorded"),
+        *("tdrl", "date_released", "album/date_released", "tdor", "originaldate", "originalyear"),
+    ),
+    "track": ("trck", "tracknumber", "track", "trkn", "wm/tracknumber", "track number"),
+    "disc": ("tpos", "discnumber", "disc", "disk", "wm/partofset"),
+    "compilation": ("compilation", "tcmp", "cpil", "wm/iscompilation", "itunescompilation"),
+    "gain": ("replaygain_track_gain", "rva2:track"),
+    "gain_r128": ("r128_track_gain",),
+}
+"""What all kinds of tags call each field, in small letters; the first that is there counts."""
+
+
+def _first_said(found: Sequence[Tags]) -> Tags:
+    """Take each field from the first tags that say something of it."""
+    said: dict[str, Any] = {}
+    for tags in reversed(found):
+        said |= {name: value for name, value in vars(tags).items() if value != getattr(_NONE, name)}
+    return Tags(**said)
+
+
+def _tags(pairs: Iterable[tuple[str, Raw]]) -> Tags:
+    values: dict[str, list[Raw]] = {}
+    for name, value in pairs:
+        if name.casefold() in _KNOWN:
+            values.setdefault(name.casefold(), []).append(value)
+    page = _code_page([v for found in values.values() for v in found if isinstance(v, bytes)])
+
+    def texts(field: str) -> tuple[str, ...]:
+        for name in _NAMES[field]:
+            decoded = (normalized(_decoded(value, page)) for value in values.get(name, ()))
+            if found := tuple(dict.fromkeys(filter(None, decoded))):
+                return found
+        return ()
+
+    def first(field: str) -> str:
+        return next(iter(texts(field)), "")
+
+    def number(field: str, form: re.Pattern[str]) -> int | None:
+        matches = (form.search(text) for text in texts(field))
+        return next((int(match[1]) for match in matches if match and int(match[1])), None)
+
+    return Tags(
+        artists=max(texts("artist"), texts("artists"), key=len),
+        title=first("title"),
+        album=first("album"),
+        album_artist=first("album_artist"),
+        genres=texts("genre"),
+        year=number("year", _YEAR),
+        track_number=number("track", _PLACE),
+        disc_number=number("disc", _PLACE),
+        compilation=first("compilation").casefold() in ("1", "true", "yes"),
+        replaygain_db=_gain(first("gain"), first("gain_r128")),
+    )
+
+
+def _gain(decibels: str, r128: str) -> float | None:
+    """What to add to the level. R128 (RFC 7845) counts in 1/256 dB, from a level 5 dB lower."""
+    if match := _DECIBELS.match(decibels):
+        return float(match[0].replace(",", "."))
+    if match := _DECIBELS.match(r128):
+        return float(match[0].replace(",", ".")) / 256 + 5.0
+    return None
+
+
+_NONE = Tags()
+_KNOWN = frozenset(name for names in _NAMES.values() for name in names)
+_YEAR = re.compile(r"(?<!\d)([12]\d{3})")
+_PLACE = re.compile(r"^(\d{1,9})(?!\d)")
+_DECIBELS = re.compile(r"[-+]?\d{1,5}([.,]\d{1,9})?", re.ASCII)
+
+
+# --- code pages ----------------------------------------------------------------------------------
+
+_PAGES = ("cp1251", "cp1253", "cp932", "gb18030", "big5", "cp949", "cp1252")
+"""Code pages that are told apart. KOI8-R is none: it is cp1251 with the case turned round."""
+
+_FEWEST = 8
+_SHARE = 0.5
+_CONFIDENCE = 0.05
+_LEAD = 2.0
+
+
+def _decoded(value: Raw, page: str | None) -> str:
+    if isinstance(value, str):
+        return value
+    for encoding in filter(None, ("utf-8", page, "cp1252")):
+        try:
+            return value.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return value.decode("latin-1")
+
+
+def _code_page(values: Iterable[bytes]) -> str | None:
+    """Guess the code page of a file's tags; None where they may well be Latin, as most are.
+
+    All tags of a file are judged together: one name is too short to tell anything. In a Latin
+    text few letters lie beyond ASCII; in any other most do. Only with `_FEWEST` of them, making
+    up `_SHARE` of the letters, is the detector asked, and its answer must be clear: it finds
+    Cyrillic in "Beyoncé", and Korean in two Chinese names.
+    """
+    foreign = b"\n".join(value for value in values if not _is_utf8(value))
+    beyond = sum(byte >= 0x80 for byte in foreign)
+    letters = beyond + len(re.findall(rb"[A-Za-z]", foreign))
+    if beyond < max(_FEWEST, _SHARE * letters):
+        return None
+    # Imported here: few files need it.
+    import chardet
+
+    guesses = chardet.detect_all(
+        foreign, ignore_threshold=True, compat_names=False, include_encodings=_PAGES
+    )
+    best, second = (*(guess["confidence"] for guess in guesses), 0.0, 0.0)[:2]
+    return guesses[0]["encoding"] if best >= max(_CONFIDENCE, _LEAD * second) else None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# --- from files to pairs -------------------------------------------------------------------------
+
+
+def _pairs_of_ffmpeg(path: Path) -> list[tuple[str, Raw]]:
+    """The pairs that FFmpeg finds. Their bytes are kept: not all are UTF-8, as it assumes."""
+    with (
+        contextlib.suppress(Exception),
+        av.open(str(path), metadata_encoding="latin-1") as container,
+    ):
+        parts = [container.metadata, *(s.metadata for s in container.streams.audio[:1])]
+        return [(name, text.encode("latin-1")) for part in parts for name, text in part.items()]
+    return []
+
+
+def _pairs(reader: Callable[[BinaryIO], Any], file: BinaryIO) -> list[tuple[str, Raw]]:
+    """The pairs that a reader of mutagen's finds; a tag that cannot be read is left out."""
+    pairs: list[tuple[str, Raw]] = []
+    file.seek(0)
+    # Whatever a tag library stumbles over, the audio may be fine.
+    with contextlib.suppress(Exception):
+        tags = reader(file)
+        for name in tags.keys():  # noqa: SIM118 - those of ASF are a list
+            with contextlib.suppress(Exception):
+                pairs += _pairs_of_tag(name, tags[name])
+    return pairs
+
+
+def _tags_of_file(file: BinaryIO) -> Any:
+    return mutagen.File(file).tags
+
+
+_READERS = (_tags_of_file, partial(mutagen.id3.ID3, translate=False), mutagen.apev2.APEv2)
+"""The tags of the file's own kind; ID3 before AAC and FLAC; APEv2 behind MP3, from mp3gain. ID3
+is read as it stands, since translating it fails as a whole where one frame does."""
+
+
+def _pairs_of_tag(name: str, value: Any) -> Iterator[tuple[str, Raw]]:
+    if isinstance(value, mutagen.id3.Frame):
+        yield from _pairs_of_frame(value)
+        return
+    several = isinstance(value, list | mutagen.apev2.APETextValue)
+    for each in value if several else [value]:
+        # iTunes has names of its own as "----:com.apple.iTunes:NAME".
+        yield name.rsplit(":", 1)[-1], _text(each)
+
+
+def _pairs_of_frame(frame: Any) -> Iterator[tuple[str, Raw]]:
+    """The pairs in a frame of ID3, whose Latin texts are in any code page in truth."""
+    if frame.FrameID == "RVA2":
+        yield frame.HashKey, f"{frame.gain} dB"
+    if not frame.FrameID.startswith("T"):
+        return
+    name = frame.desc if frame.FrameID == "TXXX" else frame.FrameID
+    latin = frame.encoding == mutagen.id3.Encoding.LATIN1
+    for text in map(str, frame.genres if name == "TCON" else frame.text):
+        # "Unknown" stands for a number that names no genre.
+        if (name, text) != ("TCON", "Unknown"):
+            yield name, text.encode("latin-1") if latin else text
+
+
+def _text(value: Any) -> Raw:
+    """A value of MP4, APEv2, ASF or a Vorbis comment."""
+    if isinstance(value, mutagen.asf.ASFBaseAttribute):
+        value = value.value
+    if isinstance(value, tuple):
+        # MP4 has the number of a track and of all tracks.
+        value = value[0]
+    return value if isinstance(value, str | bytes) else str(value)
