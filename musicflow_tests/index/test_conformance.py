@@ -80,6 +80,21 @@ def test_facets_count_values(index: TrackIndex, name: str) -> None:
         assert collection.facet("genre", Filters.parse(["duration_s<25"])) == {"even": 2, "odd": 1}
 
 
+def test_a_track_of_several_artists_is_found_and_counted_by_each(
+    index: TrackIndex, name: str
+) -> None:
+    tracks = points(vectors(3))
+    for point, artists in zip(tracks, (["Anna", "Otto"], ["Otto"], ["Unknown"]), strict=True):
+        point.payload["artist"] = artists
+    index.publish(name, MANIFEST, tracks)
+    with index.open(name) as collection:
+        assert collection.facet("artist") == {"Otto": 2, "Anna": 1, "Unknown": 1}
+        for text, count in (("artist=Otto", 2), ("artist!=Anna", 2), ("artist=Anna, Otto", 0)):
+            assert collection.count(Filters.parse([text])) == count
+        both = Filters.parse(["artist+=Otto", "artist+=Anna"])
+        assert [track["track_id"] for track in collection.payloads(both)] == ["t0"]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_vectors_that_are_not_finite_never_reach_the_engine(
     index: TrackIndex, name: str, value: float

@@ -4,17 +4,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mutagen
-import mutagen.id3
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
 from musicflow.library.ludwig import _strings
+from musicflow.library.tags import Tags
 from musicflow_tests.conftest import noise, tone
 
 Write = Callable[..., Path]
+
+SAID = Tags(
+    artists=("Nina", "Otto"),
+    title="Sinnerman",
+    album="Pastel Blues",
+    album_artist="Nina",
+    genres=("Soul", "Jazz"),
+    year=1965,
+    track_number=9,
+    disc_number=1,
+    compilation=True,
+    replaygain_db=-3.5,
+)
 
 
 @pytest.fixture
@@ -188,18 +202,75 @@ def test_problems_survive_being_saved(tmp_path: Path) -> None:
     assert Library.load(tmp_path).problems == (problem,)
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.mp3", "a.flac", "a.ogg"])
-def test_artist_title_and_album_are_read_from_every_kind_of_tags(
-    write: Callable[..., Path], tmp_path: Path, name: str
+def test_tags_reach_the_track_and_the_layout_says_its_genre(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(name, tone(440))
-    file: Any = mutagen.File(path)
-    if name.endswith((".flac", ".ogg")):
-        file.update(artist="Nina", title="Sinnerman", album="Pastel Blues")
-    else:
-        file.add_tags() if file.tags is None else None
-        for frame, text in (("TPE1", "Nina"), ("TIT2", "Sinnerman"), ("TALB", "Pastel Blues")):
-            file.tags.add(getattr(mutagen.id3, frame)(encoding=3, text=[text]))
-    file.save()
+    write("jazz/a.wav", tone(440))
+    monkeypatch.setattr(files, "read_tags", lambda _path: SAID)
     [track] = read(tmp_path / "music", tmp_path / "known").tracks
-    assert (track.artist, track.name, track.album) == ("Nina", "Sinnerman", "Pastel Blues")
+    assert (track.artist, track.name, track.genre) == ("Nina, Otto", "Sinnerman", "jazz")
+    assert {name: getattr(track, name) for name in vars(SAID) if name != "title"} == {
+        name: value for name, value in vars(SAID).items() if name != "title"
+    }
+
+
+def test_labels_win_over_tags_where_they_say_something(
+    ludwig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "read_tags", lambda _path: SAID)
+    first, second, _ = read(ludwig, tmp_path / "known").tracks
+    assert (first.artists, first.name) == (("Celia Cruz",), "Cuando Salí De Cuba")
+    assert (first.album, first.year) == ("Pastel Blues", 1965)
+    assert (second.artists, second.name) == (("Nina", "Otto"), "Sinnerman")
+    assert second.genre == UNKNOWN
+
+
+def test_names_of_files_and_folders_are_composed_and_ids_stay(write: Write, tmp_path: Path) -> None:
+    write("Cafe\u0301/Be\u0301la.wav", tone(440))
+    [track] = read(tmp_path / "music", tmp_path / "known").tracks
+    assert (track.genre, track.name) == ("Café", "Béla")
+    assert track.track_id == "Cafe\u0301/Be\u0301la.wav"
+
+
+# --- homes of the version before -----------------------------------------------------------------
+
+BEFORE = {"content_hash": "hash", "duration_s": 2.0, "sample_rate": 8000, "album": "Pastel Blues"}
+
+
+def test_files_that_the_version_before_knew_are_known(write: Write, tmp_path: Path) -> None:
+    for name in "ab":
+        write(f"jazz/{name}.wav", tone(440))
+    found = files.find(tmp_path / "music")
+    rows = [
+        {"path": file.path, "size": file.size, "mtime_ns": file.mtime_ns, "title": "Sinnerman"}
+        | BEFORE
+        | {"artist": artist, "error": ""}
+        for file, artist in zip(found, ["Nina", ""], strict=True)
+    ]
+    [part] = files.split(found)
+    (tmp_path / "known" / "files").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "known" / "files" / f"{part}.parquet")
+    known = files.load_files(tmp_path / "known")
+    assert [file.artists for file in known] == [("Nina",), ()]
+    assert [(file.title, file.year, file.compilation) for file in known] == [
+        ("Sinnerman", None, False)
+    ] * 2
+    assert files.scan(tmp_path / "music", tmp_path / "known") == known
+
+
+def test_a_library_that_the_version_before_saved_is_read(tmp_path: Path) -> None:
+    rows = [
+        {"track_id": name, "path": f"/{name}", "artist": artist, "name": name, "genre": "jazz"}
+        | BEFORE
+        | {"subgenres": ["jazz---vocal"]}
+        for name, artist in (("a", "Nina"), ("b", UNKNOWN))
+    ]
+    about = {"name": "x", "root": "/x", "format": "folders", "labels": "", "problems": "[]"}
+    table = pa.Table.from_pylist(rows).replace_schema_metadata(about)
+    pq.write_table(table, tmp_path / "tracks.parquet")
+    library = Library.load(tmp_path)
+    first, second = library.tracks
+    assert (first.artists, first.artist, first.album_artist) == (("Nina",), "Nina", "")
+    assert (second.artists, second.artist) == ((), UNKNOWN)
+    assert first.subgenres == ("jazz---vocal",)
+    assert library.fingerprint == "08bd06b95e26ff91"
