@@ -5,17 +5,17 @@ Each embedder is measured in a process of its own, so that none pays for another
 
 import tempfile
 from collections.abc import Collection, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicflow import apart
+from musicflow import audio, worker
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.statistics import Interval, intervals
-from musicflow.ingestion import embed_tracks
+from musicflow.ingestion import embed_tracks, fault_of_file
 from musicflow.library import AudioFile, LibraryError, Progress, Track, find, quietly
 
 SAMPLE = 24
@@ -77,6 +77,9 @@ def estimate(
     sample: int = SAMPLE,
     progress: Progress = quietly,
     ignore: Collection[str] = (),
+    *,
+    limits: audio.Limits = audio.Limits(),
+    log: Path | None = None,
 ) -> list[Estimate]:
     """Measure each embedder on the same random files of a library.
 
@@ -94,6 +97,10 @@ def estimate(
         Shows how far it is.
     ignore
         Patterns of what to leave out; see `library.find`.
+    limits
+        What one file may take.
+    log
+        The file for the decoders' own messages; None to drop them.
 
     Raises
     ------
@@ -101,8 +108,8 @@ def estimate(
         If `root` holds no audio files.
     WeightsError
         If an embedder's weights cannot be had.
-    ProcessDiedError
-        If the process of an embedder is killed, or crashes.
+    WorkerError
+        If the worker of an embedder is killed, or crashes other than on a file.
     """
     files = [file for file in find(root, ignore=ignore) if not file.error]
     if not files:
@@ -111,8 +118,40 @@ def estimate(
     tracks = [_track(root, files[row]) for row in sorted(drawn.tolist())]
     found: list[Estimate] = []
     for spec in progress(specs, "Measuring", len(specs)):
-        found += apart.iterate(spec.label, _measured, spec, tracks, cache, len(files))
+        found.append(_measure_guarded(spec, tracks, cache, len(files), limits, log))
     return found
+
+
+def _measure_guarded(
+    spec: EmbedderSpec,
+    tracks: list[Track],
+    cache: Path,
+    files: int,
+    limits: audio.Limits,
+    log: Path | None,
+) -> Estimate:
+    """Measure in a worker, without the files that end it."""
+    good = list(tracks)
+    while True:
+        try:
+            [found] = worker.iterate(
+                f"the worker of {spec.label}",
+                _measured,
+                spec,
+                good,
+                cache,
+                files,
+                limits,
+                names=[track.track_id for track in good],
+                timeout_s=limits.timeout_s,
+                log=log,
+            )
+        except worker.WorkerError as error:
+            track, _ = fault_of_file(error, good, spec, limits)
+            good.remove(track)
+        else:
+            bad = len(tracks) - len(good)
+            return replace(found, sampled=len(tracks), failed=found.failed + bad)
 
 
 def _measured(*what: Any) -> Generator[Estimate, None, None]:
@@ -124,12 +163,19 @@ def _track(root: Path, file: AudioFile) -> Track:
     return Track(file.path, str(root / file.path), file.path, 0.0, 0)
 
 
-def measure(spec: EmbedderSpec, tracks: list[Track], cache: Path, files: int) -> Estimate:
+def measure(
+    spec: EmbedderSpec,
+    tracks: list[Track],
+    cache: Path,
+    files: int,
+    limits: audio.Limits = audio.Limits(),
+) -> Estimate:
     """Embed some tracks in this process, and reckon what all files would cost."""
     with tempfile.TemporaryDirectory() as folder:
         # The first windows through a model take longer, which a library pays for once.
-        first = embed_tracks(tracks[:_WARM_UP], spec, EmbeddingStore(Path(folder, "first")), cache)
-        done = embed_tracks(tracks, spec, EmbeddingStore(Path(folder, "all")), cache)
+        before, store = (EmbeddingStore(Path(folder, name)) for name in ("before", "all"))
+        first = embed_tracks(tracks[:_WARM_UP], spec, before, cache, limits=limits)
+        done = embed_tracks(tracks, spec, store, cache, limits=limits)
     load_s = max((row.load_s for row in first.rows.values()), default=0.0)
     rows = list(done.rows.values())
     wall_s = sum(row.wall_s for row in rows)
@@ -147,7 +193,7 @@ def measure(spec: EmbedderSpec, tracks: list[Track], cache: Path, files: int) ->
         load_s=load_s,
         seconds=load_s + float(each.mean()) * files,
         interval_s=(load_s + float(low), load_s + float(high)),
-        hours_of_audio=sum(row.audio_s for row in rows) / len(tracks) * files / 3600,
+        hours_of_audio=sum(row.audio_s for row in rows) / max(len(tracks), 1) * files / 3600,
         peak_rss_mb=max((row.peak_rss_mb for row in rows), default=0.0),
         disk_mb=files * (_COPIES * _FLOAT * spec.dim + _PAYLOAD_BYTES) / 1e6,
     )

@@ -8,7 +8,6 @@ bounded, so memory stays flat whatever the length of a track or the size of the 
 import hashlib
 import json
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -19,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from musicflow import apart, audio, embedders
+from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
+from musicflow.errors import words_of
 from musicflow.index import Manifest, Point, TrackIndex, unit
 from musicflow.library import SHORT, UNKNOWN, Problem, Progress, Track, quietly
 
@@ -69,6 +69,8 @@ def embed_tracks(
     progress: Progress = quietly,
     *,
     own_process: bool = False,
+    limits: audio.Limits = audio.Limits(),
+    log: Path | None = None,
 ) -> Pass:
     """Bring the store up to date with the tracks.
 
@@ -89,23 +91,27 @@ def embed_tracks(
     progress
         Shows how far it is.
     own_process
-        Whether to embed in a process of its own, so that its memory, and the time to load the
-        model, are this embedder's alone.
+        Whether to embed in a worker, so that its memory, and the time to load the model, are
+        this embedder's alone, and a file that crashes the decoder costs that file.
+    limits
+        What one file may take; only a worker is held to the time.
+    log
+        The file for the messages of a worker's decoders; None to drop them.
 
     Raises
     ------
     WeightsError
         If the embedder's weights cannot be had.
-    ProcessDiedError
-        If the process of its own is killed, or crashes other than on a file.
+    WorkerError
+        If the worker is killed, or crashes other than on a file.
     """
     work = to_embed(tracks, spec, store)
     unreadable: list[Problem] = []
     if work:
         outcomes = (
-            _embed_apart(work, spec, store, cache)
+            _embed_guarded(work, spec, store, cache, limits, log)
             if own_process
-            else _embed_and_keep(work, spec, store, cache)
+            else _embed_and_keep(work, spec, store, cache, limits)
         )
         try:
             # Fetched before, so that a download does not count as loading.
@@ -116,59 +122,92 @@ def embed_tracks(
         except embedders.WeightsError as error:
             store.set_unavailable(spec, str(error))
             raise
-        except apart.ProcessDiedError as error:
+        except worker.WorkerError as error:
             kept = "What was done is kept: run it again, and it goes on from there."
-            raise apart.ProcessDiedError(f"{error}. {kept}") from error
+            raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
     rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))
     return Pass(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
 
 
-def _embed_apart(
-    tracks: list[Track], spec: EmbedderSpec, store: EmbeddingStore, cache: Path
+def _embed_guarded(
+    tracks: list[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    cache: Path,
+    limits: audio.Limits,
+    log: Path | None,
 ) -> Generator[Problem | None, None, None]:
-    """`_embed_and_keep` in a process of its own, or in another after each file that crashes it.
+    """`_embed_and_keep` in a worker, or in another after each file that one could not decode.
 
-    Such a file would crash every run. It becomes a row that says so.
+    Such a file would end every run. It becomes a row that says so.
     """
     unreadable: set[str] = set()
-    with tempfile.TemporaryDirectory() as folder:
-        note = Path(folder) / "decoding"
-        note.touch()
-        while tracks:
-            outcomes = apart.iterate(spec.label, _embed_and_keep, tracks, spec, store, cache, note)
-            try:
-                with closing(outcomes):
-                    for problem in outcomes:
-                        if problem is not None:
-                            unreadable.add(problem.subject)
-                        yield problem
-                return
-            except apart.CrashError:
-                # None, if it did not get as far as decoding.
-                suspect = next((t for t in tracks if t.content_hash == note.read_text()), None)
-                if suspect is None or (crash := _crash_of_decoding(suspect, spec)) is None:
-                    raise
-                error = f"cannot be decoded: the decoder crashed ({crash.signal.name})"
-                store.add(
-                    spec, [Embedding(suspect.content_hash, None, error=error, code="crashed")]
-                )
-                yield None
-                left = to_embed(tracks, spec, store)
-                tracks = [track for track in left if track.track_id not in unreadable]
+    while tracks:
+        outcomes = worker.iterate(
+            f"the worker of {spec.label}",
+            _embed_and_keep,
+            tracks,
+            spec,
+            store,
+            cache,
+            limits,
+            names=[track.track_id for track in tracks],
+            timeout_s=limits.timeout_s,
+            log=log,
+        )
+        try:
+            with closing(outcomes):
+                for problem in outcomes:
+                    if problem is not None:
+                        unreadable.add(problem.subject)
+                    yield problem
+            return
+        except worker.WorkerError as error:
+            track, fault = fault_of_file(error, tracks, spec, limits)
+            reason = f"cannot be decoded: {fault.message}"
+            store.add(spec, [Embedding(track.content_hash, None, error=reason, code=fault.code)])
+            yield None
+            left = to_embed(tracks, spec, store)
+            tracks = [track for track in left if track.track_id not in unreadable]
 
 
-def _crash_of_decoding(track: Track, spec: EmbedderSpec) -> apart.CrashError | None:
+def fault_of_file(
+    error: worker.WorkerError,
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    limits: audio.Limits,
+) -> tuple[Track, worker.WorkerError]:
+    """Return the track whose file ended a worker that embedded tracks, and how.
+
+    Raises
+    ------
+    WorkerError
+        The same error, if it is not the fault of a file.
+    """
+    if error.number is None or error.code not in ("crashed", "timeout"):
+        raise error
+    track = tracks[error.number]
+    if error.code == "timeout":
+        late = f"the decoder took longer than {limits.timeout_s:g} s"
+        return track, worker.WorkerError(late, code="timeout")
+    # The model may have crashed while the track was decoded: only decoding it alone tells.
     try:
-        for _ in apart.iterate(track.track_id, _decode_only, track, spec):
+        alone = worker.iterate(
+            "the decoder", _decode_only, track, spec, limits, timeout_s=limits.timeout_s
+        )
+        for _ in alone:
             pass
-    except apart.CrashError as crash:
-        return crash
-    return None
+    except worker.WorkerError as fault:
+        return track, fault
+    raise error
 
 
-def _decode_only(track: Track, spec: EmbedderSpec) -> Generator[None, None, None]:
-    for _ in _decode(track, spec):
+def _decode_only(
+    track: Track, spec: EmbedderSpec, limits: audio.Limits
+) -> Generator[None, None, None]:
+    worker.begin(0)
+    for _ in _decode(track, spec, limits):
         yield
 
 
@@ -177,12 +216,9 @@ def _embed_and_keep(
     spec: EmbedderSpec,
     store: EmbeddingStore,
     cache: Path,
-    note: Path | None = None,
+    limits: audio.Limits,
 ) -> Generator[Problem | None, None, None]:
-    """Embed tracks and keep what was made; yields for each what was in the way of reading it.
-
-    What is being decoded is written into `note`.
-    """
+    """Embed tracks and keep what was made; yields for each what was in the way of reading it."""
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
@@ -205,7 +241,7 @@ def _embed_and_keep(
             since, cpu = now, cpu_now
 
         try:
-            for done in _embed(tracks, embedder, note):
+            for done in _embed(tracks, embedder, limits):
                 if isinstance(done, Embedding):
                     batch.append(done)
                 if time.perf_counter() - since > _SAVE_EVERY_S:
@@ -245,7 +281,7 @@ class _Feed:
 
     tracks: list[Track]
     spec: EmbedderSpec
-    note: Path | None
+    limits: audio.Limits
     stop: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
 
@@ -270,15 +306,16 @@ class _Feed:
     def _fill(self) -> None:
         try:
             for number, track in enumerate(self.tracks):
-                if self.note is not None:
-                    self.note.write_text(track.content_hash)
-                for item in _decode(track, self.spec):
-                    self.queue.put((number, item))
+                worker.begin(number)
+                for item in _decode(track, self.spec, self.limits):
+                    with worker.waiting():
+                        self.queue.put((number, item))
                     if self.stop.is_set():
                         return
         except BaseException as error:
             self.failure = error
         finally:
+            worker.end()
             self.queue.put(None)
 
 
@@ -287,11 +324,13 @@ def _drain(waiting: queue.Queue) -> None:
         waiting.get_nowait()
 
 
-def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]:
+def _decode(
+    track: Track, spec: EmbedderSpec, limits: audio.Limits
+) -> Iterator[np.ndarray | _Decoded]:
     """A track's windows, then what became of it."""
     samples = 0
     start = time.thread_time()
-    decoding = audio.Decoding(Path(track.path), spec.sample_rate)
+    decoding = audio.Decoding(Path(track.path), spec.sample_rate, limits)
 
     def blocks() -> Iterator[np.ndarray]:
         nonlocal samples
@@ -308,6 +347,10 @@ def _decode(track: Track, spec: EmbedderSpec) -> Iterator[np.ndarray | _Decoded]
         yield decoded(error=str(error), code=error.code)
     except OSError as error:
         yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
+    except Exception as error:
+        # Files find mistakes in decoders that nobody foresaw.
+        reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
+        yield decoded(error=reason, code="unexpected")
     else:
         notes = list(decoding.notes)
         if samples < spec.short_samples:
@@ -322,7 +365,7 @@ def _short(samples: int, spec: EmbedderSpec) -> str:
 
 
 def _embed(
-    tracks: list[Track], embedder: Embedder, note: Path | None
+    tracks: list[Track], embedder: Embedder, limits: audio.Limits
 ) -> Iterator[Embedding | Problem]:
     """Embed tracks, each as soon as its last window has been through the model."""
     spec = embedder.spec
@@ -348,7 +391,7 @@ def _embed(
         for number in ready:
             yield _outcome(tracks[number], sums.pop(number), embedder)
 
-    for number, item in _Feed(tracks, spec, note):
+    for number, item in _Feed(tracks, spec, limits):
         track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
         if isinstance(item, _Decoded):
             track.decoded = item

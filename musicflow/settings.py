@@ -98,6 +98,11 @@ class Home:
         return self.root / "logs" / "error.log"
 
     @property
+    def decoding_log(self) -> Path:
+        """What decoders say of files, by file."""
+        return self.root / "logs" / "decoding.log"
+
+    @property
     def demo(self) -> Path:
         """The demo library."""
         return self.root / "demo"
@@ -123,6 +128,14 @@ class Settings(BaseSettings):
         PART_SIZE,
         ge=1,
         description="Files in a part of the library, about: a partition in Dagster.",
+    )
+    file_timeout_s: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds that the decoder may work on one file before it is left out.",
+    )
+    max_duration_s: float = Field(
+        86_400.0, gt=0, description="Seconds of audio beyond which a file is left out."
     )
     dagster_url: str = Field(
         "http://localhost:3000", description="Where Dagster's pages are, for links to them."

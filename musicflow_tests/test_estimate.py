@@ -1,12 +1,16 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from musicflow import estimate as module
-from musicflow.embedders import mfcc, spec_of
+from musicflow import ingestion, worker
+from musicflow.embedders import EmbedderSpec, mfcc, spec_of
 from musicflow.embedding_store import Embedding, EmbeddingStore
-from musicflow.estimate import estimate, measure
+from musicflow.estimate import Estimate, estimate, measure
 from musicflow.ingestion import Pass
 from musicflow.library import LibraryError, Track
 from musicflow.settings import Settings
@@ -22,7 +26,7 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
         for n in range(20)
     }  # fmt: skip
 
-    def embed_tracks(*_: object) -> Pass:
+    def embed_tracks(*_: object, **__: object) -> Pass:
         return Pass(20, 0, (), rows)
 
     monkeypatch.setattr(module, "embed_tracks", embed_tracks)
@@ -59,3 +63,29 @@ def test_each_embedder_is_measured_in_a_process_of_its_own(music: Path) -> None:
     assert [one.embedder for one in found] == ["musicnn-untrained", "mfcc"]
     assert {(one.files, one.sampled, one.failed) for one in found} == {(12, 3, 0)}
     assert all(one.peak_rss_mb > 50 for one in found)
+
+
+def measured(spec: EmbedderSpec, tracks: list[Track], _: Path, files: int, *__: Any) -> Iterator:
+    """Measure nothing, and crash on a track that is called so."""
+    for number, track in enumerate(tracks):
+        worker.begin(number)
+        if track.track_id == "evil.wav":
+            os.abort()
+    yield Estimate(spec.label, "", "", files, len(tracks), 1, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0)
+
+
+def test_a_file_that_crashes_its_decoder_costs_itself_and_not_the_estimate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("a.wav", "evil.wav", "z.wav"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(module, "_measured", measured)
+    monkeypatch.setattr(ingestion, "_decode_only", decode_only)
+    [found] = estimate(tmp_path, [mfcc.SPEC], tmp_path)
+    assert (found.files, found.sampled, found.failed) == (3, 3, 2)
+
+
+def decode_only(*_: object) -> Iterator[None]:
+    worker.begin(0)
+    os.abort()
+    yield

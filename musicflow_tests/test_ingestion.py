@@ -12,12 +12,13 @@ import pytest
 import soundfile
 
 from musicflow import audio, embedders, ingestion
-from musicflow.apart import ProcessDiedError
+from musicflow.audio import Limits
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks, to_embed
 from musicflow.library import Library, Track, join, scan
+from musicflow.worker import WorkerError
 from musicflow_tests.conftest import noise, tone
 
 SPEC = mfcc.SPEC
@@ -220,15 +221,15 @@ def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
 
 
 CRASHING = """
-import ctypes, os
+import ctypes, os, time
 from musicflow import audio, embedders
-stream = audio.stream
+iterate = audio.Decoding.__iter__
 def crash(): ctypes.string_at(0)
-def crashing(path, rate):
-    yield from stream(path, rate)
-    if path.stem == "evil":
-        crash()
-audio.stream = crashing
+def crashing(decoding):
+    yield from iterate(decoding)
+    if decoding.path.stem == "evil":
+        time.sleep(60) if os.environ["EVIL"] == "hang" else crash()
+audio.Decoding.__iter__ = crashing
 if os.environ["EVIL"] == "model":
     embedders.mfcc.Mfcc.infer = lambda *_: crash()
 """
@@ -243,7 +244,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     folder = tmp_path / "evil"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(CRASHING)
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     monkeypatch.setenv("EVIL", "file")
     return monkeypatch
 
@@ -257,13 +258,33 @@ def test_a_file_that_crashes_its_decoder_fails_alone_and_is_not_tried_again(
         write(f"{genre}/evil.wav", noise(100 + len(genre)))
     tracks = read(music, tmp_path).tracks
     (music / "tones" / "1.wav").unlink()
-    done = embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
+    log = tmp_path / "decoding.log"
+    done = embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True, log=log)
     said = {problem.subject: problem.reason for problem in done.problems}
     assert said.keys() == {"noises/evil.wav", "tones/1.wav", "tones/evil.wav"}
     assert len(done.problems) == 3
     assert said["tones/evil.wav"] == "cannot be decoded: the decoder crashed (SIGSEGV)"
     assert sum(row.vector is not None for row in done.rows.values()) == 11
+    assert {row.code for row in done.rows.values() if row.error} == {"crashed"}
     assert [track.track_id for track in to_embed(tracks, SPEC, store)] == ["tones/1.wav"]
+    named = [line[20:] for line in log.read_text().splitlines() if line[0] != " "]
+    assert named == ["noises/evil.wav", "tones/evil.wav"]
+
+
+@pytest.mark.slow
+def test_a_file_that_takes_too_long_fails_alone(
+    music: Path, write: Write, tmp_path: Path, store: EmbeddingStore, evil: pytest.MonkeyPatch
+) -> None:
+    evil.setenv("EVIL", "hang")
+    write("noises/evil.wav", noise(100))
+    tracks = read(music, tmp_path).tracks
+    limits = Limits(timeout_s=1.0)
+    done = embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True, limits=limits)
+    [problem] = done.problems
+    assert problem.subject == "noises/evil.wav"
+    assert problem.reason == "cannot be decoded: the decoder took longer than 1 s"
+    assert {row.code for row in done.rows.values() if row.error} == {"timeout"}
+    assert sum(row.vector is not None for row in done.rows.values()) == 12
 
 
 def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
@@ -271,7 +292,7 @@ def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
 ) -> None:
     evil.setenv("EVIL", "model")
     tracks = read(music, tmp_path).tracks
-    with pytest.raises(ProcessDiedError, match=r"mfcc crashed \(SIGSEGV\). What was done is kept"):
+    with pytest.raises(WorkerError, match=r"mfcc crashed \(SIGSEGV\). What was done is kept"):
         embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
     assert store.known(SPEC) == {}
 

@@ -96,11 +96,11 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: len(store.known(spec)) > 0)
     children = psutil.Process(process.pid).children()
-    [child] = [child for child in children if "musicflow.apart" in child.cmdline()]
+    [child] = [child for child in children if "musicflow.worker" in " ".join(child.cmdline())]
     child.kill()
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert "embeddings/musicnn failed: the process of musicnn was killed (SIGKILL)" in errors
+    assert "embeddings/musicnn failed: the worker of musicnn was killed (SIGKILL)" in errors
     assert "What was done is kept" in errors
     kept = len(store.known(spec))
     assert 0 < kept < len(paths)

@@ -1,6 +1,7 @@
 """What every command has in common: options, and how it speaks to people and machines."""
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,18 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
     left = TimeRemainingColumn()
     with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as shown:
         yield from shown.track(items, total=total, description=title)
+
+
+class _Lines(logging.Handler):
+    """Prints each record as a plain line, above a progress bar if one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(plain(record.getMessage()), soft_wrap=True, highlight=False)
+
+
+def show_warnings() -> None:
+    """Show the warnings of this package on standard error."""
+    logging.getLogger("musicflow").handlers = [_Lines(logging.WARNING)]
 
 
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:

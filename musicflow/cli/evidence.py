@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from musicflow import embedders, fusion
+from musicflow import audio, embedders, fusion
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -59,7 +59,16 @@ def estimate(
         for spec in embedders.specs_for(settings)
     ]
     assert settings.library is not None
-    found = measure(settings.library, specs, settings.cache, sample, progress, settings.ignore)
+    found = measure(
+        settings.library,
+        specs,
+        settings.cache,
+        sample,
+        progress,
+        settings.ignore,
+        limits=audio.Limits(settings.max_duration_s, settings.file_timeout_s),
+        log=settings.paths.decoding_log,
+    )
     if as_json:
         print_json([asdict(one) for one in found])
         return

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from musicflow import __version__, embedders, library
-from musicflow.apart import ProcessDiedError
 from musicflow.cli import evidence, index, search, weights
 from musicflow.cli.console import (
     FAILED,
@@ -32,6 +31,7 @@ from musicflow.cli.console import (
     print_json,
     progress,
     settings_of,
+    show_warnings,
     stop,
     table_of,
 )
@@ -55,6 +55,7 @@ from musicflow.settings import (
     explain_invalid,
     remember,
 )
+from musicflow.worker import WorkerError
 
 app = typer.Typer(
     help="Which audio embedding serves your music best? Measure it, then search with it.",
@@ -83,9 +84,10 @@ EmbeddersOption = Annotated[
 
 def main() -> None:
     """Run the command line; any error is one sentence and an exit code."""
+    show_warnings()
     try:
         app()
-    except (HomeError, ProcessDiedError) as error:
+    except (HomeError, WorkerError) as error:
         stop(str(error), FAILED)
     except (EmbedderError, FilterError, MusicflowError, QueryError, TrackIndexError) as error:
         stop(str(error), USAGE)

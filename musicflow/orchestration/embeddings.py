@@ -13,6 +13,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from musicflow.audio import Limits
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, stack
 from musicflow.evaluation import cost_of
@@ -59,9 +60,17 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         spec = workspace.spec(label)
         tracks = _tracks(workspace, context.partition_keys)
-        cache = workspace.settings.cache
-        progress = reporter(context)
-        done = embed_tracks(tracks, spec, workspace.store, cache, progress, own_process=True)
+        settings = workspace.settings
+        done = embed_tracks(
+            tracks,
+            spec,
+            workspace.store,
+            settings.cache,
+            reporter(context),
+            own_process=True,
+            limits=Limits(settings.max_duration_s, settings.file_timeout_s),
+            log=settings.paths.decoding_log,
+        )
         made = [row for row in done.rows.values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(

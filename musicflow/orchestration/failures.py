@@ -7,7 +7,6 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import ValidationError
 
-from musicflow.apart import ProcessDiedError
 from musicflow.embedders import EmbedderError
 from musicflow.errors import MusicflowError, words_of
 from musicflow.index import TrackIndexError
@@ -26,7 +25,6 @@ _FORESEEN = (
     EmbedderError,
     HomeError,
     MusicflowError,
-    ProcessDiedError,
     TrackIndexError,
 )
 

@@ -1,6 +1,7 @@
 """The commands as a person or a script runs them, on a library made up here."""
 
 import json
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -327,3 +328,11 @@ def test_an_embedder_without_weights_fails_alone(
 
 def _no_network(_weights: weights.UrlWeights, _target: Path) -> None:
     raise OSError("the cable is cut")
+
+
+def test_a_warning_is_a_plain_line_on_standard_error(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run("--version")
+    logging.getLogger("musicflow").warning("still reading %s after 30 s", "[red]x[/red].wav")
+    assert capfd.readouterr() == ("", "still reading [red]x[/red].wav after 30 s\n")

@@ -3,10 +3,10 @@ import errno
 import dagster as dg
 import pytest
 
-from musicflow.apart import ProcessDiedError
 from musicflow.library import LibraryChangingError, LibraryError
 from musicflow.orchestration import failures
 from musicflow.orchestration.failures import explained
+from musicflow.worker import WorkerError
 
 
 def tries(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -30,7 +30,7 @@ def tries(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int, s
     ("error", "said"),
     [
         (LibraryError("there is no folder"), "there is no folder"),
-        (ProcessDiedError("it was killed"), "it was killed"),
+        (WorkerError("it was killed"), "it was killed"),
         (OSError(errno.ENOSPC, "No space left", "x.parquet"), "x.parquet: the disk is full"),
         (ValueError("a mistake"), "ValueError: a mistake"),
     ],

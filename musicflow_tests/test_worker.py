@@ -1,0 +1,361 @@
+import contextlib
+import ctypes
+import errno
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from musicflow import worker
+from musicflow.errors import MusicflowError
+from musicflow.worker import Rations, WorkerError
+
+
+def count(*numbers: int) -> Iterator[tuple[int, int]]:
+    for number in numbers:
+        yield os.getpid(), number
+
+
+def modules() -> Iterator[set[str]]:
+    import musicflow.ingestion  # noqa: F401
+
+    yield set(sys.modules)
+
+
+def fail(error: Exception) -> Iterator[int]:
+    yield 1
+    raise error
+
+
+class _Unportable(Exception):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def fail_unportably() -> Iterator[int]:
+    raise _Unportable("no", "way")
+    yield
+
+
+def die(number: int) -> Iterator[int]:
+    yield 1
+    os.kill(os.getpid(), number)
+    threading.Event().wait()
+
+
+def leave() -> Iterator[int]:
+    yield 1
+    os._exit(3)
+
+
+def go_on(folder: Path) -> Iterator[int]:
+    """Work for a minute, and note when it ends."""
+    try:
+        yield os.getpid()
+        for number in range(600):
+            time.sleep(0.1)
+            (folder / "step").write_text(str(number))
+    finally:
+        (folder / "ended").touch()
+
+
+def refuse_to_end() -> Iterator[int]:
+    yield os.getpid()
+    while True:
+        with contextlib.suppress(SystemExit):
+            time.sleep(60)
+
+
+# --- one generator in a worker -------------------------------------------------------------------
+
+
+def test_what_a_generator_yields_arrives_in_turn_from_another_process() -> None:
+    found = list(worker.iterate("counting", count, 3, 1, 2))
+    assert [number for _, number in found] == [3, 1, 2]
+    [process] = {process for process, _ in found}
+    assert process != os.getpid()
+    assert not psutil.pid_exists(process)
+
+
+def test_a_process_of_its_own_holds_nothing_of_what_the_parent_is_busy_with() -> None:
+    import musicflow.orchestration.definitions  # noqa: F401
+
+    [found] = worker.iterate("looking", modules)
+    assert "musicflow.ingestion" in found
+    assert found.isdisjoint({"dagster", "mlflow", "typer", "pandas", "sklearn", "torch"})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MusicflowError("they are far", "fetch them", "far"),
+        PermissionError(errno.EACCES, "no", "/a file"),
+    ],
+    ids=["one of ours", "of the system"],
+)
+def test_an_error_arrives_as_it_was_with_where_it_arose(error: Exception) -> None:
+    arrived = worker.iterate("failing", fail, error)
+    assert next(arrived) == 1
+    with pytest.raises(type(error)) as caught:
+        next(arrived)
+    assert str(caught.value) == str(error)
+    assert vars(caught.value).keys() == {"__notes__", *vars(error)}
+    assert getattr(caught.value, "filename", "-") == getattr(error, "filename", "-")
+    assert "in fail\n" in caught.value.__notes__[0]
+
+
+def test_an_error_that_does_not_survive_the_way_leaves_its_text() -> None:
+    with pytest.raises(RuntimeError, match="_Unportable: no way"):
+        list(worker.iterate("failing", fail_unportably))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "said", "code"),
+    [
+        (die, [signal.SIGKILL], r"musicnn was killed \(SIGKILL\), .* memory", "killed"),
+        (die, [signal.SIGSEGV], r"musicnn crashed \(SIGSEGV\)", "crashed"),
+        (leave, [], r"musicnn ended with code 3", "crashed"),
+    ],
+    ids=["killed", "crashed", "left"],
+)
+def test_a_process_that_dies_is_named_with_what_ended_it(
+    function: Callable[..., Iterator[int]], arguments: list[int], said: str, code: str
+) -> None:
+    items = worker.iterate("musicnn", function, *arguments)
+    assert next(items) == 1
+    with pytest.raises(WorkerError, match=said) as caught:
+        next(items)
+    assert (caught.value.code, caught.value.number) == (code, None)
+
+
+def test_who_iterates_no_further_ends_the_generator_and_its_process(tmp_path: Path) -> None:
+    items = worker.iterate("going on", go_on, tmp_path)
+    process = next(items)
+    items.close()
+    assert not psutil.pid_exists(process)
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_GRACE_S", 0.5)
+    items = worker.iterate("refusing", refuse_to_end)
+    process = next(items)
+    items.close()
+    assert not psutil.pid_exists(process)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from musicflow import worker
+from musicflow_tests.test_worker import go_on
+for process in worker.iterate("going on", go_on, Path(sys.argv[1])):
+    print(process, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGINT, os.killpg), (signal.SIGINT, os.kill), (signal.SIGKILL, os.kill)],
+    ids=["Ctrl-C at a terminal", "interrupted alone", "killed"],
+)
+def test_when_its_parent_is_ended_a_process_ends_in_order_and_says_nothing(
+    tmp_path: Path, number: signal.Signals, send: Callable[[int, int], None]
+) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    parent = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    while not (tmp_path / "step").exists():
+        time.sleep(0.01)
+    send(parent.pid, number)
+    _, errors = parent.communicate(timeout=20)
+    assert parent.returncode == -number
+    child.wait(timeout=20)
+    assert (tmp_path / "ended").exists()
+    expected = 1 if number == signal.SIGINT else 0
+    assert errors.count("Traceback") == expected, "the parent's own, and no other"
+
+
+def work_on(pauses: list[float]) -> Iterator[int]:
+    """Work on items for some seconds each, and wait for a long time in between."""
+    for number, pause in enumerate(pauses):
+        worker.begin(number)
+        time.sleep(pause)
+        with worker.waiting():
+            time.sleep(0.6)
+        yield number
+
+
+def test_time_that_an_item_waits_for_others_does_not_count() -> None:
+    items = worker.iterate("the decoder", work_on, [0.0, 60.0], timeout_s=0.4)
+    assert next(items) == 0
+    with pytest.raises(WorkerError, match=r"^the decoder took longer than 0.4 s$") as caught:
+        next(items)
+    assert (caught.value.code, caught.value.number) == ("timeout", 1)
+
+
+def test_what_takes_long_is_named_once_while_it_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "_SLOW_S", 0.2)
+    list(worker.iterate("the decoder", work_on, [0.5, 0.0], names=["a.mp3", "b"]))
+    assert caplog.messages == ["still reading a.mp3 after 0 s"]
+
+
+def test_an_error_of_a_worker_survives_the_way_between_processes() -> None:
+    error = WorkerError("it crashed", "tell us", "crashed", 7)
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (str(arrived), arrived.code, arrived.number) == ("it crashed: tell us", "crashed", 7)
+
+
+# --- each item in some worker --------------------------------------------------------------------
+
+
+def treat(item: str) -> str:
+    """Do what an item says."""
+    match item.split():
+        case ["crash"]:
+            # A fault of its own thread: a signal would let it go on for a moment, to the next.
+            ctypes.string_at(0)
+        case ["hang"]:
+            time.sleep(60)
+        case ["kill"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+        case ["fail"]:
+            raise MusicflowError("no", code="bad")
+        case ["say", words]:
+            os.write(2, words.encode())
+        case ["lock"]:
+            return threading.Lock()  # type: ignore[return-value]
+        case ["note", path]:
+            Path(path).write_text(str(os.getpid()))
+            time.sleep(60)
+    return f"done {item}"
+
+
+def outcomes(items: list[str], **how: Any) -> list[str]:
+    """The result of each item, or the code of its error, in the order of the items."""
+    found = dict(worker.each(treat, items, names=items, **how))
+    assert sorted(found) == list(range(len(items)))
+    results = [found[number] for number in range(len(items))]
+    return [getattr(result, "code", type(result).__name__) if isinstance(result, Exception)
+            else result for result in results]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_an_item_does_to_its_worker_costs_that_item_alone(workers: int) -> None:
+    items = ["a", "crash", "b", "fail", "crash", "hang", "c", "kill", "lock", "d"]
+    expected = {
+        "crash": "crashed", "hang": "timeout", "kill": "killed", "fail": "bad", "lock": "TypeError",
+    }  # fmt: skip
+    found = outcomes(items, timeout_s=0.5, workers=workers)
+    assert found == [expected.get(item, f"done {item}") for item in items]
+
+
+def test_many_items_have_their_own_results_each() -> None:
+    items = list(range(10_000))
+    assert dict(worker.each(abs, items, names=[])) == dict(enumerate(items))
+
+
+def test_one_worker_keeps_the_order() -> None:
+    found = worker.each(treat, list("abcdefgh"), names=[], workers=1)
+    assert [number for number, _ in found] == list(range(8))
+
+
+def test_without_items_no_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert list(worker.each(abs, [], names=[])) == []
+
+
+def test_workers_that_cannot_even_begin_are_an_error() -> None:
+    with pytest.raises(WorkerError, match="ended with code 3"):
+        list(worker.each(_Deadly(), [1, 2, 3], names=[]))
+
+
+class _Deadly:
+    """A function whose arrival ends the process."""
+
+    def __reduce__(self) -> tuple[Callable[[int], None], tuple[int]]:
+        return os._exit, (3,)
+
+    def __call__(self, _item: int) -> None:
+        pass
+
+
+def test_a_function_that_cannot_be_had_is_told_from_items_that_fail() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(worker.each(_Faulty(), [1, 2, 3], names=[]))
+
+
+class _Faulty(_Deadly):
+    """A function that cannot be unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return divmod, (1, 0)
+
+
+def test_who_wants_no_more_results_ends_the_workers(tmp_path: Path) -> None:
+    paths = [tmp_path / "1", tmp_path / "2"]
+    items = list("a" * 32)
+    items[1], items[20] = (f"note {path}" for path in paths)
+    found = worker.each(treat, items, names=[], workers=2)
+    next(found)
+    wait_until(lambda: all(path.exists() and path.read_text() for path in paths))
+    found.close()
+    assert not any(psutil.pid_exists(int(path.read_text())) for path in paths)
+
+
+def test_what_libraries_say_is_logged_with_the_file_and_shown_nowhere(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "logs" / "decoding.log"
+    items = ["a", "say one", "b", "say two", "crash", "c", "say three"]
+    outcomes(items, log=log, workers=1)
+    lines = [line[20:] if line[:1].isdigit() else line for line in log.read_text().splitlines()]
+    assert lines[:4] == ["say one", "    one", "say two", "    two"]
+    assert lines[4:6] == ["crash", "    Fatal Python error: Segmentation fault"]
+    assert lines[-2:] == ["say three", "    three"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_that_grew_large_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_LOG_BYTES", 100)
+    log, old = tmp_path / "a.log", tmp_path / "a.log.1"
+    for number in range(6):
+        worker._append(log, f"{number}.mp3", b"word " * 10)
+    assert "5.mp3" in log.read_text()
+    assert "3.mp3" in old.read_text()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.log", "a.log.1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold to it")
+def test_a_worker_gets_no_more_memory_than_its_ration() -> None:
+    greedy = worker.iterate("x", take, 10**9, rations=Rations(cpu_s=60, memory_bytes=500 * 10**6))
+    with pytest.raises(MemoryError):
+        list(greedy)
+
+
+def take(size: int) -> Iterator[int]:
+    yield len(bytearray(size))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
