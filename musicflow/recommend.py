@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from musicflow import audio, embedders, fusion
+from musicflow.audio import guarded
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, report
 from musicflow.index import (
     Collection,
@@ -28,6 +31,7 @@ from musicflow.index.filters import DURATION
 from musicflow.library import known_artists
 from musicflow.settings import Settings
 from musicflow.text import folded, joined
+from musicflow.worker import Rations, WorkerError
 
 Example = str | np.ndarray
 """What someone likes or not: a track of the collection by its id, or a vector as the collection's
@@ -117,8 +121,27 @@ def find_track(collection: Collection, text: str) -> str:
     raise QueryError(f"no track has the id or name {text!r}" + _nearest(wanted, texts))
 
 
-def vector_of_file(path: Path, spec: EmbedderSpec, cache: Path) -> np.ndarray:
-    """Embed any audio file.
+def vector_of_file(
+    path: Path,
+    spec: EmbedderSpec,
+    cache: Path,
+    limits: audio.Limits = audio.Limits(),
+    *,
+    log: Path | None = None,
+    rations: Rations | None = None,
+) -> np.ndarray:
+    """Embed any audio file, decoded in a worker.
+
+    Parameters
+    ----------
+    path
+        The file.
+    spec
+        The embedder.
+    cache
+        The folder of weights.
+    limits, log, rations
+        See `guarded.stream`.
 
     Returns
     -------
@@ -132,12 +155,28 @@ def vector_of_file(path: Path, spec: EmbedderSpec, cache: Path) -> np.ndarray:
     WeightsError
         If the embedder's weights cannot be had.
     """
+    decoded = guarded.stream(path, spec.sample_rate, limits, log=log, rations=rations)
+    with closing(decoded):
+        blocks = _heard(path, decoded)
+        # No model is loaded for a file that cannot even be opened.
+        first = next(blocks)
+        return embedders.load(spec, cache).embed_stream(itertools.chain([first], blocks))
+
+
+def _heard(path: Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass a file's blocks on, and make questions' errors of what is wrong with it."""
     try:
-        sound = audio.decode(path, spec.sample_rate)
-    except (audio.AudioError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        yield from blocks
+    except MemoryError as error:
+        raise QueryError(f"{path}: it takes more memory than it may") from error
+    except OSError as error:
+        raise QueryError(f"{path}: {error.strerror}") from error
+    except (audio.AudioError, WorkerError) as error:
+        raise QueryError(f"{path}: {error}") from error
+    except Exception as error:
+        # They are the decoder's own: those of whoever takes the blocks do not come this way.
+        reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
         raise QueryError(f"{path}: {reason}") from error
-    return embedders.load(spec, cache).embed(sound)
 
 
 def example_of_file(collection: Collection, path: Path, settings: Settings) -> np.ndarray:
@@ -158,7 +197,10 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
         If the collection was made by another version of the embedder.
     """
     specs = specs_of(collection, settings)
-    return np.concatenate([vector_of_file(path, spec, settings.cache) for spec in specs])
+    limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
+    log = settings.paths.decoding_log
+    vectors = [vector_of_file(path, spec, settings.cache, limits, log=log) for spec in specs]
+    return np.concatenate(vectors)
 
 
 def why_none(collection: Collection, filters: Filters) -> str:

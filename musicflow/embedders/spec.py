@@ -246,9 +246,15 @@ class Embedder(ABC):
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
         """The vector of a whole track, shape ``(dim,)``: its windows' mean, by their length."""
-        windows, vectors = self._windows_and_vectors(audio)
-        lengths = np.array([len(window) for window in windows], float)
-        return np.average(vectors, axis=0, weights=lengths).astype(np.float32)
+        return self.embed_stream([np.asarray(audio, np.float32)])
+
+    def embed_stream(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
+        """The same of a track in blocks of any length, each float32 of shape ``(n,)``."""
+        total, samples = np.zeros(self.spec.dim), 0
+        for batch in batches_of_one_length(cut(blocks, self.spec), self.batch_size):
+            total += batch.shape[1] * self.infer(batch).vectors.sum(axis=0, dtype=np.float64)
+            samples += batch.size
+        return (total / samples).astype(np.float32)
 
     def _windows_and_vectors(self, audio: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         windows = list(cut([np.asarray(audio, np.float32)], self.spec))

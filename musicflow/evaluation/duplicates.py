@@ -13,7 +13,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from musicflow import audio
+from musicflow.audio import guarded
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
 
@@ -58,12 +58,13 @@ def recordings(
     """
     first: dict[str, int] = {}
     pairs = [(first.setdefault(track.content_hash, row), row) for row, track in enumerate(tracks)]
-    listen = same or _Ears().sounds_the_same
-    pairs += [
+    near = [
         (a, b)
         for a, b in _candidates(tracks, spaces)
-        if tracks[a].content_hash != tracks[b].content_hash and listen(tracks[a], tracks[b])
+        if tracks[a].content_hash != tracks[b].content_hash
     ]
+    listen = same or _Ears([tracks[row] for pair in near for row in pair]).sounds_the_same
+    pairs += [(a, b) for a, b in near if listen(tracks[a], tracks[b])]
     left, right = np.array(pairs).T
     graph = coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
     _, group = connected_components(graph, directed=False)
@@ -97,29 +98,15 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 class _Ears:
-    """Listens to beginnings, each decoded once."""
+    """Listens to the beginnings of some tracks, each decoded once, in workers."""
 
-    def __init__(self) -> None:
-        self._heard: dict[str, np.ndarray | None] = {}
+    def __init__(self, tracks: Iterable[Track]) -> None:
+        paths = {track.content_hash: Path(track.path) for track in tracks}
+        decoded = guarded.beginnings(list(paths.values()), RATE, LISTENED_S)
+        self._heard = dict(zip(paths, decoded, strict=True))
 
     def sounds_the_same(self, a: Track, b: Track) -> bool:
-        one, other = self._beginning(a), self._beginning(b)
-        return one is not None and other is not None and correlation(one, other) > CORRELATION
-
-    def _beginning(self, track: Track) -> np.ndarray | None:
-        """The first seconds, or None for a file that can no longer be read."""
-        if track.content_hash not in self._heard:
-            self._heard[track.content_hash] = _beginning(Path(track.path))
-        return self._heard[track.content_hash]
-
-
-def _beginning(path: Path) -> np.ndarray | None:
-    parts: list[np.ndarray] = []
-    try:
-        for block in audio.stream(path, RATE):
-            parts.append(block)
-            if sum(map(len, parts)) >= LISTENED_S * RATE:
-                break
-    except (audio.AudioError, OSError):
-        return None
-    return np.concatenate(parts)[: int(LISTENED_S * RATE)]
+        one, other = self._heard[a.content_hash], self._heard[b.content_hash]
+        if isinstance(one, Exception) or isinstance(other, Exception):
+            return False
+        return correlation(one, other) > CORRELATION

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import mlab
 from matplotlib.figure import Figure
 
-from musicflow import audio
+from musicflow.audio import guarded
 from musicflow.library import AudioFile
 
 SAMPLES = 4
@@ -35,12 +35,13 @@ def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataV
     picked = [files[i] for i in np.linspace(0, len(files) - 1, SAMPLES).astype(int)]
     picked = list(dict.fromkeys(picked))
     figure = Figure(figsize=(6.4, 1.3 * len(picked)), dpi=80, layout="constrained")
-    for axes, file in zip(np.ravel(figure.subplots(len(picked), 1)), picked, strict=True):
-        try:
-            samples = _beginning(root / file.path)
-        except (audio.AudioError, OSError) as error:
-            axes.set_title(f"{file.path}: {error}", fontsize=7, loc="left")
+    sounds = guarded.beginnings([root / file.path for file in picked], RATE, SECONDS)
+    places = np.ravel(figure.subplots(len(picked), 1))
+    for axes, file, sound in zip(places, picked, sounds, strict=True):
+        if isinstance(sound, Exception):
+            axes.set_title(f"{file.path}: {sound}", fontsize=7, loc="left", parse_math=False)
             continue
+        samples = np.pad(sound, (0, max(0, 512 - len(sound))))
         power, _, _ = mlab.specgram(samples, NFFT=512, Fs=RATE, noverlap=128)
         extent = (0, len(samples) / RATE, 0, RATE / 2)
         decibels = 10 * np.log10(np.asarray(power) + 1e-15)
@@ -54,17 +55,6 @@ def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataV
 def shown(png: bytes, name: str) -> dg.MarkdownMetadataValue:
     """A picture as Dagster's pages show it."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
-
-
-def _beginning(path: Path) -> np.ndarray:
-    blocks, length = [], 0
-    for block in audio.stream(path, RATE):
-        blocks.append(block)
-        length += len(block)
-        if length >= SECONDS * RATE:
-            break
-    samples = np.concatenate(blocks)[: SECONDS * RATE]
-    return np.pad(samples, (0, max(0, 512 - len(samples))))
 
 
 def _png(figure: Figure) -> bytes:

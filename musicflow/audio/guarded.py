@@ -1,0 +1,112 @@
+"""Decoding in workers: whatever a file holds, it harms nothing but its own worker."""
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from musicflow import worker
+from musicflow.audio import decoding
+from musicflow.audio.decoding import Limits
+
+
+def stream(
+    path: Path,
+    sample_rate: int,
+    limits: Limits = Limits(),
+    *,
+    log: Path | None = None,
+    rations: worker.Rations | None = None,
+) -> Generator[np.ndarray, None, None]:
+    """Decode a file block by block in a worker; see `Decoding`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    sample_rate
+        The rate of the output in hertz.
+    limits
+        What the file may take.
+    log
+        The file for the decoder's own messages; None to drop them.
+    rations
+        What the decoder may use; None for no bounds.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be used.
+    OSError
+        If it cannot be read.
+    WorkerError
+        If it crashes the decoder, or takes it too long.
+    MemoryError
+        If it takes more memory than the rations allow.
+    """
+    return worker.iterate(
+        "the decoder",
+        _blocks,
+        path,
+        sample_rate,
+        limits,
+        names=[str(path)],
+        timeout_s=limits.timeout_s,
+        log=log,
+        rations=rations,
+    )
+
+
+def beginnings(
+    paths: Sequence[Path],
+    sample_rate: int,
+    seconds: float,
+    *,
+    timeout_s: float = Limits.timeout_s,
+    log: Path | None = None,
+) -> list[np.ndarray | Exception]:
+    """Decode the first seconds of each file, in workers that the files share.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    sample_rate
+        The rate of the output in hertz.
+    seconds
+        Seconds to decode at most, of each.
+    timeout_s
+        Seconds that the decoder may work on one file.
+    log
+        The file for the decoder's own messages; None to drop them.
+
+    Returns
+    -------
+    list of numpy.ndarray or Exception
+        For each file its samples, float32 mono, shape ``(n,)``, or its error, as `stream`
+        raises it.
+    """
+    function = partial(_beginning, sample_rate=sample_rate, seconds=seconds)
+    names = [str(path) for path in paths]
+    found = dict(worker.each(function, paths, names=names, timeout_s=timeout_s, log=log))
+    return [found[number] for number in range(len(paths))]
+
+
+def _blocks(path: Path, sample_rate: int, limits: Limits) -> Generator[np.ndarray, None, None]:
+    worker.begin(0)
+    for block in decoding.stream(path, sample_rate, limits):
+        with worker.waiting():
+            yield block
+    worker.end()
+
+
+def _beginning(path: Path, *, sample_rate: int, seconds: float) -> np.ndarray:
+    wanted, samples = int(seconds * sample_rate), 0
+    blocks = [np.zeros(0, np.float32)]
+    for block in decoding.stream(path, sample_rate):
+        blocks.append(block)
+        samples += len(block)
+        if samples >= wanted:
+            break
+    return np.concatenate(blocks)[:wanted]
