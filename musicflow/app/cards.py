@@ -10,7 +10,7 @@ import mimetypes
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +23,13 @@ from musicflow import audio
 from musicflow.app import view
 from musicflow.app.uploads import Upload
 from musicflow.app.view import Catalogue, View
+from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
-from musicflow.library import UNKNOWN, LibraryError
+from musicflow.library import UNKNOWN, LibraryError, Track
 from musicflow.recommend import QueryError, why_none
 from musicflow.text import joined
+from musicflow.worker import WorkerError
 
 Action = Literal["play", "like", "dislike", "ask"]
 ACTIONS: tuple[Action, ...] = ("play", "like", "dislike", "ask")
@@ -58,6 +60,7 @@ FORESEEN = (
     QueryError,
     TrackIndexError,
     ValidationError,
+    WorkerError,
 )
 
 
@@ -125,7 +128,9 @@ def _sound(path: Path) -> None:
         kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
         st.audio(str(path), format=kind, autoplay=True)
     else:
-        samples = _beginning(path, _EXCERPT_RATE, _EXCERPT_S)
+        [samples] = guarded.beginnings([path], _EXCERPT_RATE, _EXCERPT_S)
+        if isinstance(samples, Exception):
+            raise samples
         st.audio(samples, sample_rate=_EXCERPT_RATE, autoplay=True)
         st.caption("The first minute: the file is large, or of a kind that browsers do not play.")
 
@@ -162,7 +167,7 @@ def card(
         widths = [4, 11, 1 + 1.2 * len(actions)][not picture :]
         *left, middle, right = st.columns(widths, vertical_alignment="center", gap="small")
         track = look.catalogue.get(track_id)
-        if left and track is not None and (image := cover(track.path, track.content_hash)):
+        if left and track is not None and (image := cover(track)):
             left[0].image(image, width="stretch")
         names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
         about = [plain(payload["genre"]), length(payload["duration_s"])]
@@ -228,14 +233,32 @@ _RATE, _WINDOW, _ROWS, _COLUMNS = 16_000, 1024, 64, 128
 _PICTURE_S = 30.0
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
-def cover(path: str, content_hash: str) -> bytes | None:  # noqa: ARG001
+_PICTURES = 5000
+"""Pictures that are kept at most."""
+
+
+@st.cache_resource(show_spinner=False)
+def _pictures() -> dict[str, bytes | None]:
+    """The pictures of all sessions, by content hash, the oldest first."""
+    return {}
+
+
+def cover(track: Track) -> bytes | None:
     """A picture of a track's first half minute: its spectrogram as a PNG; None without a sound."""
-    try:
-        samples = _beginning(Path(path), _RATE, _PICTURE_S)
-    except (audio.AudioError, OSError):
-        return None
-    return spectrogram(samples)
+    draw([track])
+    return _pictures().get(track.content_hash)
+
+
+def draw(tracks: Iterable[Track | None]) -> None:
+    """Draw the pictures of some tracks at once, which takes less time than one by one."""
+    known = _pictures()
+    new = {track.content_hash: Path(track.path) for track in tracks if track is not None}
+    new = {content: path for content, path in new.items() if content not in known}
+    sounds = guarded.beginnings(list(new.values()), _RATE, _PICTURE_S)
+    for content, sound in zip(new, sounds, strict=True):
+        known[content] = None if isinstance(sound, Exception) else spectrogram(sound)
+    for content in list(known)[:-_PICTURES]:
+        known.pop(content, None)
 
 
 def spectrogram(samples: np.ndarray) -> bytes:
@@ -257,13 +280,3 @@ def spectrogram(samples: np.ndarray) -> bytes:
         file, decibels, vmin=top - 70, vmax=top, cmap="magma", origin="lower", format="png"
     )
     return file.getvalue()
-
-
-def _beginning(path: Path, rate: int, seconds: float) -> np.ndarray:
-    wanted, blocks = int(seconds * rate), []
-    for block in audio.stream(path, rate):
-        blocks.append(block)
-        wanted -= len(block)
-        if wanted <= 0:
-            break
-    return np.concatenate(blocks)[: int(seconds * rate)]

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from musicflow.app import view
-from musicflow.app.cards import hit_card, none, plain, shift, telling
+from musicflow.app.cards import draw, hit_card, none, plain, shift, telling
 from musicflow.app.question import Question, answer, ask
 from musicflow.app.uploads import Upload
 from musicflow.app.view import KINDS, Kind, View
@@ -34,6 +34,7 @@ def _answers(look: View, question: Question) -> None:
     hits = answer(look, question)
     if not hits:
         none(look)
+    draw(look.catalogue.get(hit.track_id) for hit in hits)
     for rank, hit in enumerate(hits, 1):
         hit_card(look, hit, rank, "answer")
 

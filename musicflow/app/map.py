@@ -126,7 +126,7 @@ def _selected(look: View, chosen: list[dict[str, Any]]) -> None:
         return
     track_id = ids[0] if isinstance(ids[0], str) else ids[0][0]
     track = look.catalogue.get(track_id)
-    if track is not None and (image := cover(track.path, track.content_hash)):
+    if track is not None and (image := cover(track)):
         st.image(image, width="stretch")
     actions: tuple[Action, ...] = ("play", "like", "dislike")
     card(look, look.collection().payload(track_id), "map", picture=False, actions=actions)

@@ -1,18 +1,13 @@
 """Songs from outside: checked, decoded apart from the app, and gone afterwards.
 
 An upload never meets a decoder in this process, and no name it brings reaches the disk: its bytes
-are written as ``upload`` into a folder that lives as long as the decoding, a child process with
-limits makes plain samples of them, and only these are embedded.
+are written as ``upload`` into a folder that lives as long as the decoding, a worker of bounded
+means makes plain samples of them, and only these are embedded.
 """
 
 import hashlib
 import mimetypes
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -20,15 +15,18 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from musicflow import recommend
-from musicflow.audio import AUDIO_SUFFIXES
+from musicflow.audio import AUDIO_SUFFIXES, Limits
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.recommend import QueryError
+from musicflow.worker import Rations
 
 MAX_MB = 64
 """The largest upload, as in `.streamlit/config.toml`."""
 
-TIMEOUT_S = 90
-"""How long decoding may take by the clock."""
+LIMITS = Limits(max_duration_s=15 * 60, timeout_s=90)
+
+RATIONS = Rations(cpu_s=60, memory_bytes=2 * 1024**3)
+"""What the decoder may use."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,19 @@ def accept(name: str, content: bytes) -> Upload:
     return Upload(name, content)
 
 
-def embed(upload: Upload, spec: EmbedderSpec, cache: Path) -> np.ndarray:
+def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = None) -> np.ndarray:
     """The vector of an upload.
+
+    Parameters
+    ----------
+    upload
+        The song.
+    spec
+        The embedder.
+    cache
+        The folder of weights.
+    log
+        The file for the decoder's own messages; None to drop them.
 
     Returns
     -------
@@ -81,38 +90,10 @@ def embed(upload: Upload, spec: EmbedderSpec, cache: Path) -> np.ndarray:
     WeightsError
         If the embedder's weights cannot be had.
     """
-    with _decoded(upload, spec.sample_rate) as path:
+    with tempfile.TemporaryDirectory(prefix="musicflow-upload-") as folder:
+        path = Path(folder, "upload")
+        path.write_bytes(upload.content)
         try:
-            return recommend.vector_of_file(path, spec, cache)
+            return recommend.vector_of_file(path, spec, cache, LIMITS, log=log, rations=RATIONS)
         except QueryError as error:
             raise QueryError(str(error).replace(str(path), repr(upload.name))) from error
-
-
-@contextmanager
-def _decoded(upload: Upload, rate: int) -> Iterator[Path]:
-    """A clean file of an upload's samples, for as long as the context lasts."""
-    with tempfile.TemporaryDirectory(prefix="musicflow-upload-") as folder:
-        source, target = Path(folder, "upload"), Path(folder, "samples.wav")
-        source.write_bytes(upload.content)
-        command = [
-            sys.executable,
-            "-m",
-            __package__ + ".decode",
-            str(source),
-            str(target),
-            str(rate),
-        ]
-        # One thread: each of a numeric library's threads would reserve memory of its own.
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        try:
-            child = subprocess.run(
-                command, env=environment, capture_output=True, timeout=TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise QueryError(f"{upload.name!r} takes too long to decode") from None
-        if child.returncode:
-            said = child.stdout.decode("utf-8", "replace").strip()
-            # Without a sentence it was ended from outside: by a limit, or by a decoder's crash.
-            reason = said if child.returncode == 1 and said else "decoding it failed"
-            raise QueryError(f"{upload.name!r}: {reason}")
-        yield target

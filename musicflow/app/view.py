@@ -107,7 +107,9 @@ class View:
         key = upload.key, spec.hash
         if key not in vectors:
             with st.spinner(f"Listening with {spec.label} …"):
-                vectors[key] = uploads.embed(upload, spec, self.settings.cache)
+                vectors[key] = uploads.embed(
+                    upload, spec, self.settings.cache, self.settings.paths.decoding_log
+                )
         return vectors[key]
 
 

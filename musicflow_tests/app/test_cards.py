@@ -1,4 +1,6 @@
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
@@ -7,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicflow.app.cards import clean, cover, length, plain, spectrogram
+from musicflow.app.cards import clean, cover, draw, length, plain, spectrogram
 from musicflow.app.map import escaped
+from musicflow.library import Track
 from musicflow_tests.conftest import noise, tone
 
 
@@ -83,5 +86,20 @@ def picture(samples: np.ndarray, folder: Path) -> np.ndarray:
 
 def test_what_cannot_be_decoded_has_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_text("not music " * 500)
-    assert cover(str(tmp_path / "a.mp3"), "hash") is None
-    assert cover(str(tmp_path / "gone.mp3"), "hash") is None
+    for name in ("a.mp3", "gone.mp3"):
+        assert cover(track(name, tmp_path / name)) is None
+
+
+def test_pictures_are_drawn_together_and_once(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = [track(str(number), write(f"{number}.wav", noise(number))) for number in range(3)]
+    draw([*tracks, None])
+    monkeypatch.setattr(subprocess, "Popen", None)
+    pictures = [cover(track) for track in tracks]
+    assert len(set(pictures)) == 3
+    assert None not in pictures
+
+
+def track(name: str, path: Path) -> Track:
+    return Track(name, str(path), f"hash of {path}", 0.0, 0)

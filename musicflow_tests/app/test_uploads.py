@@ -1,20 +1,22 @@
 """What a hostile upload can do: be told off, and nothing else."""
 
 import io
+import os
 import re
 import struct
-import subprocess
-import sys
 import tempfile
+import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from musicflow import worker
 from musicflow.app import uploads
+from musicflow.audio import Limits, guarded
 from musicflow.embedders import mfcc
 from musicflow.recommend import QueryError
 from musicflow_tests.conftest import noise, tone
@@ -101,28 +103,40 @@ def long_wav() -> bytes:
     return file.getvalue()
 
 
+def hanging(*_: object) -> Iterator[np.ndarray]:
+    worker.begin(0)
+    time.sleep(60)
+    yield
+
+
 @pytest.mark.slow
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
-    monkeypatch.setattr(uploads, "TIMEOUT_S", 0.01)
-    with pytest.raises(QueryError, match="takes too long"):
+    monkeypatch.setattr(uploads, "LIMITS", Limits(timeout_s=0.2))
+    monkeypatch.setattr(guarded, "_blocks", hanging)
+    with pytest.raises(QueryError, match=r"took longer than 0.2 s"):
         embed("a.wav", sound(noise(1)))
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_memory_is_bounded() -> None:
-    greedy = "from musicflow.app import decode; decode._limit(22_050); bytearray(3 * 1024**3)"
-    child = subprocess.run([sys.executable, "-c", greedy], capture_output=True, check=False)
-    assert child.returncode == 1
-    assert b"MemoryError" in child.stderr
+def greedy(*_: object) -> Iterator[np.ndarray]:
+    yield np.frombuffer(bytearray(3 * 1024**3), np.float32)
+
+
+def crashing(*_: object) -> Iterator[np.ndarray]:
+    os.abort()
+    yield
 
 
 @pytest.mark.slow
-def test_a_decoder_that_crashes_takes_only_itself_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    crash = [sys.executable, "-c", "import os; os.abort()"]
-    run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda _command, **how: run(crash, **how))
-    with pytest.raises(QueryError, match=r"'a\.wav': decoding it failed"):
+@pytest.mark.parametrize(
+    ("decoder", "said"),
+    [(greedy, "takes more memory than it may"), (crashing, r"the decoder crashed \(SIGABRT\)")],
+)
+def test_a_decoder_that_takes_too_much_or_crashes_takes_only_itself_down(
+    monkeypatch: pytest.MonkeyPatch, decoder: Callable[..., Iterator[np.ndarray]], said: str
+) -> None:
+    monkeypatch.setattr(guarded, "_blocks", decoder)
+    with pytest.raises(QueryError, match=rf"^'a\.wav': .*{said}$"):
         embed("a.wav", sound(noise(1)))
 
 
