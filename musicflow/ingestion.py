@@ -54,8 +54,10 @@ class Pass:
     """What the store holds of the tracks now, by content hash."""
 
 
-def to_embed(tracks: Iterable[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
+def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
     """The tracks without a current vector, one for each content."""
+    if former := {t.content_hash: t.former_hash for t in tracks if t.former_hash}:
+        store.adopt(spec, former)
     known = store.known(spec)
     work = {track.content_hash: track for track in tracks if track.content_hash not in known}
     return list(work.values())

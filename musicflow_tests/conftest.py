@@ -1,12 +1,13 @@
 """What tests share: small libraries of made-up sound, and homes of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from musicflow import worker
 from musicflow.settings import Home, Settings
 
 RATE = 22_050
@@ -46,6 +47,16 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would run in workers runs here, so that it can be replaced."""
+
+    def each(function: Callable, items: list, **_: object) -> Iterator[tuple[int, object]]:
+        return enumerate(map(function, items))
+
+    monkeypatch.setattr(worker, "each", each)
 
 
 @pytest.fixture

@@ -302,7 +302,7 @@ def _run(settings: Settings, as_json: bool) -> None:
     embedders.specs_for(settings)  # What is wrong with one is told before anything is done.
     assert settings.library is not None
     known = settings.paths.library
-    files = library.scan(settings.library, known, progress, settings.part_size, settings.ignore)
+    files = library.scan(settings.library, known, progress, library.Rules.of(settings))
     found = library.join(settings.library, files, settings.library_format)
     comparison = _unchanged(settings, found)
     if comparison is not None:

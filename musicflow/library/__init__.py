@@ -9,6 +9,7 @@ from musicflow.library.audio_file import AudioFile, state_of_file
 from musicflow.library.changes import Changes, changes
 from musicflow.library.files import (
     Progress,
+    Rules,
     forget_parts,
     known_parts,
     load_files,
@@ -34,6 +35,7 @@ __all__ = [
     "LibraryError",
     "Problem",
     "Progress",
+    "Rules",
     "Track",
     "changes",
     "find",

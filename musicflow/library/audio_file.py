@@ -23,6 +23,11 @@ class AudioFile(Tags):
     content_hash: str = ""
     duration_s: float = 0.0
     sample_rate: int = 0
+    channels: int = 0
+    former_hash: str = ""
+    """What an earlier version knew the same content by; empty where there was none."""
+    version: int = 0
+    """That of the code which looked into it."""
     error: str = ""
     code: str = ""
 

@@ -5,27 +5,62 @@ hashed and probed. What is known is kept by part, so that parts can be read side
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow import audio
+from musicflow import audio, worker
+from musicflow.errors import words_of
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.parts import chooser, part_keys
-from musicflow.library.problems import UNREADABLE
+from musicflow.library.problems import UNEXPECTED, UNREADABLE
 from musicflow.library.rows import fields_of, table_of
 from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
-from musicflow.settings import PART_SIZE, write_atomically
+from musicflow.settings import PART_SIZE, Settings, write_atomically
+
+VERSION = 1
+"""Raised when files that are known must be looked into again; 0 hashed them with their tags."""
+
+_log = logging.getLogger("musicflow")
 
 Progress = Callable[[Iterable, str, int], Iterator]
 """Wraps an iterable so that a person sees it go by: ``progress(items, title, total)``."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a library is read.
+
+    Parameters
+    ----------
+    part_size
+        Files in a part, about.
+    ignore
+        Patterns of what to leave out; see `find`.
+    limits
+        What one file may take.
+    log
+        The file for what decoders say; None to drop it.
+    """
+
+    part_size: int = PART_SIZE
+    ignore: tuple[str, ...] = ()
+    limits: audio.Limits = audio.Limits()
+    log: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Rules":
+        """Return the rules that the settings name."""
+        limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
+        return cls(settings.part_size, settings.ignore, limits, settings.paths.decoding_log)
 
 
 def quietly(items: Iterable, _title: str, _total: int) -> Iterator:
@@ -44,11 +79,7 @@ def split(files: Iterable[AudioFile], part_size: int = PART_SIZE) -> dict[str, l
 
 
 def scan(
-    root: Path,
-    folder: Path,
-    progress: Progress = quietly,
-    part_size: int = PART_SIZE,
-    ignore: Collection[str] = (),
+    root: Path, folder: Path, progress: Progress = quietly, rules: Rules = Rules()
 ) -> list[AudioFile]:
     """Read the library: find the audio files below `root`, and look into those that changed.
 
@@ -60,10 +91,8 @@ def scan(
         Where what is known of the files is kept between scans.
     progress
         Shows how far it is.
-    part_size
-        Files in a part, about.
-    ignore
-        Patterns of what to leave out; see `find`.
+    rules
+        How it is read.
 
     Returns
     -------
@@ -75,8 +104,8 @@ def scan(
     LibraryError
         As `find` does.
     """
-    parts = split(find(root, ignore=ignore), part_size)
-    _examine_all(root, folder, parts, load_files(folder), progress)
+    parts = split(find(root, ignore=rules.ignore), rules.part_size)
+    _examine_all(root, folder, parts, load_files(folder), progress, rules)
     forget_parts(folder, known_parts(folder) - parts.keys())
     return load_files(folder)
 
@@ -86,7 +115,7 @@ def scan_parts(
     folder: Path,
     keys: Collection[str],
     progress: Progress = quietly,
-    ignore: Collection[str] = (),
+    rules: Rules = Rules(),
 ) -> dict[str, list[AudioFile]]:
     """Read parts of the library, as `scan` does all of it.
 
@@ -98,7 +127,7 @@ def scan_parts(
     """
     choose = chooser(keys)
     parts: dict[str, list[AudioFile]] = {key: [] for key in keys}
-    for file in find(root, keys, ignore):
+    for file in find(root, keys, rules.ignore):
         if key := choose(file.path):
             parts[key].append(file)
     if empty := sorted(key for key, files in parts.items() if not files):
@@ -109,7 +138,7 @@ def scan_parts(
         )
     # A part that is new may hold files of another: a folder that grew is split anew.
     known = load_files(folder, keys if known_parts(folder).issuperset(keys) else None)
-    return _examine_all(root, folder, parts, known, progress)
+    return _examine_all(root, folder, parts, known, progress, rules)
 
 
 def known_parts(folder: Path) -> set[str]:
@@ -144,18 +173,15 @@ def _examine_all(
     parts: dict[str, list[AudioFile]],
     known: Iterable[AudioFile],
     progress: Progress,
+    rules: Rules,
 ) -> dict[str, list[AudioFile]]:
     """Look into the files that are not known yet, and keep what is known of each part."""
-    # What could not be read is tried again, and so is what an earlier version could not use.
-    lasting = (
-        file for file in known if file.code != UNREADABLE and bool(file.code) == bool(file.error)
-    )
-    old = {state_of_file(file): file for file in lasting}
+    known = list(known)
+    old = {state_of_file(f): f for f in known if f.version == VERSION and f.code != UNREADABLE}
     found = [file for files in parts.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
-    with ThreadPoolExecutor() as pool:
-        examined = pool.map(lambda file: _examine(root, file), fresh)
-        new = {state_of_file(f): f for f in progress(examined, "Reading files", len(fresh))}
+    examined = progress(_examined(root, fresh, rules), "Reading files", len(fresh))
+    new = {state_of_file(file): file for file in _connected(examined, known)}
     new |= {state_of_file(file): file for file in found if file.code}
     states = {key: {state_of_file(file) for file in files} for key, files in parts.items()}
     result = {
@@ -168,20 +194,75 @@ def _examine_all(
     return result
 
 
-def _examine(root: Path, file: AudioFile) -> AudioFile:
-    path = root / file.path
+def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:
+    """Look into files, in workers: whatever one holds, it costs its own row."""
+    examine = partial(_examine, root, rules.limits.max_duration_s)
+    names = [file.path for file in files]
+    results = worker.each(
+        examine, files, names=names, timeout_s=rules.limits.timeout_s, log=rules.log
+    )
+    for number, result in results:
+        if isinstance(result, worker.WorkerError):
+            result = replace(files[number], error=str(result), code=result.code, version=VERSION)
+        elif isinstance(result, Exception):
+            raise result
+        yield result
+
+
+def _examine(root: Path, max_duration_s: float, file: AudioFile) -> AudioFile:
+    path, file = root / file.path, replace(file, version=VERSION)
     try:
         info = audio.examine(path)
+        if info.duration_s > max_duration_s:
+            raise audio.AudioError(f"longer than {max_duration_s / 3600:g} hours", code="too-long")
+        tags = read_tags(path)
     except audio.AudioError as error:
         return replace(file, error=str(error), code=error.code)
     except OSError as error:
         return replace(file, error=f"cannot be read: {error.strerror}", code=UNREADABLE)
+    except Exception as error:
+        return replace(file, error=words_of(error), code=UNEXPECTED)
     return replace(
         file,
         content_hash=info.audio_hash,
         duration_s=info.duration_s,
         sample_rate=info.sample_rate,
-        **vars(read_tags(path)),
+        channels=info.channels,
+        **vars(tags),
+    )
+
+
+def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterator[AudioFile]:
+    """Let files that an earlier version hashed otherwise be known by that hash too.
+
+    But for those that it did not decode as they sound: they are embedded anew.
+    """
+    before = {state_of_file(f): f for f in known if f.version < VERSION and not f.error}
+    wrong = []
+    for file in files:
+        former = before.get(state_of_file(file))
+        if former is not None and not file.error:
+            if _sounded_the_same(former, file):
+                file = replace(file, former_hash=former.content_hash)
+            else:
+                wrong.append(file.path)
+        yield file
+    if wrong:
+        some = ", ".join(sorted(wrong)[:3]) + (", …" if len(wrong) > 3 else "")
+        _log.warning(
+            "An earlier version decoded files wrongly. They will be embedded again: %d (%s)",
+            len(wrong),
+            some,
+        )
+
+
+def _sounded_the_same(former: AudioFile, file: AudioFile) -> bool:
+    # Opus at a rate that its header names; pieces of a chain left out; surround sound mixed alike.
+    difference = abs(former.duration_s - file.duration_s)
+    return (
+        former.sample_rate == file.sample_rate
+        and difference <= max(0.1, 0.01 * file.duration_s)
+        and file.channels <= 2
     )
 
 

@@ -19,6 +19,7 @@ def _track(root: Path, file: AudioFile) -> Track:
         track_id=file.path,
         path=str(root / file.path),
         content_hash=file.content_hash,
+        former_hash=file.former_hash,
         duration_s=file.duration_s,
         sample_rate=file.sample_rate,
         name=file.title or normalized(path.stem) or UNKNOWN,

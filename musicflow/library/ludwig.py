@@ -102,6 +102,7 @@ def _track(root: Path, file: AudioFile, label: dict[str, Any] | None) -> Track:
         track_id=path.stem,
         path=str(root / file.path),
         content_hash=file.content_hash,
+        former_hash=file.former_hash,
         duration_s=file.duration_s,
         sample_rate=file.sample_rate,
         name=_first(fields.get("name"), file.title),

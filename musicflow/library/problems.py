@@ -8,6 +8,7 @@ FOLDER_UNREADABLE = "folder-unreadable"
 KIND_NOT_READ = "kind-not-read"
 NAME_NOT_UTF8 = "name-not-utf8"
 NOT_A_FILE = "not-a-file"
+UNEXPECTED = "unexpected"
 UNREADABLE = "unreadable"
 """Codes of what is of no use in a library, whatever it holds."""
 

@@ -33,7 +33,7 @@ class Track:
     path
         Absolute path of the audio file.
     content_hash
-        SHA-256 of the file's bytes: what vectors are kept by.
+        SHA-256 of the file's packets of audio: what vectors are kept by.
     duration_s, sample_rate
         As the file's header has them, in seconds and hertz.
     artists
@@ -54,6 +54,8 @@ class Track:
         Whether the album gathers tracks of several artists.
     replaygain_db
         What ReplayGain adds to the track's level, in decibels.
+    former_hash
+        What an earlier version knew the same content by; empty where there was none.
     """
 
     track_id: str
@@ -73,6 +75,7 @@ class Track:
     disc_number: int | None = None
     compilation: bool = False
     replaygain_db: float | None = None
+    former_hash: str = ""
 
     @property
     def artist(self) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from musicflow.library import (
     AudioFile,
     Library,
+    Rules,
     join,
     known_parts,
     load_files,
@@ -42,8 +43,8 @@ def raw_audio(
 ) -> dg.MaterializeResult:
     """The audio files of the library: sizes, contents, lengths, and which are of no use."""
     keys, root = context.partition_keys, workspace.root
-    ignore = workspace.settings.ignore
-    parts = scan_parts(root, workspace.paths.library, keys, reporter(context), ignore)
+    rules = Rules.of(workspace.settings)
+    parts = scan_parts(root, workspace.paths.library, keys, reporter(context), rules)
     for key, files in parts.items():
         context.add_asset_metadata(_about(files), partition_key=key)
     seen = [file for files in parts.values() for file in files]

@@ -16,7 +16,7 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from musicflow import tracking
 from musicflow.errors import words_of_database
-from musicflow.library import known_parts, scan
+from musicflow.library import Rules, known_parts, scan
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts, follow
@@ -130,8 +130,7 @@ def materialize(
     """
     prepare_dagster(settings.paths)
     assert settings.library is not None
-    folder, size = settings.paths.library, settings.part_size
-    scan(settings.library, folder, part_size=size, ignore=settings.ignore)
+    scan(settings.library, settings.paths.library, rules=Rules.of(settings))
     models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicflow import worker
 from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
 from musicflow.library.ludwig import _strings
 from musicflow.library.tags import Tags
@@ -120,7 +121,7 @@ def test_a_second_scan_opens_nothing(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = scan(music, tmp_path / "known")
-    monkeypatch.setattr(files, "_examine", None)
+    monkeypatch.setattr(worker, "each", lambda _function, items, **_: dict.fromkeys(items).items())
     assert scan(music, tmp_path / "known") == before
 
 
@@ -202,6 +203,7 @@ def test_problems_survive_being_saved(tmp_path: Path) -> None:
     assert Library.load(tmp_path).problems == (problem,)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_tags_reach_the_track_and_the_layout_says_its_genre(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +216,7 @@ def test_tags_reach_the_track_and_the_layout_says_its_genre(
     }
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_labels_win_over_tags_where_they_say_something(
     ludwig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,18 +237,21 @@ def test_names_of_files_and_folders_are_composed_and_ids_stay(write: Write, tmp_
 
 # --- homes of the version before -----------------------------------------------------------------
 
-BEFORE = {"content_hash": "hash", "duration_s": 2.0, "sample_rate": 8000, "album": "Pastel Blues"}
+BEFORE = {"content_hash": "hash", "duration_s": 2.0, "album": "Pastel Blues"}
 
 
-def test_files_that_the_version_before_knew_are_known(write: Write, tmp_path: Path) -> None:
+def test_files_of_the_version_before_are_known_by_their_former_hash(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But for those that it decoded at another rate: they are told."""
     for name in "ab":
         write(f"jazz/{name}.wav", tone(440))
     found = files.find(tmp_path / "music")
     rows = [
         {"path": file.path, "size": file.size, "mtime_ns": file.mtime_ns, "title": "Sinnerman"}
         | BEFORE
-        | {"artist": artist, "error": ""}
-        for file, artist in zip(found, ["Nina", ""], strict=True)
+        | {"artist": artist, "error": "", "sample_rate": rate}
+        for file, artist, rate in zip(found, ["Nina", ""], [22_050, 8000], strict=True)
     ]
     [part] = files.split(found)
     (tmp_path / "known" / "files").mkdir(parents=True)
@@ -255,14 +261,17 @@ def test_files_that_the_version_before_knew_are_known(write: Write, tmp_path: Pa
     assert [(file.title, file.year, file.compilation) for file in known] == [
         ("Sinnerman", None, False)
     ] * 2
-    assert files.scan(tmp_path / "music", tmp_path / "known") == known
+    scanned = files.scan(tmp_path / "music", tmp_path / "known")
+    assert [file.former_hash for file in scanned] == ["hash", ""]
+    assert all(len(file.content_hash) == 64 for file in scanned)
+    assert "embedded again: 1 (jazz/b.wav)" in caplog.text
 
 
 def test_a_library_that_the_version_before_saved_is_read(tmp_path: Path) -> None:
     rows = [
         {"track_id": name, "path": f"/{name}", "artist": artist, "name": name, "genre": "jazz"}
         | BEFORE
-        | {"subgenres": ["jazz---vocal"]}
+        | {"sample_rate": 8000, "subgenres": ["jazz---vocal"]}
         for name, artist in (("a", "Nina"), ("b", UNKNOWN))
     ]
     about = {"name": "x", "root": "/x", "format": "folders", "labels": "", "problems": "[]"}

@@ -14,6 +14,7 @@ from musicflow.library import (
     Library,
     LibraryChangingError,
     LibraryError,
+    Rules,
     changes,
     find,
     join,
@@ -267,23 +268,26 @@ def test_a_folder_of_other_kinds_alone_is_no_library(tmp_path: Path) -> None:
         find(touch(tmp_path / "music", "a.mid", "b/c.xyz"))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_file_of_no_use_is_judged_again_by_a_new_version(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows of before had no codes."""
     (music / "tones" / "text.mp3").write_text("not music " * 500)
     [bad] = [file for file in scan(music, tmp_path / "known") if file.error]
     assert bad.code
     opened: list[str] = []
 
-    def examine(_root: Path, file: AudioFile) -> AudioFile:
+    def examine(_root: Path, _limit: float, file: AudioFile) -> AudioFile:
         opened.append(file.path)
         return file
 
     monkeypatch.setattr("musicflow.library.files._examine", examine)
     scan(music, tmp_path / "known")
     assert opened == []
-    rows = [AudioFile(**vars(f) | {"code": ""}) for f in load_files(tmp_path / "known", ["tones"])]
+    rows = [
+        AudioFile(**vars(file) | {"version": 0}) if file.error else file
+        for file in load_files(tmp_path / "known", ["tones"])
+    ]
     _save(tmp_path / "known", "tones", rows)
     scan(music, tmp_path / "known")
     assert opened == ["tones/text.mp3"]
@@ -293,5 +297,5 @@ def test_ignored_files_are_forgotten(music: Path, tmp_path: Path, write: Write) 
     write("books/long.wav", tone(440))
     scan(music, tmp_path / "known")
     assert changes(music, tmp_path / "known", ignore=["books"]).gone == ["books"]
-    assert len(scan(music, tmp_path / "known", ignore=["books"])) == 12
+    assert len(scan(music, tmp_path / "known", rules=Rules(ignore=("books",)))) == 12
     assert "books" not in changes(music, tmp_path / "known", ignore=["books"]).known
