@@ -330,9 +330,9 @@ def _lengths() -> Iterator[Case]:
     yield decoded("to-pipe.caf", to_pipe("-f", "caf", "-c:a", "pcm_s16be"))
     yield lossy("to-pipe.ogg", to_pipe("-f", "ogg", "-c:a", "libvorbis", "-q:a", "6"))
     yield lossy("to-pipe.mp3", to_pipe("-f", "mp3", "-b:a", "192k"))
-    yield decoded("short.wav", written(), Sound(change=first(20_000)), notes=["short"])
-    yield coarse("short.mp3", MP3, Sound(change=first(20_000)), notes=["short"])
-    yield decoded("one-sample.wav", written(), Sound(change=first(1)), cosine=0, notes=["short"])
+    yield decoded("short.wav", written(), Sound(change=first(20_000)))
+    yield coarse("short.mp3", MP3, Sound(change=first(20_000)))
+    yield decoded("one-sample.wav", written(), Sound(change=first(1)), cosine=0)
 
 
 def _around_the_music() -> Iterator[Case]:
