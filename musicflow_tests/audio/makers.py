@@ -329,11 +329,3 @@ def png() -> bytes:
 
 def make_fifo(path: Path, _audio: Audio) -> None:
     os.mkfifo(path)
-
-
-def make_folder(path: Path, _audio: Audio) -> None:
-    path.mkdir()
-
-
-def link_to_nothing(path: Path, _audio: Audio) -> None:
-    path.symlink_to("there-is-nothing.wav")
