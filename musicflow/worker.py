@@ -244,6 +244,11 @@ _watch = _Watch(array("d", _NOTHING))
 _words: "_Words | None" = None
 
 
+def is_logged() -> bool:
+    """Return whether this process is a worker whose standard error goes to a log."""
+    return _words is not None
+
+
 def begin(number: int) -> None:
     """Note the number of the item that this process works on from now on."""
     if _words is not None:

@@ -5,13 +5,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import av
+import av.logging
 from av.stream import Discard
 from mutagen.asf import ASF
 
+from musicflow import worker
 from musicflow.audio.errors import AudioError, reason_of
 
 if TYPE_CHECKING:
@@ -91,6 +94,8 @@ def opened(path: Path) -> Iterator[tuple["InputContainer", "AudioStream", "Audio
     OSError
         If the system does not give the file.
     """
+    if worker.is_logged():
+        _let_ffmpeg_speak()
     if path.stat().st_size == 0:
         raise AudioError("the file is empty (0 bytes)", code="empty")
     with path.open("rb"):
@@ -111,6 +116,13 @@ def opened(path: Path) -> Iterator[tuple["InputContainer", "AudioStream", "Audio
     except av.FFmpegError as error:
         reason = f"not a readable audio file ({reason_of(error)})"
         raise AudioError(reason, code="not-audio") from error
+
+
+@cache
+def _let_ffmpeg_speak() -> None:
+    """Let FFmpeg write what it finds wrong to standard error; PyAV keeps it quiet."""
+    av.logging.set_libav_level(av.logging.ERROR)
+    av.logging.restore_default_callback()
 
 
 def check_format(frame: "AudioFrame") -> None:

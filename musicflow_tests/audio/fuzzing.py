@@ -16,9 +16,9 @@ from pathlib import Path
 
 import mutagen
 import numpy as np
-from musicflow.library.tags import read_tags
 
 from musicflow import audio
+from musicflow.library.tags import read_tags
 from musicflow_tests.audio.corpus import CASES, build
 
 SECONDS = 0.3
