@@ -16,11 +16,12 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
-from musicflow import evaluation, fusion
+from musicflow import evaluation
 from musicflow.embedders import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, Row, retrieval
 from musicflow.evaluation.quality import COMPARED, SUBGENRE_METRICS
+from musicflow.index import fused
 from musicflow.settings import Home, HomeError
 
 # Making the database takes MLflow two lines of news that nobody asked for.
@@ -132,7 +133,7 @@ def log_comparison(
     children = {}
     for row in comparison.rows:
         spec = by_label.get(row.embedder)
-        if spec is None and not row.fusion and not fusion.members(row.embedder):
+        if spec is None and not row.fusion and not fused.members(row.embedder):
             continue
         parameters = _parameters(row, spec) | _about(comparison)
         more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}

@@ -27,7 +27,7 @@ from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError, Track
-from musicflow.recommend import QueryError, why_none
+from musicflow.search.recommend import QueryError, why_none
 from musicflow.text import joined
 from musicflow.worker import WorkerError
 

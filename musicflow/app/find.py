@@ -7,7 +7,7 @@ from musicflow.app.cards import draw, hit_card, none, plain, shift, telling
 from musicflow.app.question import Question, answer, ask
 from musicflow.app.uploads import Upload
 from musicflow.app.view import KINDS, Kind, View
-from musicflow.recommend import Strategy, recommend
+from musicflow.search.recommend import Strategy, recommend
 
 STRATEGIES: dict[Strategy, str] = {
     "average": "near the middle of what you like",

@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from musicflow import embedders, fusion
+from musicflow import embedders
 from musicflow.app import sidebar, view
 from musicflow.app.cards import plain, player, telling
 from musicflow.app.view import View
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import report
-from musicflow.index import Collections
-from musicflow.recommend import open_collections
+from musicflow.index import Collections, fused
+from musicflow.search.recommend import open_collections
 from musicflow.settings import Settings
 
 
@@ -56,7 +56,7 @@ def _published(settings: Settings, index: Collections) -> list[str]:
 
 
 def _is_known(label: str) -> bool:
-    names = fusion.members(label) or (label,)
+    names = fused.members(label) or (label,)
     return all(name.removesuffix(UNTRAINED) in embedders.names() for name in names)
 
 

@@ -14,10 +14,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from musicflow import recommend
 from musicflow.audio import AUDIO_SUFFIXES, Limits
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.recommend import QueryError
+from musicflow.search import recommend
+from musicflow.search.recommend import QueryError
 from musicflow.worker import Rations
 
 MAX_MB = 64

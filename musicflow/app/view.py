@@ -12,13 +12,12 @@ from typing import Literal
 import numpy as np
 import streamlit as st
 
-from musicflow import fusion
 from musicflow.app import uploads
 from musicflow.app.uploads import Upload
 from musicflow.embedders import EmbedderSpec
-from musicflow.index import Collection, Collections, Filters
+from musicflow.index import Collection, Collections, Filters, fused
 from musicflow.library import Library, Track
-from musicflow.recommend import specs_of
+from musicflow.search.recommend import specs_of
 from musicflow.settings import Settings
 from musicflow.text import folded
 
@@ -83,7 +82,7 @@ class View:
     @property
     def embedders(self) -> list[str]:
         """The labels of the published embedders, without fusions."""
-        return [label for label in self.published if not fusion.members(label)]
+        return [label for label in self.published if not fused.members(label)]
 
     def collection(self, label: str | None = None) -> Collection:
         """An embedder's collection, by default the chosen one's."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from musicflow import audio, embedders, fusion
+from musicflow import audio, embedders
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -21,6 +21,7 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.evaluation import Comparison, choice, report
+from musicflow.index import fused
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="How much it matters.")]
 
@@ -153,7 +154,7 @@ def show(comparison: Comparison) -> None:
         style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
         costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
         table.add_row(
-            fusion.short(row.embedder),
+            fused.short(row.embedder),
             str(row.dim),
             report.cell(row, "precision_at_1"),
             report.cell(row, "precision_at_10"),

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import fusion, recommend
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -21,9 +20,10 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.index import Collection, Filters, Hit
-from musicflow.playlist import PlaylistFormat, playlist
-from musicflow.recommend import Example, Strategy
+from musicflow.index import Collection, Filters, Hit, fused
+from musicflow.search import recommend
+from musicflow.search.playlist import PlaylistFormat, playlist
+from musicflow.search.recommend import Example, Strategy
 from musicflow.settings import Settings, write_atomically
 from musicflow.text import joined
 
@@ -210,7 +210,7 @@ def _opened(settings: Settings, embedder: str | None) -> Iterator[Collection]:
         known = [label for label in settings.embedders if label in published]
         embedder = next(iter(known), settings.embedders[0])
     # A name that no embedder has is told from one that has no collection.
-    fusion.specs(embedder, settings)
+    fused.specs(embedder, settings)
     with index.open(embedder) as collection:
         yield collection
 

@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 
-from musicflow import fusion
 from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.evaluation.retrieval import Fusion, Scores, Similarity, rank
+from musicflow.index import fused
 
 FOLDS = 5
 SEED = 0
@@ -35,7 +35,7 @@ def by_rank(members: Sequence[str]) -> Fusion:
         ranks = [np.empty_like(places) for _ in rankings]
         for values, ranking in zip(ranks, rankings, strict=True):
             np.put_along_axis(values, ranking, places, axis=1)
-        return fusion.by_rank(ranks)
+        return fused.by_rank(ranks)
 
     return Fusion(tuple(members), combine)
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from musicflow import fusion
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation.comparison import Comparison, Row
+from musicflow.index import fused
 
 RULE = (
     "quality, of what the best has above chance in P@10: highest is the best, high at least "
@@ -35,7 +35,7 @@ class Words:
 
 def words(rows: Sequence[Row]) -> list[Words]:
     """Put each embedder's figures into words by `RULE`."""
-    single = [row for row in rows if row.embedder != "random" and not fusion.members(row.embedder)]
+    single = [row for row in rows if row.embedder != "random" and not fused.members(row.embedder)]
     lifts = {row.embedder: _lift(row) for row in single}
     best = max((lift for lift in lifts.values() if lift is not None), default=0.0)
     networks = [row.x_realtime for row in single if row.weights != "none" and row.x_realtime]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from musicflow import fusion
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.evaluation import retrieval
@@ -20,7 +19,7 @@ from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.retrieval import NEAREST
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Interval
-from musicflow.index import Manifest, TrackIndex, unit
+from musicflow.index import Manifest, TrackIndex, fused, unit
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import Exclude, write_atomically
 
@@ -130,7 +129,7 @@ class Comparison:
     @property
     def fusions(self) -> dict[str, dict[str, float]]:
         """Of each fusion, by name, the weights of its members; none of one by rank."""
-        return {row.embedder: row.fusion for row in self.rows if fusion.members(row.embedder)}
+        return {row.embedder: row.fusion for row in self.rows if fused.members(row.embedder)}
 
     def with_runs(self, experiment: str, parent: str, children: dict[str, str]) -> "Comparison":
         """The same, with the MLflow runs that hold it."""
@@ -223,9 +222,9 @@ def compare(
             row = replace(row, **found.figures[label], **asdict(answers))
         rows.append(row)
     rows += [
-        _fused(name, [row for row in rows if row.embedder in fusion.members(name)], found)
+        _fused(name, [row for row in rows if row.embedder in fused.members(name)], found)
         for name in found.figures
-        if fusion.members(name)
+        if fused.members(name)
     ]
     rows.append(Row(RANDOM, "none", RANDOM_DIM, **found.figures.get(RANDOM, {})))
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]

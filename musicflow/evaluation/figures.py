@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from musicflow import fusion
 from musicflow.evaluation.comparison import Row
+from musicflow.index import fused
 
 _COLUMNS = 3
 """Panels beside each other."""
@@ -35,7 +35,7 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
         reach = [[value - low], [high - value]]
         point = axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
         axes.annotate(
-            fusion.short(row.embedder),
+            fused.short(row.embedder),
             (row.tracks_per_s, height),
             xytext=(14, 0),
             textcoords="offset points",
@@ -72,7 +72,7 @@ def by_genre(rows: Sequence[Row]) -> bytes:
     for number, row in enumerate(scored):
         places = np.arange(len(genres)) + (number - (len(scored) - 1) / 2) * width
         values = [row.by_genre.get(genre, 0.0) for genre in genres]
-        axes.bar(places, values, width, label=fusion.short(row.embedder))
+        axes.bar(places, values, width, label=fused.short(row.embedder))
     axes.set_xticks(range(len(genres)), genres, rotation=30, ha="right")
     axes.set(ylabel="precision@10", ylim=(0, 1.05))
     axes.grid(axis="y", alpha=0.3)
@@ -89,7 +89,7 @@ def confusion(rows: Sequence[Row]) -> bytes:
     for axes, row in zip(panels, scored, strict=False):
         table = [[row.confusion.get(g, {}).get(h, 0.0) for h in genres] for g in genres]
         axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
-        axes.set_title(fusion.short(row.embedder), fontsize=10)
+        axes.set_title(fused.short(row.embedder), fontsize=10)
         size = 8 if len(genres) <= _MOST_GENRES else 5
         axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
         axes.set_yticks(range(len(genres)), genres, fontsize=size)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from musicflow import fusion
 from musicflow.evaluation import blend, duplicates, probe, retrieval, space, statistics
 from musicflow.evaluation.protocol import (
     Exclusion,
@@ -17,6 +16,7 @@ from musicflow.evaluation.protocol import (
     groups,
     settle,
 )
+from musicflow.index import fused
 from musicflow.library import UNKNOWN, Track
 from musicflow.settings import Exclude
 
@@ -112,10 +112,10 @@ def measure(
         members = {name: cosines[name] for name in meaningful}
         by_weight, chosen = blend.weighted(members, judge.genres, exclusion)
         fusions = {
-            fusion.WEIGHTED + label: by_weight,
-            fusion.BY_RANK + label: blend.by_rank(meaningful),
+            fused.WEIGHTED + label: by_weight,
+            fused.BY_RANK + label: blend.by_rank(meaningful),
         }
-        weights = {fusion.WEIGHTED + label: chosen}
+        weights = {fused.WEIGHTED + label: chosen}
     judge.rank(cosines, fusions)
     names = [track.track_id for track in tracks]
     for name, unit in spaces.items():

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
-from musicflow import fusion
 from musicflow.evaluation import choice
 from musicflow.evaluation.comparison import Comparison, Row
 from musicflow.evaluation.retrieval import DEPTHS
+from musicflow.index import fused
 from musicflow.library import Problem, note_lines, skipped_line, without_notes
 from musicflow.settings import write_atomically
 
@@ -159,8 +159,8 @@ def fusion_notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         shares = [f"{weight:.2f} {name}" for name, weight in row.fusion.items()]
         how = f"cosines, {' + '.join(shares)}" if shares else "reciprocal ranks"
-        if fusion.short(row.embedder) != row.embedder:
-            notes.append(f"{fusion.short(row.embedder)} = {row.embedder}: {how}")
+        if fused.short(row.embedder) != row.embedder:
+            notes.append(f"{fused.short(row.embedder)} = {row.embedder}: {how}")
     return notes
 
 
@@ -185,7 +185,7 @@ def sections(comparison: Comparison) -> list[Section]:
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
         table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
-        head = ["genre", *(fusion.short(row.embedder) for row in scored)]
+        head = ["genre", *(fused.short(row.embedder) for row in scored)]
         found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
         text = "Rows are the genre that asks, columns what the ten nearest are."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
@@ -288,8 +288,8 @@ def _differences(comparison: Comparison) -> Section:
     names = {"precision_at_10": "P@10", "map": "mAP"}
     table = [
         [
-            fusion.short(d.better),
-            fusion.short(d.worse),
+            fused.short(d.better),
+            fused.short(d.worse),
             names[d.metric],
             f"{d.difference:+.3f}",
             f"{d.interval[0]:+.3f} to {d.interval[1]:+.3f}",

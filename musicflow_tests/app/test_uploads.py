@@ -18,7 +18,7 @@ from musicflow import worker
 from musicflow.app import uploads
 from musicflow.audio import Limits, guarded
 from musicflow.embedders import mfcc
-from musicflow.recommend import QueryError
+from musicflow.search.recommend import QueryError
 from musicflow_tests.conftest import noise, tone
 
 CACHE = Path("unused")

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicflow import recommend
-from musicflow.fusion import FusedCollection, Fusions, members, specs
 from musicflow.index import (
     Collection,
     EmbeddedIndex,
@@ -21,6 +19,8 @@ from musicflow.index import (
     TrackIndex,
     VectorError,
 )
+from musicflow.index.fused import FusedCollection, Fusions, members, specs
+from musicflow.search import recommend
 from musicflow.settings import Settings
 from musicflow_tests.evaluation.made_up import unit
 from musicflow_tests.index.conftest import in_memory

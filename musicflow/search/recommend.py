@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from musicflow import audio, embedders, fusion
+from musicflow import audio, embedders
 from musicflow.audio import guarded
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
@@ -25,6 +25,7 @@ from musicflow.index import (
     Hit,
     Manifest,
     TrackIndexError,
+    fused,
     open_index,
 )
 from musicflow.index.filters import DURATION
@@ -64,7 +65,7 @@ class QueryError(ValueError):
 def open_collections(settings: Settings) -> Collections:
     """All that can be searched: the index, and the fusions that the last comparison knows."""
     last = Comparison.load(settings.paths.reports / report.COMPARISON)
-    return fusion.Fusions(open_index(settings), last.fusions if last is not None else {})
+    return fused.Fusions(open_index(settings), last.fusions if last is not None else {})
 
 
 def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
@@ -76,9 +77,9 @@ def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
         If it was made by another version of one, or under other settings.
     """
     label = collection.manifest.embedder
-    specs = fusion.specs(label, settings)
+    specs = fused.specs(label, settings)
     hashes = itertools.product(*((spec.hash, *spec.former_hashes) for spec in specs))
-    if collection.manifest.spec_hash not in map(fusion.spec_hash, hashes):
+    if collection.manifest.spec_hash not in map(fused.spec_hash, hashes):
         raise TrackIndexError(
             f"the collection {label} was made by another version of this embedder, or under "
             "other settings: run `musicflow run` to bring it up to date"

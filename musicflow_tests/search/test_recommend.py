@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point, TrackIndex, unit
-from musicflow.recommend import (
+from musicflow.search.recommend import (
     QueryError,
     duplicates,
     find_track,

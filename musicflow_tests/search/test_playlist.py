@@ -1,8 +1,7 @@
 import json
 
 import pytest
-
-from musicflow.playlist import playlist
+from musicflow.search.playlist import playlist
 
 DUET = {"artist": ["Anna Berg", "Otto Lind"], "name": "Duet", "duration_s": 61.6, "path": "/d.mp3"}
 
