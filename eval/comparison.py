@@ -20,7 +20,7 @@ from musicflow import embedders
 from musicflow.embedding_store import EmbeddingStore, stack
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.protocol import Exclusion, album_keys, artist_keys
-from musicflow.index import open_index, unit
+from musicflow.index import normalize, open_index
 from musicflow.library import UNKNOWN, Library
 from musicflow.settings import Settings
 
@@ -71,7 +71,7 @@ def _check(comparison: Comparison, name: str, settings: Settings) -> str:
         return f"- {name}: not checked, since another embedder could not take all tracks"
     manifest = open_index(settings).manifest(name)
     assert manifest is not None
-    vectors = unit(stack([rows[track.content_hash] for track in tracks]), manifest)
+    vectors = normalize(stack([rows[track.content_hash] for track in tracks]), manifest)
     exact = vectors.astype(np.float64)
     by_artist = comparison.protocol.exclude == "artist"
     both = zip(artist_keys(tracks), album_keys(tracks), strict=True)

@@ -22,8 +22,8 @@ from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.errors import words_of
-from musicflow.index import Manifest, Point, TrackIndex, unit
-from musicflow.library import SHORT, UNKNOWN, Problem, Progress, Track, quietly
+from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
+from musicflow.library import SHORT, Problem, Progress, Track, quietly
 
 TOP_TAGS = 5
 
@@ -494,9 +494,11 @@ def health_of(vectors: np.ndarray) -> Health:
     if len(good) > 1:
         # A few at a time, so that many take no more memory.
         blocks = [good[start : start + _BLOCK] for start in range(0, len(good), _BLOCK)]
-        mean = sum(_directions(vectors[block]).sum(axis=0) for block in blocks) / len(good)
+        mean = sum(
+            normalize(vectors[block]).sum(axis=0, dtype=np.float64) for block in blocks
+        ) / len(good)
         length = float(np.linalg.norm(mean))
-        nearest = min(float((_directions(vectors[block]) @ mean).min()) for block in blocks)
+        nearest = min(float((normalize(vectors[block]) @ mean).min()) for block in blocks)
         spread = 1 - nearest / length if length else 2.0
         low = np.min([vectors[block].min(axis=0) for block in blocks], axis=0)
         high = np.max([vectors[block].max(axis=0) for block in blocks], axis=0)
@@ -505,11 +507,6 @@ def health_of(vectors: np.ndarray) -> Health:
         len(vectors), vectors.shape[1], int((~finite).sum()), int((lengths[finite] == 0).sum()),
         dead, spread,
     )  # fmt: skip
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    values = vectors.astype(np.float64)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 # --- vectors to a collection -------------------------------------------------------------------
@@ -546,38 +543,22 @@ def build_collection(
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
     """Tell whether a published collection is what publishing now would come to."""
-    return (manifest.state, manifest.quantization) == (state, index.quantization)
+    now = state, index.quantization, fields.indexed()
+    return (manifest.state, manifest.quantization, manifest.fields) == now
 
 
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
     """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
     digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
     for track in tracks:
-        digest.update(json.dumps([track.content_hash, payload_of(track)]).encode())
+        digest.update(json.dumps([track.content_hash, fields.payload_of(track)]).encode())
     return digest.hexdigest()[:16]
-
-
-def payload_of(track: Track, row: Embedding | None = None) -> dict[str, object]:
-    """What an index keeps of a track beside its vector."""
-    payload: dict[str, object] = {
-        "track_id": track.track_id,
-        "artist": list(track.artists) or [UNKNOWN],
-        "name": track.name,
-        "genre": track.genre,
-        "subgenres": list(track.subgenres),
-        "album": track.album,
-        "path": track.path,
-        "duration_s": track.duration_s,
-    }
-    if row is not None:
-        payload |= {"tags": list(row.tags), "tag_scores": list(row.tag_scores)}
-    return payload
 
 
 def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
     assert row.vector is not None
-    [vector] = unit(row.vector[None], manifest, [track.track_id])
-    return Point(track.track_id, vector, payload_of(track, row))
+    [vector] = normalize(row.vector[None], manifest, [track.track_id])
+    return Point(track.track_id, vector, fields.payload_of(track, row))
 
 
 def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manifest) -> float:
@@ -585,7 +566,7 @@ def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manif
     total = np.zeros(manifest.dim)
     for start in range(0, len(tracks), _BLOCK):
         some = [rows[track.content_hash] for track in tracks[start : start + _BLOCK]]
-        total += unit(stack(some), manifest).sum(axis=0, dtype=np.float64)
+        total += normalize(stack(some), manifest).sum(axis=0, dtype=np.float64)
     return float(1 - np.square(total / max(len(tracks), 1)).sum())
 
 

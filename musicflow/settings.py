@@ -68,6 +68,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def fusions(self) -> Path:
+        """The weights of fused collections, as the last evaluation chose them."""
+        return self.root / "fusions.json"
+
+    @property
     def map(self) -> Path:
         """Where the app's map puts each track."""
         return self.root / "map"

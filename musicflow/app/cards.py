@@ -27,7 +27,8 @@ from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError, Track
-from musicflow.search.recommend import QueryError, why_none
+from musicflow.search.errors import QueryError
+from musicflow.search.query import why_none
 from musicflow.text import joined
 from musicflow.worker import WorkerError
 

@@ -11,7 +11,7 @@ from musicflow.app.view import View, facet
 from musicflow.embedding_store import EmbeddingStore, problems_of
 from musicflow.index import Collection, Hit
 from musicflow.library import Problem, known_artists, note_lines, skipped_line, without_notes
-from musicflow.search.recommend import duplicates
+from musicflow.search.duplicates import duplicates
 
 MOST_GROUPS = 50
 """So many groups of duplicates are shown."""

@@ -7,9 +7,8 @@ from musicflow.app import sidebar, view
 from musicflow.app.cards import plain, player, telling
 from musicflow.app.view import View
 from musicflow.embedders import UNTRAINED
-from musicflow.evaluation import report
 from musicflow.index import Collections, fused
-from musicflow.search.recommend import open_collections
+from musicflow.search.lookup import fusion_weights, open_collections
 from musicflow.settings import Settings
 
 
@@ -18,7 +17,7 @@ def main() -> None:
     st.set_page_config("musicflow", page_icon=":material/graphic_eq:", layout="wide")
     with telling():
         settings = Settings()
-        index = _index(settings, settings.home, _compared(settings))
+        index = _index(settings, settings.home, repr(fusion_weights(settings)))
         published = _published(settings, index)
         if not published:
             _welcome(settings)
@@ -38,14 +37,8 @@ def main() -> None:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _index(_settings: Settings, home: object, compared: int) -> Collections:  # noqa: ARG001
+def _index(_settings: Settings, home: object, weights: str) -> Collections:  # noqa: ARG001
     return open_collections(_settings)
-
-
-def _compared(settings: Settings) -> int:
-    """When the last comparison was made: with it, the fusions change."""
-    path = settings.paths.reports / report.COMPARISON
-    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _published(settings: Settings, index: Collections) -> list[str]:
@@ -66,7 +59,7 @@ def _view(settings: Settings, index: Collections, published: list[str]) -> View:
     player(catalogue)
     label = sidebar.embedder(published)
     k = sidebar.answers()
-    filters = sidebar.filters(view.open_collection(index, label), catalogue.longest_s)
+    filters = sidebar.filters(view.open_collection(index, label), catalogue)
     return View(settings, index, catalogue, published, label, k, filters)
 
 

@@ -11,7 +11,7 @@ from musicflow.app.cards import Action, card, clean, cover, hit_card, plain, tel
 from musicflow.app.projection import method, places
 from musicflow.app.view import View
 from musicflow.index import Hit
-from musicflow.search.recommend import path
+from musicflow.search.path import path
 
 # Tableau's ten; what has no colour of its own is grey.
 _COLOURS = (

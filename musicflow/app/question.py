@@ -11,7 +11,7 @@ from musicflow.app.uploads import Upload
 from musicflow.app.view import MATCHES, View
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.index import Hit
-from musicflow.search.recommend import similar_to_track, similar_to_vector
+from musicflow.search.query import similar_to_track, similar_to_vector
 
 Question = str | Upload
 """A track id, or an upload."""

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from musicflow.app.view import facet
+from musicflow.app.view import Catalogue, facet
 from musicflow.index import Collection, Filters
-from musicflow.index.filters import DURATION, Condition, Sign
-
-_FIELDS = {"genre": "Genre", "subgenres": "Subgenre", "artist": "Artist", "tags": "Tag"}
+from musicflow.index.fields import Field, of_kind
+from musicflow.index.filters import Condition, Sign
 
 _MOST = 500
 """So many values of a field are offered; the others can be typed."""
@@ -27,7 +26,7 @@ def answers() -> int:
     return st.sidebar.slider("Answers", 1, 50, 10, key="k", bind="query-params")
 
 
-def filters(collection: Collection, longest_s: float) -> Filters:
+def filters(collection: Collection, catalogue: Catalogue) -> Filters:
     """Choose which tracks may be answers.
 
     Raises
@@ -37,10 +36,10 @@ def filters(collection: Collection, longest_s: float) -> Filters:
     """
     conditions: list[Condition] = []
     with st.sidebar.expander("Only …", icon=":material/filter_alt:", expanded=True):
-        conditions += _fields(collection, "=", "")
-        conditions += _length(longest_s)
+        conditions += _keywords(collection, "=", "")
+        conditions += _numbers(catalogue)
     with st.sidebar.expander("Leave out …", icon=":material/block:"):
-        conditions += _fields(collection, "!=", "not-")
+        conditions += _keywords(collection, "!=", "not-")
     with st.sidebar.expander("More filters", icon=":material/code:"):
         typed = st.text_area(
             "As on the command line, one a line",
@@ -53,45 +52,50 @@ def filters(collection: Collection, longest_s: float) -> Filters:
     return Filters((*conditions, *parsed.conditions))
 
 
-def _fields(collection: Collection, sign: Sign, before: str) -> list[Condition]:
+def _keywords(collection: Collection, sign: Sign, before: str) -> list[Condition]:
     conditions = []
-    for key, name in _FIELDS.items():
-        if not (values := facet(collection, key)):
+    for field in of_kind("keyword"):
+        if not field.offered or not (values := facet(collection, field.name)):
             continue
         chosen = st.multiselect(
-            name,
+            field.title,
             list(values)[:_MOST],
-            key=before + key,
+            key=before + field.name,
             bind="query-params",
             accept_new_options=len(values) > _MOST,
         )
         if chosen:
-            conditions.append(Condition(key, _sign(key, sign, len(chosen)), tuple(chosen)))
+            conditions.append(Condition(field.name, _sign(field, sign, len(chosen)), tuple(chosen)))
     return conditions
 
 
-def _sign(key: str, sign: Sign, count: int) -> Sign:
+def _sign(field: Field, sign: Sign, count: int) -> Sign:
     """Any of several values, unless a field that holds several is to hold all."""
-    if sign == "=" and count > 1 and key in ("subgenres", "tags"):
-        every = st.toggle("All of these", key=f"all-{key}", bind="query-params")
+    if sign == "=" and count > 1 and field.several:
+        every = st.toggle("All of these", key=f"all-{field.name}", bind="query-params")
         return "+=" if every else "="
     return sign
 
 
-def _length(longest_s: float) -> list[Condition]:
-    end = max(1, math.ceil(longest_s))
-    low, high = st.slider(
-        "Length in seconds",
-        0,
-        end,
-        (0, end),
-        step=max(1, end // 100),
-        key="length",
-        bind="query-params",
-    )
+def _numbers(catalogue: Catalogue) -> list[Condition]:
     conditions = []
-    if low > 0:
-        conditions.append(Condition(DURATION, ">=", (float(low),)))
-    if high < end:
-        conditions.append(Condition(DURATION, "<=", (float(high),)))
+    for field in of_kind("number"):
+        if not field.offered or (extent := catalogue.extent(field)) is None:
+            continue
+        first, last = math.floor(extent[0]), math.ceil(extent[1])
+        if first == last:
+            continue
+        low, high = st.slider(
+            f"{field.title} in {field.unit}" if field.unit else field.title,
+            first,
+            last,
+            (first, last),
+            step=max(1, (last - first) // 100),
+            key=field.name,
+            bind="query-params",
+        )
+        if low > first:
+            conditions.append(Condition(field.name, ">=", (float(low),)))
+        if high < last:
+            conditions.append(Condition(field.name, "<=", (float(high),)))
     return conditions

@@ -16,8 +16,8 @@ import numpy as np
 
 from musicflow.audio import AUDIO_SUFFIXES, Limits
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.search import recommend
-from musicflow.search.recommend import QueryError
+from musicflow.search import query
+from musicflow.search.errors import QueryError
 from musicflow.worker import Rations
 
 MAX_MB = 64
@@ -94,6 +94,6 @@ def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = No
         path = Path(folder, "upload")
         path.write_bytes(upload.content)
         try:
-            return recommend.vector_of_file(path, spec, cache, LIMITS, log=log, rations=RATIONS)
+            return query.vector_of_file(path, spec, cache, LIMITS, log=log, rations=RATIONS)
         except QueryError as error:
             raise QueryError(str(error).replace(str(path), repr(upload.name))) from error

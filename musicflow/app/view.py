@@ -6,7 +6,6 @@ is published. What a person chose is kept in the address, so that a view can be 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,8 +15,9 @@ from musicflow.app import uploads
 from musicflow.app.uploads import Upload
 from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Collections, Filters, fused
+from musicflow.index.fields import Field
 from musicflow.library import Library, Track
-from musicflow.search.recommend import specs_of
+from musicflow.search.lookup import specs_of
 from musicflow.settings import Settings
 from musicflow.text import folded
 
@@ -37,6 +37,7 @@ class Catalogue(Mapping[str, Track]):
     def __init__(self, library: Library) -> None:
         self.library = library
         self._tracks = {track.track_id: track for track in library.tracks}
+        self._extents: dict[str, tuple[float, float] | None] = {}
         self._texts = [(_text(track), track.track_id) for track in library.tracks]
 
     def __getitem__(self, track_id: str) -> Track:
@@ -48,10 +49,13 @@ class Catalogue(Mapping[str, Track]):
     def __len__(self) -> int:
         return len(self._tracks)
 
-    @cached_property
-    def longest_s(self) -> float:
-        """The length of the longest track in seconds."""
-        return max(track.duration_s for track in self._tracks.values())
+    def extent(self, field: Field) -> tuple[float, float] | None:
+        """Return the least and the greatest value of a number; None if no track has one."""
+        if field.name not in self._extents:
+            values = [getattr(track, field.name, None) for track in self._tracks.values()]
+            known = [value for value in values if value is not None]
+            self._extents[field.name] = (min(known), max(known)) if known else None
+        return self._extents[field.name]
 
     def search(self, text: str) -> list[Track]:
         """The tracks whose artist, name, album, genre or id hold every word of a text.

@@ -42,7 +42,7 @@ from musicflow.evaluation import Comparison, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, demo, without_notes
-from musicflow.search.recommend import QueryError
+from musicflow.search.errors import QueryError
 from musicflow.settings import (
     Device,
     Exclude,

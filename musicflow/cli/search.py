@@ -20,10 +20,16 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.index import Collection, Filters, Hit, fused
-from musicflow.search import recommend
+from musicflow.index import Collection, Filters, Hit
+from musicflow.index.fields import FIELDS
+from musicflow.index.filters import filter_forms
+from musicflow.search import lookup, query
+from musicflow.search.duplicates import duplicates as find_duplicates
+from musicflow.search.errors import QueryError
+from musicflow.search.path import path as find_path
 from musicflow.search.playlist import PlaylistFormat, playlist
-from musicflow.search.recommend import Example, Strategy
+from musicflow.search.query import Example
+from musicflow.search.recommend import Strategy, recommend
 from musicflow.settings import Settings, write_atomically
 from musicflow.text import joined
 
@@ -34,11 +40,7 @@ EmbedderOption = Annotated[
 CountOption = Annotated[int, typer.Option("-k", help="How many answers.")]
 FilterOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--filter",
-        help="key=value (any of those given), key+=value (all), key!=value (none) or "
-        "duration_s<120; repeatable.",
-    ),
+    typer.Option("--filter", help=f"{filter_forms()}; repeatable."),
 ]
 
 
@@ -74,12 +76,12 @@ def search(
     settings = settings_of(home=home)
     with _opened(settings, embedder) as collection:
         if track is not None:
-            track_id = recommend.find_track(collection, track)
-            hits = recommend.similar_to_track(collection, track_id, k, filters)
+            track_id = lookup.find_track(collection, track)
+            hits = query.similar_to_track(collection, track_id, k, filters)
         else:
             assert file is not None
-            vector = recommend.example_of_file(collection, file, settings)
-            hits = recommend.similar_to_vector(collection, vector, k, filters)
+            vector = query.example_of_file(collection, file, settings)
+            hits = query.similar_to_vector(collection, vector, k, filters)
         _show(hits, collection, filters, as_json)
 
 
@@ -113,7 +115,7 @@ def recommend_command(
     filters = Filters.parse(where or [])
     settings = settings_of(home=home)
     with _opened(settings, embedder) as collection:
-        hits = recommend.recommend(
+        hits = recommend(
             collection,
             [_example(collection, text, settings) for text in like or []],
             [_example(collection, text, settings) for text in dislike or []],
@@ -141,8 +143,8 @@ def path(
     """
     filters = Filters.parse(where or [])
     with _opened(settings_of(home=home), embedder) as collection:
-        first, last = (recommend.find_track(collection, name) for name in (start, end))
-        hits = recommend.path(collection, first, last, steps, filters)
+        first, last = (lookup.find_track(collection, name) for name in (start, end))
+        hits = find_path(collection, first, last, steps, filters)
         about = "; the score is the likeness to the track before"
         _show(hits, collection, filters, as_json, about)
 
@@ -155,7 +157,7 @@ def duplicates(
     Example: `musicflow duplicates --json`
     """
     with _opened(settings_of(home=home), embedder) as collection:
-        groups = recommend.duplicates(collection)
+        groups = find_duplicates(collection)
         manifest = collection.manifest
     if as_json:
         print_json([_answers(group) for group in groups])
@@ -190,7 +192,7 @@ def export(
     """
     with _opened(settings_of(home=home), embedder) as collection:
         names = tracks or _track_ids_from_input()
-        payloads = [collection.payload(recommend.find_track(collection, name)) for name in names]
+        payloads = [collection.payload(lookup.find_track(collection, name)) for name in names]
     text = playlist(payloads, form)
     if output is None:
         print(text, end="")
@@ -204,13 +206,13 @@ def export(
 @contextmanager
 def _opened(settings: Settings, embedder: str | None) -> Iterator[Collection]:
     """The collection of an embedder, or of the first of the home's that has one."""
-    index = recommend.open_collections(settings)
+    index = lookup.open_collections(settings)
     if embedder is None:
         published = index.names()
         known = [label for label in settings.embedders if label in published]
         embedder = next(iter(known), settings.embedders[0])
     # A name that no embedder has is told from one that has no collection.
-    fused.specs(embedder, settings)
+    lookup.specs_for(embedder, settings)
     with index.open(embedder) as collection:
         yield collection
 
@@ -218,11 +220,11 @@ def _opened(settings: Settings, embedder: str | None) -> Iterator[Collection]:
 def _example(collection: Collection, text: str, settings: Settings) -> Example:
     """A track of the collection if there is one of this id or name, else an audio file."""
     try:
-        return recommend.find_track(collection, text)
-    except recommend.QueryError:
+        return lookup.find_track(collection, text)
+    except QueryError:
         if not _is_file(text):
             raise
-    return recommend.example_of_file(collection, Path(text), settings)
+    return query.example_of_file(collection, Path(text), settings)
 
 
 def _is_file(text: str) -> bool:
@@ -233,10 +235,9 @@ def _is_file(text: str) -> bool:
 
 
 def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    fields = ("track_id", "artist", "name", "genre", "subgenres", "path", "duration_s")
     return [
         {"rank": rank, "score": round(hit.score, 6)}
-        | {field: hit.payload[field] for field in fields}
+        | {name: hit.payload.get(name) for name in FIELDS}
         | {"artist": joined(hit.payload["artist"])}
         | {"duplicates": list(hit.duplicates)}
         for rank, hit in enumerate(hits, 1)
@@ -254,7 +255,7 @@ def _show(
         print_json(_answers(hits))
         return
     if not hits:
-        reason = recommend.why_none(collection, filters)
+        reason = query.why_none(collection, filters)
         out.print(plain(f"Nothing found: {reason}."), soft_wrap=True, highlight=False)
         return
     title = f"by {collection.manifest.embedder}{about}"

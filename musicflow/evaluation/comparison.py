@@ -19,7 +19,7 @@ from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.retrieval import NEAREST
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Interval
-from musicflow.index import Manifest, TrackIndex, fused, unit
+from musicflow.index import Manifest, TrackIndex, fused, normalize
 from musicflow.library import Library, Problem, Track
 from musicflow.settings import Exclude, write_atomically
 
@@ -197,7 +197,7 @@ def compare(
         for spec in ready
         if common
     }
-    spaces = {name: unit(matrix, _of(manifests[name])) for name, matrix in matrices.items()}
+    spaces = {name: normalize(matrix, _of(manifests[name])) for name, matrix in matrices.items()}
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
     found = measure(common, spaces, meaningful, exclude, k=k)
     kept = np.flatnonzero(found.first == np.arange(len(common)))

@@ -8,8 +8,7 @@ import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore, stack
-from musicflow.index import TrackIndex
-from musicflow.index.track_index import unit
+from musicflow.index import TrackIndex, normalize
 from musicflow.library import Library
 from musicflow.settings import write_atomically
 
@@ -50,7 +49,7 @@ def project(
             continue
         drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MOST_TRACKS]
         tracks = [tracks[row] for row in np.sort(drawn).tolist()]
-        vectors = unit(stack([rows[track.content_hash] for track in tracks]), manifest)
+        vectors = normalize(stack([rows[track.content_hash] for track in tracks]), manifest)
         perplexity = min(30.0, (len(tracks) - 1) / 3)
         flat = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(vectors)
         parts.append(

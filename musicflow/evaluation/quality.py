@@ -16,7 +16,7 @@ from musicflow.evaluation.protocol import (
     groups,
     settle,
 )
-from musicflow.index import fused
+from musicflow.index import fused, normalize
 from musicflow.library import UNKNOWN, Track
 from musicflow.settings import Exclude
 
@@ -225,4 +225,4 @@ def _asking(count: int) -> np.ndarray:
 def _random(count: int) -> np.ndarray:
     """Vectors without any meaning, seeded: the floor under every figure."""
     noise = np.random.default_rng(SEED).standard_normal((count, RANDOM_DIM))
-    return (noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float32)
+    return normalize(noise)

@@ -2,6 +2,7 @@
 
 from musicflow.index.embedded import EmbeddedIndex
 from musicflow.index.filters import FilterError, Filters
+from musicflow.index.normalization import normalize
 from musicflow.index.track_index import (
     Collection,
     Collections,
@@ -13,7 +14,6 @@ from musicflow.index.track_index import (
     TrackIndex,
     TrackIndexError,
     VectorError,
-    unit,
 )
 from musicflow.settings import Settings
 
@@ -31,13 +31,13 @@ __all__ = [
     "TrackIndex",
     "TrackIndexError",
     "VectorError",
+    "normalize",
     "open_index",
-    "unit",
 ]
 
 
 def open_index(settings: Settings) -> TrackIndex:
-    """The index that the settings name: a server where they hold an address, else a folder."""
+    """Open the index of the settings: a server where they hold an address, else a folder."""
     if settings.qdrant_url is None:
         return EmbeddedIndex(settings.paths.collections, settings.quantization)
     # Imported here: the client takes a second to load, which few commands need.

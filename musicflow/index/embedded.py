@@ -14,36 +14,27 @@ keeps its files even when a later publication clears the version away.
 
 import dataclasses
 import errno
-import itertools
 import json
 import os
 import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
 import qdrant_edge as edge
 
-from musicflow.index.filters import BOUNDS, DURATION, KEYWORDS, Condition, Filters
+from musicflow.index.qdrant import Dialect, QdrantCollection, described
 from musicflow.index.track_index import (
-    EF,
-    OVERSAMPLING,
-    Hit,
     Manifest,
     NoCollectionError,
     Point,
     Quantization,
     ScoreStrategy,
     TrackIndexError,
-    check,
-    in_order,
-    point_id,
-    unit,
 )
 from musicflow.settings import write_atomically
 
@@ -78,7 +69,7 @@ class EmbeddedIndex:
             shutil.rmtree(building, ignore_errors=True)
             _check_room(folder, manifest)
             building.mkdir()
-            manifest = dataclasses.replace(manifest, quantization=self.quantization)
+            manifest = described(manifest, self.quantization)
             count = _build(building, manifest, points)
             manifest = dataclasses.replace(manifest, count=count)
             text = json.dumps(dataclasses.asdict(manifest), indent=1)
@@ -136,8 +127,31 @@ class EmbeddedIndex:
             return None
 
 
-class EmbeddedCollection:
+def _recommend(likes: list[Any], dislikes: list[Any], strategy: ScoreStrategy) -> edge.Query:
+    examples = edge.RecommendQuery(likes, dislikes)
+    if strategy == "best-score":
+        return edge.Query.RecommendBestScore(examples)
+    return edge.Query.RecommendSumScores(examples)
+
+
+DIALECT = Dialect(
+    models=edge,
+    point=edge.Point,
+    range=edge.RangeFloat,
+    has_id=lambda ids: edge.HasIdCondition(set(ids)),
+    nearest=edge.Query.Nearest,
+    recommend=_recommend,
+    indexes={
+        "keyword": edge.PayloadSchemaType.Keyword,
+        "number": edge.PayloadSchemaType.Float,
+    },
+)
+
+
+class EmbeddedCollection(QdrantCollection):
     """A `Collection` of the embedded engine."""
+
+    dialect = DIALECT
 
     def __init__(self, version: Path) -> None:
         self.manifest = _read_manifest(version)
@@ -152,138 +166,33 @@ class EmbeddedCollection:
             shutil.copytree(segments, folder / "segments")
         self._shard = edge.EdgeShard.load(str(folder))
 
-    def __enter__(self) -> "EmbeddedCollection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """See `Collection.close`."""
         self._shard.close()
         self._clear()
 
-    def unit(self, vectors: np.ndarray) -> np.ndarray:
-        """See `Collection.unit`."""
-        return unit(vectors, self.manifest)
+    def _query(self, requests: list[Any]) -> Iterable[Iterable[Any]]:
+        return self._shard.query_batch(edge.QueryBatchRequest(requests))
 
-    def query(
-        self,
-        vectors: np.ndarray,
-        k: int,
-        filters: Filters = Filters(),
-        without: Sequence[str] = (),
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        """See `Collection.query`."""
-        check(vectors, self.manifest)
-        queries = [edge.Query.Nearest(vector) for vector in vectors.tolist()]
-        return self._ask(queries, k, _filter(filters, without), exact)
+    def _retrieve(self, ids: list[Any], with_vector: bool) -> Iterable[Any]:
+        return self._shard.retrieve(ids, with_payload=not with_vector, with_vector=with_vector)
 
-    def recommend(
-        self,
-        likes: np.ndarray,
-        dislikes: np.ndarray,
-        strategy: ScoreStrategy,
-        k: int,
-        filters: Filters = Filters(),
-        without: Sequence[str] = (),
-    ) -> list[Hit]:
-        """See `Collection.recommend`."""
-        check(likes, self.manifest)
-        check(dislikes, self.manifest)
-        examples = edge.RecommendQuery(likes.tolist(), dislikes.tolist())
-        [hits] = self._ask([_SCORED_BY[strategy](examples)], k, _filter(filters, without))
-        return hits
-
-    def vectors(self, track_ids: Sequence[str]) -> np.ndarray:
-        """See `Collection.vectors`."""
-        ids = [point_id(track_id) for track_id in track_ids]
-        found = self._shard.retrieve(list(dict.fromkeys(ids)), with_payload=False, with_vector=True)
-        known = {str(record.id): record.vector for record in found}
-        return in_order(track_ids, known, self.manifest.dim)
-
-    def scroll(self) -> Iterator[Point]:
-        """See `Collection.scroll`."""
-        for record in self._records(None, with_vector=True):
-            payload = dict(record.payload or {})
-            yield Point(payload["track_id"], np.array(record.vector, np.float32), payload)
-
-    def payloads(self, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
-        """See `Collection.payloads`."""
-        for record in self._records(_filter(filters), with_vector=False):
-            yield dict(record.payload or {})
-
-    def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
-        """See `Collection.facet`."""
-        limit = max(self.manifest.count, 1) * 8
-        request = edge.FacetRequest(key, limit=limit, exact=True, filter=_filter(filters))
-        hits = self._shard.facet(request).hits
-        return {str(hit.value): hit.count for hit in hits}
-
-    def payload(self, track_id: str) -> dict[str, Any]:
-        """See `Collection.payload`."""
-        found = self._shard.retrieve([point_id(track_id)], with_payload=True, with_vector=False)
-        if not found:
-            raise KeyError(track_id)
-        return dict(found[0].payload or {})
-
-    def count(self, filters: Filters = Filters()) -> int:
-        """See `Collection.count`."""
-        return self._shard.count(edge.CountRequest(filter=_filter(filters)))
-
-    def _records(self, condition: edge.Filter | None, with_vector: bool) -> Iterator[edge.Record]:
-        offset = None
-        while True:
-            request = edge.ScrollRequest(
-                offset=offset,
-                limit=_BATCH,
-                filter=condition,
-                with_payload=True,
-                with_vector=with_vector,
-            )
-            records, offset = self._shard.scroll(request)
-            yield from records
-            if offset is None:
-                return
-
-    def _ask(
-        self,
-        queries: Sequence[edge.Query],
-        k: int,
-        condition: edge.Filter | None,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        quantized = self.manifest.quantization != "none"
-        params = edge.SearchParams(
-            exact=exact, hnsw_ef=max(EF, k), quantization=rescored if quantized else None
+    def _scroll(self, offset: Any, condition: Any, with_vector: bool) -> tuple[Iterable[Any], Any]:
+        request = edge.ScrollRequest(
+            offset=offset,
+            limit=_BATCH,
+            filter=condition,
+            with_payload=True,
+            with_vector=with_vector,
         )
-        requests = [
-            edge.QueryRequest(
-                limit=k,
-                query=query,
-                filter=condition,
-                with_payload=True,
-                params=params,
-            )
-            for query in queries
-        ]
-        return [
-            [_hit(point) for point in points]
-            for points in self._shard.query_batch(edge.QueryBatchRequest(requests))
-        ]
+        return self._shard.scroll(request)
 
+    def _facet(self, key: str, condition: Any, limit: int) -> Iterable[Any]:
+        request = edge.FacetRequest(key, limit=limit, exact=True, filter=condition)
+        return self._shard.facet(request).hits
 
-_SCORED_BY: dict[ScoreStrategy, Any] = {
-    "best-score": edge.Query.RecommendBestScore,
-    "sum-scores": edge.Query.RecommendSumScores,
-}
-
-
-def _hit(point: edge.ScoredPoint) -> Hit:
-    payload = dict(point.payload or {})
-    return Hit(payload["track_id"], point.score, payload)
+    def _count(self, condition: Any) -> int:
+        return self._shard.count(edge.CountRequest(filter=condition))
 
 
 def _read_manifest(version: Path) -> Manifest:
@@ -298,7 +207,7 @@ def _check_room(folder: Path, manifest: Manifest) -> None:
 
 
 def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
-    """Write the points into a closed shard in `folder`; tells how many there are."""
+    """Write the points into a closed shard in `folder`; return how many there are."""
     quantized = manifest.quantization == "int8"
     config = edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(
@@ -310,30 +219,22 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:
-        for key in KEYWORDS:
-            shard.update(edge.UpdateOperation.create_field_index(key, _KEYWORD))
-        shard.update(edge.UpdateOperation.create_field_index(DURATION, _FLOAT))
-        ids: set[str] = set()
-        for batch in _batches(points, _BATCH):
-            names = [point.track_id for point in batch]
-            ids.update(names)
-            vectors = np.stack([point.vector for point in batch])
-            check(vectors, manifest, names)
-            shard.update(
-                edge.UpdateOperation.upsert_points(
-                    [
-                        edge.Point(point_id(point.track_id), vector.tolist(), point.payload)
-                        for point, vector in zip(batch, vectors, strict=True)
-                    ]
-                )
-            )
+        for name, kind in DIALECT.payload_indexes():
+            shard.update(edge.UpdateOperation.create_field_index(name, kind))
+        track_ids: set[str] = set()
+        for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):
+            track_ids |= batch_ids
+            shard.update(edge.UpdateOperation.upsert_points(batch))
         shard.optimize()
         shard.flush()
         count = shard.count(edge.CountRequest())
     finally:
         shard.close()
-    if count != len(ids):
-        raise TrackIndexError(f"{len(ids)} tracks were written, but the engine counts {count}")
+    if count != len(track_ids):
+        raise TrackIndexError(
+            f"{len(track_ids)} tracks were written, but the engine counts {count}",
+            "nothing was published: run again",
+        )
     # Opening a shard for the first time settles journals that its writer left. Readers share the
     # segments, so that is done here; all is in them now, and without a log they are only read.
     edge.EdgeShard.load(str(folder)).close()
@@ -342,29 +243,3 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
 
 
 _QUANTIZED = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned)
-_KEYWORD = edge.PayloadSchemaType.Keyword
-_FLOAT = edge.PayloadSchemaType.Float
-
-
-def _batches(points: Iterable[Point], size: int) -> Iterable[list[Point]]:
-    iterator = iter(points)
-    return iter(lambda: list(itertools.islice(iterator, size)), [])
-
-
-def _filter(filters: Filters, without: Sequence[str] = ()) -> edge.Filter | None:
-    must: list[Any] = []
-    must_not: list[Any] = []
-    for condition in filters.conditions:
-        (must_not if condition.sign == "!=" else must).extend(_demands(condition))
-    if without:
-        must_not.append(edge.HasIdCondition({point_id(track_id) for track_id in without}))
-    return edge.Filter(must=must, must_not=must_not) if must or must_not else None
-
-
-def _demands(condition: Condition) -> list[edge.FieldCondition]:
-    if condition.sign in BOUNDS:
-        bound = edge.RangeFloat(**{BOUNDS[condition.sign]: float(condition.values[0])})
-        return [edge.FieldCondition(condition.key, range=bound)]
-    return [
-        edge.FieldCondition(condition.key, match=edge.MatchAny(some)) for some in condition.choices
-    ]

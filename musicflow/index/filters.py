@@ -1,4 +1,4 @@
-"""Filters on what a track is, for any engine."""
+"""Filters by payload fields, for any engine."""
 
 import math
 import re
@@ -6,25 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-KEYWORDS = ("track_id", "artist", "name", "genre", "subgenres", "album", "tags")
-"""The payload fields that are matched by value; each has an index."""
+from musicflow.errors import MusicflowError
+from musicflow.index import fields
+from musicflow.index.fields import Field
 
-DURATION = "duration_s"
-"""The payload field that is compared by size."""
-
-_OTHER_NAMES = {"subgenre": "subgenres", "tag": "tags", "id": "track_id", "duration": DURATION}
 _FORM = re.compile(
     r"\s*(?P<key>\w+)\s*(?P<sign>!=|\+=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL
 )
 
 BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-"""How Qdrant calls the signs that compare."""
+"""Qdrant's names for the signs that compare."""
 
 Sign = Literal["=", "+=", "!=", "<", "<=", ">", ">="]
 
 
-class FilterError(ValueError):
-    """A filter that cannot be understood; the message shows what can."""
+class FilterError(MusicflowError, ValueError):
+    """A text is no filter."""
+
+    code = "filter"
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,9 @@ class Filters:
         ----------
         texts
             ``key=value``, ``key+=value`` or ``key!=value`` with a keyword field, or
-            ``duration_s<120`` and the like. A key given several times with ``=`` asks for any of
-            its values, with ``+=`` for all, with ``!=`` for none; different keys must all hold.
+            ``duration_s<120`` and the like with a number. A key given several times with ``=``
+            asks for any of its values, with ``+=`` for all, with ``!=`` for none; different keys
+            must all hold.
 
         Raises
         ------
@@ -69,37 +69,50 @@ class Filters:
         """
         values: dict[tuple[str, Sign], list[str]] = {}
         for text in texts:
-            key, sign, value = _split(text)
-            values.setdefault((key, sign), []).append(value)
+            field, sign, value = _split(text)
+            values.setdefault((field.name, sign), []).append(value)
         return cls(tuple(_condition(key, sign, given) for (key, sign), given in values.items()))
 
 
-def _split(text: str) -> tuple[str, Sign, str]:
+def filter_forms() -> str:
+    """Return how filters are written, in one line."""
+    keywords = ", ".join(field.name for field in fields.of_kind("keyword"))
+    numbers = ", ".join(field.name for field in fields.of_kind("number"))
+    return (
+        "key=value (any of the values given), key+=value (all) or key!=value (none) with one of "
+        f"{keywords}; or key<number (also <=, >, >=) with {numbers}"
+    )
+
+
+def _split(text: str) -> tuple[Field, Sign, str]:
     # What a terminal could not decode is in no tag either.
     match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
-    key = match and _OTHER_NAMES.get(match["key"], match["key"])
-    if match is None or key not in (*KEYWORDS, DURATION):
-        raise FilterError(
-            f"{text!r} is no filter. Write key=value (any of the values given), key+=value (all) "
-            f"or key!=value (none) with one of {', '.join(KEYWORDS)}, or {DURATION}<120 "
-            "(also <=, >, >=)"
-        )
-    assert key is not None
+    field = fields.find(match["key"]) if match else None
+    if match is None or field is None:
+        raise FilterError(f"{text!r} is no filter", f"write {filter_forms()}")
     sign: Sign = match["sign"]  # type: ignore[assignment]
-    return key, sign, match["value"]
+    return field, sign, match["value"]
 
 
 def _condition(key: str, sign: Sign, given: list[str]) -> Condition:
-    if (key == DURATION) == (sign in ("=", "+=", "!=")):
-        signs = "<, <=, >, >=" if key == DURATION else "=, +=, !="
-        raise FilterError(f"{key!r} is compared with {signs}, not with {sign}")
-    if key != DURATION:
+    number = fields.FIELDS[key].kind == "number"
+    if number != (sign in BOUNDS):
+        signs = "<, <=, > or >=" if number else "=, += or !="
+        raise FilterError(f"{key!r} cannot be compared with {sign}", f"write {signs}")
+    if not number:
         return Condition(key, sign, tuple(given))
-    try:
-        bounds = [float(value) for value in given]
-    except ValueError as error:
-        raise FilterError(f"{key} is compared with a number of seconds: {error}") from error
-    if not all(map(math.isfinite, bounds)):
-        raise FilterError(f"{key} is compared with a finite number of seconds")
+    bounds = [_number(key, value) for value in given]
     # Of several bounds on one side, the narrowest is the one that counts.
     return Condition(key, sign, (min(bounds) if "<" in sign else max(bounds),))
+
+
+def _number(key: str, text: str) -> float:
+    unit = fields.FIELDS[key].unit
+    wanted = f"a finite number of {unit}" if unit else "a finite number"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FilterError(f"{key!r} cannot be compared with {text!r}", f"give {wanted}")
+    return value

@@ -1,8 +1,8 @@
-"""Several embedders as one: their similarities added up, or their ranks.
+"""Fused collections: several embedders as one, by the sum of their similarities or ranks.
 
 A fusion has a name like an embedder: ``fusion:musicnn+mfcc`` adds weighted cosines,
 ``rrf:musicnn+mfcc`` adds reciprocal ranks (Cormack, Clarke and Büttcher, 2009), which needs no
-weights. It is opened like one too: `Fusions` is where, `FusedCollection` what.
+weights. `Fusions` opens both kinds of collection, fused and plain.
 """
 
 import hashlib
@@ -11,25 +11,24 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicflow import embedders
-from musicflow.embedders import EmbedderSpec
-from musicflow.index import (
+from musicflow.index import fields
+from musicflow.index.filters import Condition, Filters
+from musicflow.index.normalization import check_normalized, normalize
+from musicflow.index.track_index import (
     Collection,
     Collections,
-    Filters,
     Hit,
     Manifest,
     NoCollectionError,
     Point,
     ScoreStrategy,
 )
-from musicflow.index.filters import Condition
-from musicflow.index.track_index import check
-from musicflow.settings import Settings
+from musicflow.settings import write_atomically
 
 WEIGHTED = "fusion:"
 BY_RANK = "rrf:"
@@ -39,37 +38,60 @@ RANK_OFFSET = 60
 
 
 def members(label: str) -> tuple[str, ...]:
-    """The embedders that a fusion's name tells; none if it is no fusion's name."""
+    """Return the embedders in a fusion's name; none if it is no fusion's name."""
     for prefix in (WEIGHTED, BY_RANK):
         if label.startswith(prefix):
             return tuple(label.removeprefix(prefix).split("+"))
     return ()
 
 
-def specs(label: str, settings: Settings) -> list[EmbedderSpec]:
-    """The embedder that a name tells, or the members of a fusion, as the settings have them.
-
-    Raises
-    ------
-    UnknownEmbedderError
-        If there is no such embedder.
-    """
-    return [embedders.spec_for(name, settings) for name in members(label) or (label,)]
-
-
 def spec_hash(hashes: Sequence[str]) -> str:
-    """The hashes of several specs as one; that of a single spec is its own."""
+    """Return one hash for several specs; the hash of a single spec is its own."""
     return "+".join(hashes)
 
 
 def short(label: str) -> str:
-    """A name as far as there is room: a fusion's without its members."""
+    """Return a short name: a fusion's without its members."""
     return label.partition(":")[0] if members(label) else label
 
 
 def by_rank(ranks: Sequence[np.ndarray]) -> np.ndarray:
     """Reciprocal rank fusion of ranks from 1 on, one array a member, all of one shape."""
     return np.sum([1.0 / (RANK_OFFSET + rank) for rank in ranks], axis=0)
+
+
+Weights = Mapping[str, Mapping[str, float]]
+"""Per fusion, by name, the weight of each member's cosine; empty for a fusion by rank."""
+
+
+def save_weights(path: Path, weights: Weights) -> None:
+    """Write the weights of all known fusions."""
+    write_atomically(path, json.dumps(weights, indent=1).encode())
+
+
+def load_weights(path: Path, report: Path) -> Weights:
+    """Read what `save_weights` wrote; none if it never did.
+
+    Parameters
+    ----------
+    path
+        The file.
+    report
+        The comparison, which held the weights before they had a file of their own.
+    """
+    try:
+        weights: Weights = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return _weights_in_report(report)
+    return weights
+
+
+def _weights_in_report(path: Path) -> Weights:
+    try:
+        rows = json.loads(path.read_bytes())["rows"]
+        return {row["embedder"]: row["fusion"] for row in rows if members(row["embedder"])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
 
 
 class Fusions:
@@ -84,7 +106,7 @@ class Fusions:
         1; empty for one by rank. One by rank can be opened whether it is known or not.
     """
 
-    def __init__(self, index: Collections, weights: Mapping[str, Mapping[str, float]]) -> None:
+    def __init__(self, index: Collections, weights: Weights) -> None:
         self._index = index
         self._weights = weights
 
@@ -131,7 +153,7 @@ class Fusions:
         if not weights:
             known = [other for other in self._weights if other.startswith(WEIGHTED)]
             hint = f"it has weights for {', '.join(known)}" if known else "run these embedders"
-            raise NoCollectionError(f"the last comparison has no weights for {name}; {hint}")
+            raise NoCollectionError(f"the last comparison has no weights for {name}", hint)
         return [weights[member] for member in names]
 
 
@@ -191,7 +213,7 @@ class FusedCollection:
             for collection, ids in zip(collections, held, strict=True)
         ]
         weighty = [member for member, weight in zip(self._members, weights, strict=True) if weight]
-        tagged = (member for member in weighty if member.collection.facet("tags"))
+        tagged = (member for member in weighty if _has_own_fields(member.collection))
         self._teller = next(tagged, self._members[0])
         self._roots = np.sqrt(weights).astype(np.float32)
         self._cuts = np.cumsum([manifest.dim for manifest in manifests])[:-1]
@@ -208,10 +230,10 @@ class FusedCollection:
         for member in self._members:
             member.collection.close()
 
-    def unit(self, vectors: np.ndarray) -> np.ndarray:
-        """See `Collection.unit`. Shape ``(N, dim)``: what the members gave, side by side."""
+    def normalize(self, vectors: np.ndarray) -> np.ndarray:
+        """See `Collection.normalize`. Shape ``(N, dim)``: what the members gave, side by side."""
         parts = zip(self._members, self._split(vectors), strict=True)
-        return self._joined([member.collection.unit(part) for member, part in parts])
+        return self._joined([member.collection.normalize(part) for member, part in parts])
 
     def query(
         self,
@@ -222,7 +244,7 @@ class FusedCollection:
         exact: bool = False,
     ) -> list[list[Hit]]:
         """See `Collection.query`. If exact, every track is a candidate."""
-        check(vectors, self.manifest)
+        check_normalized(vectors, self.manifest)
         depth = max(self.manifest.count, 1) if exact else _depth(k)
 
         def ask(collection: Collection, own: "_Examples", filters: Filters) -> list[Hit]:
@@ -243,8 +265,8 @@ class FusedCollection:
         without: Sequence[str] = (),
     ) -> list[Hit]:
         """See `Collection.recommend`. Scores are as Qdrant has them, or fused ranks of such."""
-        check(likes, self.manifest)
-        check(dislikes, self.manifest)
+        check_normalized(likes, self.manifest)
+        check_normalized(dislikes, self.manifest)
 
         def ask(collection: Collection, own: "_Examples", filters: Filters) -> list[Hit]:
             return collection.recommend(
@@ -292,7 +314,7 @@ class FusedCollection:
         filters: Filters,
     ) -> list[list[Hit]]:
         """The best of the candidates that `ask` gets from each member for any of the questions."""
-        by_tags = any(condition.key == "tags" for condition in filters.conditions)
+        by_tags = any(condition.key in _fields_of_embeddings() for condition in filters.conditions)
         own = [self._parts(question) for question in questions]
         found = {
             hit.track_id
@@ -374,9 +396,17 @@ def _directions(part: np.ndarray) -> np.ndarray:
     A part without length says nothing, and is left out: the member has no weight, or examples
     cancel each other out there.
     """
-    lengths = np.linalg.norm(part, axis=1, keepdims=True)
-    there = lengths[:, 0] > 1e-6
-    return part[there] / lengths[there]
+    return normalize(part[np.linalg.norm(part, axis=1) > 1e-6])
+
+
+def _fields_of_embeddings() -> list[str]:
+    keywords = fields.of_kind("keyword")
+    return [field.name for field in keywords if field.source == "embedding"]
+
+
+def _has_own_fields(collection: Collection) -> bool:
+    """Return whether the embedder told of the tracks, as one that tags does."""
+    return any(collection.facet(name) for name in _fields_of_embeddings())
 
 
 def _depth(k: int) -> int:

@@ -6,37 +6,28 @@ switches both.
 """
 
 import dataclasses
-import itertools
 import re
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 import tenacity
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from musicflow.index.filters import BOUNDS, DURATION, KEYWORDS, Condition, Filters
+from musicflow.index.qdrant import Dialect, QdrantCollection, described
 from musicflow.index.track_index import (
-    EF,
-    OVERSAMPLING,
-    Hit,
     Manifest,
     NoCollectionError,
     Point,
     Quantization,
     ScoreStrategy,
     TrackIndexError,
-    check,
-    in_order,
-    point_id,
-    unit,
 )
 
 _BEFORE = ".before"
@@ -110,7 +101,7 @@ class ServerIndex:
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
-        manifest = dataclasses.replace(manifest, quantization=self.quantization)
+        manifest = described(manifest, self.quantization)
         version = f"{self._prefix}{name}.{datetime.now(UTC):{_TIME}}-{uuid.uuid4().hex[:8]}"
         try:
             count = self._build(version, manifest, points)
@@ -167,7 +158,7 @@ class ServerIndex:
         return Manifest.restored({**(info.config.metadata or {}), "count": count})
 
     def _build(self, version: str, manifest: Manifest, points: Iterable[Point]) -> int:
-        """Write the points into a new collection; tells how many there are."""
+        """Write the points into a new collection; return how many there are."""
         quantized = manifest.quantization == "int8"
         vectors = models.VectorParams(
             size=manifest.dim, distance=models.Distance.COSINE, on_disk=quantized
@@ -181,18 +172,14 @@ class ServerIndex:
             )
         )
         # The fields first: the engine's graph is then built with filters in mind.
-        for key in KEYWORDS:
-            self._index_field(version, key, models.PayloadSchemaType.KEYWORD)
-        self._index_field(version, DURATION, models.PayloadSchemaType.FLOAT)
-        ids: set[str] = set()
-        iterator = iter(points)
-        while batch := list(itertools.islice(iterator, _BATCH)):
-            names = [point.track_id for point in batch]
-            ids.update(names)
-            values = np.stack([point.vector for point in batch])
-            check(values, manifest, names)
-            self._send(version, batch, values)
-        return self._settled(version, len(ids))
+        for field, kind in DIALECT.payload_indexes():
+            self._index_field(version, field, kind)
+        track_ids: set[str] = set()
+        for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):
+            track_ids |= batch_ids
+            # The server takes a batch into its log, and works on it while the next is made.
+            self._server(lambda client, batch=batch: client.upsert(version, batch, wait=False))  # type: ignore[misc]
+        return self._settled(version, len(track_ids))
 
     def _index_field(self, version: str, key: str, schema: models.PayloadSchemaType) -> None:
         with warnings.catch_warnings():
@@ -201,14 +188,6 @@ class ServerIndex:
             self._server(
                 lambda client: client.create_payload_index(version, key, schema, wait=True)
             )
-
-    def _send(self, version: str, batch: list[Point], vectors: np.ndarray) -> None:
-        """Hand a batch over. The server takes it into its log and works on it meanwhile."""
-        structs = [
-            models.PointStruct(id=point_id(point.track_id), vector=vector, payload=point.payload)
-            for point, vector in zip(batch, vectors.tolist(), strict=True)
-        ]
-        self._server(lambda client: client.upsert(version, structs, wait=False))
 
     def _settled(self, version: str, expected: int) -> int:
         deadline = time.monotonic() + _SETTLE_S
@@ -249,151 +228,80 @@ class ServerIndex:
         self._server(lambda client: client.delete_collection(collection))
 
 
-class ServerCollection:
+def _recommend(
+    likes: list[Any], dislikes: list[Any], strategy: ScoreStrategy
+) -> models.RecommendQuery:
+    scored = {
+        "best-score": models.RecommendStrategy.BEST_SCORE,
+        "sum-scores": models.RecommendStrategy.SUM_SCORES,
+    }
+    examples = models.RecommendInput(positive=likes, negative=dislikes, strategy=scored[strategy])
+    return models.RecommendQuery(recommend=examples)
+
+
+DIALECT = Dialect(
+    models=models,
+    point=models.PointStruct,
+    range=models.Range,
+    has_id=lambda ids: models.HasIdCondition(has_id=list(ids)),
+    nearest=lambda vector: models.NearestQuery(nearest=vector),
+    recommend=_recommend,
+    indexes={
+        "keyword": models.PayloadSchemaType.KEYWORD,
+        "number": models.PayloadSchemaType.FLOAT,
+    },
+)
+
+
+class ServerCollection(QdrantCollection):
     """A `Collection` of the server engine: one publication, whatever is published meanwhile."""
+
+    dialect = DIALECT
 
     def __init__(self, server: "_Server", name: str, manifest: Manifest) -> None:
         self.manifest = manifest
         self._server = server
         self._name = name
 
-    def __enter__(self) -> "ServerCollection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """See `Collection.close`. The connection is the index's."""
 
-    def unit(self, vectors: np.ndarray) -> np.ndarray:
-        """See `Collection.unit`."""
-        return unit(vectors, self.manifest)
+    def _query(self, requests: list[Any]) -> Iterable[Iterable[Any]]:
+        answers = self._server(lambda client: client.query_batch_points(self._name, requests))
+        return (answer.points for answer in answers)
 
-    def query(
-        self,
-        vectors: np.ndarray,
-        k: int,
-        filters: Filters = Filters(),
-        without: Sequence[str] = (),
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        """See `Collection.query`."""
-        check(vectors, self.manifest)
-        queries = [models.NearestQuery(nearest=vector) for vector in vectors.tolist()]
-        return self._ask(queries, k, _filter(filters, without), exact)
-
-    def recommend(
-        self,
-        likes: np.ndarray,
-        dislikes: np.ndarray,
-        strategy: ScoreStrategy,
-        k: int,
-        filters: Filters = Filters(),
-        without: Sequence[str] = (),
-    ) -> list[Hit]:
-        """See `Collection.recommend`."""
-        check(likes, self.manifest)
-        check(dislikes, self.manifest)
-        examples = models.RecommendInput(
-            positive=likes.tolist(), negative=dislikes.tolist(), strategy=_SCORED_BY[strategy]
-        )
-        query = models.RecommendQuery(recommend=examples)
-        [hits] = self._ask([query], k, _filter(filters, without))
-        return hits
-
-    def vectors(self, track_ids: Sequence[str]) -> np.ndarray:
-        """See `Collection.vectors`."""
-        ids = [point_id(track_id) for track_id in track_ids]
-        known: dict[str, Any] = {}
-        for some in _pages(list(dict.fromkeys(ids))):
-            found = self._server(
-                lambda client, some=some: client.retrieve(  # type: ignore[misc]
-                    self._name, some, with_payload=False, with_vectors=True
+    def _retrieve(self, ids: list[Any], with_vector: bool) -> Iterable[Any]:
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            yield from self._server(
+                lambda client, page=page: client.retrieve(  # type: ignore[misc]
+                    self._name, page, with_payload=not with_vector, with_vectors=with_vector
                 )
             )
-            known |= {str(record.id): record.vector for record in found}
-        return in_order(track_ids, known, self.manifest.dim)
 
-    def scroll(self) -> Iterator[Point]:
-        """See `Collection.scroll`."""
-        for record in self._records(None, with_vectors=True):
-            payload = dict(record.payload or {})
-            yield Point(payload["track_id"], np.array(record.vector, np.float32), payload)
+    def _scroll(self, offset: Any, condition: Any, with_vector: bool) -> tuple[Iterable[Any], Any]:
+        return self._server(
+            lambda client: client.scroll(
+                self._name,
+                scroll_filter=condition,
+                limit=_PAGE,
+                offset=offset,
+                with_payload=True,
+                with_vectors=with_vector,
+            )
+        )
 
-    def payloads(self, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
-        """See `Collection.payloads`."""
-        for record in self._records(_filter(filters), with_vectors=False):
-            yield dict(record.payload or {})
-
-    def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
-        """See `Collection.facet`."""
-        limit = max(self.manifest.count, 1) * 8
-        hits = self._server(
+    def _facet(self, key: str, condition: Any, limit: int) -> Iterable[Any]:
+        return self._server(
             lambda client: client.facet(
-                self._name, key, facet_filter=_filter(filters), limit=limit, exact=True
+                self._name, key, facet_filter=condition, limit=limit, exact=True
             )
         ).hits
-        return {str(hit.value): hit.count for hit in hits}
 
-    def payload(self, track_id: str) -> dict[str, Any]:
-        """See `Collection.payload`."""
-        found = self._server(
-            lambda client: client.retrieve(self._name, [point_id(track_id)], with_payload=True)
-        )
-        if not found:
-            raise KeyError(track_id)
-        return dict(found[0].payload or {})
-
-    def count(self, filters: Filters = Filters()) -> int:
-        """See `Collection.count`."""
+    def _count(self, condition: Any) -> int:
         return self._server(
-            lambda client: client.count(self._name, count_filter=_filter(filters), exact=True)
+            lambda client: client.count(self._name, count_filter=condition, exact=True)
         ).count
-
-    def _records(
-        self, condition: models.Filter | None, with_vectors: bool
-    ) -> Iterator[models.Record]:
-        offset: Any = None
-        while True:
-            records, offset = self._server(
-                lambda client, offset=offset: client.scroll(  # type: ignore[misc]
-                    self._name,
-                    scroll_filter=condition,
-                    limit=_PAGE,
-                    offset=offset,
-                    with_payload=True,
-                    with_vectors=with_vectors,
-                )
-            )
-            yield from records
-            if offset is None:
-                return
-
-    def _ask(
-        self,
-        queries: Sequence[models.Query],
-        k: int,
-        condition: models.Filter | None,
-        exact: bool = False,
-    ) -> list[list[Hit]]:
-        rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        quantized = self.manifest.quantization != "none"
-        params = models.SearchParams(
-            exact=exact, hnsw_ef=max(EF, k), quantization=rescored if quantized else None
-        )
-        requests = [
-            models.QueryRequest(
-                query=query,
-                limit=k,
-                filter=condition,
-                with_payload=True,
-                params=params,
-            )
-            for query in queries
-        ]
-        answers = self._server(lambda client: client.query_batch_points(self._name, requests))
-        return [[_hit(point) for point in answer.points] for answer in answers]
 
 
 class _Server:
@@ -461,43 +369,10 @@ def _reason(error: Exception) -> str:
     return " ".join((text or type(error).__name__).split())[:200]
 
 
-def _pages(ids: list[str]) -> Iterator[list[Any]]:
-    return (ids[start : start + _PAGE] for start in range(0, len(ids), _PAGE))
-
-
 def _time(text: str) -> datetime:
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-
-
-def _hit(point: models.ScoredPoint) -> Hit:
-    payload = dict(point.payload or {})
-    return Hit(payload["track_id"], point.score, payload)
 
 
 _QUANTIZED = models.ScalarQuantization(
     scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
 )
-_SCORED_BY: dict[ScoreStrategy, models.RecommendStrategy] = {
-    "best-score": models.RecommendStrategy.BEST_SCORE,
-    "sum-scores": models.RecommendStrategy.SUM_SCORES,
-}
-
-
-def _filter(filters: Filters, without: Sequence[str] = ()) -> models.Filter | None:
-    must: list[Any] = []
-    must_not: list[Any] = []
-    for condition in filters.conditions:
-        (must_not if condition.sign == "!=" else must).extend(_demands(condition))
-    if without:
-        must_not.append(models.HasIdCondition(has_id=[point_id(one) for one in without]))
-    return models.Filter(must=must, must_not=must_not) if must or must_not else None
-
-
-def _demands(condition: Condition) -> list[models.FieldCondition]:
-    if condition.sign in BOUNDS:
-        bound = models.Range(**{BOUNDS[condition.sign]: float(condition.values[0])})
-        return [models.FieldCondition(key=condition.key, range=bound)]
-    return [
-        models.FieldCondition(key=condition.key, match=models.MatchAny(any=some))
-        for some in condition.choices
-    ]

@@ -1,12 +1,13 @@
 """What an index of tracks does, whatever engine is behind it."""
 
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from musicflow.errors import MusicflowError
+from musicflow.index.fields import FIRST_INDEXED
 from musicflow.index.filters import Filters
 
 Quantization = Literal["none", "int8"]
@@ -17,31 +18,31 @@ With the latter, the full ones stay on disk, and rescore the best candidates."""
 ScoreStrategy = Literal["best-score", "sum-scores"]
 """How an engine scores a track by examples: by the nearest one, or by all of them."""
 
-OVERSAMPLING = 2.0
-"""How many more candidates are rescored with their full vectors where these are quantised."""
 
-EF = 128
-"""How many candidates a search of an engine's graph holds at least: for recall above 0.98."""
+class TrackIndexError(MusicflowError):
+    """An index cannot do what it was asked to do."""
 
-_NAMESPACE = uuid.UUID("6f0e4a3c-7c8e-5b54-9d5f-0c2f3a6f7b10")
-
-
-class TrackIndexError(Exception):
-    """Something an index cannot do; the message says what to do instead."""
+    code = "index"
 
 
 class NoCollectionError(TrackIndexError):
-    """A collection that has never been published."""
+    """A collection has never been published."""
+
+    code = "no-collection"
 
     @classmethod
     def among(cls, name: str, published: Sequence[str]) -> "NoCollectionError":
-        """The error for a name that is not among those published."""
-        there = ", ".join(published) or "none yet: start with `musicflow run LIBRARY`"
-        return cls(f"there is no collection {name!r} (published: {there})")
+        """Return the error for a name that is not among the published ones."""
+        if not published:
+            advice = "start with `musicflow run LIBRARY`"
+            return cls(f"there is no collection {name!r} (published: none)", advice)
+        return cls(f"there is no collection {name!r} (published: {', '.join(published)})")
 
 
 class VectorError(TrackIndexError):
-    """A vector that must not reach an engine: not finite, not of length one, of other dims."""
+    """A vector must not reach an engine: not finite, not of length one, or of other dims."""
+
+    code = "bad-vector"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Point:
 
     track_id: str
     vector: np.ndarray
-    """Shape ``(dim,)``, as `unit` makes it."""
+    """Shape ``(dim,)``, as `normalize` makes it."""
     payload: dict[str, Any]
 
 
@@ -71,7 +72,8 @@ class Manifest:
 
     `state` names its exact content; `center` and `scale` are what vectors are standardised
     with, empty where they are not. `spread` is how far apart two tracks are on average: one less
-    the cosine. `count` and `quantization` are the index's to say.
+    the cosine. `count`, `quantization` and `fields`, the payload fields that have an index of
+    their own, are the index's to say.
     """
 
     embedder: str
@@ -81,6 +83,7 @@ class Manifest:
     count: int = 0
     quantization: Quantization = "none"
     spread: float = 1.0
+    fields: tuple[str, ...] = FIRST_INDEXED
     center: tuple[float, ...] = field(default=(), repr=False)
     scale: tuple[float, ...] = field(default=(), repr=False)
 
@@ -94,18 +97,18 @@ class Manifest:
 class Collection(Protocol):
     """A published collection, open for reading. A context manager.
 
-    Vectors go in and come out as `unit` makes them.
+    Vectors go in and come out as `normalize` makes them.
     """
 
     manifest: Manifest
 
-    def unit(self, vectors: np.ndarray) -> np.ndarray:
+    def normalize(self, vectors: np.ndarray) -> np.ndarray:
         """Make vectors of the collection, shape ``(N, dim)``, of what its embedder gave.
 
         Raises
         ------
         VectorError
-            See `unit`.
+            See `normalization.normalize`.
         """
         ...
 
@@ -181,7 +184,10 @@ class Collection(Protocol):
         ...
 
     def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
-        """How many tracks there are of each value of a keyword field, most first."""
+        """How many tracks there are of each value of a keyword field, most first.
+
+        None of a field that the collection has no index of: it was published before the field.
+        """
         ...
 
     def payload(self, track_id: str) -> dict[str, Any]:
@@ -260,86 +266,3 @@ class TrackIndex(Collections, Protocol):
             If there is none.
         """
         ...
-
-
-def point_id(track_id: str) -> str:
-    """The engine's id of a track: always the same UUID, so that writing twice changes nothing."""
-    return str(uuid.uuid5(_NAMESPACE, track_id))
-
-
-def in_order(track_ids: Sequence[str], known: Mapping[str, Any], dim: int) -> np.ndarray:
-    """Vectors that an engine gave by point id, as `Collection.vectors` answers.
-
-    Raises
-    ------
-    KeyError
-        If there is none of a track.
-    """
-    values = np.empty((len(track_ids), dim), np.float32)
-    for row, track_id in enumerate(track_ids):
-        point = point_id(track_id)
-        if point not in known:
-            raise KeyError(track_id)
-        values[row] = np.asarray(known[point])
-    return values
-
-
-def unit(vectors: np.ndarray, manifest: Manifest, whose: Sequence[str] = ()) -> np.ndarray:
-    """Make vectors of a collection: standardised where it is, and of length one.
-
-    Parameters
-    ----------
-    vectors
-        As the embedder gave them, shape ``(N, dim)``.
-    manifest
-        The collection they are for.
-    whose
-        Their track ids, for the error.
-
-    Returns
-    -------
-    numpy.ndarray
-        Float32, shape ``(N, dim)``.
-
-    Raises
-    ------
-    VectorError
-        If a vector is not finite, has no length or not the collection's dims.
-    """
-    values = np.asarray(vectors, np.float64)
-    _check_dims(values, manifest)
-    if manifest.center:
-        values = (values - np.array(manifest.center)) / np.array(manifest.scale)
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    _refuse(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0), manifest, whose)
-    return (values / norms).astype(np.float32)
-
-
-def check(vectors: np.ndarray, manifest: Manifest, whose: Sequence[str] = ()) -> None:
-    """Hold that vectors are a collection's, as `unit` makes them.
-
-    Raises
-    ------
-    VectorError
-        If one is not of length one or not of the collection's dims.
-    """
-    _check_dims(vectors, manifest)
-    # Written so that what is not a number is refused too.
-    _refuse(~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3), manifest, whose)
-
-
-def _check_dims(vectors: np.ndarray, manifest: Manifest) -> None:
-    if vectors.ndim != 2 or vectors.shape[1] != manifest.dim:
-        raise VectorError(
-            f"vectors of shape {vectors.shape} are not for {manifest.embedder}, "
-            f"whose vectors have {manifest.dim} dimensions"
-        )
-
-
-def _refuse(bad: np.ndarray, manifest: Manifest, whose: Sequence[str]) -> None:
-    rows = np.flatnonzero(bad)
-    if len(rows):
-        name = whose[rows[0]] if len(whose) else f"number {rows[0]}"
-        raise VectorError(
-            f"the {manifest.embedder} vector of {name} is not finite or has no proper length"
-        )

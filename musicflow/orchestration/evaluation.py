@@ -11,6 +11,7 @@ import dagster as dg
 
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, compare, projection, report, still_holds
+from musicflow.index import fused
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
@@ -44,6 +45,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
             comparison = compare(*given, *rules)
             projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)
+        fused.save_weights(workspace.paths.fusions, comparison.fusions)
         scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}

@@ -12,8 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from musicflow.app.view import Catalogue
-from musicflow.evaluation import Comparison, Dataset, Row
-from musicflow.evaluation.protocol import Protocol
+from musicflow.index.fused import save_weights
 from musicflow.library import Library, Track
 from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
@@ -223,14 +222,10 @@ FUSIONS = ["fusion:mfcc+musicnn-untrained", "rrf:mfcc+musicnn-untrained"]
 
 @pytest.fixture
 def fused_home(filled: Path, tmp_path: Path) -> Home:
-    """The filled home, with a comparison that knows fusions, one of what is not published."""
+    """The filled home, with weights of fusions, one of what is not published."""
     home = Home(shutil.copytree(filled, tmp_path / "copy"))
     weights = {"mfcc": 0.9, "musicnn-untrained": 0.1}
-    rows = [Row(FUSIONS[0], "none", 260, fusion=weights)]
-    rows += [Row(name, "none", 260) for name in ("mfcc", FUSIONS[1], "rrf:mfcc+openl3")]
-    dataset, protocol = Dataset("music", "abc", 13, 0), Protocol("duplicates", 12, 1, 0)
-    comparison = Comparison(dataset, protocol, tuple(rows), (), (), "s", "2026")
-    comparison.save(home.reports / "comparison.json")
+    save_weights(home.fusions, {FUSIONS[0]: weights, FUSIONS[1]: {}, "rrf:mfcc+openl3": {}})
     return home
 
 
@@ -240,12 +235,12 @@ def page_of_fusions(page: Page, fused_home: Home, monkeypatch: pytest.MonkeyPatc
     return page
 
 
-def test_fusions_are_offered_once_a_comparison_knows_them(
+def test_fusions_are_offered_once_their_weights_are_known(
     page_of_fusions: Page, fused_home: Home
 ) -> None:
     shown = page_of_fusions()
     assert shown.selectbox("embedder").options == ["mfcc", "musicnn-untrained", *FUSIONS]
-    (fused_home.reports / "comparison.json").unlink()
+    fused_home.fusions.unlink()
     shown.run()
     assert shown.selectbox("embedder").options == ["mfcc", "musicnn-untrained"]
 
@@ -317,11 +312,11 @@ HOSTILE: dict[str, tuple[dict[str, str | list[str]], str]] = {
     "an unknown embedder": ({"embedder": "../../etc"}, ""),
     "an unknown genre": (LIKE | {"genre": "<b>"}, ""),
     "an unknown strategy": ({"like": "tones/1.flac", "strategy": "__import__('os')"}, ""),
-    "a length upside down": (LIKE | {"length": ["9", "1"]}, ""),
-    "a length of text": (LIKE | {"length": ["a", "b"]}, ""),
+    "a length upside down": (LIKE | {"duration_s": ["9", "1"]}, ""),
+    "a length of text": (LIKE | {"duration_s": ["a", "b"]}, ""),
     "no filter": (LIKE | {"where": "nothing"}, "'nothing' is no filter"),
     "an unknown field": (LIKE | {"where": "path=/etc/passwd"}, "is no filter"),
-    "a length of letters": (LIKE | {"where": "duration_s<abc"}, "a number of seconds"),
+    "a length of letters": (LIKE | {"where": "duration_s<abc"}, "a finite number of seconds"),
     "an endless length": (LIKE | {"where": "duration_s<inf"}, "a finite number of seconds"),
     "a filter by a null": (LIKE | {"where": "genre=\0"}, "no track has the genre"),
     "a filter by no character": (LIKE | {"where": "genre=\uffff"}, "no track has the genre"),

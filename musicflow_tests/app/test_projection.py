@@ -7,7 +7,7 @@ import pytest
 from musicflow.app import projection
 from musicflow.app.map import figure
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point
-from musicflow.ingestion import payload_of
+from musicflow.index.fields import payload_of
 from musicflow.library import Track
 
 

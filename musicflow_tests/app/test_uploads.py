@@ -18,7 +18,7 @@ from musicflow import worker
 from musicflow.app import uploads
 from musicflow.audio import Limits, guarded
 from musicflow.embedders import mfcc
-from musicflow.search.recommend import QueryError
+from musicflow.search.errors import QueryError
 from musicflow_tests.conftest import noise, tone
 
 CACHE = Path("unused")
@@ -49,7 +49,7 @@ def test_an_upload_gets_the_vector_its_file_would(write: Callable[..., Path], ki
     content = sound(noise(1), 44_100, kind)
     path = write("a.wav", noise(1))
     path.write_bytes(content)
-    direct = uploads.recommend.vector_of_file(path, mfcc.SPEC, CACHE)
+    direct = uploads.query.vector_of_file(path, mfcc.SPEC, CACHE)
     np.testing.assert_allclose(embed(f"a.{kind.lower()}", content), direct, rtol=1e-5, atol=1e-5)
 
 

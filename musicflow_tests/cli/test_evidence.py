@@ -1,7 +1,6 @@
 """The commands that measure and choose, as a person runs them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from musicflow import estimate
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
+from musicflow.index.fused import save_weights
 from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run
 
@@ -87,12 +87,9 @@ def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home
     assert "tones/3.wav" not in printed
     code, printed, _ = run("search", str(music / "noises" / "1.wav"), *arguments)
     assert json.loads(printed)[0]["track_id"] == "noises/1.wav"
-    comparison = Comparison.load(home.reports / "comparison.json")
-    assert comparison is not None
-    weighted = replace(comparison.rows[0], embedder=f"fusion:{'+'.join(names)}",
-                       fusion={"mfcc": 0.8, "musicnn-untrained": 0.2})  # fmt: skip
-    replace(comparison, rows=(*comparison.rows, weighted)).save(home.reports / "comparison.json")
-    for label in (arguments[1], weighted.embedder):
+    weighted = f"fusion:{'+'.join(names)}"
+    save_weights(home.fusions, {weighted: {"mfcc": 0.8, "musicnn-untrained": 0.2}})
+    for label in (arguments[1], weighted):
         arguments[1] = label
         for question in (
             ("search", "--track", "tones/3.wav"),

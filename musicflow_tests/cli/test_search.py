@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicflow.evaluation import Comparison, Dataset, Row
-from musicflow.evaluation.protocol import Protocol
+from musicflow.index.fields import FIELDS
+from musicflow.index.fused import save_weights
 from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run, ingest
 from musicflow_tests.conftest import RATE, noise, tone
@@ -29,11 +29,8 @@ def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def remember_fusion(home: Home) -> None:
-    """A comparison with a fusion of one embedder, so that it is known what it must answer."""
-    row = Row("fusion:mfcc", "none", 60, fusion={"mfcc": 1.0})
-    protocol = Protocol("duplicates", 12, 0, 0)
-    comparison = Comparison(Dataset("music", "abc", 12, 0), protocol, (row,), (), (), "s", "2026")
-    comparison.save(home.reports / "comparison.json")
+    """A fusion of one embedder, so that it is known what it must answer."""
+    save_weights(home.fusions, {"fusion:mfcc": {"mfcc": 1.0}})
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +50,7 @@ def test_search_by_track_answers_with_ranks_and_fields(run: Run) -> None:
     assert [answer["rank"] for answer in answers] == [1, 2, 3, 4]
     assert all(answer["genre"] == "tones" for answer in answers)
     assert "tones/3.wav" not in [answer["track_id"] for answer in answers]
-    assert answers[0].keys() == {
-        "rank", "track_id", "score", "artist", "name", "genre", "subgenres", "path",
-        "duration_s", "duplicates",
-    }  # fmt: skip
+    assert answers[0].keys() == {"rank", "score", "duplicates", *FIELDS}
 
 
 def test_search_by_a_file_from_outside(run: Run, write: Any) -> None:
@@ -194,8 +188,8 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
         (["recommend"], "at least one track that is liked"),
         (["recommend", "--like", "nowhere.wav"], "no track has the id or name 'nowhere.wav'"),
         (["recommend", "--like", "tones/1.wav", "--dislike", "tones/1.wav"], "both liked and"),
-        (["path", "tones/1.wav", "tones/1.wav"], "not to itself"),
-        (["path", "tones/1.wav", "tones/2.wav", "--steps", "-1"], "at least 1 track"),
+        (["path", "tones/1.wav", "tones/1.wav"], "to itself: give two"),
+        (["path", "tones/1.wav", "tones/2.wav", "--steps", "-1"], "steps must be at least 1"),
         (["export", "tones/1.wav", "--output", "/proc/x.m3u8"], "cannot be written"),
         (["index", "rollback", "mfcc"], "no earlier version"),
         (["index", "rollback", "nope"], "no collection 'nope' (published: mfcc)"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from musicflow.index import EmbeddedIndex, Manifest, Point, TrackIndex, unit
+from musicflow.index import EmbeddedIndex, Manifest, Point, TrackIndex, normalize
 from musicflow.index.server import ServerIndex
 
 DIM = 8
@@ -20,7 +20,7 @@ KEY = os.environ.get("MUSICFLOW_QDRANT_API_KEY")
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:
-    return unit(np.random.default_rng(seed).standard_normal((count, DIM)), MANIFEST)
+    return normalize(np.random.default_rng(seed).standard_normal((count, DIM)), MANIFEST)
 
 
 def points(values: np.ndarray) -> list[Point]:

@@ -20,7 +20,7 @@ from musicflow.index import (
     Point,
     TrackIndex,
     VectorError,
-    unit,
+    normalize,
 )
 from musicflow_tests.index.conftest import DIM, MANIFEST, in_memory, points, vectors
 
@@ -160,12 +160,12 @@ def test_standardised_collections_keep_what_they_are_standardised_with(
     values = 100 + vectors(20) * np.arange(1, DIM + 1)
     center, scale = tuple(values.mean(0).tolist()), tuple(values.std(0).tolist())
     manifest = Manifest("toy", "hash", DIM, "s", center=center, scale=scale)
-    index.publish(name, manifest, points(unit(values, manifest)))
+    index.publish(name, manifest, points(normalize(values, manifest)))
     with index.open(name) as collection:
         assert collection.manifest.center == pytest.approx(center)
         standard = (values - center) / scale
         standard /= np.linalg.norm(standard, axis=1, keepdims=True)
-        [hits] = collection.query(unit(values[:1], collection.manifest), 2)
+        [hits] = collection.query(normalize(values[:1], collection.manifest), 2)
         assert hits[0].track_id == "t0"
         assert hits[1].score == pytest.approx(np.sort(standard @ standard[0])[-2], abs=1e-5)
 

@@ -19,8 +19,13 @@ from musicflow.index import (
     TrackIndex,
     VectorError,
 )
-from musicflow.index.fused import FusedCollection, Fusions, members, specs
-from musicflow.search import recommend
+from musicflow.index.fused import FusedCollection, Fusions, load_weights, members, save_weights
+from musicflow.search.duplicates import duplicates
+from musicflow.search.errors import QueryError
+from musicflow.search.lookup import specs_for
+from musicflow.search.path import path
+from musicflow.search.query import similar_to_track
+from musicflow.search.recommend import recommend
 from musicflow.settings import Settings
 from musicflow_tests.evaluation.made_up import unit
 from musicflow_tests.index.conftest import in_memory
@@ -140,7 +145,7 @@ def test_with_all_weight_on_one_a_fusion_answers_as_it_does(
     filters = Filters.parse([f"id!=t{HELD}"])
     fused = weighted(opened, 1)
     answers = [
-        recommend.recommend(
+        recommend(
             collection,
             liked,
             disliked,
@@ -153,7 +158,7 @@ def test_with_all_weight_on_one_a_fusion_answers_as_it_does(
         for collection in (fused, opened[0])
     ]
     ways = [
-        recommend.path(collection, liked[0], "t58", 3, filters)
+        path(collection, liked[0], "t58", 3, filters)
         for collection in (fused, opened[0])
         if liked[0] != "t58"
     ]
@@ -169,8 +174,8 @@ def test_whatever_the_engine_a_fusion_answers_alike(
     answers = []
     for index in (fill(EmbeddedIndex(tmp_path)), fill(in_memory())):
         with Fusions(index, {"fusion:a+b": {"a": 0.3, "b": 0.7}}).open(label) as fused:
-            hits = recommend.recommend(fused, ["t01", "t02"], ["t03"], strategy=strategy)
-            answers.append([*told(hits), *told(recommend.path(fused, "t04", "t05", 4))])
+            hits = recommend(fused, ["t01", "t02"], ["t03"], strategy=strategy)
+            answers.append([*told(hits), *told(path(fused, "t04", "t05", 4))])
     assert answers[0] == answers[1]
 
 
@@ -190,13 +195,13 @@ def test_scores_by_rank_are_of_each_members_own_scores(opened: list[Collection])
 
 def test_a_fusion_by_rank_compares_tracks_with_equal_weights(opened: list[Collection]) -> None:
     fused = by_rank(opened)
-    ids = [hit.track_id for hit in recommend.path(fused, "t04", "t05", 4)]
+    ids = [hit.track_id for hit in path(fused, "t04", "t05", 4)]
     rows = [int(track_id[1:]) for track_id in ids]
     likeness = (A[rows[0]] @ A[rows[1]] + B[rows[0]] @ B[rows[1]]) / 2
-    [_, hit, *_] = recommend.path(fused, "t04", "t05", 4)
+    [_, hit, *_] = path(fused, "t04", "t05", 4)
     assert hit.score == pytest.approx(float(likeness), abs=1e-5)
-    diverse = recommend.recommend(fused, ["t01"], k=5, diverse=True)
-    plain = recommend.recommend(fused, ["t01"], k=5)
+    diverse = recommend(fused, ["t01"], k=5, diverse=True)
+    plain = recommend(fused, ["t01"], k=5)
     assert diverse[0].track_id == plain[0].track_id
     assert {hit.track_id for hit in diverse} != {hit.track_id for hit in plain}
 
@@ -216,9 +221,9 @@ def test_copies_are_near_in_all_members_together(tmp_path: Path) -> None:
     fusions = Fusions(index, {"fusion:a+b": {"a": 0.5, "b": 0.5}})
     for label in ("fusion:a+b", "rrf:a+b"):
         fused = fusions.open(label)
-        groups = recommend.duplicates(fused)
+        groups = duplicates(fused)
         assert [[hit.track_id for hit in group] for group in groups] == [["t00", "t01"]]
-        found = {hit.track_id: hit.duplicates for hit in recommend.recommend(fused, ["t00"])}
+        found = {hit.track_id: hit.duplicates for hit in recommend(fused, ["t00"])}
         assert "t01" not in found
 
 
@@ -233,8 +238,8 @@ def test_only_what_all_members_hold_is_in_a_fusion(opened: list[Collection]) -> 
     for ask in (fused.payload, lambda track_id: fused.vectors([track_id])):
         with pytest.raises(KeyError):
             ask(f"t{HELD}")
-    with pytest.raises(recommend.QueryError, match="no track has the id 't59'"):
-        recommend.similar_to_track(fused, f"t{HELD}", 3)
+    with pytest.raises(QueryError, match="no track has the id 't59'"):
+        similar_to_track(fused, f"t{HELD}", 3)
 
 
 def test_vectors_are_the_members_side_by_side_under_the_roots_of_their_weights(
@@ -247,12 +252,12 @@ def test_vectors_are_the_members_side_by_side_under_the_roots_of_their_weights(
     np.testing.assert_allclose(vector, expected, atol=1e-6)
     np.testing.assert_array_equal(points["t05"], vector)
     # As the embedders gave them, of any length.
-    [made] = fused.unit(np.concatenate([3 * A[5], 0.1 * B[5]])[None])
+    [made] = fused.normalize(np.concatenate([3 * A[5], 0.1 * B[5]])[None])
     np.testing.assert_allclose(made, expected, atol=1e-6)
     mean = np.stack([points[name] for name in names(range(HELD))]).mean(axis=0)
     assert fused.manifest.spread == pytest.approx(1 - float(mean @ mean), abs=0.02)
     with pytest.raises(VectorError):
-        fused.unit(np.ones((1, 11)))
+        fused.normalize(np.ones((1, 11)))
     with pytest.raises(VectorError):
         fused.query(np.ones((1, 10), np.float32), 3)
 
@@ -261,11 +266,11 @@ def test_the_member_that_knows_tags_tells_and_filters_by_them(opened: list[Colle
     filters = Filters.parse(["tag=tag 1"])
     for fused in (weighted(opened, 0.5), by_rank(opened)):
         assert fused.facet("tags") == {"tag 0": 20, "tag 1": 20, "tag 2": 19}
-        hits = recommend.similar_to_track(fused, "t05", 50, filters)
+        hits = similar_to_track(fused, "t05", 50, filters)
         assert {hit.track_id for hit in hits} == set(names(range(1, HELD, 3)))
         assert all(hit.payload["tags"] == ["tag 1"] for hit in hits)
-        assert recommend.similar_to_track(fused, "t05", 5, Filters.parse(["tag=none"])) == []
-        others = recommend.similar_to_track(fused, "t05", 50, Filters.parse(["tag!=tag 1"]))
+        assert similar_to_track(fused, "t05", 5, Filters.parse(["tag=none"])) == []
+        others = similar_to_track(fused, "t05", 50, Filters.parse(["tag!=tag 1"]))
         assert not {hit.track_id for hit in others} & {hit.track_id for hit in hits}
 
 
@@ -311,7 +316,7 @@ def test_fusions_stand_among_the_collections_once_their_members_do(index: TrackI
 
 
 def test_a_fusion_without_weights_is_not_guessed(index: TrackIndex) -> None:
-    with pytest.raises(NoCollectionError, match="no weights for fusion:a\\+b; run these"):
+    with pytest.raises(NoCollectionError, match="no weights for fusion:a\\+b: run these"):
         Fusions(index, {}).open("fusion:a+b")
     known = Fusions(index, {"fusion:b+a": {"a": 0.5, "b": 0.5}, "rrf:a+b": {}})
     with pytest.raises(NoCollectionError, match="it has weights for fusion:b\\+a"):
@@ -322,5 +327,39 @@ def test_a_name_tells_the_members() -> None:
     assert members("fusion:musicnn+mfcc") == ("musicnn", "mfcc")
     assert members("rrf:a+b+c") == ("a", "b", "c")
     assert members("musicnn") == ()
-    assert [spec.label for spec in specs("rrf:musicnn+mfcc", Settings())] == ["musicnn", "mfcc"]
-    assert [spec.label for spec in specs("mfcc", Settings())] == ["mfcc"]
+
+
+def test_a_fusion_is_embedded_by_its_members() -> None:
+    [one, other] = specs_for("rrf:musicnn+mfcc", Settings())
+    assert (one.label, other.label) == ("musicnn", "mfcc")
+    assert [spec.label for spec in specs_for("mfcc", Settings())] == ["mfcc"]
+
+
+WEIGHTS = {"fusion:a+b": {"a": 0.4, "b": 0.6}, "rrf:a+b": {}}
+
+
+def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
+    save_weights(tmp_path / "fusions.json", WEIGHTS)
+    assert load_weights(tmp_path / "fusions.json", tmp_path / "none.json") == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (None, {}),
+        ("{", {}),
+        ("[]", {}),
+        ('{"rows": [{"embedder": "a", "fusion": {}}]}', {}),
+        (
+            '{"rows": [{"embedder": "fusion:a+b", "fusion": {"a": 0.4, "b": 0.6}},'
+            ' {"embedder": "rrf:a+b", "fusion": {}}]}',
+            WEIGHTS,
+        ),
+    ],
+)
+def test_weights_of_homes_before_the_file_are_in_the_comparison(
+    tmp_path: Path, report: str | None, expected: dict[str, Any]
+) -> None:
+    if report is not None:
+        (tmp_path / "comparison.json").write_text(report)
+    assert load_weights(tmp_path / "fusions.json", tmp_path / "comparison.json") == expected

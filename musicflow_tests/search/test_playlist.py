@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from musicflow.search.playlist import playlist
 
 DUET = {"artist": ["Anna Berg", "Otto Lind"], "name": "Duet", "duration_s": 61.6, "path": "/d.mp3"}

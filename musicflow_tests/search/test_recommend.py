@@ -8,16 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point, TrackIndex, unit
-from musicflow.search.recommend import (
-    QueryError,
-    duplicates,
-    find_track,
-    path,
-    recommend,
-    similar_to_track,
-    why_none,
+from musicflow.index import (
+    Collection,
+    EmbeddedIndex,
+    Filters,
+    Manifest,
+    Point,
+    TrackIndex,
+    normalize,
 )
+from musicflow.search.duplicates import duplicates
+from musicflow.search.errors import QueryError
+from musicflow.search.lookup import find_track
+from musicflow.search.path import path
+from musicflow.search.query import similar_to_track, why_none
+from musicflow.search.recommend import recommend
 from musicflow.text import folded, joined
 from musicflow_tests.index.conftest import in_memory
 
@@ -25,7 +30,7 @@ DIM = 16
 COUNT = 60
 STRATEGIES: list[Any] = ["average", "best-score", "sum-scores"]
 MANIFEST = Manifest("toy", "hash", DIM, "state")
-VECTORS = unit(np.random.default_rng(0).standard_normal((COUNT, DIM)), MANIFEST)
+VECTORS = normalize(np.random.default_rng(0).standard_normal((COUNT, DIM)), MANIFEST)
 
 
 def track(row: int, **fields: object) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def test_dislikes_alone_steer_the_strategies_that_score(embedded: Collection) ->
 
 def test_copies_of_an_example_never_come_back_and_others_are_folded(tmp_path: Path) -> None:
     noise = 0.001 * np.random.default_rng(1).standard_normal((4, DIM))
-    copies = unit(VECTORS[[1, 5, 5, 5]] + noise, MANIFEST)
+    copies = normalize(VECTORS[[1, 5, 5, 5]] + noise, MANIFEST)
     lengths = [110.0, 150.3, 149.5, 400.0]
     more = [
         Point(f"copy {n}", vector, track(5, track_id=f"copy {n}", duration_s=length))
@@ -179,7 +184,7 @@ def test_diverse_answers_are_less_alike(tmp_path: Path) -> None:
     like, twist = np.eye(2, DIM)
     crowd = like + 0.5 * twist + 0.05 * random.standard_normal((8, DIM))
     others = like + 0.13 * random.standard_normal((8, DIM))
-    vectors = unit(np.concatenate([like[None], crowd, others]), MANIFEST)
+    vectors = normalize(np.concatenate([like[None], crowd, others]), MANIFEST)
     tracks = [Point(f"t{row}", vector, track(row)) for row, vector in enumerate(vectors)]
     with opened(EmbeddedIndex(tmp_path), tracks) as collection:
 
@@ -281,6 +286,6 @@ def test_filters_that_no_track_fulfils_are_named_with_the_nearest_values(
 ) -> None:
     assert similar_to_track(embedded, "t1", 5, Filters.parse(["genre=evn"])) == []
     assert why_none(embedded, Filters.parse(["genre=Evn"])) == (
-        "no track has the genre 'Evn'; the nearest are even"
+        "no track has the genre 'Evn' (the nearest are even)"
     )
-    assert "fulfils" in why_none(embedded, Filters.parse(["duration<1"]))
+    assert "passes" in why_none(embedded, Filters.parse(["duration<1"]))

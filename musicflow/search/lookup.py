@@ -1,0 +1,117 @@
+"""Collections, the embedders that made them, and tracks by name."""
+
+import itertools
+from difflib import get_close_matches
+from typing import Any
+
+from musicflow import embedders
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index
+from musicflow.search.errors import NoTrackError, QueryError
+from musicflow.settings import Settings
+from musicflow.text import folded, joined
+
+
+def fusion_weights(settings: Settings) -> fused.Weights:
+    """Return the weights of all known fusions."""
+    home = settings.paths
+    return fused.load_weights(home.fusions, home.reports / "comparison.json")
+
+
+def open_collections(settings: Settings) -> Collections:
+    """Open all that can be searched: the index, and the fusions that an evaluation weighed."""
+    return fused.Fusions(open_index(settings), fusion_weights(settings))
+
+
+def specs_for(label: str, settings: Settings) -> list[EmbedderSpec]:
+    """Return the embedder with a name, or the members of a fusion, as the settings have them.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder.
+    """
+    return [embedders.spec_for(name, settings) for name in fused.members(label) or (label,)]
+
+
+def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
+    """Return the embedder that made a collection, or the members of a fusion.
+
+    Raises
+    ------
+    TrackIndexError
+        If another version of one made it, or one under other settings.
+    """
+    label = collection.manifest.embedder
+    specs = specs_for(label, settings)
+    hashes = itertools.product(*((spec.hash, *spec.former_hashes) for spec in specs))
+    if collection.manifest.spec_hash not in map(fused.spec_hash, hashes):
+        raise TrackIndexError(
+            f"another version of the embedder, or other settings, made the collection {label}",
+            "run `musicflow run` to bring it up to date",
+            "outdated",
+        )
+    return specs
+
+
+def find_track(collection: Collection, text: str) -> str:
+    """Return the id of a track by its id or its name.
+
+    Parameters
+    ----------
+    collection
+        The collection to look in.
+    text
+        An id, a name, or ``Artist - Name``, matched as a person reads it; see `folded`.
+
+    Raises
+    ------
+    QueryError
+        If no track has this name, or several have; it names the nearest.
+    """
+    text = text.encode("utf-8", "replace").decode()
+    try:
+        collection.payload(text)
+    except KeyError:
+        pass
+    else:
+        return text
+    wanted = folded(text)
+    known = sorted(collection.payloads(), key=lambda track: track["track_id"])
+    found = [track for track in known if wanted in _names(track)]
+    if len(found) == 1:
+        return str(found[0]["track_id"])
+    if found:
+        some = ", ".join(_label(track) for track in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise QueryError(
+            f"{len(found)} tracks are called {text!r}", f"say which: {some}{more}", "several-tracks"
+        )
+    texts = {name: _label(track) for track in reversed(known) for name in _names(track)}
+    raise NoTrackError(f"no track has the id or name {text!r}", nearest(wanted, texts))
+
+
+def artists_of(track: dict[str, Any]) -> list[str]:
+    """Return the artists in a payload; those before had one text."""
+    artists = track.get("artist", [])
+    return [artists] if isinstance(artists, str) else artists
+
+
+def _names(track: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of a track, folded: alone, after an artist or all of them; and its id."""
+    name = track["name"]
+    artists = dict.fromkeys((joined(track["artist"]), *artists_of(track)))
+    called = (name, *(f"{artist} - {name}" for artist in artists), track["track_id"])
+    return tuple(map(folded, called))
+
+
+def _label(track: dict[str, Any]) -> str:
+    return f"{track['track_id']!r} ({joined(track['artist'])} - {track['name']})"
+
+
+def nearest(wanted: str, known: dict[str, str]) -> str:
+    """Return a hint that names the nearest of some texts; empty where none is near."""
+    within = [text for text in known if wanted and wanted in text][:3]
+    near = within or get_close_matches(wanted, list(known), n=3, cutoff=0.5)
+    names = list(dict.fromkeys(known[text] for text in near))
+    return f"the nearest are {', '.join(names)}" if names else ""

@@ -1,0 +1,198 @@
+"""Search with a track of a collection, or with any audio file."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from musicflow import audio, embedders
+from musicflow.audio import guarded
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.errors import words_of
+from musicflow.index import Collection, Filters, Hit, normalize
+from musicflow.index.fields import FIELDS
+from musicflow.search.errors import NoTrackError, QueryError
+from musicflow.search.lookup import nearest, specs_of
+from musicflow.settings import Settings
+from musicflow.text import folded
+from musicflow.worker import Rations, WorkerError
+
+Example = str | np.ndarray
+"""A track of the collection by its id, or a vector as the collection's embedder gave it."""
+
+
+def similar_to_track(
+    collection: Collection, track_id: str, k: int, filters: Filters = Filters()
+) -> list[Hit]:
+    """Return the k tracks that sound most like one of the collection, without it, best first.
+
+    Raises
+    ------
+    QueryError
+        If k is less than 1, or the collection does not hold the track.
+    """
+    check_k(k)
+    vectors = vectors_of(collection, [track_id])
+    [hits] = collection.query(vectors, k, filters, without=[track_id])
+    return hits
+
+
+def similar_to_vector(
+    collection: Collection, vector: np.ndarray, k: int, filters: Filters = Filters()
+) -> list[Hit]:
+    """Return the k tracks that sound most like the source of a vector, best first.
+
+    Raises
+    ------
+    QueryError
+        If k is less than 1.
+    """
+    check_k(k)
+    [hits] = collection.query(vectors_of(collection, [vector]), k, filters)
+    return hits
+
+
+def vector_of_file(
+    path: Path,
+    spec: EmbedderSpec,
+    cache: Path,
+    limits: audio.Limits = audio.Limits(),
+    *,
+    log: Path | None = None,
+    rations: Rations | None = None,
+) -> np.ndarray:
+    """Embed any audio file, decoded in a worker.
+
+    Parameters
+    ----------
+    path
+        The file.
+    spec
+        The embedder.
+    cache
+        The folder of weights.
+    limits, log, rations
+        See `guarded.stream`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives it, shape ``(dim,)``.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be used.
+    WeightsError
+        If the embedder's weights cannot be had.
+    """
+    decoded = guarded.stream(path, spec.sample_rate, limits, log=log, rations=rations)
+    with closing(decoded):
+        blocks = _heard(path, decoded)
+        # No model is loaded for a file that cannot even be opened.
+        first = next(blocks)
+        return embedders.load(spec, cache).embed_stream(itertools.chain([first], blocks))
+
+
+def _heard(path: Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass a file's blocks on, and make query errors of what is wrong with it."""
+    try:
+        yield from blocks
+    except MemoryError as error:
+        raise QueryError(f"{path}: it takes more memory than it may") from error
+    except OSError as error:
+        raise QueryError(f"{path}: {error.strerror}") from error
+    except (audio.AudioError, WorkerError) as error:
+        raise QueryError(f"{path}: {error}") from error
+    except Exception as error:
+        # They are the decoder's own: those of whoever takes the blocks do not come this way.
+        reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
+        raise QueryError(f"{path}: {reason}") from error
+
+
+def example_of_file(collection: Collection, path: Path, settings: Settings) -> np.ndarray:
+    """Embed any audio file with the embedder of a collection.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives it, shape ``(dim,)``; of a fusion, its members' side by side.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be used.
+    WeightsError
+        If the embedder's weights cannot be had.
+    TrackIndexError
+        If another version of the embedder made the collection.
+    """
+    specs = specs_of(collection, settings)
+    limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
+    log = settings.paths.decoding_log
+    vectors = [vector_of_file(path, spec, settings.cache, limits, log=log) for spec in specs]
+    return np.concatenate(vectors)
+
+
+def why_none(collection: Collection, filters: Filters) -> str:
+    """Return which filters no track passes, with the nearest values that tracks have."""
+    reasons = []
+    for condition in filters.conditions:
+        field = FIELDS[condition.key]
+        if field.kind != "keyword" or condition.sign == "!=":
+            continue
+        values = list(collection.facet(condition.key))
+        known = {folded(value): value for value in values}
+        for value in condition.values:
+            if value not in values:
+                hint = nearest(folded(str(value)), known)
+                reason = f"no track has the {field.title.lower()} {value!r}"
+                reasons.append(f"{reason} ({hint})" if hint else reason)
+    return "; ".join(reasons) or "no track passes the filters"
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of answers below 1."""
+    if k < 1:
+        raise QueryError(f"the number of answers must be at least 1, not {k}")
+
+
+def vectors_of(collection: Collection, examples: Sequence[Example]) -> np.ndarray:
+    """Return examples as vectors of the collection, shape ``(N, dim)``.
+
+    Raises
+    ------
+    NoTrackError
+        If the collection does not hold one of them.
+    """
+    rows = [
+        _vector_of_track(collection, example)
+        if isinstance(example, str)
+        else collection.normalize(example[None])[0]
+        for example in examples
+    ]
+    return np.stack(rows) if rows else np.empty((0, collection.manifest.dim), np.float32)
+
+
+def _vector_of_track(collection: Collection, track_id: str) -> np.ndarray:
+    try:
+        return collection.vectors([track_id])[0]
+    except KeyError:
+        known = {folded(value): value for value in collection.facet("track_id")}
+        hint = nearest(folded(track_id), known)
+        raise NoTrackError(f"no track has the id {track_id!r}", hint) from None
+
+
+def between(vectors: np.ndarray) -> np.ndarray:
+    """Normalize mixtures of normalized vectors, shape ``(N, dim)``.
+
+    Raises
+    ------
+    QueryError
+        If one is of no length, because its vectors cancel each other out.
+    """
+    if (np.linalg.norm(vectors, axis=1) < 1e-6).any():
+        raise QueryError("these examples cancel each other out", "give others")
+    return normalize(vectors)

@@ -1,0 +1,100 @@
+"""One line in the table of fields is all that a new field needs."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from musicflow.embedding_store import Embedding
+from musicflow.index import Filters, Manifest, TrackIndex
+from musicflow.index.fields import FIELDS, FIRST_INDEXED, Field, indexed, payload_of
+from musicflow.index.filters import FilterError, filter_forms
+from musicflow.library import Track
+from musicflow.search.query import why_none
+from musicflow_tests.index.conftest import MANIFEST, points, vectors
+
+TRACK = Track("a", "/a.mp3", "hash", 9.5, 8000, "Artist", "Name", "Jazz", ("Bop", "Cool"), "Album")
+
+
+@pytest.fixture
+def _two_more_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FIELDS, "label", Field("label", "keyword", "Label"))
+    monkeypatch.setitem(FIELDS, "year", Field("year", "number", "Year", alias="released"))
+
+
+@dataclass(frozen=True)
+class NewTrack(Track):
+    label: str | None = None
+    year: int | None = None
+
+
+def test_a_payload_holds_what_it_always_held() -> None:
+    payload = {
+        "track_id": "a",
+        "artist": "Artist",
+        "name": "Name",
+        "genre": "Jazz",
+        "subgenres": ["Bop", "Cool"],
+        "album": "Album",
+        "path": "/a.mp3",
+        "duration_s": 9.5,
+    }
+    assert list(payload_of(TRACK).items()) == list(payload.items())
+    embedding = Embedding("hash", None, ("calm",), (0.5,))
+    assert payload_of(TRACK, embedding) == payload | {"tags": ["calm"], "tag_scores": [0.5]}
+
+
+def test_fields_indexed_at_first_are_those_of_a_manifest_that_does_not_tell() -> None:
+    assert set(FIRST_INDEXED) <= set(indexed())
+    assert Manifest.restored({"embedder": "a", "spec_hash": "", "dim": 1, "state": ""}).fields == (
+        FIRST_INDEXED
+    )
+
+
+@pytest.mark.usefixtures("_two_more_fields")
+def test_one_line_makes_a_field_a_filter(index: TrackIndex, name: str) -> None:
+    values = vectors(10)
+    tracks = [
+        NewTrack(f"t{row}", "", "", 1.0, 8000, label="xy"[row % 2], year=1990 + row)
+        for row in range(10)
+    ]
+    index.publish(
+        name,
+        MANIFEST,
+        [
+            replace(point, payload=payload_of(track))
+            for point, track in zip(points(values), tracks, strict=True)
+        ],
+    )
+    with index.open(name) as collection:
+        assert {"label", "year"} <= set(collection.manifest.fields)
+        assert collection.facet("label") == {"x": 5, "y": 5}
+        filters = Filters.parse(["label=x", "released>=1993", "year<=1996"])
+        [hits] = collection.query(values[:1], 10, filters)
+        assert {hit.track_id for hit in hits} == {"t4", "t6"}
+        assert why_none(collection, Filters.parse(["label=X"])) == (
+            "no track has the label 'X' (the nearest are x)"
+        )
+    assert "label" in filter_forms()
+    assert "year" in filter_forms()
+    with pytest.raises(FilterError, match="'year' cannot be compared with 'soon': give a finite"):
+        Filters.parse(["year<soon"])
+
+
+def test_a_field_without_a_value_is_not_in_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FIELDS, "year", Field("year", "number", "Year"))
+    assert "year" not in payload_of(NewTrack("a", "", "", 1.0, 8000))
+
+
+def test_a_collection_from_before_a_field_has_no_values_of_it(
+    index: TrackIndex, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.publish(name, MANIFEST, points(vectors(5)))
+    monkeypatch.setitem(FIELDS, "label", Field("label", "keyword", "Label"))
+    with index.open(name) as collection:
+        assert collection.facet("label") == {}
+        assert collection.count(Filters.parse(["label=x"])) == 0
+
+
+def test_what_is_stored_only_is_no_filter() -> None:
+    with pytest.raises(FilterError, match="'path=/a' is no filter: write key=value"):
+        Filters.parse(["path=/a"])
