@@ -68,7 +68,7 @@ def test_every_answer_fulfils_the_filters(page: Page) -> None:
 
 def test_without_an_answer_the_page_says_why(page: Page) -> None:
     shown = page(track="tones/3.flac", where="genre=noise")
-    assert "no track has the genre 'noise'; the nearest are noises" in told(shown)
+    assert "no track has the genre 'noise' (the nearest are noises)" in told(shown)
 
 
 def told(page: AppTest) -> str:
