@@ -80,7 +80,7 @@ class ServerIndex:
         grpc_port: int = 6334,
         timeout_s: int = 60,
     ) -> "ServerIndex":
-        """An index at an address, over gRPC. Nothing is sent until something is asked.
+        """Return an index at an address, over gRPC; nothing is sent yet.
 
         Raises
         ------
@@ -88,7 +88,9 @@ class ServerIndex:
             If this is no address.
         """
         if not url.startswith(("http://", "https://")):
-            raise TrackIndexError(f"{url!r} is not the address of a server: write http://HOST:6333")
+            raise TrackIndexError(
+                f"{url!r} is not the address of a server", "write http://HOST:6333"
+            )
         client = QdrantClient(
             url=url,
             grpc_port=grpc_port,
@@ -197,8 +199,9 @@ class ServerIndex:
                 return count
             if time.monotonic() > deadline:
                 raise TrackIndexError(
-                    f"{expected} tracks were sent, but the server counts {count}; "
-                    "nothing was published: see the server's log, and run again"
+                    f"{expected} tracks were sent, but the server counts {count}, so nothing was "
+                    "published",
+                    "see the server's log, and run again",
                 )
             time.sleep(0.1)
 
@@ -305,7 +308,7 @@ class ServerCollection(QdrantCollection):
 
 
 class _Server:
-    """Asks a server: waits for one that is busy or away, and says in a sentence what is wrong."""
+    """Calls a server: waits for one that is busy or away, and explains its errors."""
 
     def __init__(self, client: QdrantClient, address: str) -> None:
         self._client = client
@@ -327,20 +330,20 @@ class _Server:
             UnexpectedResponse,
             grpc.RpcError,
         ) as error:
-            raise TrackIndexError(self._sentence(error)) from error
+            raise self._explained(error) from error
 
-    def _sentence(self, error: Exception) -> str:
+    def _explained(self, error: Exception) -> TrackIndexError:
         code = _code(error)
         if code in _REFUSED:
-            return f"{self._address} refuses the key: set MUSICFLOW_QDRANT_API_KEY"
-        if code in _MISSING:
-            return f"{self._address} no longer has this collection: it was published anew"
-        if _is_passing(error):
-            return (
-                f"{self._address} does not answer ({_reason(error)}). Start it, or unset "
-                "MUSICFLOW_QDRANT_URL to use the engine that is built in"
-            )
-        return f"{self._address} cannot do this: {_reason(error)}"
+            message, advice = "refuses the key", "set MUSICFLOW_QDRANT_API_KEY"
+        elif code in _MISSING:
+            message, advice = "no longer has this collection", "it was published anew; try again"
+        elif _is_passing(error):
+            message = f"does not answer ({_reason(error)})"
+            advice = "start it, or unset MUSICFLOW_QDRANT_URL to use the embedded engine"
+        else:
+            message, advice = f"cannot do this ({_reason(error)})", ""
+        return TrackIndexError(f"{self._address} {message}", advice)
 
 
 _REFUSED = (401, 403, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)

@@ -1,4 +1,4 @@
-"""What an index of tracks does, whatever engine is behind it."""
+"""The interface of an index of tracks, whatever its engine."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from musicflow.index.fields import FIRST_INDEXED
 from musicflow.index.filters import Filters
 
 Quantization = Literal["none", "int8"]
-"""How an engine keeps vectors in memory: as they are, or a byte a dimension.
+"""How an engine keeps vectors in memory: as they are, or one byte per dimension.
 
-With the latter, the full ones stay on disk, and rescore the best candidates."""
+With the latter, the full ones stay on disk and rescore the best candidates."""
 
 ScoreStrategy = Literal["best-score", "sum-scores"]
 """How an engine scores a track by examples: by the nearest one, or by all of them."""
@@ -57,18 +57,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Hit:
-    """An answer: a track, and its score, which for a query is the cosine similarity to it."""
+    """An answer: a track and its score, for a query the cosine similarity."""
 
     track_id: str
     score: float
     payload: dict[str, Any]
     duplicates: tuple[str, ...] = ()
-    """Tracks that this one stands for as well, where copies are folded together."""
+    """Its duplicates among the answers, where these are folded into one."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a published collection holds.
+    """The description of a published collection.
 
     `state` names its exact content; `center` and `scale` are what vectors are standardised
     with, empty where they are not. `spread` is how far apart two tracks are on average: one less
@@ -89,7 +89,7 @@ class Manifest:
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "Manifest":
-        """A manifest that was kept as JSON, which has lists for tuples."""
+        """Return a manifest from JSON, which has lists for tuples."""
         lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
         return cls(**{**fields, **lists})
 
@@ -103,7 +103,7 @@ class Collection(Protocol):
     manifest: Manifest
 
     def normalize(self, vectors: np.ndarray) -> np.ndarray:
-        """Make vectors of the collection, shape ``(N, dim)``, of what its embedder gave.
+        """Normalize vectors from the collection's embedder, shape ``(N, dim)``.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Collection(Protocol):
         without: Sequence[str] = (),
         exact: bool = False,
     ) -> list[list[Hit]]:
-        """The k nearest tracks to each of some vectors, best first.
+        """Return the k nearest tracks to each of some vectors, best first.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class Collection(Protocol):
         k
             How many answers at most.
         filters
-            What every answer must fulfil.
+            All answers pass them.
         without
             Tracks that must not be answers, by id.
         exact
@@ -151,7 +151,7 @@ class Collection(Protocol):
         filters: Filters = Filters(),
         without: Sequence[str] = (),
     ) -> list[Hit]:
-        """The k tracks that examples speak for most, best first, by the engine's own scores.
+        """Return the k tracks of the best scores by examples, best first.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class Collection(Protocol):
         ...
 
     def vectors(self, track_ids: Sequence[str]) -> np.ndarray:
-        """The vectors of some tracks, shape ``(N, dim)``.
+        """Return the vectors of some tracks, shape ``(N, dim)``.
 
         Raises
         ------
@@ -176,22 +176,22 @@ class Collection(Protocol):
         ...
 
     def scroll(self) -> Iterator[Point]:
-        """Every track, in no order that means anything."""
+        """Yield every track, in no particular order."""
         ...
 
     def payloads(self, filters: Filters = Filters()) -> Iterator[dict[str, Any]]:
-        """What is known of every track that fulfils the filters."""
+        """Yield the payload of every track that passes the filters."""
         ...
 
     def facet(self, key: str, filters: Filters = Filters()) -> dict[str, int]:
-        """How many tracks there are of each value of a keyword field, most first.
+        """Return the number of tracks per value of a keyword field, most first.
 
-        None of a field that the collection has no index of: it was published before the field.
+        Empty for a field without an index: the collection was published before the field.
         """
         ...
 
     def payload(self, track_id: str) -> dict[str, Any]:
-        """What is known of one track.
+        """Return the payload of one track.
 
         Raises
         ------
@@ -201,11 +201,11 @@ class Collection(Protocol):
         ...
 
     def count(self, filters: Filters = Filters()) -> int:
-        """How many tracks fulfil the filters."""
+        """Return the number of tracks that pass the filters."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the collection and free its resources."""
         ...
 
     def __enter__(self) -> "Collection": ...
@@ -217,7 +217,7 @@ class Collections(Protocol):
     """The published collections, for reading."""
 
     def manifest(self, name: str) -> Manifest | None:
-        """What is published under a name, without opening it."""
+        """Return the manifest of a published collection; None if there is none."""
         ...
 
     def open(self, name: str) -> Collection:
@@ -231,12 +231,12 @@ class Collections(Protocol):
         ...
 
     def names(self) -> Sequence[str]:
-        """The published collections."""
+        """Return the names of the published collections."""
         ...
 
 
 class TrackIndex(Collections, Protocol):
-    """A place that holds one collection an embedder, and keeps the one before."""
+    """A place that holds one collection per embedder, and keeps the one before."""
 
     quantization: Quantization
 
