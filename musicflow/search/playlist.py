@@ -15,7 +15,7 @@ def playlist(tracks: Iterable[dict[str, Any]], form: PlaylistFormat) -> str:
     Parameters
     ----------
     tracks
-        What an index knows of each (`musicflow.ingestion.payload_of`).
+        Their payloads (`musicflow.index.fields.payload_of`).
     form
         ``m3u8``: extended M3U in UTF-8, as RFC 8216, section 4.1, has its basic tags. ``json``:
         a list of what is known.
