@@ -51,8 +51,10 @@ class Catalogue(Mapping[str, Track]):
 
     def extent(self, field: Field) -> tuple[float, float] | None:
         """Return the least and the greatest value of a number; None if no track has one."""
+        if field.source != "track":
+            return None
         if field.name not in self._extents:
-            values = [getattr(track, field.name, None) for track in self._tracks.values()]
+            values = map(field.value_of, self._tracks.values())
             known = [value for value in values if value is not None]
             self._extents[field.name] = (min(known), max(known)) if known else None
         return self._extents[field.name]

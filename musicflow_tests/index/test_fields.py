@@ -85,6 +85,15 @@ def test_a_field_without_a_value_is_not_in_the_payload(monkeypatch: pytest.Monke
     assert "year" not in payload_of(NewTrack("a", "", "", 1.0, 8000))
 
 
+def test_a_field_may_have_another_attribute_and_a_value_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds = Field("kinds", "keyword", "Kind", attribute="subgenres", missing=["None"])
+    monkeypatch.setitem(FIELDS, "kinds", kinds)
+    assert payload_of(TRACK)["kinds"] == ["Bop", "Cool"]
+    assert payload_of(replace(TRACK, subgenres=()))["kinds"] == ["None"]
+
+
 def test_a_collection_from_before_a_field_has_no_values_of_it(
     index: TrackIndex, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

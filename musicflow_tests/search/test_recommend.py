@@ -1,4 +1,4 @@
-"""Search and recommendation over both engines."""
+"""Recommendation over both engines."""
 
 from pathlib import Path
 from typing import Any
@@ -8,62 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicflow.index import (
-    Collection,
-    EmbeddedIndex,
-    Filters,
-    Manifest,
-    Point,
-    TrackIndex,
-    normalize,
-)
+from musicflow.index import Collection, EmbeddedIndex, Filters, Point, normalize
 from musicflow.search.duplicates import duplicates
 from musicflow.search.errors import QueryError
-from musicflow.search.lookup import find_track
-from musicflow.search.path import path
-from musicflow.search.query import similar_to_track, why_none
 from musicflow.search.recommend import recommend
 from musicflow.text import folded, joined
-from musicflow_tests.index.conftest import in_memory
+from musicflow_tests.search.conftest import COUNT, DIM, MANIFEST, TRACKS, VECTORS, opened, track
 
-DIM = 16
-COUNT = 60
 STRATEGIES: list[Any] = ["average", "best-score", "sum-scores"]
-MANIFEST = Manifest("toy", "hash", DIM, "state")
-VECTORS = normalize(np.random.default_rng(0).standard_normal((COUNT, DIM)), MANIFEST)
-
-
-def track(row: int, **fields: object) -> dict[str, Any]:
-    return {
-        "track_id": f"t{row}",
-        "artist": [f"Artist {row % 4}", *(["Guest"] if row % 5 == 0 else [])],
-        "name": f"Song {row}",
-        "genre": "even" if row % 2 == 0 else "odd",
-        "subgenres": [],
-        "tags": [],
-        "album": "Unknown",
-        "duration_s": 100.0 + 10 * row,
-        **fields,
-    }
-
-
-TRACKS = [Point(f"t{row}", vector, track(row)) for row, vector in enumerate(VECTORS)]
-
-
-def opened(index: TrackIndex, tracks: list[Point] = TRACKS) -> Collection:
-    index.publish("toy", MANIFEST, tracks)
-    return index.open("toy")
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Collection:
-    return opened(EmbeddedIndex(tmp_path_factory.mktemp("index")))
-
-
-@pytest.fixture(scope="module")
-def in_server() -> Collection:
-    return opened(in_memory())
-
 
 rows = st.integers(0, COUNT - 1)
 examples = st.lists(rows, max_size=4, unique=True)
@@ -200,18 +152,6 @@ def test_diverse_answers_are_less_alike(tmp_path: Path) -> None:
         assert diverse[0] == plain[0], "the best stays the best"
 
 
-def test_a_path_comes_ever_nearer_to_its_end(embedded: Collection) -> None:
-    hits = path(embedded, "t1", "t2", 3)
-    ids = [hit.track_id for hit in hits]
-    assert len(hits) == 5
-    assert (ids[0], ids[-1]) == ("t1", "t2")
-    assert len(set(ids)) == 5
-    vectors = embedded.vectors(ids)
-    assert hits[2].score == pytest.approx(float(vectors[1] @ vectors[2]))
-    balance = vectors @ (VECTORS[2] - VECTORS[1])
-    assert (np.diff(balance) > 0).all()
-
-
 @pytest.mark.parametrize(
     ("likes", "dislikes", "options", "message"),
     [
@@ -244,48 +184,3 @@ def test_the_cap_counts_every_artist_however_written_and_nobody_never(tmp_path: 
     together = " ".join(folded(joined(artists)) for artists in names)
     assert (together.count("bjork"), together.count("thom")) == (1, 1)
     assert len(found) - len(names) == len(unnamed)
-
-
-def test_a_path_to_itself_or_of_no_steps_is_refused(embedded: Collection) -> None:
-    with pytest.raises(QueryError, match="itself"):
-        path(embedded, "t1", "t1", 3)
-    with pytest.raises(QueryError, match="at least 1"):
-        path(embedded, "t1", "t2", 0)
-
-
-@pytest.mark.parametrize("text", ["t7", "Song 7", "song 7", "ARTIST 3 – Söng  7"])
-def test_a_track_is_found_by_id_or_name(embedded: Collection, text: str) -> None:
-    assert find_track(embedded, text) == "t7"
-
-
-@pytest.mark.parametrize("artist", ["Artist 1", "guest", "Artist 1, Guest"])
-def test_a_track_is_found_by_any_of_its_artists(embedded: Collection, artist: str) -> None:
-    assert find_track(embedded, f"{artist} - Song 5") == "t5"
-
-
-def test_an_unknown_name_is_answered_with_the_nearest(embedded: Collection) -> None:
-    with pytest.raises(QueryError, match=r"'Sonng 7'.*nearest are 't7' .Artist 3 - Song 7"):
-        find_track(embedded, "Sonng 7")
-    with pytest.raises(QueryError, match=r"'artist 3'.*nearest are '.*Artist 3 - Song"):
-        find_track(embedded, "artist 3")
-    with pytest.raises(QueryError, match=r"no track has the id or name '\?\?\?'$"):
-        find_track(embedded, "???")
-
-
-def test_a_name_that_several_tracks_have_is_not_guessed(tmp_path: Path) -> None:
-    same = [Point(p.track_id, p.vector, {**p.payload, "name": "Intro"}) for p in TRACKS[:8]]
-    with opened(EmbeddedIndex(tmp_path), same) as collection:
-        with pytest.raises(QueryError, match=r"8 tracks .*'t0' .*'t4' .*and 3 more"):
-            find_track(collection, "intro")
-        with pytest.raises(QueryError, match="2 tracks are called"):
-            find_track(collection, "Artist 1 - intro")
-
-
-def test_filters_that_no_track_fulfils_are_named_with_the_nearest_values(
-    embedded: Collection,
-) -> None:
-    assert similar_to_track(embedded, "t1", 5, Filters.parse(["genre=evn"])) == []
-    assert why_none(embedded, Filters.parse(["genre=Evn"])) == (
-        "no track has the genre 'Evn' (the nearest are even)"
-    )
-    assert "passes" in why_none(embedded, Filters.parse(["duration<1"]))
