@@ -73,6 +73,11 @@ class Home:
         return self.root / "fusions.json"
 
     @property
+    def recordings(self) -> Path:
+        """The verdicts on recordings, by comparing sounds."""
+        return self.root / "recordings.json"
+
+    @property
     def map(self) -> Path:
         """Where the app's map puts each track."""
         return self.root / "map"

@@ -7,6 +7,7 @@ from musicflow.app.cards import draw, hit_card, none, plain, shift, telling
 from musicflow.app.question import Question, answer, ask
 from musicflow.app.uploads import Upload
 from musicflow.app.view import KINDS, Kind, View
+from musicflow.library.recordings import Verdicts
 from musicflow.search.recommend import Strategy, recommend
 
 STRATEGIES: dict[Strategy, str] = {
@@ -72,6 +73,7 @@ def _for_you(look: View) -> None:
         strategy=strategy or "average",
         diverse=diverse,
         max_per_artist=most or None,
+        verdicts=Verdicts.load(look.settings.paths.recordings),
     )
     if not hits:
         none(look)

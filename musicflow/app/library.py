@@ -11,6 +11,7 @@ from musicflow.app.view import View, facet
 from musicflow.embedding_store import EmbeddingStore, problems_of
 from musicflow.index import Collection, Hit
 from musicflow.library import Problem, known_artists, note_lines, skipped_line, without_notes
+from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
 
 MOST_GROUPS = 50
@@ -102,7 +103,8 @@ def _duplicates(look: View) -> None:
     st.subheader("Duplicates", anchor=False)
     if not st.toggle("Look for tracks that sound the same", key="twice", bind="query-params"):
         return
-    groups = _groups(look, look.label, look.collection().manifest.state)
+    verdicts = Verdicts.load(look.settings.paths.recordings)
+    groups = _groups(look, verdicts, look.label, look.collection().manifest.state, len(verdicts))
     if not groups:
         st.success("No two tracks sound the same.", icon=":material/check_circle:")
     for number, group in enumerate(groups[:MOST_GROUPS]):
@@ -114,8 +116,14 @@ def _duplicates(look: View) -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing every track with its neighbours …")
-def _groups(_look: View, label: str, state: str) -> list[list[Hit]]:  # noqa: ARG001
-    return duplicates(_look.collection(label))
+def _groups(
+    _look: View,
+    _verdicts: Verdicts,
+    label: str,
+    state: str,  # noqa: ARG001
+    count: int,  # noqa: ARG001
+) -> list[list[Hit]]:
+    return duplicates(_look.collection(label), _verdicts)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from musicflow.cli.console import (
 from musicflow.index import Collection, Filters, Hit
 from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
+from musicflow.library.recordings import Verdicts
 from musicflow.search import lookup, query
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -124,6 +125,7 @@ def recommend_command(
             strategy=strategy,
             diverse=diverse,
             max_per_artist=max_per_artist,
+            verdicts=Verdicts.load(settings.paths.recordings),
         )
         _show(hits, collection, filters, as_json, f", {strategy}")
 
@@ -156,8 +158,9 @@ def duplicates(
 
     Example: `musicflow duplicates --json`
     """
-    with _opened(settings_of(home=home), embedder) as collection:
-        groups = find_duplicates(collection)
+    settings = settings_of(home=home)
+    with _opened(settings, embedder) as collection:
+        groups = find_duplicates(collection, Verdicts.load(settings.paths.recordings))
         manifest = collection.manifest
     if as_json:
         print_json([_answers(group) for group in groups])

@@ -21,6 +21,7 @@ from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Interval
 from musicflow.index import Manifest, TrackIndex, fused, normalize
 from musicflow.library import Library, Problem, Track
+from musicflow.library.recordings import Verdicts
 from musicflow.settings import Exclude, write_atomically
 
 VERSION = 3
@@ -162,6 +163,7 @@ def compare(
     index: TrackIndex,
     exclude: Exclude = "artist",
     k: int = NEAREST,
+    verdicts: Verdicts | None = None,
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -183,6 +185,8 @@ def compare(
         What a query leaves out beside itself; see `protocol`.
     k
         That of ``precision_at_k``.
+    verdicts
+        Of earlier comparisons by sound; see `duplicates.recordings`.
     """
     vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
@@ -199,7 +203,7 @@ def compare(
     }
     spaces = {name: normalize(matrix, _of(manifests[name])) for name, matrix in matrices.items()}
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
-    found = measure(common, spaces, meaningful, exclude, k=k)
+    found = measure(common, spaces, meaningful, exclude, k=k, verdicts=verdicts)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
     rows = []

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from musicflow.audio import guarded
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
+from musicflow.library.recordings import Verdicts
 
 NEAR = 0.06
 """Tracks are listened to that are this much nearer, in any space, than two are on average (one
@@ -39,6 +40,7 @@ def recordings(
     tracks: Sequence[Track],
     spaces: Iterable[Neighbours],
     same: Callable[[Track, Track], bool] | None = None,
+    verdicts: Verdicts | None = None,
 ) -> np.ndarray:
     """Tell recordings apart.
 
@@ -49,7 +51,9 @@ def recordings(
     spaces
         Their neighbours in each space.
     same
-        Listens to two tracks; `sounds_the_same` if not given.
+        Compares the sound of two tracks; their beginnings are correlated if not given.
+    verdicts
+        Of comparisons before; those of this one are added.
 
     Returns
     -------
@@ -63,8 +67,11 @@ def recordings(
         for a, b in _candidates(tracks, spaces)
         if tracks[a].content_hash != tracks[b].content_hash
     ]
-    listen = same or _Ears([tracks[row] for pair in near for row in pair]).sounds_the_same
-    pairs += [(a, b) for a, b in near if listen(tracks[a], tracks[b])]
+    if same is None:
+        known = Verdicts() if verdicts is None else verdicts
+        _listen([(tracks[a], tracks[b]) for a, b in near], known)
+        same = known.same
+    pairs += [(a, b) for a, b in near if same(tracks[a], tracks[b])]
     left, right = np.array(pairs).T
     graph = coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
     _, group = connected_components(graph, directed=False)
@@ -97,6 +104,16 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(products).max()) / length if length else 0.0
 
 
+def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
+    """Compare the sound of pairs without a verdict; a file that cannot be read brings none."""
+    new = [(a, b) for a, b in pairs if verdicts.get(a.content_hash, b.content_hash) is None]
+    ears = _Ears([track for pair in new for track in pair])
+    for a, b in new:
+        verdict = ears.sounds_the_same(a, b)
+        if verdict is not None:
+            verdicts.add(a.content_hash, b.content_hash, verdict)
+
+
 class _Ears:
     """Listens to the beginnings of some tracks, each decoded once, in workers."""
 
@@ -105,8 +122,8 @@ class _Ears:
         decoded = guarded.beginnings(list(paths.values()), RATE, LISTENED_S)
         self._heard = dict(zip(paths, decoded, strict=True))
 
-    def sounds_the_same(self, a: Track, b: Track) -> bool:
+    def sounds_the_same(self, a: Track, b: Track) -> bool | None:
         one, other = self._heard[a.content_hash], self._heard[b.content_hash]
         if isinstance(one, Exception) or isinstance(other, Exception):
-            return False
+            return None
         return correlation(one, other) > CORRELATION

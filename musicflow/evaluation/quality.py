@@ -18,6 +18,7 @@ from musicflow.evaluation.protocol import (
 )
 from musicflow.index import fused, normalize
 from musicflow.library import UNKNOWN, Track
+from musicflow.library.recordings import Verdicts
 from musicflow.settings import Exclude
 
 RANDOM = "random"
@@ -66,6 +67,7 @@ def measure(
     exclude: Exclude = "artist",
     same: Callable[[Track, Track], bool] | None = None,
     k: int = retrieval.NEAREST,
+    verdicts: Verdicts | None = None,
 ) -> Quality:
     """Measure some spaces side by side, and their fusions, and one without meaning.
 
@@ -84,13 +86,15 @@ def measure(
         Listens to two tracks; see `duplicates.recordings`.
     k
         That of ``precision_at_k``.
+    verdicts
+        See `duplicates.recordings`.
     """
     first = np.arange(len(tracks))
     if len(tracks) < 2:
         return _nothing(first, exclude)
     near = {name: space.neighbours(unit) for name, unit in spaces.items()}
     if exclude != "none":
-        first = duplicates.recordings(tracks, [near[name] for name in meaningful], same)
+        first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
     kept = np.flatnonzero(first == np.arange(len(tracks)))
     if len(kept) < 2:
         return _nothing(first, exclude)

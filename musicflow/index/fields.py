@@ -72,6 +72,7 @@ FIELDS = {
         Field("subgenres", "keyword", "Subgenre", alias="subgenre", several=True),
         Field("album", "keyword", "Album"),
         Field("path", "stored", "Path"),
+        Field("content_hash", "stored", "Content"),
         Field(DURATION, "number", "Length", alias="duration", unit="seconds"),
         Field("year", "number", "Year"),
         Field("tags", "keyword", "Tag", alias="tag", source="embedding", several=True),

@@ -13,6 +13,7 @@ from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, compare, projection, report, still_holds
 from musicflow.index import fused
 from musicflow.library import Library
+from musicflow.library.recordings import Verdicts
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import PassingError, explained
@@ -42,7 +43,9 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         rules = workspace.settings.exclude, workspace.settings.k
         comparison = Comparison.load(workspace.paths.reports / MEASURED)
         if comparison is None or not still_holds(comparison, *given, *rules):
-            comparison = compare(*given, *rules)
+            verdicts = Verdicts.load(workspace.paths.recordings)
+            comparison = compare(*given, *rules, verdicts=verdicts)
+            verdicts.save(workspace.paths.recordings)
             projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)
         fused.save_weights(workspace.paths.fusions, comparison.fusions)

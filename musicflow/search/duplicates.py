@@ -1,4 +1,12 @@
-"""Duplicates: tracks of a collection that are one recording."""
+"""Duplicates: tracks of a collection that are one recording.
+
+Where an evaluation compared the sound of two tracks, its verdict decides. Else two tracks are one
+recording if their vectors lie near each other and they last equally long; see `NEAR`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -6,21 +14,31 @@ from scipy.sparse.csgraph import connected_components
 
 from musicflow.index import Collection, Hit, Manifest
 from musicflow.index.fields import DURATION
+from musicflow.library.recordings import Verdicts
 
-COPY = 0.02
-"""Tracks are copies of one recording if they are this much nearer than two tracks are on average
-(one less the cosine, relative to the collection's spread: embedders differ widely in that) …"""
+NEAR = 0.02
+"""The distance (one less the cosine) up to which vectors are those of one recording, as a share
+of the mean distance of two tracks: embedders differ widely in that."""
 
-COPY_LENGTH_S = 1.0
-"""… and of the same length, give or take this."""
+SAME_LENGTH_S = 1.0
+"""The difference up to which tracks last equally long."""
+
+NO_VERDICTS = Verdicts()
 
 _BLOCK = 1024
 
 
-def duplicates(collection: Collection) -> list[list[Hit]]:
-    """Return groups of tracks that are one recording, as far as an embedder can tell; see `COPY`.
+def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list[list[Hit]]:
+    """Return groups of tracks that are one recording.
 
     Every pair is compared, exactly.
+
+    Parameters
+    ----------
+    collection
+        Where to look.
+    verdicts
+        Of an evaluation.
 
     Returns
     -------
@@ -40,7 +58,8 @@ def duplicates(collection: Collection) -> list[list[Hit]]:
             alike = near(cosines, collection.manifest)
             alike &= same_length(lengths[top : top + _BLOCK], lengths[left : left + _BLOCK])
             pairs.append(np.argwhere(alike) + np.array([top, left]))
-    found = np.concatenate(pairs)
+    contents = contents_of([track.payload for track in tracks])
+    found = _judged(np.concatenate(pairs), contents, verdicts)
     edges = coo_array((np.ones(len(found)), found.T), shape=(len(tracks), len(tracks)))
     _, labels = connected_components(edges, directed=False)
     groups = [np.flatnonzero(labels == label) for label in np.flatnonzero(np.bincount(labels) > 1)]
@@ -55,12 +74,59 @@ def duplicates(collection: Collection) -> list[list[Hit]]:
 
 
 def near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """Return which cosines are those of copies."""
+    """Return which cosines are those of one recording, by vectors alone."""
     # Rounding moves the cosine of a vector with itself by some 1e-7.
-    near: np.ndarray = 1 - cosines <= COPY * manifest.spread + 1e-6
+    near: np.ndarray = 1 - cosines <= NEAR * manifest.spread + 1e-6
     return near
 
 
 def same_length(lengths: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return which pairs of lengths in seconds are equal, shape ``(N, M)``."""
-    return np.abs(lengths[:, None] - others[None, :]) <= COPY_LENGTH_S
+    return np.abs(lengths[:, None] - others[None, :]) <= SAME_LENGTH_S
+
+
+def contents_of(payloads: Sequence[dict[str, Any]]) -> list[str]:
+    """Return content hashes; empty for a collection published before it held them."""
+    return [payload.get("content_hash", "") for payload in payloads]
+
+
+def overrule(
+    alike: np.ndarray, contents: Sequence[str], others: Sequence[str], verdicts: Verdicts
+) -> None:
+    """Put verdicts in the place of what vectors say.
+
+    Parameters
+    ----------
+    alike
+        Which pairs are one recording by their vectors, shape ``(N, M)``; changed.
+    contents, others
+        Content hashes of its rows and columns.
+    """
+    rows, columns = _places(contents), _places(others)
+    for one, other, same in verdicts:
+        for a, b in ((one, other), (other, one)):
+            if a in rows and b in columns:
+                alike[np.ix_(rows[a], columns[b])] = same
+
+
+def _judged(pairs: np.ndarray, contents: Sequence[str], verdicts: Verdicts) -> np.ndarray:
+    """Return pairs of rows without those that sound different, with those that sound alike."""
+    places = _places(contents)
+    sounding: list[list[int]] = []
+    different: set[tuple[int, int]] = set()
+    for one, other, same in verdicts:
+        together = [(a, b) for a in places.get(one, ()) for b in places.get(other, ())]
+        if same:
+            sounding += map(list, together)
+        else:
+            different.update(together, ((b, a) for a, b in together))
+    kept = [pair for pair in map(tuple, pairs.tolist()) if pair not in different]
+    return np.array([*kept, *sounding], int).reshape(-1, 2)
+
+
+def _places(contents: Sequence[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = defaultdict(list)
+    for row, content in enumerate(contents):
+        if content:
+            places[content].append(row)
+    return dict(places)

@@ -10,7 +10,14 @@ import numpy as np
 from musicflow.index import Collection, Filters, Hit, Manifest
 from musicflow.index.fields import DURATION
 from musicflow.library import known_artists
-from musicflow.search.duplicates import near, same_length
+from musicflow.library.recordings import Verdicts
+from musicflow.search.duplicates import (
+    NO_VERDICTS,
+    contents_of,
+    near,
+    overrule,
+    same_length,
+)
 from musicflow.search.errors import QueryError
 from musicflow.search.lookup import artists_of
 from musicflow.search.query import Example, between, check_k, vectors_of
@@ -31,6 +38,7 @@ def recommend(
     strategy: Strategy = "average",
     diverse: bool = False,
     max_per_artist: int | None = None,
+    verdicts: Verdicts = NO_VERDICTS,
 ) -> list[Hit]:
     """Return the k tracks that suit someone's likes and dislikes, best first.
 
@@ -58,6 +66,8 @@ def recommend(
         candidates; scores are brought to the range of their likenesses to the nearest like).
     max_per_artist
         The most answers by one known artist; an answer counts for each of its artists.
+    verdicts
+        Of an evaluation, on recordings; see `musicflow.search.duplicates`.
 
     Raises
     ------
@@ -83,11 +93,15 @@ def recommend(
         [hits] = collection.query(_average(wanted, unwanted), limit, filters, examples)
         return hits
 
+    contents = [_content(collection, example) for example in likes]
     # Copies, and the cap, cost candidates; how many is known only afterwards.
     limit = 4 * k
     while True:
         hits = ask(limit)
-        chosen = _choose(collection, hits, wanted, k, diverse, max_per_artist)
+        vectors = collection.vectors([hit.track_id for hit in hits])
+        hits_left, vectors = _fold(hits, vectors, wanted, contents, collection.manifest, verdicts)
+        order = _order(hits_left, vectors, wanted, diverse)
+        chosen = _capped(order, k, max_per_artist)
         if len(chosen) == k or len(hits) < limit:
             return chosen
         limit *= 4
@@ -99,37 +113,53 @@ def _average(likes: np.ndarray, dislikes: np.ndarray) -> np.ndarray:
     return between(target[None])
 
 
-def _choose(
-    collection: Collection,
-    hits: list[Hit],
-    examples: np.ndarray,
-    k: int,
-    diverse: bool,
-    max_per_artist: int | None,
-) -> list[Hit]:
-    """Return the first k of the candidates, copies folded, diverse and capped as wanted."""
-    vectors = collection.vectors([hit.track_id for hit in hits])
-    hits, vectors = _fold(hits, vectors, examples, collection.manifest)
-    order = _spread([hit.score for hit in hits], vectors, examples) if diverse else range(len(hits))
+def _content(collection: Collection, example: Example) -> str:
+    """Return the content hash of an example; empty for a vector from outside."""
+    if not isinstance(example, str):
+        return ""
+    [content] = contents_of([collection.payload(example)])
+    return content
+
+
+def _order(
+    hits: list[Hit], vectors: np.ndarray, examples: np.ndarray, diverse: bool
+) -> Iterable[Hit]:
+    if not diverse:
+        return hits
+    rows = _spread([hit.score for hit in hits], vectors, examples)
+    return (hits[row] for row in rows)
+
+
+def _capped(hits: Iterable[Hit], k: int, max_per_artist: int | None) -> list[Hit]:
+    """Return the first k, without more per known artist than allowed."""
     chosen: list[Hit] = []
     taken: Counter[str] = Counter()
-    for row in order:
-        artists = known_artists(artists_of(hits[row].payload))
+    for hit in hits:
+        artists = known_artists(artists_of(hit.payload))
         if max_per_artist is None or all(taken[artist] < max_per_artist for artist in artists):
             taken.update(artists)
-            chosen.append(hits[row])
+            chosen.append(hit)
         if len(chosen) == k:
             break
     return chosen
 
 
 def _fold(
-    hits: Sequence[Hit], vectors: np.ndarray, examples: np.ndarray, manifest: Manifest
+    hits: Sequence[Hit],
+    vectors: np.ndarray,
+    examples: np.ndarray,
+    contents_of_examples: Sequence[str],
+    manifest: Manifest,
+    verdicts: Verdicts,
 ) -> tuple[list[Hit], np.ndarray]:
-    """Leave out copies of the examples, and put copies of one another under the best of them."""
+    """Leave out duplicates of the examples, and fold others into the best of each recording."""
+    contents = contents_of([hit.payload for hit in hits])
     lengths = np.array([hit.payload.get(DURATION, 0.0) for hit in hits])
     copies = near(vectors @ vectors.T, manifest) & same_length(lengths, lengths)
-    free = np.array([not any(row) for row in near(vectors @ examples.T, manifest)])
+    overrule(copies, contents, contents, verdicts)
+    liked = near(vectors @ examples.T, manifest)
+    overrule(liked, contents, contents_of_examples, verdicts)
+    free: np.ndarray = ~np.any(liked, axis=1)
     rows: list[int] = []
     folded: list[Hit] = []
     for row, hit in enumerate(hits):

@@ -10,6 +10,7 @@ from musicflow.evaluation import duplicates
 from musicflow.evaluation.duplicates import recordings
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
+from musicflow.library.recordings import Verdicts
 from musicflow_tests.conftest import RATE, noise, tone
 from musicflow_tests.evaluation.made_up import track
 
@@ -83,3 +84,25 @@ def test_with_constant_vectors_no_more_is_listened_to_than_the_limit(
 def test_a_file_that_is_gone_is_no_copy(tmp_path: Path) -> None:
     tracks = [at(tmp_path / "gone.wav", number) for number in range(2)]
     assert recordings(tracks, [all_near(2)]).tolist() == [0, 1]
+
+
+def test_what_was_compared_by_sound_is_not_compared_again(
+    write: Callable[..., Path], melody: np.ndarray
+) -> None:
+    samples = (melody, 0.5 * melody, melody[::-1])
+    paths = [write(f"{number}.wav", sound, 44_100) for number, sound in enumerate(samples)]
+    tracks = [at(path, number) for number, path in enumerate(paths)]
+    verdicts = Verdicts()
+    assert recordings(tracks, [all_near(3)], verdicts=verdicts).tolist() == [0, 0, 2]
+    pairs = [("hash 0", "hash 1", True), ("hash 0", "hash 2", False), ("hash 1", "hash 2", False)]
+    assert sorted(verdicts) == pairs
+    for path in paths:
+        path.unlink()
+    assert recordings(tracks, [all_near(3)], verdicts=verdicts).tolist() == [0, 0, 2]
+
+
+def test_a_file_that_is_gone_brings_no_verdict(tmp_path: Path) -> None:
+    verdicts = Verdicts()
+    tracks = [at(tmp_path / "gone.wav", number) for number in range(2)]
+    recordings(tracks, [all_near(2)], verdicts=verdicts)
+    assert len(verdicts) == 0
