@@ -73,7 +73,14 @@ FIELDS = {
         Field("album", "keyword", "Album"),
         Field("path", "stored", "Path"),
         Field("content_hash", "stored", "Content"),
-        Field(DURATION, "number", "Length", alias="duration", unit="seconds"),
+        # As it was decoded: headers guess, or do not say.
+        Field(
+            *(DURATION, "number", "Length"),
+            alias="duration",
+            source="embedding",
+            attribute="audio_s",
+            unit="seconds",
+        ),
         Field("year", "number", "Year"),
         Field("tags", "keyword", "Tag", alias="tag", source="embedding", several=True),
         Field("tag_scores", "stored", "Tag score", source="embedding", several=True),
