@@ -61,7 +61,7 @@ def _row(name: str, paths: list[Path], genres: list[str]) -> str:
     for path in track(paths, f"{name} …"):
         clip = audio.decode(path, spec.sample_rate)
         for made, embedder in zip(vectors, both, strict=True):
-            made.append(embedder.embed(clip))
+            made.append(embedder.embed(clip, spec.sample_rate))
     exact, fast = (_unit(np.stack(made)) for made in vectors)
     cosines = (exact * fast).sum(axis=1)
     precision = [_precision(unit, genres) for unit in (exact, fast)]

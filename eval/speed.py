@@ -236,7 +236,9 @@ def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "weights": spec.weights_state,
             "precision": spec.precision,
             "device": sides.ours.device,
-            "cosine_of_a_window": _cosine(sides.upstream(window), sides.ours.embed(window)),
+            "cosine_of_a_window": _cosine(
+                sides.upstream(window), sides.ours.embed(window, sides.ours.spec.sample_rate)
+            ),
             **_times(sides, clip, options.rounds),
         }
         windows = len(list(cut([clip], sides.ours.spec)))
@@ -253,7 +255,7 @@ def _times(sides: Sides, clip: np.ndarray, rounds: int) -> dict[str, Any]:
     for turn in range(rounds + 1):
         for name, work in (
             ("upstream", lambda: sides.upstream(clip)),
-            ("ours", lambda: sides.ours.embed(clip)),
+            ("ours", lambda: sides.ours.embed(clip, sides.ours.spec.sample_rate)),
             ("gemm", gemm),
         ):
             start = time.perf_counter()

@@ -92,7 +92,7 @@ def _rows(name: str, paths: list[Path], changed: np.ndarray) -> list[str]:
     embedder = embedders.load(spec, Settings().cache)
 
     def embed(sound: np.ndarray) -> np.ndarray:
-        return embedder.embed(soxr.resample(sound, RATE, spec.sample_rate).astype(np.float32))
+        return embedder.embed(sound, RATE)
 
     sounds = {row: audio.decode(paths[row], RATE) for row in changed.tolist()}
     vectors = np.stack(

@@ -47,7 +47,7 @@ def test_vectors_equal_those_of_the_embedder_alone(
     alone = embedders.load(SPEC, Path("unused"))
     rows = store.read(SPEC)
     for track in library.tracks:
-        expected = alone.embed(audio.decode(Path(track.path), SPEC.sample_rate))
+        expected = alone.embed(track.path)
         np.testing.assert_allclose(rows[track.content_hash].vector, expected, rtol=1e-5, atol=1e-5)
 
 

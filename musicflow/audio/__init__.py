@@ -7,6 +7,7 @@ samples. This is the only place where channels are mixed and rates are changed.
 from musicflow.audio.container import AUDIO_SUFFIXES, AudioInfo, examine
 from musicflow.audio.decoding import Decoding, Limits, decode, stream
 from musicflow.audio.errors import AudioError, Note
+from musicflow.audio.samples import as_mono
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -15,6 +16,7 @@ __all__ = [
     "Decoding",
     "Limits",
     "Note",
+    "as_mono",
     "decode",
     "examine",
     "stream",

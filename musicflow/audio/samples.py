@@ -39,7 +39,7 @@ def as_mono(samples: np.ndarray, sample_rate: float | None, target_rate: int) ->
     if sample_rate is None:
         raise ValueError("an array of audio needs its sample rate in hertz: give sample_rate")
     low, high = RATES
-    if not low <= sample_rate <= high:
+    if sample_rate != target_rate and not low <= sample_rate <= high:
         raise ValueError(f"sample_rate must be from {low} to {high} Hz, not {sample_rate}")
     given = np.asarray(samples)
     if given.ndim not in (1, 2):

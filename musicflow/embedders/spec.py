@@ -6,15 +6,21 @@ Cutting a track into windows, and averaging them, is the same for all and stands
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from musicflow.audio import as_mono, guarded
 from musicflow.embedders.weights import Weights
 from musicflow.settings import Device
+
+Source = str | os.PathLike[str] | np.ndarray
+"""A file, or an array of audio."""
 
 UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
@@ -232,34 +238,68 @@ class Embedder(ABC):
             Float32 mono audio in [-1, 1] at ``spec.sample_rate``, shape ``(B, n)``.
         """
 
-    def frames(self, audio: np.ndarray) -> Frames:
-        """The vector of every window of a track.
+    def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
+        """Return the vector of every window of a track.
 
         Parameters
         ----------
-        audio
-            Float32 mono in [-1, 1] at ``spec.sample_rate``, shape ``(n,)``.
+        source
+            A file, or an array of audio: see `embed`.
+        sample_rate
+            The array's rate in hertz.
         """
-        windows, vectors = self._windows_and_vectors(audio)
+        windows = list(cut(self._blocks(source, sample_rate), self.spec))
+        batches = batches_of_one_length(windows, self.batch_size)
+        vectors = np.concatenate([self.infer(batch).vectors for batch in batches])
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
         return Frames(vectors, times)
 
-    def embed(self, audio: np.ndarray) -> np.ndarray:
-        """The vector of a whole track, shape ``(dim,)``: its windows' mean, by their length."""
-        return self.embed_stream([np.asarray(audio, np.float32)])
+    def embed(self, source: Source, sample_rate: float | None = None) -> np.ndarray:
+        """Return the vector of a whole track: its windows' mean, by their length.
+
+        Parameters
+        ----------
+        source
+            A file, decoded in a worker; or an array of any PCM type, shape ``(n,)`` or
+            ``(channels, n)``: see `musicflow.audio.as_mono`.
+        sample_rate
+            The array's rate in hertz; a file knows its own.
+
+        Returns
+        -------
+        numpy.ndarray
+            Float32, shape ``(spec.dim,)``.
+
+        Raises
+        ------
+        ValueError
+            If the array is empty, has no rate, or is of another shape or type.
+        AudioError
+            If the file cannot be used.
+        OSError
+            If it cannot be read.
+        """
+        return self.embed_stream(self._blocks(source, sample_rate))
 
     def embed_stream(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """The same of a track in blocks of any length, each float32 of shape ``(n,)``."""
+        """Return the vector of a track that comes in blocks of any length.
+
+        Parameters
+        ----------
+        blocks
+            Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``.
+        """
         total, samples = np.zeros(self.spec.dim), 0
         for batch in batches_of_one_length(cut(blocks, self.spec), self.batch_size):
             total += batch.shape[1] * self.infer(batch).vectors.sum(axis=0, dtype=np.float64)
             samples += batch.size
         return (total / samples).astype(np.float32)
 
-    def _windows_and_vectors(self, audio: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        windows = list(cut([np.asarray(audio, np.float32)], self.spec))
-        batches = batches_of_one_length(windows, self.batch_size)
-        return windows, np.concatenate([self.infer(batch).vectors for batch in batches])
+    def _blocks(self, source: Source, sample_rate: float | None) -> Iterable[np.ndarray]:
+        rate = self.spec.sample_rate
+        if isinstance(source, str | os.PathLike):
+            return guarded.stream(Path(source).expanduser(), rate)
+        return [as_mono(source, sample_rate, rate)]
 
 
 def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -55,7 +55,7 @@ def verify(spec: EmbedderSpec, cache: Path) -> str:
         assert measured.weights is not None
         if measured.weights.identity == spec.weights.identity:
             return _compared(measured, known[f"{name}/dims"], known[f"{name}/vectors"], cache)
-    vector = load(spec, cache).embed(tone(spec.sample_rate, 3.0))
+    vector = load(spec, cache).embed(tone(spec.sample_rate, 3.0), spec.sample_rate)
     if not np.isfinite(vector).all() or not vector.any():
         raise WeightsError(f"{spec.weights.filename}: the test tone has no usable vector")
     return "the checksum is right; its package has no vectors of the tone to compare with"
@@ -75,7 +75,7 @@ _SECONDS = {"openl3": 2.0, "musicnn": 3.0}
 def _compared(spec: EmbedderSpec, dims: np.ndarray, expected: np.ndarray, cache: Path) -> str:
     assert spec.weights is not None
     sound = tone(spec.sample_rate, _SECONDS[spec.name.partition("-")[0]])
-    vectors = load(spec, cache).frames(sound).vectors[:, dims]
+    vectors = load(spec, cache).frames(sound, spec.sample_rate).vectors[:, dims]
     lowest = _lowest_cosine(vectors, expected)
     if lowest < ENOUGH:
         raise WeightsError(

@@ -9,7 +9,7 @@ from musicflow_tests.conftest import noise, tone
 
 def test_statistics_are_those_of_librosas_coefficients() -> None:
     samples = (tone(440, 5.0) + noise(1, 5.0)).astype(np.float32)
-    ours = mfcc.load(mfcc.SPEC, Path()).embed(samples)
+    ours = mfcc.load(mfcc.SPEC, Path()).embed(samples, mfcc.SPEC.sample_rate)
     coefficients = librosa.feature.mfcc(y=samples, sr=22_050, n_mfcc=20)
     expected = np.concatenate(
         [coefficients.mean(1), coefficients.std(1), np.diff(coefficients, axis=1).std(1)]

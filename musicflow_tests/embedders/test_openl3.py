@@ -54,7 +54,7 @@ def small():
 )
 def test_vectors_are_upstreams(input_repr, dim, step):
     embedder = openl3.load(untrained(input_repr, dim), NOWHERE)
-    vectors = embedder.frames(clip(48_000)).vectors
+    vectors = embedder.frames(clip(48_000), 48_000).vectors
     assert vectors.shape == (3, dim)
     assert vectors.dtype == np.float32
     expected = EXPECTED[f"{input_repr}-{dim}-48000"]
@@ -65,19 +65,19 @@ def test_vectors_are_upstreams(input_repr, dim, step):
 
 def test_vectors_through_our_resampler_are_upstreams(small, tmp_path):
     soundfile.write(tmp_path / "clip.wav", clip(44_100), 44_100, subtype="FLOAT")
-    vectors = small.frames(audio.decode(tmp_path / "clip.wav", 48_000)).vectors
+    vectors = small.frames(audio.decode(tmp_path / "clip.wav", 48_000), 48_000).vectors
     assert cosines(vectors, EXPECTED["mel128-512-44100"]).min() > 0.999
 
 
 def test_bfloat16_stays_close():
     embedder = openl3.load(untrained(precision="bf16"), NOWHERE)
-    vectors = embedder.frames(clip(48_000)).vectors
+    vectors = embedder.frames(clip(48_000), 48_000).vectors
     assert cosines(vectors, EXPECTED["mel128-512-48000"]).min() > 0.999
     assert vectors.dtype == np.float32
 
 
 def test_first_window_is_centred_on_the_start(small):
-    frames = small.frames(clip(48_000))
+    frames = small.frames(clip(48_000), 48_000)
     np.testing.assert_allclose(frames.times_s, [-0.5, 0.0, 0.5])
     half_silent = np.concatenate([np.zeros(24_000, np.float32), clip(48_000)[:24_000]])
     np.testing.assert_allclose(small.infer(half_silent[None]).vectors[0], frames.vectors[0])
@@ -126,7 +126,9 @@ def test_trained_weights_come_from_the_checked_file(small, weights_file, tmp_pat
     assert isinstance(spec.weights, UrlWeights)
     spec.weights.add(weights_file, tmp_path)
     trained = openl3.load(spec, tmp_path)
-    np.testing.assert_array_equal(trained.embed(clip(48_000)), small.embed(clip(48_000)))
+    np.testing.assert_array_equal(
+        trained.embed(clip(48_000), 48_000), small.embed(clip(48_000), 48_000)
+    )
 
 
 def test_weights_are_read_without_gzip_too(weights_file, tmp_path):
@@ -200,5 +202,5 @@ def test_the_package_itself_agrees():
     from musicflow.embedders import openl3_tensorflow
 
     spec = replace(openl3_tensorflow.SPEC, trained=False)
-    vectors = openl3_tensorflow.load(spec, NOWHERE).frames(clip(48_000)).vectors
+    vectors = openl3_tensorflow.load(spec, NOWHERE).frames(clip(48_000), 48_000).vectors
     assert cosines(vectors, EXPECTED["mel128-512-48000"]).min() > 0.99999

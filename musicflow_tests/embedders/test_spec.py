@@ -81,12 +81,12 @@ def test_a_short_track_is_filled_with_itself_unless_upstream_pads_with_silence()
 def test_a_track_counts_its_windows_by_their_length() -> None:
     spec = replace(SPEC, hop_s=1.0, tail="keep", min_s=0.1)
     audio = np.concatenate([np.zeros(10), np.ones(5)]).astype(np.float32)
-    assert Toy(spec).embed(audio)[0] == pytest.approx(5 / 15)
+    assert Toy(spec).embed(audio, spec.sample_rate)[0] == pytest.approx(5 / 15)
 
 
 def test_frames_say_where_their_windows_start() -> None:
     spec = replace(SPEC, pad_s=(0.5, 0.0))
-    vectors, times = Toy(spec).frames(np.ones(20, np.float32))
+    vectors, times = Toy(spec).frames(np.ones(20, np.float32), spec.sample_rate)
     assert times.tolist() == [-0.5, 0.0, 0.5, 1.0]
     assert vectors.shape == (4, 2)
 
