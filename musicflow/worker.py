@@ -146,7 +146,7 @@ def iterate(
         The error that the generator raises.
     """
     with _Worker(names, timeout_s, log, rations) as worker:
-        worker.send((function, arguments))
+        worker.send(pickle.dumps((function, arguments)))
         while (message := worker.receive()) is not None:
             more, item = message
             if not more:
@@ -331,10 +331,11 @@ def main() -> None:
     # The parent may be gone at any moment, and then nobody waits for an answer.
     with contextlib.suppress(EOFError, OSError):
         _share(*pickle.load(parent))
+        threading.Thread(target=_listen, args=[parent], daemon=True).start()
         failure = None
         try:
-            function, arguments = pickle.load(parent)
-            threading.Thread(target=_listen, args=[parent], daemon=True).start()
+            # Here, not where it arrives: what the function needs is imported by the main thread.
+            function, arguments = pickle.loads(_inbox.get())
             with contextlib.closing(function(*arguments)) as items:
                 for item in items:
                     _send(answers, (True, item))
@@ -364,7 +365,7 @@ def _share(watch: Path, log: Path | None, names: Sequence[str], rations: Rations
 
 
 _inbox: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
-"""The messages of the parent after the first."""
+"""The messages of the parent: the pickled work, then what `_apply` is sent."""
 
 
 def _listen(parent: IO[bytes]) -> None:
@@ -622,7 +623,7 @@ class _Crew:
     def _work(self, waiting: "deque[int]") -> None:
         """Let one worker answer the waiting items and more, until there are none or it dies."""
         with _Worker(*self._how) as worker, self._in_reach(worker):
-            worker.send((_apply, (self._function,)))
+            worker.send(pickle.dumps((_apply, (self._function,))))
             self._send(worker, waiting)
             answered = 0
             while waiting:
