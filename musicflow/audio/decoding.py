@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from musicflow.audio import container as containers
+from musicflow.audio import ogg
 from musicflow.audio.errors import AudioError, Note
 from musicflow.audio.mixing import mix, peak, weights
 
@@ -103,22 +104,24 @@ class Decoding:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         resampler, rate = None, 0
-        with containers.opened(self.path) as (container, stream, codec):
-            for block in self._frames.blocks(container, stream, codec):
-                self._look_at(block)
-                if block.rate != rate:
-                    if resampler is not None:
-                        yield _last_of(resampler)
-                    resampler, rate = _resampler(block.rate, self.sample_rate), block.rate
-                mono, cancelled = mix(
-                    block.samples, weights(block.layout, len(block.samples)), block.peaks
-                )
-                self._cancelled |= cancelled
-                yield mono if resampler is None else resampler.resample_chunk(mono)
-            start = self._frames.start
-            self._check(containers.stated_length(self.path, container, stream, start))
-            if container.format.name == "ogg" and not containers.ends_whole(self.path):
-                self._endless = f"its end is missing: it breaks off after {self.seconds:.1f} s"
+        lengths: list[float | None] = []
+        for piece in containers.pieces(self.path):
+            with containers.opened(piece) as (container, stream, codec):
+                for block in self._frames.blocks(container, stream, codec):
+                    self._look_at(block)
+                    if block.rate != rate:
+                        if resampler is not None:
+                            yield _last_of(resampler)
+                        resampler, rate = _resampler(block.rate, self.sample_rate), block.rate
+                    shares = weights(block.layout, len(block.samples))
+                    mono, cancelled = mix(block.samples, shares, block.peaks)
+                    self._cancelled |= cancelled
+                    yield mono if resampler is None else resampler.resample_chunk(mono)
+                start = self._frames.start
+                lengths.append(containers.lengths.stated(piece, container, stream, start))
+                if container.format.name == "ogg" and not ogg.ends_whole(piece.path, piece.end):
+                    self._endless = f"its end is missing: it breaks off after {self.seconds:.1f} s"
+        self._check(sum(filter(None, lengths)) if all(lengths) else None)
         if resampler is not None:
             yield _last_of(resampler)
 
@@ -276,16 +279,21 @@ class _Gathering:
         if self._filled > self._space.shape[1]:
             self._space = np.empty((self._channels, self._filled), np.float32)
         samples = self._space[:, : self._filled]
-        if self._each == 1:
-            for row, views in zip(samples, self._planes, strict=True):
-                np.concatenate(views, out=row, casting="unsafe")
-        else:
-            samples[:] = np.concatenate(self._planes[0]).reshape(-1, self._channels).T
+        # Doubles beyond what a float holds become infinite, and are told as such.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._fill(samples)
         for views in self._planes:
             views.clear()
         self._filled = 0
         _scale(samples, self._type)
         return _Block(samples, self._rate, self._layout)
+
+    def _fill(self, samples: np.ndarray) -> None:
+        if self._each == 1:
+            for row, views in zip(samples, self._planes, strict=True):
+                np.concatenate(views, out=row, casting="unsafe")
+        else:
+            samples[:] = np.concatenate(self._planes[0]).reshape(-1, self._channels).T
 
 
 _TYPES: dict[str, type[np.generic]] = {
@@ -371,6 +379,8 @@ class _Frames:
             try:
                 yield from decode(packet)
             except av.FFmpegError:
+                if bytes(packet).startswith(b"ID3"):
+                    continue  # The tag of a piece that was joined.
                 length = float((packet.duration or 0) * (stream.time_base or 0))
                 self.faults.add(self._position_s, length)
 

@@ -1,0 +1,100 @@
+"""How long a file says it is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from mutagen.asf import ASF
+
+from musicflow.audio import chunks, ogg
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+    from musicflow.audio.container import Piece
+
+# fmt: off
+_STATES_IT = frozenset({
+    "aiff", "ape", "au", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpc", "mpc8", "tta",
+    "wv",
+})
+"""Containers whose length FFmpeg reads from a header. Of others it guesses, or looks at the end."""
+# fmt: on
+
+_OF_CHUNKS = frozenset({"caf", "dsf", "iff", "w64", "wav"})
+"""Containers of which FFmpeg takes a half for a whole; their headers state sizes."""
+
+
+def stated(
+    piece: "Piece", container: "InputContainer", stream: "AudioStream", start: int | None
+) -> float | None:
+    """Return the length that a file's header states, in seconds; None where it states none.
+
+    A length that is guessed from the size of the file, or read off its last page, is none: a file
+    that was cut off is as long as that says. `start` is the place of the first packet in the file.
+    """
+    name = container.format.name
+    if name == "mp3":
+        return _of_mp3(piece.path, start or 0, stream.codec_context.sample_rate)
+    if name == "asf":
+        return _of_asf(piece.path)
+    if name == "matroska,webm" and len(container.streams) > 1:
+        return _seconds(stream.metadata.get("DURATION", ""))
+    if stream.duration is not None and stream.time_base is not None:
+        length = float(stream.duration * stream.time_base)
+    else:
+        length = container.duration / av.time_base if container.duration else 0.0
+    if name in _OF_CHUNKS:
+        samples = chunks.samples_of(piece.path)
+        return length * samples.share_in(piece.end) if samples and length else None
+    # The last page of Ogg counts the samples before it, if it is the last.
+    states = name in _STATES_IT or (name == "ogg" and ogg.ends_whole(piece.path, piece.end))
+    return length or None if states else None
+
+
+def _of_mp3(path: Path, start: int, rate: int) -> float | None:
+    """By the header of Xing (Info) or VBRI, which FFmpeg passes over, in the frame before."""
+    with path.open("rb") as file:
+        file.seek(max(0, start - _LARGEST_FRAME))
+        header = file.read(min(start, _LARGEST_FRAME))
+    samples, frame = 0, 1152 if rate >= 32_000 else 576
+    if (place := max(header.rfind(b"Xing"), header.rfind(b"Info"))) >= 0:
+        samples = _xing_samples(header[place:], frame)
+    elif (place := header.rfind(b"VBRI")) >= 0:
+        samples = int.from_bytes(header[place + 14 : place + 18]) * frame
+    return samples / rate if samples > 0 and rate else None
+
+
+def _xing_samples(header: bytes, frame: int) -> int:
+    """The count of frames, less what LAME says that the encoder put before and behind."""
+    if len(header) < 12 or not header[7] & 1:
+        return 0
+    # Flags say which of the counts of frames and bytes, a table and the quality are there.
+    lame = 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if header[7] & bit)
+    before_and_behind = header[lame + 21 : lame + 24]
+    if header[lame : lame + 1] != b"L" or len(before_and_behind) < 3:
+        before_and_behind = bytes(3)
+    padding = int.from_bytes(before_and_behind)
+    return int.from_bytes(header[8:12]) * frame - (padding >> 12) - (padding & 0xFFF)
+
+
+_LARGEST_FRAME = 2881
+"""Bytes in a frame of MP3 at most."""
+
+
+def _of_asf(path: Path) -> float | None:
+    """As FFmpeg has it, but for files written into a pipe, of which FFmpeg makes a guess."""
+    try:
+        return float(ASF(path).info.length) or None  # type: ignore[attr-defined]
+    except Exception:  # Whatever it stumbles over, it then states no length.
+        return None
+
+
+def _seconds(clock: str) -> float | None:
+    """Matroska's ``00:03:12.345000000`` in seconds."""
+    try:
+        hours, minutes, seconds = clock.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None

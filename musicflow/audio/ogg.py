@@ -1,0 +1,54 @@
+"""Ogg's pages (RFC 3533): where one stream ends and the next begins, and whether the end is there.
+
+FFmpeg reads a chain of streams only as long as rate and channels stay. So each is opened alone.
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+MAGIC = b"OggS"
+
+_HEADER = 27
+"""Bytes of a page before its table of segments."""
+
+_BEGINS, _ENDS = 2, 4
+"""Flags of a page: the first, and the last, of a stream."""
+
+
+def links(path: Path) -> list[tuple[int, int]]:
+    """Return where each link of a chain of streams begins and ends, in bytes; at least one."""
+    size = path.stat().st_size
+    starts, before = [0], _BEGINS
+    for place, flags in _pages(path):
+        # Streams that sound together begin side by side.
+        if flags & _BEGINS and not before & _BEGINS:
+            starts.append(place)
+        before = flags
+    return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def ends_whole(path: Path, end: int) -> bool:
+    """Return whether the last page before `end` is marked as the last of its stream."""
+    flags = _ENDS
+    with path.open("rb") as file:
+        file.seek(max(0, end - _LARGEST_PAGE))
+        tail = file.read(min(end, _LARGEST_PAGE))
+    place = tail.rfind(MAGIC)
+    if place >= 0 and len(tail) >= place + _HEADER:
+        flags = tail[place + 5]
+    return bool(flags & _ENDS)
+
+
+_LARGEST_PAGE = 65_307
+
+
+def _pages(path: Path) -> Iterator[tuple[int, int]]:
+    """Place and flags of each page; what is damaged is passed over."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(MAGIC)
+        while place >= 0 and place + _HEADER <= len(content):
+            yield place, content[place + 5]
+            segments = content[place + _HEADER - 1]
+            table = content[place + _HEADER : place + _HEADER + segments]
+            place = content.find(MAGIC, place + _HEADER + segments + sum(table))
