@@ -228,8 +228,7 @@ def _figures(home: Home) -> dict[str, dict[str, Any]]:
     if not (home.reports / "comparison.json").exists():
         return {}
     rows = json.loads((home.reports / "comparison.json").read_text())["rows"]
-    names = ("precision_at_1", "precision_at_5", "precision_at_10", "map", "n_queries")
-    return {row["embedder"]: {name: row[name] for name in names} for row in rows}
+    return {row["embedder"]: row["scores"] | {"n_queries": row["n_queries"]} for row in rows}
 
 
 def _automation_ticked(instance: dg.DagsterInstance) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from musicflow import audio, embedders
-from musicflow.evaluation import retrieval
+from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.settings import Settings
 
@@ -73,8 +73,9 @@ def _row(name: str, paths: list[Path], genres: list[str]) -> str:
 
 def _precision(unit: np.ndarray, genres: list[str]) -> float:
     labels = Labels([[genre] for genre in genres])
-    ranked = retrieval.rank({"": retrieval.cosine(unit)}, [labels], Exclusion(len(genres)))
-    return ranked[""].scores[0].mean("precision_at_10")
+    spaces, exclusion = {"": retrieval.cosine(unit)}, Exclusion(len(genres))
+    ranked = retrieval.rank(spaces, [labels], exclusion, [metrics.get(metrics.MAIN)])
+    return ranked[""].scores[0].mean(metrics.MAIN)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

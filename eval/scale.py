@@ -34,7 +34,7 @@ def main() -> None:
     tracks = [_track(number, random) for number in range(count)]
     spaces = {name: _space(tracks, dim, random) for name, dim in DIMS.items()}
     start, cpu = time.perf_counter(), time.process_time()
-    found = measure(tracks, spaces, list(spaces), "artist", lambda _a, _b: False)
+    found = measure(tracks, spaces, list(spaces), same=lambda _a, _b: False)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     vectors = sum(unit.nbytes for unit in spaces.values()) / 1e9

@@ -186,6 +186,9 @@ class Settings(BaseSettings):
     k: int = Field(
         10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
     )
+    metrics: tuple[str, ...] = Field(
+        (), description="Metrics of other packages to add, each package.module:NAME."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""MLflow: one parent run an evaluation, one child run an embedder. The only room that knows it."""
+"""MLflow: one parent run per evaluation, one child run per embedder."""
 
 import json
 import logging
@@ -19,27 +19,23 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 from musicflow import evaluation
 from musicflow.embedders import EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, Row, retrieval
-from musicflow.evaluation.quality import COMPARED, SUBGENRE_METRICS
-from musicflow.index import fused
+from musicflow.evaluation import Comparison, Row
+from musicflow.evaluation.metrics import Measure
 from musicflow.settings import Home, HomeError
 
-# Making the database takes MLflow two lines of news that nobody asked for.
+# MLflow logs two lines when it makes the database.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-# A server that is down is told after seconds, not minutes.
+# A server that is down is an error after seconds, not minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 EXPERIMENT = "embedder comparison"
 
 OVER_TIME = "embedders over time"
-"""The experiment with one run an embedder, to which each evaluation adds a point."""
+"""The experiment with one run per embedder, to which each evaluation adds a point."""
 
-_METRICS = (
-    *retrieval.METRICS,
-    *(f"subgenre_{name}" for name in SUBGENRE_METRICS),
-    "knn_accuracy",
-    "probe_accuracy",
+_FIELDS = (
+    "chance",
     "agreement_at_10",
     "n_queries",
     "n_failed",
@@ -104,13 +100,13 @@ def log_comparison(
     home
         Where MLflow's database is.
     comparison
-        What was measured.
+        Its results.
     specs
         The embedders.
     files
         The report: artifacts of the parent run.
     tags
-        More to find the runs by.
+        Further tags of all runs.
 
     Returns
     -------
@@ -133,7 +129,7 @@ def log_comparison(
     children = {}
     for row in comparison.rows:
         spec = by_label.get(row.embedder)
-        if spec is None and not row.fusion and not fused.members(row.embedder):
+        if row.kind == "baseline":
             continue
         parameters = _parameters(row, spec) | _about(comparison)
         more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
@@ -143,17 +139,19 @@ def log_comparison(
         model = None if row.error else _model(client, child, row, parameters)
         models = [LoggedModelInput(model)] if model else []
         client.log_inputs(child, [_dataset(comparison)], models)
-        _log(client, child, {}, _metrics(row), model=model, dataset=data)
+        values = _metrics(row, comparison.measures)
+        _log(client, child, {}, values, model=model, dataset=data)
         if row.confusion:
             client.log_dict(child, row.confusion, "confusion.json")
         client.set_terminated(child, "FAILED" if row.error else "FINISHED")
-        _add_point(client, row, data)
+        _add_point(client, row, data, values)
     client.log_inputs(parent, [_dataset(comparison)])
     experiment = client.get_run(parent).info.experiment_id
     logged = comparison.with_runs(experiment, parent, children)
     for file in files:
         client.log_artifact(parent, str(file))
     columns = {name: [getattr(row, name) for row in logged.rows] for name in _COLUMNS}
+    columns |= {m.name: [row.value(m.name) for row in logged.rows] for m in logged.measures}
     client.log_table(parent, columns, "comparison_table.json")
     if comparison.differences:
         table = pd.DataFrame(asdict(difference) for difference in comparison.differences)
@@ -162,7 +160,7 @@ def log_comparison(
     return logged
 
 
-_COLUMNS = ("embedder", "weights", "dim", *_METRICS)
+_COLUMNS = ("embedder", "kind", "weights", "dim", *_FIELDS)
 
 
 def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
@@ -174,17 +172,17 @@ def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, 
 
 
 def _commit() -> dict[str, str]:
-    """The commit this code stands at, if it stands in a repository."""
+    """Return the commit of this code, if it is in a repository."""
     commit = get_git_commit(__file__)
     return {MLFLOW_GIT_COMMIT: commit} if commit else {}
 
 
 def _dataset(comparison: Comparison) -> DatasetInput:
-    """The library as MLflow names data sets."""
+    """Return the library as an MLflow data set."""
     data, protocol = comparison.dataset, comparison.protocol
     profile = {"tracks": data.tracks, "failed": data.failed} | asdict(protocol)
     dataset = Dataset(
-        data.name[:_MOST_NAME],
+        data.name[:_MAX_NAME],
         data.fingerprint,
         source_type="local",
         source=json.dumps({"uri": data.name}),
@@ -193,12 +191,12 @@ def _dataset(comparison: Comparison) -> DatasetInput:
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "evaluation")])
 
 
-_MOST_NAME = 500
-"""What MLflow takes of a data set's name."""
+_MAX_NAME = 500
+"""Characters that MLflow takes of a data set's name."""
 
 
 def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, object]) -> str:
-    """The logged model of an embedder: one for each of its versions, made when first met."""
+    """Return the logged model of an embedder: one per version, made at first."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     identity = f"{row.embedder} {row.spec_hash}".strip()
@@ -219,7 +217,9 @@ def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, ob
     return str(model.model_id)
 
 
-def _add_point(client: MlflowClient, row: Row, data: evaluation.Dataset) -> None:
+def _add_point(
+    client: MlflowClient, row: Row, data: evaluation.Dataset, values: Mapping[str, float]
+) -> None:
     """Add this evaluation to the embedder's run over time; its step counts evaluations."""
     experiment = client.get_experiment_by_name(OVER_TIME)
     assert experiment is not None
@@ -228,8 +228,8 @@ def _add_point(client: MlflowClient, row: Row, data: evaluation.Dataset) -> None
     known = client.search_runs([experiment.experiment_id], query, max_results=1)
     run = known[0].info.run_id if known else _start(client, OVER_TIME, row.embedder, tags)
     step = len(client.get_metric_history(run, "tracks"))
-    values = {"tracks": float(data.tracks), "failed": float(data.failed)} | _metrics(row)
-    _log(client, run, {}, values, step=step)
+    counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
+    _log(client, run, {}, {**counts, **values}, step=step)
     client.set_terminated(run)
 
 
@@ -243,7 +243,7 @@ def _about(comparison: Comparison) -> dict[str, object]:
         "fingerprint": comparison.dataset.fingerprint,
         "exclude": comparison.protocol.exclude,
         "protocol": str(comparison.protocol),
-        "gallery": comparison.protocol.gallery,
+        "corpus": comparison.protocol.corpus,
         "k": comparison.protocol.k,
     }
 
@@ -270,26 +270,29 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
 
 
 def _best(comparison: Comparison) -> dict[str, float]:
-    """What the parent run holds of all embedders, so that evaluations can be compared."""
+    """Return the parent run's metrics of all embedders, to compare evaluations by."""
     return {
-        f"{name}/{row.embedder.replace('+', ' ')}": value
-        for name in COMPARED
+        f"{measure.name}/{row.embedder.replace('+', ' ')}": row.scores[measure.name].value
+        for measure in comparison.measures
+        if measure.compared
         for row in comparison.rows
-        if (value := getattr(row, name)) is not None
+        if measure.name in row.scores
     }
 
 
-def _metrics(row: Row) -> dict[str, float]:
-    """What a run holds of a row; a slash makes a group of charts."""
-    values = {name: getattr(row, name) for name in _METRICS}
-    for name in COMPARED:
-        low, high = row.intervals.get(name, (None, None))
-        values |= {f"{name}_low": low, f"{name}_high": high}
+def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
+    """Return a row as the metrics of a run; a slash makes a group of charts."""
+    values = {name: getattr(row, name) for name in _FIELDS}
+    for measure in measures:
+        if score := row.scores.get(measure.name):
+            values[measure.name] = score.value
+            if measure.compared:
+                values |= {f"{measure.name}_low": score.low, f"{measure.name}_high": score.high}
     for genre, value in row.by_genre.items():
         values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
     if row.space is not None:
         values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
-    # Where MLflow shows what a run takes of its machine.
+    # MLflow shows these as system metrics.
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
     if row.cores is not None:
         values["system/cpu_utilization_percentage"] = 100 * row.cores / (os.cpu_count() or 1)

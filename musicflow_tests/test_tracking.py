@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 
 from musicflow import embedders, tracking
-from musicflow.evaluation import Comparison, Dataset, Row
+from musicflow.evaluation import Comparison, Dataset, Row, Score
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference
 from musicflow.settings import Home
+from musicflow_tests.evaluation.made_up import MEASURES, scores
 
 SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
 
@@ -20,27 +21,33 @@ def comparison() -> Comparison:
     rows = (
         Row(
             "musicnn",
+            "embedder",
             "trained",
             200,
-            precision_at_10=0.75,
-            map=0.5,
+            {"precision_at_10": Score(0.75), "map": Score(0.5, 0.4, 0.6)},
             tracks_per_s=3.0,
-            intervals={"map": (0.4, 0.6)},
             by_genre={"R&B / soul": 0.75},
             spec_hash="s1",
             confusion={"R&B / soul": {"R&B / soul": 1.0}},
             space=HEALTH,
         ),
-        Row("mfcc", "none", 60, error="no vectors", spec_hash="s2"),
-        Row("fusion:musicnn+mfcc", "trained", 260, map=0.6, fusion={"musicnn": 0.7, "mfcc": 0.3}),
-        Row("random", "none", 128, precision_at_10=0.1),
+        Row("mfcc", "embedder", "none", 60, error="no vectors", spec_hash="s2"),
+        Row(
+            "fusion:musicnn+mfcc",
+            "fusion",
+            "trained",
+            260,
+            scores(map=0.6),
+            fusion={"musicnn": 0.7, "mfcc": 0.3},
+        ),
+        Row("random", "baseline", "none", 128, scores(precision_at_10=0.1)),
     )
     dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
     difference = Difference("musicnn", "mfcc", "map", 0.1, (0.0, 0.2), 0.04)
-    return Comparison(dataset, protocol, rows, (difference,), (), "state", "2026-01-01")
+    return Comparison(dataset, protocol, MEASURES, rows, (difference,), (), "state", "2026-01-01")
 
 
-def test_an_evaluation_is_a_parent_run_and_a_child_an_embedder(home: Home, tmp_path: Path) -> None:
+def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     report.write_text("hello")
     logged = tracking.log_comparison(home, comparison(), SPECS, [report], {"dagster_run_id": "7"})

@@ -21,6 +21,7 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.evaluation import Comparison, choice, report
+from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="How much it matters.")]
@@ -118,52 +119,52 @@ def recommend_embedder(
         stop("no embedder with trained weights has figures in the last comparison", USAGE)
     why = choice.reason(comparison, found)
     if as_json:
-        fields = ("embedder", "map", "tracks_per_s", "bytes_per_vector")
         rows = [
-            {name: getattr(one.row, name) for name in fields}
-            | {"score": one.score, "on_front": one.on_front}
+            {
+                "embedder": one.row.embedder,
+                choice.QUALITY: one.row.value(choice.QUALITY),
+                "tracks_per_s": one.row.tracks_per_s,
+                "bytes_per_vector": one.row.bytes_per_vector,
+                "score": one.score,
+                "on_front": one.on_front,
+            }
             for one in found
         ]
         print_json({"choice": found[0].row.embedder, "reason": why, "candidates": rows})
         return
     table = table_of("", ["embedder", "score", "mAP", "tracks/s", "bytes", "front"])
     for one in found:
-        cells = (report.cell(one.row, f) for f in ("map", "tracks_per_s", "bytes_per_vector"))
+        costs = (report.cell(one.row, f) for f in ("tracks_per_s", "bytes_per_vector"))
+        score = report.score(one.row, choice.QUALITY)
         front = "yes" if one.on_front else ""
-        table.add_row(one.row.embedder, f"{one.score:.2f}", *cells, front)
+        table.add_row(one.row.embedder, f"{one.score:.2f}", score, *costs, front)
     out.print(table)
     out.print("(front: no other is at least as good in all three and better in one)")
     out.print(plain(why), soft_wrap=True, highlight=False)
 
 
 def show(comparison: Comparison) -> None:
-    """Print a comparison's table, and what has to be said with it."""
+    """Print a comparison's table, with its protocol and its fusions."""
     data, last = comparison.dataset, comparison.rows[-1]
     title = (
         f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
         f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
     )
     out.print(plain(title), soft_wrap=True, highlight=False)
-    # What fits into 80 columns; the report says the rest.
-    at_k = report.column_at_k(comparison)
-    more = [at_k[1]] if at_k else []
-    table = table_of(
-        "", ["embedder", "dim", "P@1", "P@10", "95 %", *more, "mAP", "tracks/s", "×real", "MB"]
-    )
+    # These fit into 80 columns; the report has the rest.
+    shown = report.columns(comparison, "console")
+    titles = [t for m in shown for t in ([m.title, "95 %"] if m.name == MAIN else [m.title])]
+    table = table_of("", ["embedder", "dim", *titles, "tracks/s", "×real", "MB"])
     for row in comparison.rows:
-        style = "dim" if row.embedder == "random" or row.weights == "untrained" else None
+        scores = []
+        for measure in shown:
+            scores.append(report.score(row, measure.name))
+            if measure.name == MAIN:
+                scores.append(report.interval(row))
         costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
-        table.add_row(
-            fused.short(row.embedder),
-            str(row.dim),
-            report.cell(row, "precision_at_1"),
-            report.cell(row, "precision_at_10"),
-            report.interval(row),
-            *([report.cell(row, at_k[0])] if at_k else []),
-            report.cell(row, "map"),
-            *costs,
-            style=style,
-        )
+        name = fused.short(row.embedder) if row.kind == "fusion" else row.embedder
+        style = None if row.meaningful else "dim"
+        table.add_row(name, str(row.dim), *scores, *costs, style=style)
     out.print(table)
     notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
     for note in (*notes, *report.fusion_notes(comparison.rows)):

@@ -38,7 +38,7 @@ from musicflow.cli.console import (
 from musicflow.embedders import UNTRAINED, EmbedderError, EmbedderSpec, WeightsError
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.errors import MusicflowError, words_of, words_of_database
-from musicflow.evaluation import Comparison, report, state_of
+from musicflow.evaluation import Comparison, Rules, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, demo, without_notes
@@ -70,7 +70,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
 _ALWAYS_KEPT = ("library", "library_format", "embedders")
-_KEPT = {"ignore", "hop_s", "precision", "device", "exclude", "k"}
+_KEPT = {"ignore", "hop_s", "precision", "device", "exclude", "k", "metrics"}
 """What a home remembers of a run, beside that if it was given."""
 
 ADVICE = " It comes from"
@@ -299,7 +299,9 @@ def _hop(text: str) -> tuple[str, str]:
 
 
 def _run(settings: Settings, as_json: bool) -> None:
-    embedders.specs_for(settings)  # What is wrong with one is told before anything is done.
+    # Errors in names come before any work.
+    embedders.specs_for(settings)
+    Rules.of(settings)
     assert settings.library is not None
     known = settings.paths.library
     files = library.scan(settings.library, known, progress, library.Rules.of(settings))
@@ -334,7 +336,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         if manifest is None or not is_published(manifest, state, index):
             return None
         states.append((spec, state))
-    state = state_of(found, states, settings.exclude, settings.k)
+    state = state_of(found, states, Rules.of(settings))
     return comparison if comparison.state == state else None
 
 
@@ -373,7 +375,7 @@ def _materialize(settings: Settings) -> Comparison:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
     if comparison is None or any("/" not in asset for asset in failed):
         stop("the run did not come to its end; what was done is kept for the next one", FAILED)
-    if all(row.error for row in comparison.rows if row.embedder != "random"):
+    if all(row.error for row in comparison.rows if row.kind == "embedder"):
         stop("no embedder could be evaluated", FAILED)
     return comparison
 

@@ -1,13 +1,20 @@
-"""Evidence: which embedder brings the tracks of a genre together, and what it costs."""
+"""Evidence: how well each embedder brings the tracks of a genre together, and its cost."""
 
-from musicflow.evaluation.comparison import (
-    Comparison,
-    Dataset,
-    Row,
-    compare,
-    cost_of,
-    state_of,
-    still_holds,
-)
+from musicflow.evaluation.comparison import compare
+from musicflow.evaluation.cost import cost_of
+from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.results import Comparison, Dataset, Row
+from musicflow.evaluation.state import is_up_to_date, state_of
+from musicflow.evaluation.statistics import Score
 
-__all__ = ["Comparison", "Dataset", "Row", "compare", "cost_of", "state_of", "still_holds"]
+__all__ = [
+    "Comparison",
+    "Dataset",
+    "Row",
+    "Rules",
+    "Score",
+    "compare",
+    "cost_of",
+    "is_up_to_date",
+    "state_of",
+]

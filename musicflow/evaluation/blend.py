@@ -1,7 +1,7 @@
-"""Fusions of embedders in an evaluation: similarities that need what others already measure.
+"""Fusions of embedders in an evaluation: rankings that follow from those of their members.
 
-The weights are not chosen on the queries they are judged by: queries are dealt into folds, and
-each is answered with the weights that served the other folds best.
+Weights are not chosen on the queries they are judged by: queries are dealt into folds, and each
+is ranked with the weights that were best for the other folds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from musicflow.evaluation import metrics
 from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.evaluation.retrieval import Fusion, Scores, Similarity, rank
 from musicflow.index import fused
@@ -17,16 +18,19 @@ FOLDS = 5
 SEED = 0
 
 STEPS = tuple(step / 10 for step in range(10))
-"""The shares that are tried for each further embedder."""
+"""The shares to try for each further embedder."""
 
-MOST_QUERIES = 300
-"""Queries that weights are chosen by, at most."""
+MAX_QUERIES = 300
+"""Queries to choose weights by, at most."""
+
+CHOSEN_BY = metrics.get("map")
+"""The metric that the weights are to raise."""
 
 Weights = tuple[float, ...]
 
 
 def by_rank(members: Sequence[str]) -> Fusion:
-    """Reciprocal rank fusion of some spaces."""
+    """Return the reciprocal rank fusion of some spaces."""
 
     def combine(
         _rows: np.ndarray, _similarities: list[np.ndarray], rankings: list[np.ndarray]
@@ -43,16 +47,16 @@ def by_rank(members: Sequence[str]) -> Fusion:
 def weighted(
     spaces: Mapping[str, Similarity], labels: Labels, exclusion: Exclusion
 ) -> tuple[Fusion, dict[str, float]]:
-    """Weighted fusion of some spaces, the weights by cross-validation.
+    """Return the weighted fusion of some spaces, its weights by cross-validation.
 
     Parameters
     ----------
     spaces
         Cosines of each embedder, by name.
     labels
-        What the weights are to serve, by mean average precision.
+        The labels that make a candidate relevant.
     exclusion
-        Whom a query leaves out.
+        The tracks that are no candidates of a query.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def weighted(
         The weights chosen on all queries, for cosines, by name; they add up to 1.
     """
     random = np.random.default_rng(SEED)
-    sample = np.sort(random.permutation(exclusion.count)[:MOST_QUERIES])
+    sample = np.sort(random.permutation(exclusion.count)[:MAX_QUERIES])
     place = np.zeros(exclusion.count, int)
     place[sample] = np.arange(len(sample))
     known = np.stack([space(sample) for space in spaces.values()])
@@ -76,12 +80,13 @@ def weighted(
         def similarity(rows: np.ndarray) -> np.ndarray:
             return np.tensordot(weights, known[:, place[rows]], axes=1)
 
-        return rank({"": similarity}, [labels], exclusion, queries=sample)[""].scores[0]
+        found = rank({"": similarity}, [labels], exclusion, [CHOSEN_BY], queries=sample)
+        return found[""].scores[0]
 
     def choose(without: int | None) -> Weights:
         def quality(weights: Weights) -> float:
             scores = precision(weights)
-            return float(scores.values["map"][fold[scores.rows] != without].sum())
+            return float(scores.values[CHOSEN_BY.name][fold[scores.rows] != without].sum())
 
         return _search(quality, scale)
 
@@ -98,7 +103,7 @@ def weighted(
 
 
 def _search(quality: Callable[[Weights], float], scale: np.ndarray) -> Weights:
-    """Start with the best space; give each other one, best first, the share that serves most."""
+    """Start with the best space; give each other one, best first, the best share for it."""
     alone = np.eye(len(scale))
 
     def weights(shares: np.ndarray) -> Weights:

@@ -1,17 +1,17 @@
-"""Which embedder to take: words for figures by a stated rule, and a choice between them."""
+"""Words for results by a stated rule, and a choice of an embedder."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musicflow.embedders import UNTRAINED
-from musicflow.evaluation.comparison import Comparison, Row
-from musicflow.index import fused
+from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.results import Comparison, Row
 
 RULE = (
-    "quality, of what the best has above chance in P@10: highest is the best, high at least "
-    "85 %, medium at least 60 %, lower less; speed, of the fastest network: fast at least a half, "
-    "medium at least a quarter, slow less"
+    "quality, as a share of the best lift of P@10 above chance: highest is the best, high at "
+    "least 85 %, medium at least 60 %, lower less; speed, as a share of the fastest network: fast "
+    "at least a half, medium at least a quarter, slow less"
 )
 
 SEED_TABLE = {
@@ -19,23 +19,27 @@ SEED_TABLE = {
     "panns": ("highest", "fast"),
     "wav2vec2": ("lower", "medium"),
 }
-"""What is commonly said of three embedders: quality and speed."""
+"""The common opinion of three embedders: quality and speed."""
+
+
+QUALITY = "map"
+"""The metric that a choice goes by."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """A row in words; empty where the figures do not allow one."""
+    """A row in words; empty where its scores do not allow one."""
 
     embedder: str
     quality: str
     speed: str
     verdict: str
-    """Whether the figures confirm what is commonly said of it; empty if nothing is."""
+    """Whether the scores confirm the common opinion of it; empty if there is none."""
 
 
 def words(rows: Sequence[Row]) -> list[Words]:
-    """Put each embedder's figures into words by `RULE`."""
-    single = [row for row in rows if row.embedder != "random" and not fused.members(row.embedder)]
+    """Put the scores and the speed of each embedder into words by `RULE`."""
+    single = [row for row in rows if row.kind == "embedder"]
     lifts = {row.embedder: _lift(row) for row in single}
     best = max((lift for lift in lifts.values() if lift is not None), default=0.0)
     networks = [row.x_realtime for row in single if row.weights != "none" and row.x_realtime]
@@ -53,10 +57,11 @@ def words(rows: Sequence[Row]) -> list[Words]:
 
 
 def _lift(row: Row) -> float | None:
-    """What a meaningful row has above chance."""
-    if row.weights == "untrained" or row.precision_at_10 is None or row.chance is None:
+    """Return how far a meaningful row is above chance."""
+    score = row.scores.get(MAIN)
+    if not row.meaningful or score is None or row.chance is None:
         return None
-    return row.precision_at_10 - row.chance
+    return score.value - row.chance
 
 
 def _quality_word(lift: float | None, best: float) -> str:
@@ -88,12 +93,12 @@ def _verdict(label: str, quality: str, speed: str, untrained: bool = False) -> s
 
 @dataclass(frozen=True)
 class Candidate:
-    """An embedder one may choose.
+    """An embedder to choose.
 
     Parameters
     ----------
     row
-        Its figures.
+        Its results.
     score
         The weighted mean of its quality, speed and size, each from 0 (the worst candidate) to 1
         (the best).
@@ -109,31 +114,27 @@ class Candidate:
 def rank_candidates(
     rows: Sequence[Row], quality: float = 1.0, speed: float = 0.25, size: float = 0.1
 ) -> list[Candidate]:
-    """Rank embedders by what matters to somebody, best first.
+    """Rank embedders and fusions by quality, speed and size, best first.
 
-    Quality is mean average precision, speed tracks a second, size bytes a vector; the latter two
-    are compared by their logarithms, so that twice as fast is worth the same anywhere.
+    Quality is mean average precision, speed tracks per second, size bytes per vector. The latter
+    two are compared by their logarithms, so that twice as fast is worth the same anywhere.
 
     Parameters
     ----------
     rows
-        Of a comparison. Those without meaning or without figures are no candidates.
+        Of a comparison. Those without meaningful scores or without costs are no candidates.
     quality, speed, size
         How much each matters; not negative, not all 0.
     """
     able = [
         row
         for row in rows
-        if row.weights != "untrained"
-        and row.embedder != "random"
-        and row.map is not None
-        and row.tracks_per_s
-        and row.bytes_per_vector
+        if row.meaningful and QUALITY in row.scores and row.tracks_per_s and row.bytes_per_vector
     ]
     if not able:
         return []
     axes = [
-        _scaled([row.map or 0.0 for row in able]),
+        _scaled([row.scores[QUALITY].value for row in able]),
         _scaled([math.log(row.tracks_per_s or 1.0) for row in able]),
         _scaled([-math.log(row.bytes_per_vector or 1) for row in able]),
     ]
@@ -151,11 +152,12 @@ def rank_candidates(
 
 
 def reason(comparison: Comparison, candidates: Sequence[Candidate]) -> str:
-    """Why the first of some candidates is the choice, beside the next two."""
+    """Return why the first of some candidates is the choice, beside the next two."""
     best, *others = candidates
-    parts = [f"{best.row.embedder}: mAP {best.row.map:.3f}, {best.row.tracks_per_s:.1f} tracks/s."]
+    quality, speed = best.row.scores[QUALITY].value, best.row.tracks_per_s
+    parts = [f"{best.row.embedder}: mAP {quality:.3f}, {speed:.1f} tracks/s."]
     tested = {
-        frozenset((d.better, d.worse)): d.p for d in comparison.differences if d.metric == "map"
+        frozenset((d.better, d.worse)): d.p for d in comparison.differences if d.metric == QUALITY
     }
     for other in others[:2]:
         p = tested.get(frozenset((best.row.embedder, other.row.embedder)))
@@ -164,11 +166,9 @@ def reason(comparison: Comparison, candidates: Sequence[Candidate]) -> str:
 
 
 def _beside(best: Row, other: Row, p: float | None) -> str:
-    assert best.map is not None
-    assert other.map is not None
     assert best.tracks_per_s
     assert other.tracks_per_s
-    apart = other.map - best.map
+    apart = other.scores[QUALITY].value - best.scores[QUALITY].value
     sure = "" if p is None else f", p {format_p(p)}" + ("" if p < 0.05 else ": no sure difference")
     how = "higher" if apart > 0 else "lower"
     ratio = other.tracks_per_s / best.tracks_per_s
@@ -179,7 +179,7 @@ def _beside(best: Row, other: Row, p: float | None) -> str:
 
 
 def format_p(p: float) -> str:
-    """A p-value as text shows it."""
+    """Return a p-value as text."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 

@@ -1,8 +1,8 @@
-"""Which tracks are the same recording: equal bytes, or near-identical vectors and equal sound.
+"""Duplicates: tracks of one recording, by equal content, or by near vectors and equal sound.
 
-Vectors alone do not tell: two pieces of one style may lie as close as two encodings of one
-piece. So tracks that lie close and last equally long are listened to: the beginnings of both are
-correlated, whatever their gain and the delay an encoder put before them.
+Vectors alone do not decide: two pieces of one style may lie as close as two encodings of one
+piece. So the beginnings of tracks that lie close and last equally long are correlated, whatever
+their gain and the delay an encoder put before them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +19,8 @@ from musicflow.library import Track
 from musicflow.library.recordings import Verdicts
 
 NEAR = 0.06
-"""Tracks are listened to that are this much nearer, in any space, than two are on average (one
-less the cosine over one less the mean cosine: embedders differ widely in that)."""
+"""Cosine distance below which two tracks are compared by sound, as a share of the mean cosine
+distance of the space: embedders differ widely in that."""
 
 SAME_LENGTH_S = 1.0
 
@@ -30,8 +30,8 @@ CORRELATION = 0.5
 """Correlation above which two beginnings are one recording. Re-encoded ones come to more than
 0.9, different recordings to less than 0.3."""
 
-MOST_PAIRS = 500
-"""Pairs that are listened to at most, nearest first."""
+MAX_PAIRS = 500
+"""Pairs that are compared by sound at most, nearest first."""
 
 Pair = tuple[int, int]
 
@@ -42,12 +42,12 @@ def recordings(
     same: Callable[[Track, Track], bool] | None = None,
     verdicts: Verdicts | None = None,
 ) -> np.ndarray:
-    """Tell recordings apart.
+    """Find the tracks of one recording.
 
     Parameters
     ----------
     tracks
-        All that take part, in the order of their ids.
+        In the order of their ids.
     spaces
         Their neighbours in each space.
     same
@@ -80,7 +80,7 @@ def recordings(
 
 
 def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[Pair]:
-    """Pairs that lie near each other and last equally long, nearest first."""
+    """Return pairs that lie near each other and last equally long, nearest first."""
     lengths = np.array([track.duration_s for track in tracks])
     nearness: dict[Pair, float] = {}
     for near in spaces:
@@ -92,11 +92,11 @@ def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[P
             pair = (int(min(a, b)), int(max(a, b)))
             nearness[pair] = max(nearness.get(pair, -1.0), float(cosine))
     nearest = sorted(nearness, key=lambda pair: (-nearness[pair], pair))
-    return nearest[:MOST_PAIRS]
+    return nearest[:MAX_PAIRS]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest correlation of two signals over all delays, in [0, 1]."""
+    """Return the greatest correlation of two signals over all delays, in [0, 1]."""
     a, b = a - a.mean(), b - b.mean()
     size = next_fast_len(len(a) + len(b) - 1, real=True)
     products = irfft(rfft(a, size) * np.conj(rfft(b, size)), size)
@@ -115,7 +115,7 @@ def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
 
 
 class _Ears:
-    """Listens to the beginnings of some tracks, each decoded once, in workers."""
+    """Compares the beginnings of some tracks, each decoded once, in workers."""
 
     def __init__(self, tracks: Iterable[Track]) -> None:
         paths = {track.content_hash: Path(track.path) for track in tracks}

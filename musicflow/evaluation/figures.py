@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from musicflow.evaluation.comparison import Row
+from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.results import Row
 from musicflow.index import fused
 
 _COLUMNS = 3
@@ -17,21 +18,23 @@ _COLUMNS = 3
 _LINE = 0.05
 """The height of a name beside a point, in units of precision."""
 
-_MOST_GENRES = 20
-"""More than these are not told apart by colour."""
+_MAX_GENRES = 20
+"""Genres that colours can show."""
 
 
 def quality_and_speed(rows: Sequence[Row]) -> bytes:
-    """Precision at 10, with its interval, over tracks a second; without untrained embedders."""
+    """Draw precision at 10, with its interval, over speed; without untrained embedders."""
     figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots()
     trained = [row for row in rows if row.weights != "untrained"]
-    measured = [row for row in trained if row.precision_at_10 is not None and row.tracks_per_s]
-    heights = _apart([row.precision_at_10 or 0.0 for row in measured])
+    measured = [row for row in trained if MAIN in row.scores and row.tracks_per_s]
+    heights = _apart([row.scores[MAIN].value for row in measured])
     for row, height in zip(measured, heights, strict=True):
         assert row.tracks_per_s is not None
-        value = row.precision_at_10 or 0.0
-        low, high = row.intervals.get("precision_at_10", (value, value))
+        score = row.scores[MAIN]
+        value = score.value
+        low = value if score.low is None else score.low
+        high = value if score.high is None else score.high
         reach = [[value - low], [high - value]]
         point = axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
         axes.annotate(
@@ -46,7 +49,7 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
     if chance is not None:
         axes.axhline(chance, color="grey", linestyle=":", label=f"chance {chance:.2f}")
         axes.legend(loc="lower right", frameon=False)
-    axes.set(xlabel="tracks a second", ylabel="precision@10 by genre", ylim=(0, 1.1))
+    axes.set(xlabel="tracks per second", ylabel="precision@10 by genre", ylim=(0, 1.1))
     if measured:
         axes.set_xscale("log")
         axes.margins(x=0.4)
@@ -55,7 +58,7 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The same heights, raised where names beside them would lie on one another."""
+    """Return the heights, raised where the names beside them would overlap."""
     apart, last = [0.0] * len(heights), -1.0
     for place in np.argsort(heights, kind="stable"):
         last = apart[place] = max(heights[place], last + _LINE)
@@ -63,7 +66,7 @@ def _apart(heights: Sequence[float]) -> list[float]:
 
 
 def by_genre(rows: Sequence[Row]) -> bytes:
-    """Precision at 10 of each genre, a bar an embedder."""
+    """Draw precision at 10 of each genre, a bar per embedder."""
     scored = [row for row in rows if row.by_genre]
     genres = sorted({genre for row in scored for genre in row.by_genre})
     figure = Figure(figsize=(max(6.4, 0.9 * len(genres)), 4.0), dpi=120, layout="constrained")
@@ -82,22 +85,22 @@ def by_genre(rows: Sequence[Row]) -> bytes:
 
 
 def confusion(rows: Sequence[Row]) -> bytes:
-    """What the ten nearest to each genre's tracks are, a panel an embedder."""
-    scored = [row for row in rows if row.confusion and row.embedder != "random"]
+    """Draw the genres of the ten nearest to each genre's tracks, a panel per embedder."""
+    scored = [row for row in rows if row.confusion and row.kind != "baseline"]
     genres = sorted({genre for row in scored for genre in row.confusion})
     figure, panels = _panels(len(scored))
     for axes, row in zip(panels, scored, strict=False):
         table = [[row.confusion.get(g, {}).get(h, 0.0) for h in genres] for g in genres]
         axes.imshow(table, cmap="Blues", vmin=0, vmax=1)
         axes.set_title(fused.short(row.embedder), fontsize=10)
-        size = 8 if len(genres) <= _MOST_GENRES else 5
+        size = 8 if len(genres) <= _MAX_GENRES else 5
         axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
         axes.set_yticks(range(len(genres)), genres, fontsize=size)
     return _png(figure)
 
 
 def projection(frame: pd.DataFrame) -> bytes:
-    """Where tracks lie (t-SNE), by genre, a panel an embedder."""
+    """Draw a projection (t-SNE), by genre, a panel per embedder."""
     genres = sorted(frame["genre"].unique())
     colours = {genre: f"C{number % 10}" for number, genre in enumerate(genres)}
     marks = {genre: "os"[number // 10 % 2] for number, genre in enumerate(genres)}
@@ -109,7 +112,7 @@ def projection(frame: pd.DataFrame) -> bytes:
             axes.scatter(points["x"], points["y"], s=8, alpha=0.7, linewidths=0, **how)
         axes.set_title(name, fontsize=10)
         axes.set(xticks=[], yticks=[])
-    if panels and len(genres) <= _MOST_GENRES:
+    if panels and len(genres) <= _MAX_GENRES:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=6, frameon=False, markerscale=2

@@ -1,7 +1,7 @@
-"""Genre by classification, so that figures can be set beside published ones.
+"""Genre by classification, to compare with published accuracies.
 
-Published accuracies come from a classifier trained on labelled tracks. Two are given here: a vote
-of the nearest neighbours, and logistic regression on the vectors (a linear probe).
+Those come from a classifier trained on labelled tracks. There are two here: a vote of the nearest
+neighbours, and logistic regression on the vectors (a linear probe).
 """
 
 from collections import Counter
@@ -14,14 +14,14 @@ SEED = 0
 
 
 def votes(genres: Sequence[str], rows: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Whether the neighbours of each query vote for its genre; of equals, the nearer wins.
+    """Return whether the neighbours of each query vote for its genre; of equals, the nearer wins.
 
     Parameters
     ----------
     genres
         Of all tracks, length N.
     rows
-        The queries, shape ``(Q,)``.
+        Row numbers of the queries, shape ``(Q,)``.
     nearest
         Neighbours of all tracks, nearest first, -1 for none, shape ``(N, k)``.
     """
@@ -34,7 +34,7 @@ def votes(genres: Sequence[str], rows: np.ndarray, nearest: np.ndarray) -> np.nd
 
 
 def probe(vectors: np.ndarray, genres: np.ndarray, groups: np.ndarray) -> np.ndarray | None:
-    """Whether a linear classifier, trained on the other folds, finds the genre of each track.
+    """Return whether a linear classifier, trained on the other folds, finds each track's genre.
 
     Each dimension is standardised by the folds that train. Folds are stratified by genre and
     keep groups (artists) together.

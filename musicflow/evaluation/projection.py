@@ -1,4 +1,4 @@
-"""Spaces laid flat, to be looked at: t-SNE of some tracks."""
+"""Projections of spaces to two dimensions: t-SNE of some tracks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from musicflow.settings import write_atomically
 
 PROJECTION = "projection.csv"
 
-MOST_TRACKS = 1000
+MAX_TRACKS = 1000
 SEED = 0
 _FEW = 8
 """Fewer tracks than this make no picture."""
@@ -23,12 +23,12 @@ _FEW = 8
 def project(
     library: Library, specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex
 ) -> pd.DataFrame:
-    """Lay the published vectors of each embedder flat.
+    """Project the published vectors of each embedder.
 
     Returns
     -------
     pandas.DataFrame
-        ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MOST_TRACKS` an embedder,
+        ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MAX_TRACKS` per embedder,
         drawn with a seed.
     """
     # Imported here: it takes half a second, which few need to wait for.
@@ -47,7 +47,7 @@ def project(
         ]
         if len(tracks) < _FEW:
             continue
-        drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MOST_TRACKS]
+        drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS]
         tracks = [tracks[row] for row in np.sort(drawn).tolist()]
         vectors = normalize(stack([rows[track.content_hash] for track in tracks]), manifest)
         perplexity = min(30.0, (len(tracks) - 1) / 3)
@@ -68,11 +68,11 @@ def project(
 
 
 def save(frame: pd.DataFrame, folder: Path) -> None:
-    """Keep a projection beside the report."""
+    """Save a projection beside the report."""
     write_atomically(folder / PROJECTION, frame.to_csv(index=False).encode())
 
 
 def load(folder: Path) -> pd.DataFrame | None:
-    """What `save` kept, or None."""
+    """Return the saved projection; None if there is none."""
     path = folder / PROJECTION
     return pd.read_csv(path, keep_default_na=False) if path.exists() else None

@@ -1,77 +1,110 @@
-"""Who may answer whom: what is left out of a ranking, so that nobody scores by finding himself.
+"""The protocol: the labels that make a hit, and the tracks that a query excludes.
 
-Three rules, each with all that the one before leaves out:
+Each rule excludes what the one above it does:
 
-- ``none``: the query itself.
-- ``duplicates``: copies. Each recording takes part once, by its first track.
-- ``artist``: for each query, the tracks that share an artist with it or its album. A model may
-  know a voice or a mastering, and that is not the genre. `UNKNOWN` is no artist and no album.
+==============  ====================================================================
+``none``        the query itself
+``duplicates``  its duplicates: each recording takes part once, by its first track
+``artist``      the tracks that share an artist with it, or its album
+==============  ====================================================================
 
-The rule that made a figure stands beside it, in a `Protocol`.
+A model may know a voice or a mastering, and that is not the genre. `UNKNOWN` is no artist and no
+album. The rule behind a score stands beside it, in a `Protocol`.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from musicflow.evaluation.metrics import Metric, table
 from musicflow.library import UNKNOWN, Track, known_artists
-from musicflow.settings import Exclude
+from musicflow.settings import Exclude, Settings
 
 ENOUGH = 0.5
-"""The artist rule holds only where this share of the queries keeps something to find."""
+"""The artist rule holds only where this share of the queries keeps a relevant candidate."""
 
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
+class Rules:
+    """The rules that an evaluation is asked to follow.
+
+    Parameters
+    ----------
+    exclude
+        The tracks that a query excludes.
+    k
+        The depth of metrics that leave it open.
+    metrics
+        The metrics to compute.
+    """
+
+    exclude: Exclude = "artist"
+    k: int = 10
+    metrics: tuple[Metric, ...] = field(default_factory=table)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Rules":
+        """Return the rules that settings name.
+
+        Raises
+        ------
+        MetricError
+            If the settings name something that is no metric.
+        """
+        return cls(settings.exclude, settings.k, table(settings.metrics))
+
+
+@dataclass(frozen=True)
 class Protocol:
-    """What an evaluation left out.
+    """The rule that an evaluation followed, and what took part.
 
     Parameters
     ----------
     exclude
         The rule that was followed.
-    gallery
+    corpus
         Recordings that took part.
-    copies
+    duplicates
         Tracks left out because a recording takes part once.
     artists
         Known artists among those that took part.
     note
         Why another rule was followed than the one asked for; empty if none was.
     k
-        That of ``precision_at_k``.
+        The depth of metrics that leave it open.
     drawn
-        Tracks that ask, drawn at random, where not all do; else 0.
+        Queries drawn at random where not every track is one; else 0.
     """
 
     exclude: Exclude
-    gallery: int
-    copies: int
+    corpus: int
+    duplicates: int
     artists: int
     note: str = ""
     k: int = 10
     drawn: int = 0
 
     def __str__(self) -> str:
-        left_out = {
-            "none": "the query left out",
-            "duplicates": "the query and copies of recordings left out",
-            "artist": "the query, copies of recordings, and the query's artist and album left out",
+        excluded = {
+            "none": "itself",
+            "duplicates": "itself and its duplicates",
+            "artist": "itself, its duplicates, its artist and its album",
         }[self.exclude]
-        drawn = f"{self.drawn} of them ask, drawn at random, " if self.drawn else ""
+        drawn = f"{self.drawn} queries drawn at random, " if self.drawn else ""
         return (
-            f"{left_out} ({self.gallery} recordings, {drawn}{self.copies} copies, "
-            f"{self.artists} known artists)"
+            f"each query excludes {excluded} ({self.corpus} recordings, {drawn}"
+            f"{self.duplicates} duplicates, {self.artists} known artists)"
         )
 
 
 class Labels:
-    """What makes an answer right: tracks that share a label; some have several, some none.
+    """The labels of tracks, which make a candidate relevant; a track has any number of them.
 
     Parameters
     ----------
@@ -87,8 +120,8 @@ class Labels:
             self._matrix[row, [column[name] for name in labels]] = 1.0
         self._sizes = self._matrix.sum(axis=1)
 
-    def gains(self, rows: np.ndarray) -> np.ndarray:
-        """How much each track has in common with each of some: shared labels over all labels of
+    def relevance(self, rows: np.ndarray) -> np.ndarray:
+        """Return the relevance of each track to some queries: shared labels over all labels of
         the two (Jaccard), so 0 or 1 where each has one. Float64, shape ``(len(rows), N)``."""
         shared = self._matrix[rows] @ self._matrix.T
         union = self._sizes[rows][:, None] + self._sizes - shared
@@ -96,7 +129,7 @@ class Labels:
 
 
 def genre_labels(tracks: Sequence[Track]) -> Labels:
-    """The genre of each track as its one label; `UNKNOWN` is none."""
+    """Return the genre of each track as its one label; `UNKNOWN` is none."""
     return Labels([[] if track.genre == UNKNOWN else [track.genre] for track in tracks])
 
 
@@ -178,49 +211,55 @@ def _incidence(keys: Keys) -> csr_array:
     return csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
 
 
-def settle(tracks: Sequence[Track], wanted: Exclude, copies: int = 0) -> tuple[Exclusion, Protocol]:
-    """Decide what is left out.
+def protocol_for(
+    tracks: Sequence[Track], rules: Rules, duplicates: int = 0, drawn: int = 0
+) -> tuple[Exclusion, Protocol]:
+    """Decide what each query excludes.
 
     Parameters
     ----------
     tracks
-        Those that take part: each recording once, unless the rule is ``none``.
-    wanted
-        The rule asked for. ``artist`` gives way to ``duplicates`` where it would leave less than
-        `ENOUGH` of the queries anything to find, as in a library of one artist, and where no
+        The corpus: each recording once, unless the rule is ``none``.
+    rules
+        The rules asked for. ``artist`` gives way to ``duplicates`` where it would leave less than
+        `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and where no
         artist is known; the protocol says so.
-    copies
+    duplicates
         Tracks that were left out before.
+    drawn
+        Queries that are drawn; 0 if all are taken.
     """
-    plain = Exclusion(len(tracks))
     artists = artist_keys(tracks)
     known = len(set().union(*artists))
-    if wanted != "artist":
-        return plain, Protocol(wanted, len(tracks), copies, known)
+    plain = Exclusion(len(tracks))
+    protocol = Protocol(rules.exclude, len(tracks), duplicates, known, k=rules.k, drawn=drawn)
+    if rules.exclude != "artist":
+        return plain, protocol
+    protocol = replace(protocol, exclude="duplicates")
     albums = album_keys(tracks)
     if not known and not any(albums):
-        return plain, Protocol("duplicates", len(tracks), copies, 0, "no artist is known")
+        return plain, replace(protocol, note="no artist is known")
     both = [(*names, *own) for names, own in zip(artists, albums, strict=True)]
     strict = Exclusion(len(tracks), both)
     labels = genre_labels(tracks)
-    before, after = (_askable(labels, rule) for rule in (plain, strict))
+    before, after = (_able(labels, exclusion) for exclusion in (plain, strict))
     if after < ENOUGH * before:
         note = (
-            f"with a query's artist and album left out, only {after} of {before} queries would "
-            "find anything, so they stay in"
+            f"without the query's artist and album, only {after} of {before} queries have a "
+            "relevant candidate, so these stay in"
         )
-        return plain, Protocol("duplicates", len(tracks), copies, known, note)
-    return strict, Protocol("artist", len(tracks), copies, known)
+        return plain, replace(protocol, note=note)
+    return strict, replace(protocol, exclude="artist")
 
 
-def _askable(labels: Labels, exclusion: Exclusion) -> int:
-    """How many tracks have something to find."""
+def _able(labels: Labels, exclusion: Exclusion) -> int:
+    """Count the tracks that have a relevant candidate."""
     return sum(
-        int(((labels.gains(rows) > 0) & ~exclusion.of(rows)).any(axis=1).sum())
+        int(((labels.relevance(rows) > 0) & ~exclusion.of(rows)).any(axis=1).sum())
         for rows in blocks(exclusion.count)
     )
 
 
 def blocks(count: int, size: int = _BLOCK) -> list[np.ndarray]:
-    """The numbers from 0 to `count`, some at a time."""
+    """Return the numbers from 0 to `count` in blocks."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

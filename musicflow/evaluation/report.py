@@ -1,6 +1,6 @@
-"""The comparison as files: JSON for machines; Markdown, CSV and one HTML page for people; pictures.
+"""The report of a comparison: JSON, Markdown, CSV, pictures, and one HTML page.
 
-The page holds its pictures and its style, and asks nothing of any network.
+The page holds its pictures and its style, and needs no network.
 """
 
 import base64
@@ -12,33 +12,17 @@ from html import escape
 from pathlib import Path
 
 from musicflow.evaluation import choice
-from musicflow.evaluation.comparison import Comparison, Row
-from musicflow.evaluation.retrieval import DEPTHS
+from musicflow.evaluation.metrics import MAIN, Measure, Shown
+from musicflow.evaluation.results import Comparison, Row
 from musicflow.index import fused
 from musicflow.library import Problem, note_lines, skipped_line, without_notes
 from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
 
-COLUMNS = (
-    ("embedder", "embedder"),
-    ("weights", "weights"),
-    ("dim", "dim"),
-    ("precision_at_1", "P@1"),
-    ("precision_at_5", "P@5"),
-    ("precision_at_10", "P@10"),
-    ("r_precision", "R-prec"),
-    ("map", "mAP"),
-    ("mrr", "MRR"),
-    ("ndcg_at_10", "nDCG@10"),
-    ("hit_at_10", "hit@10"),
-    ("knn_accuracy", "10-NN"),
-    ("probe_accuracy", "probe"),
-    ("chance", "chance"),
-    ("n_queries", "queries"),
-    ("n_failed", "fail"),
-)
-"""Fields of a `Row` and what a table calls them."""
+LEFT = (("embedder", "embedder"), ("weights", "weights"), ("dim", "dim"))
+RIGHT = (("chance", "chance"), ("n_queries", "queries"), ("n_failed", "fail"))
+"""Fields of a `Row` beside its scores, and the heads of their columns."""
 
 COSTS = (
     ("embedder", "embedder"),
@@ -49,34 +33,19 @@ COSTS = (
     ("cores", "cores"),
     ("load_s", "load s"),
     ("peak_rss_mb", "MB"),
-    ("bytes_per_vector", "bytes a vector"),
+    ("bytes_per_vector", "bytes per vector"),
     ("query_ms", "query ms"),
     ("agreement_at_10", "agreement@10"),
     ("device", "device"),
     ("precision", "precision"),
 )
 
-SUBGENRES = (
-    ("embedder", "embedder"),
-    ("subgenre_precision_at_10", "P@10"),
-    ("subgenre_map", "mAP"),
-    ("subgenre_ndcg_at_10", "nDCG@10"),
-)
-
-MAIN = "precision_at_10"
-"""The figure that tables show the interval of."""
-
 UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
 
 METHOD = (
-    "Each track asks for the others by cosine; a right answer has its genre. Ranges are 95 % of "
-    "bootstrap resamples over the queries. 10-NN is the accuracy of a vote of ten neighbours, "
-    "probe that of logistic regression on the vectors (5 folds, artists kept together where the "
-    "rule leaves them out)."
+    "Each track is a query, compared with the others by cosine; a hit has its genre. Ranges are "
+    "95 % of bootstrap resamples over the queries."
 )
-
-_MEANINGLESS = frozenset(field.name for field in fields(Row)[3:19])
-"""Figures of quality, which mean nothing for seeded weights."""
 
 _DECIMALS = {
     "tracks_per_s": 1,
@@ -95,19 +64,19 @@ _LONG = 50
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: a table, with what is to be said before it."""
+    """A part of the report: a table, with the text before it."""
 
     title: str
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     text: Sequence[str] = ()
     pictures: Sequence[str] = ()
-    """Names of pictures that the page shows here."""
+    """Names of the page's pictures."""
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write all forms of the report into `folder`; tells which files they are."""
-    # Imported here: what draws takes a second to load, and most commands only print.
+    """Write all forms of the report into `folder`, and return their paths."""
+    # Imported here: drawing takes a second to load, and most commands only print.
     from musicflow.evaluation import figures, projection
 
     comparison.save(folder / COMPARISON)
@@ -116,9 +85,9 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
         "by_genre.png": figures.by_genre(comparison.rows),
         "confusion.png": figures.confusion(comparison.rows),
     }
-    laid_flat = projection.load(folder)
-    if laid_flat is not None and len(laid_flat):
-        pictures["projection.png"] = figures.projection(laid_flat)
+    points = projection.load(folder)
+    if points is not None and len(points):
+        pictures["projection.png"] = figures.projection(points)
     contents = {
         "comparison.md": markdown(comparison).encode(),
         "comparison.csv": _csv(comparison).encode(),
@@ -131,48 +100,57 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def cell(row: Row, field: str) -> str:
-    """A value as a table shows it."""
+    """Return a field of a row as text for a table."""
     value = getattr(row, field)
     if value is None:
         return "–"
-    text = f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
-    return f"({text})" if row.weights == "untrained" and field in _MEANINGLESS else text
+    return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
 
 
-def interval(row: Row, field: str = MAIN) -> str:
-    """The interval of a figure as a table shows it; empty where it has none, or no meaning."""
-    if field not in row.intervals or row.weights == "untrained":
+def score(row: Row, name: str) -> str:
+    """Return a score as text for a table; in brackets where it means nothing."""
+    value = row.value(name)
+    if value is None:
+        return "–"
+    return f"({value:.3f})" if row.weights == "untrained" else f"{value:.3f}"
+
+
+def interval(row: Row, name: str = MAIN) -> str:
+    """Return a score's interval as text for a table; empty without one, or without meaning."""
+    found = row.scores.get(name)
+    if found is None or found.low is None or found.high is None or row.weights == "untrained":
         return ""
-    low, high = row.intervals[field]
-    return f"{low:.2f}–{high:.2f}"
+    return f"{found.low:.2f}–{found.high:.2f}"
 
 
-def column_at_k(comparison: Comparison) -> tuple[str, str] | None:
-    """Field and title of the precision that was asked for beside those always there, if it was."""
-    k = comparison.protocol.k
-    return None if k in DEPTHS else ("precision_at_k", f"P@{k}")
+def columns(comparison: Comparison, *shown: Shown) -> list[Measure]:
+    """Return the scores by genre that a table has columns for."""
+    return [m for m in comparison.measures if m.labels == "genre" and m.shown in shown]
 
 
 def fusion_notes(rows: Sequence[Row]) -> list[str]:
-    """What each fusion is made of."""
+    """Return a line per fusion: its members and their weights."""
     notes = []
     for row in rows:
+        if row.kind != "fusion":
+            continue
         shares = [f"{weight:.2f} {name}" for name, weight in row.fusion.items()]
         how = f"cosines, {' + '.join(shares)}" if shares else "reciprocal ranks"
-        if fused.short(row.embedder) != row.embedder:
-            notes.append(f"{fused.short(row.embedder)} = {row.embedder}: {how}")
+        notes.append(f"{fused.short(row.embedder)} = {row.embedder}: {how}")
     return notes
 
 
 def sections(comparison: Comparison) -> list[Section]:
-    """The whole report, in order."""
+    """Return the whole report, in order."""
     rows = comparison.rows
     scored = [row for row in rows if row.by_genre]
     found = [_quality(comparison)]
-    if any(row.subgenre_map is not None for row in rows):
-        with_some = [row for row in rows if row.subgenre_map is not None]
-        text = "A right answer shares a subgenre; in nDCG, it counts by how many it shares."
-        found.append(_of_rows("Subgenres", SUBGENRES, with_some, [text]))
+    subgenres = [m for m in comparison.measures if m.labels == "subgenre"]
+    if with_some := [row for row in rows if any(m.name in row.scores for m in subgenres)]:
+        head = ["embedder", *(m.title for m in subgenres)]
+        table = [[row.embedder, *(score(row, m.name) for m in subgenres)] for row in with_some]
+        text = "A hit shares a subgenre; in nDCG, it counts by how many it shares."
+        found.append(Section("Subgenres", head, table, [text]))
     if comparison.differences:
         found.append(_differences(comparison))
     text = "Measured by the pass that made the vectors, decoding included."
@@ -187,12 +165,12 @@ def sections(comparison: Comparison) -> list[Section]:
         table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
         head = ["genre", *(fused.short(row.embedder) for row in scored)]
         found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
-        text = "Rows are the genre that asks, columns what the ten nearest are."
+        text = "Rows are the genre of the query, columns those of the ten nearest."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
     found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
     if problems := without_notes(comparison.problems):
         lines = problem_lines(problems)
-        found.append(Section("Problems", ["what", "stage", "reason"], lines))
+        found.append(Section("Problems", ["subject", "stage", "reason"], lines))
     if notes := counts(comparison):
         found.append(Section("Notes", text=notes))
     return found
@@ -205,7 +183,7 @@ def counts(comparison: Comparison) -> list[str]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     lines = [f"# {comparison.dataset.name}", "", _about(comparison)]
     for section in sections(comparison):
         if section.head or not section.pictures:
@@ -216,7 +194,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def html(comparison: Comparison, pictures: dict[str, bytes]) -> str:
-    """The report as one page that needs nothing else."""
+    """Return the report as one page that needs nothing else."""
     name = escape(comparison.dataset.name)
     parts = [f"<h1>{name}</h1><p>{escape(_about(comparison))}</p>"]
     for section in sections(comparison):
@@ -264,33 +242,38 @@ def _about(comparison: Comparison) -> str:
 
 
 def _quality(comparison: Comparison) -> Section:
-    rows, columns = comparison.rows, list(COLUMNS)
-    if at_k := column_at_k(comparison):
-        columns.insert(columns.index((MAIN, "P@10")) + 1, at_k)
-    text = [METHOD, f"Protocol: {comparison.protocol}."]
+    rows, shown = comparison.rows, columns(comparison, "console", "report")
+    helps = " ".join(f"{m.title}: {m.help}" for m in shown if m.help)
+    text = [METHOD, helps, f"Protocol: {comparison.protocol}."]
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += fusion_notes(rows)
     text += [f"{row.embedder}: {row.error}" for row in rows if row.error]
     table = [
         [
-            f"{cell(row, field)} [{interval(row, field)}]"
-            if interval(row, field) and field in (MAIN, "map")
-            else cell(row, field)
-            for field, _ in columns
+            *(cell(row, name) for name, _ in LEFT),
+            *(_with_interval(row, measure) for measure in shown),
+            *(cell(row, name) for name, _ in RIGHT),
         ]
         for row in rows
     ]
-    return Section("Quality", [title for _, title in columns], table, text)
+    titles = (*(title for _, title in LEFT), *(m.title for m in shown), *(t for _, t in RIGHT))
+    return Section("Quality", titles, table, text)
+
+
+def _with_interval(row: Row, measure: Measure) -> str:
+    """Return a score, with its interval where differences are tested."""
+    ends = interval(row, measure.name) if measure.compared else ""
+    return score(row, measure.name) + (f" [{ends}]" if ends else "")
 
 
 def _differences(comparison: Comparison) -> Section:
-    names = {"precision_at_10": "P@10", "map": "mAP"}
+    titles = {measure.name: measure.title for measure in comparison.measures}
     table = [
         [
             fused.short(d.better),
             fused.short(d.worse),
-            names[d.metric],
+            titles[d.metric],
             f"{d.difference:+.3f}",
             f"{d.interval[0]:+.3f} to {d.interval[1]:+.3f}",
             choice.format_p(d.p).removeprefix("= "),
@@ -300,7 +283,7 @@ def _differences(comparison: Comparison) -> Section:
     ]
     head = ["better", "than", "in", "by", "95 %", "p", "real"]
     text = (
-        "The same queries, paired: p is that of a permutation test, corrected for the number of "
+        "Of the same queries, paired. The p of a permutation test is corrected for the number of "
         "pairs (Holm)."
     )
     return Section("Which differences are real", head, table, [text])
@@ -310,7 +293,7 @@ def _words(rows: Sequence[Row]) -> Section:
     table = [
         [w.embedder, w.quality or "–", w.speed or "–", w.verdict or "–"] for w in choice.words(rows)
     ]
-    head = ["embedder", "quality", "speed", "what is commonly said"]
+    head = ["embedder", "quality", "speed", "common opinion"]
     return Section("In words", head, table, [f"The rule: {choice.RULE}."])
 
 
@@ -327,9 +310,9 @@ def _health(rows: Sequence[Row]) -> Section:
     head = ["embedder", "hubness", "orphans", "anisotropy", "intrinsic dim", "dead dims"]
     text = (
         "Hubness is the skewness of how often a track is among the ten nearest of others (near 0 "
-        "is even); orphans are among nobody's. Anisotropy is the mean cosine of two tracks. "
-        "Intrinsic dim is by TwoNN; dead dims never change; same vector counts tracks whose "
-        "vector another recording has too."
+        "is even). Orphans are never among them. Anisotropy is the mean cosine of two tracks. "
+        "Intrinsic dim is by TwoNN. Dead dims have one value for all tracks. Same vector counts "
+        "tracks with the vector of another recording."
     )
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
@@ -393,14 +376,18 @@ def _escaped(text: str) -> str:
 
 
 def _csv(comparison: Comparison) -> str:
-    """All rows, all figures, with the ends of their intervals."""
-    skipped = {"intervals", "by_genre", "confusion", "space", "fusion"}
+    """Return all rows with all scores and the ends of their intervals."""
+    skipped = {"scores", "by_genre", "confusion", "space", "fusion"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
-    spread = sorted({name for row in comparison.rows for name in row.intervals})
+    scored = [
+        m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, *(f"{name}_{end}" for name in spread for end in ("low", "high"))])
+    ends = (f"{name}{end}" for name in scored for end in ("", "_low", "_high"))
+    writer.writerow([*names, *ends])
     for row in comparison.rows:
-        ends = [end for name in spread for end in row.intervals.get(name, ("", ""))]
-        writer.writerow([*(getattr(row, name) for name in names), *ends])
+        found = [row.scores.get(name) for name in scored]
+        values = (v for one in found for v in ((one.value, one.low, one.high) if one else [""] * 3))
+        writer.writerow([*(getattr(row, name) for name in names), *values])
     return text.getvalue()

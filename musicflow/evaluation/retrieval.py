@@ -1,11 +1,8 @@
 """How well a space brings tracks together that share a label.
 
-Every track asks for the others, as far as its `Exclusion` lets them answer. Ties go to the track
-that comes first by id, so figures do not depend on chance. Rankings are made some queries at a
-time and scored at once, so memory stays flat however many tracks there are.
-
-Terms are those of information retrieval: Manning, Raghavan and Schütze, *Introduction to
-Information Retrieval*, chapter 8; nDCG as in Järvelin and Kekäläinen (2002), with linear gains.
+Each track is a query; its candidates are the tracks that its `Exclusion` leaves. Ties go to the
+track that comes first by id, so scores do not depend on chance. Queries are ranked in blocks and
+scored at once, so memory stays flat however many tracks there are.
 """
 
 import os
@@ -16,31 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicflow.evaluation.metrics import MAIN, Metric, RankedRelevance
 from musicflow.evaluation.protocol import Exclusion, Labels, blocks
 from musicflow.index import Collection
 
-DEPTHS = (1, 5, 10)
-"""The k of precision@k."""
-
 NEAREST = 10
-"""How many answers are kept of each ranking."""
-
-METRICS = (
-    "precision_at_1",
-    "precision_at_5",
-    "precision_at_10",
-    "precision_at_k",
-    "r_precision",
-    "map",
-    "mrr",
-    "ndcg_at_10",
-    "hit_at_5",
-    "hit_at_10",
-    "chance",
-)
+"""Candidates that are kept of each ranking."""
 
 Similarity = Callable[[np.ndarray], np.ndarray]
-"""How alike some tracks (their row numbers) and all tracks are: float64, ``(len(rows), N)``."""
+"""Similarities of some tracks (their row numbers) to all tracks: float64, ``(len(rows), N)``."""
 
 _BLOCK = 256
 """Queries whose similarities are computed at once: matrix products like to be large."""
@@ -64,8 +45,8 @@ class Fusion:
     members
         Names of spaces.
     combine
-        Given row numbers of queries, and the similarities and the rankings of each member, says
-        how alike the queries and all tracks are. Shapes ``(Q,)``, ``(Q, N)``.
+        Given row numbers of queries, and the similarities and the rankings of each member,
+        returns similarities to all tracks. Shapes ``(Q,)``, ``(Q, N)``.
     """
 
     members: tuple[str, ...]
@@ -74,43 +55,37 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of each query.
+    """The scores of each query.
 
     Parameters
     ----------
     rows
-        Who asked: tracks with something to find. Shape ``(Q,)``.
+        Row numbers of the queries that have a relevant candidate. Shape ``(Q,)``.
     values
-        By the names in `METRICS`, each of shape ``(Q,)``:
-
-        - ``precision_at_k``: the share of the first k answers that share a label with the query;
-          of the answers there are, where there are fewer.
-        - ``r_precision``: the same for the first R, R being how many there are to find.
-        - ``map``: average precision over the whole ranking.
-        - ``mrr``: one over the rank of the first right answer.
-        - ``ndcg_at_10``: discounted gain of the first ten over the best there could be.
-        - ``hit_at_k``: whether there is a right answer among the first k.
-        - ``chance``: the precision that a random ranking has on average.
+        By the names of metrics, each of shape ``(Q,)``.
+    chance
+        The mean precision of a random ranking, shape ``(Q,)``.
     """
 
     rows: np.ndarray
     values: dict[str, np.ndarray]
+    chance: np.ndarray
 
     def mean(self, name: str) -> float:
-        """A figure over all queries; 0 if nobody asked."""
+        """Return the mean of a score over all queries; 0 without queries."""
         return float(self.values[name].mean()) if len(self.rows) else 0.0
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What one pass over all queries found.
+    """The scores of one pass over all queries.
 
     Parameters
     ----------
     scores
         One for each kind of labels.
     nearest
-        The first `NEAREST` answers to each track that asked, -1 where there are fewer. Shape
+        The first `NEAREST` candidates of each query, -1 where there are fewer. Shape
         ``(N, NEAREST)``.
     """
 
@@ -119,13 +94,13 @@ class Ranked:
 
 
 def cosine(vectors: np.ndarray) -> Similarity:
-    """Similarity of vectors of length one, shape ``(N, dim)``."""
+    """Return the similarity of vectors of length one, shape ``(N, dim)``."""
     values = vectors.astype(np.float64)
     return lambda rows: values[rows] @ values.T
 
 
 def order(similarities: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Row numbers, best first, those left out last. Shapes ``(Q, N)``."""
+    """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``."""
     keys = -np.round(similarities, _DECIMALS)
     keys[excluded] = np.inf
     ranking = np.argsort(keys, axis=1)
@@ -140,11 +115,12 @@ def rank(
     spaces: Mapping[str, Similarity],
     labels: Sequence[Labels],
     exclusion: Exclusion,
+    metrics: Sequence[Metric],
     fusions: Mapping[str, Fusion] = {},
     queries: np.ndarray | None = None,
     k: int = NEAREST,
 ) -> dict[str, Ranked]:
-    """Let tracks ask, and score the answers.
+    """Rank the candidates of each query, and score the rankings.
 
     Parameters
     ----------
@@ -153,21 +129,24 @@ def rank(
     labels
         Each makes scores of its own.
     exclusion
-        Whom a query leaves out.
+        The tracks that are no candidates of a query.
+    metrics
+        The scores to compute.
     fusions
         By name: rankings that follow from those of some spaces.
     queries
-        Row numbers of those that ask; all, if not given.
+        Row numbers; all, if not given.
     k
-        That of ``precision_at_k``.
+        The depth of metrics that leave it open.
     """
-    asking = np.arange(exclusion.count) if queries is None else queries
+    if queries is None:
+        queries = np.arange(exclusion.count)
     done: list[dict[str, Ranked]] = []
 
     def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
         excluded = exclusion.of(rows)
-        answers = (~excluded).sum(axis=1)
-        gains = [np.where(excluded, 0.0, kind.gains(rows)) for kind in labels]
+        candidates = (~excluded).sum(axis=1)
+        relevance = [np.where(excluded, 0.0, kind.relevance(rows)) for kind in labels]
         known = dict(zip(spaces, similarities, strict=True))
         rankings = {name: order(values, excluded) for name, values in known.items()}
         for name, fusion in fusions.items():
@@ -175,16 +154,19 @@ def rank(
                 rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
             )
             rankings[name] = order(values, excluded)
-        return {name: _scored(rows, r, gains, answers, k) for name, r in rankings.items()}
+        return {
+            name: _scored(rows, ranking, relevance, candidates, metrics, k)
+            for name, ranking in rankings.items()
+        }
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for places in blocks(len(asking), _BLOCK):
-            rows = asking[places]
+        for places in blocks(len(queries), _BLOCK):
+            rows = queries[places]
             wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
             parts = max(1, len(rows) // _PART)
             done += pool.map(score, *(np.array_split(whole, parts) for whole in wholes))
     return {
-        name: _joined([part[name] for part in done], asking, exclusion.count)
+        name: _joined([part[name] for part in done], queries, exclusion.count)
         for name in (*spaces, *fusions)
     }
 
@@ -192,95 +174,62 @@ def rank(
 def _scored(
     rows: np.ndarray,
     ranking: np.ndarray,
-    gains: Sequence[np.ndarray],
-    answers: np.ndarray,
+    relevance: Sequence[np.ndarray],
+    candidates: np.ndarray,
+    metrics: Sequence[Metric],
     k: int,
 ) -> Ranked:
     nearest = np.full((len(rows), NEAREST), -1, np.int32)
     first = ranking[:, :NEAREST]
-    kept = np.arange(first.shape[1]) < answers[:, None]
+    kept = np.arange(first.shape[1]) < candidates[:, None]
     nearest[:, : first.shape[1]] = np.where(kept, first, -1)
     scores = []
-    for values in gains:
-        asks = values.any(axis=1)
-        ranked = np.take_along_axis(values[asks], ranking[asks], axis=1)
-        scores.append(Scores(rows[asks], _figures(ranked, answers[asks], k)))
+    for values in relevance:
+        able = values.any(axis=1)
+        ordered = np.take_along_axis(values[able], ranking[able], axis=1)
+        ranked = RankedRelevance(ordered, candidates[able], k)
+        found = {metric.name: metric.scores(ranked) for metric in metrics}
+        scores.append(Scores(rows[able], found, ranked.relevant / ranked.candidates))
     return Ranked(scores, nearest)
 
 
-def _figures(gains: np.ndarray, answers: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """All figures of some queries.
-
-    Parameters
-    ----------
-    gains
-        Of each answer, best ranked first; 0 is wrong. Every query has a right one. Shape
-        ``(Q, N)``.
-    answers
-        How many answers there are; what comes behind them in `gains` is 0. Shape ``(Q,)``.
-    k
-        That of ``precision_at_k``.
-    """
-    right = gains > 0
-    query, place = np.nonzero(right)
-    total = right.sum(axis=1)
-    start = np.cumsum(total) - total
-    number = np.arange(len(query)) - start[query] + 1
-    precision = number / (place + 1)
-    hits = {depth: right[:, :depth].sum(axis=1) for depth in (*DEPTHS, k)}
-    discounts = 1 / np.log2(np.arange(NEAREST) + 2)
-    depth = min(NEAREST, gains.shape[1])
-    best = -np.partition(-gains, depth - 1, axis=1)[:, :depth]
-    ideal = -np.sort(-best, axis=1) @ discounts[:depth]
-    return {
-        **{f"precision_at_{n}": hits[n] / np.minimum(n, answers) for n in DEPTHS},
-        "precision_at_k": hits[k] / np.minimum(k, answers),
-        "r_precision": np.bincount(query[place < total[query]], minlength=len(gains)) / total,
-        "map": np.bincount(query, precision, minlength=len(gains)) / total,
-        "mrr": precision[start],
-        "ndcg_at_10": gains[:, :depth].astype(np.float64) @ discounts[:depth] / ideal,
-        "hit_at_5": (hits[5] > 0).astype(np.float64),
-        "hit_at_10": (hits[10] > 0).astype(np.float64),
-        "chance": total / answers,
-    }
-
-
-def _joined(parts: Sequence[Ranked], asking: np.ndarray, count: int) -> Ranked:
+def _joined(parts: Sequence[Ranked], queries: np.ndarray, count: int) -> Ranked:
     kinds = zip(*(part.scores for part in parts), strict=True)
     scores = [
         Scores(
             np.concatenate([part.rows for part in kind]),
-            {name: np.concatenate([part.values[name] for part in kind]) for name in METRICS},
+            {name: np.concatenate([part.values[name] for part in kind]) for name in kind[0].values},
+            np.concatenate([part.chance for part in kind]),
         )
         for kind in kinds
     ]
     nearest = np.full((count, NEAREST), -1, np.int32)
-    nearest[asking] = np.concatenate([part.nearest for part in parts])
+    nearest[queries] = np.concatenate([part.nearest for part in parts])
     return Ranked(scores, nearest)
 
 
 def confusion(genres: Sequence[str], scores: Scores, nearest: np.ndarray) -> dict[str, dict]:
-    """What the first ten answers to each genre are: shares by genre, largest first."""
+    """Return the genres of the first ten candidates, per genre: shares, largest first."""
     values = np.asarray(genres)
     table: dict[str, dict] = {}
     asked = values[scores.rows]
     for genre in np.unique(asked):
-        answers = nearest[scores.rows[asked == genre]]
-        answers = answers[answers >= 0]
-        names, counts = np.unique(values[answers], return_counts=True)
+        found = nearest[scores.rows[asked == genre]]
+        found = found[found >= 0]
+        names, counts = np.unique(values[found], return_counts=True)
         best = np.argsort(-counts, kind="stable")
-        table[str(genre)] = {str(names[i]): float(counts[i] / len(answers)) for i in best}
+        table[str(genre)] = {str(names[i]): float(counts[i] / len(found)) for i in best}
     return table
 
 
 def by_genre(genres: Sequence[str], scores: Scores) -> dict[str, float]:
-    """Precision at ten, by the genre of the query."""
-    asked, values = np.asarray(genres)[scores.rows], scores.values["precision_at_10"]
+    """Return the mean main score of the queries of each genre."""
+    asked, values = np.asarray(genres)[scores.rows], scores.values[MAIN]
     return {str(genre): float(values[asked == genre].mean()) for genre in np.unique(asked)}
 
 
 @dataclass(frozen=True)
-class Answers:
+class Agreement:
     """How a published collection answers beside exact search.
 
     Parameters
@@ -295,12 +244,12 @@ class Answers:
     query_ms: float
 
 
-MOST_QUERIES = 500
-"""Tracks that ask a collection at most; spread over all."""
+MAX_LOOKUPS = 500
+"""Queries that a collection is measured by, at most; spread over all tracks."""
 
 
-def ask(collection: Collection, vectors: np.ndarray, track_ids: Sequence[str]) -> Answers:
-    """Ask a collection for the ten nearest to some tracks, one at a time.
+def agreement(collection: Collection, vectors: np.ndarray, track_ids: Sequence[str]) -> Agreement:
+    """Query a collection for the ten nearest to some tracks, one at a time.
 
     Parameters
     ----------
@@ -309,15 +258,15 @@ def ask(collection: Collection, vectors: np.ndarray, track_ids: Sequence[str]) -
     vectors
         Of length one, shape ``(N, dim)``.
     track_ids
-        Their ids; answers outside them (copies, and tracks another embedder has no vector for)
-        are left out, as is the query itself.
+        Their ids. Hits outside them (duplicates, and tracks without a vector of another
+        embedder) do not count, nor does the query itself.
     """
     rows = {track_id: row for row, track_id in enumerate(track_ids)}
     beyond = collection.manifest.count - len(track_ids)
     count = min(NEAREST, len(rows) - 1)
-    asking = np.unique(np.linspace(0, len(rows) - 1, MOST_QUERIES).astype(int))
+    queries = np.unique(np.linspace(0, len(rows) - 1, MAX_LOOKUPS).astype(int))
     times, shares = [], []
-    for row in asking:
+    for row in queries:
         start = time.perf_counter()
         [hits] = collection.query(vectors[row : row + 1], count + 1 + beyond)
         times.append(time.perf_counter() - start)
@@ -328,8 +277,8 @@ def ask(collection: Collection, vectors: np.ndarray, track_ids: Sequence[str]) -
         # Of tracks that are equally near, either will do.
         worst = np.partition(exact, -count)[-count] - _TOLERANCE
         shares.append((exact[found] >= worst).sum() / count)
-    return Answers(float(np.mean(shares)), 1000 * float(np.median(times)))
+    return Agreement(float(np.mean(shares)), 1000 * float(np.median(times)))
 
 
 _TOLERANCE = 1e-5
-"""What an engine's float32 may differ by."""
+"""The difference that an engine's float32 may make."""

@@ -1,7 +1,7 @@
-"""The health of a space of vectors, whatever the labels say.
+"""The health of a space of vectors, whatever the labels are.
 
-A space can be sick in ways that one figure of quality does not show: a few tracks turn up in
-every answer, all vectors point the same way, or dimensions carry nothing.
+A space can be sick in ways that no score shows: a few tracks are hits of every query, all
+vectors point the same way, or dimensions carry nothing.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from musicflow.evaluation.protocol import blocks
 
 K = 10
-"""How many neighbours are looked at."""
+"""Neighbours per track."""
 
 TOP_HUBS = 5
 
@@ -22,16 +22,16 @@ _SAME = 1e-6
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest to each track, itself left out.
+    """The nearest neighbours of each track, without itself.
 
     Parameters
     ----------
     rows
         Row numbers, nearest first, shape ``(N, k)``.
     cosines
-        How near, shape ``(N, k)``.
+        Their cosines, shape ``(N, k)``.
     mean_cosine
-        That of two tracks on average.
+        The mean cosine of two tracks.
     """
 
     rows: np.ndarray
@@ -41,26 +41,26 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Health:
-    """Figures about a space.
+    """The health of one space.
 
     Parameters
     ----------
     hubness
         Skewness of how often a track is among the ten nearest of others (Radovanović et al.,
-        2010): near 0 is even, above about 1 some tracks turn up everywhere.
+        2010): near 0 is even, above about 1 some tracks are everywhere.
     hubs
-        The tracks that turn up most often, and how often.
+        The tracks that are most often a neighbour, and how often.
     orphans
-        The share of tracks that are among nobody's ten nearest.
+        The share of tracks that are never among the ten nearest.
     anisotropy
         The mean cosine of two tracks: 0 fills the sphere, near 1 is a narrow cone.
     intrinsic_dim
-        How many dimensions the vectors really spread over (TwoNN, Facco et al., 2017); None if
-        there are too few that differ.
+        Dimensions that the vectors really spread over (TwoNN, Facco et al., 2017); None if too
+        few vectors differ.
     collapsed_dims
-        Dimensions that are the same for all tracks.
+        Dimensions with one value for all tracks.
     identical
-        Tracks whose vector some other recording has too.
+        Tracks with the vector of another recording.
     """
 
     hubness: float
@@ -73,25 +73,25 @@ class Health:
 
 
 def neighbours(unit: np.ndarray, k: int = K) -> Neighbours:
-    """Find the k nearest to each of some vectors of length one, shape ``(N, dim)``, N from 2."""
+    """Find the k nearest of each vector of length one, shape ``(N, dim)``, N at least 2."""
     k = min(k, len(unit) - 1)
     rows = np.empty((len(unit), k), np.int32)
     cosines = np.empty((len(unit), k), np.float32)
-    for asking in blocks(len(unit)):
-        scores = unit[asking] @ unit.T
-        scores[np.arange(len(asking)), asking] = -np.inf
+    for queries in blocks(len(unit)):
+        scores = unit[queries] @ unit.T
+        scores[np.arange(len(queries)), queries] = -np.inf
         found = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         near = np.take_along_axis(scores, found, axis=1)
         best = np.argsort(-near, axis=1, kind="stable")
-        rows[asking] = np.take_along_axis(found, best, axis=1)
-        cosines[asking] = np.take_along_axis(near, best, axis=1)
+        rows[queries] = np.take_along_axis(found, best, axis=1)
+        cosines[queries] = np.take_along_axis(near, best, axis=1)
     total, count = unit.sum(axis=0, dtype=np.float64), len(unit)
     mean = float((total @ total - count) / (count * (count - 1)))
     return Neighbours(rows, cosines, mean)
 
 
 def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Health:
-    """Look a space over.
+    """Measure the health of a space.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Heal
     near
         Their neighbours.
     track_ids
-        Their names.
+        Their ids.
     """
     count = len(unit)
     occurrence = np.bincount(near.rows.ravel(), minlength=count)
@@ -119,13 +119,13 @@ def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Heal
 
 
 def _distances(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Euclidean distances to some neighbours, shape ``(N, k)``."""
+    """Return the Euclidean distances to some neighbours, shape ``(N, k)``."""
     values = unit.astype(np.float64)
     return np.stack([np.linalg.norm(values - values[row], axis=1) for row in rows.T], axis=1)
 
 
 def _intrinsic_dim(distances: np.ndarray) -> float | None:
-    """TwoNN by maximum likelihood, from the distances to the nearest and the second nearest."""
+    """Estimate the dimension (TwoNN, maximum likelihood) from the distances to the nearest two."""
     if distances.shape[1] < 2:
         return None
     apart = distances[distances[:, 0] > _SAME]

@@ -1,7 +1,7 @@
-"""How sure a mean over queries is, and whether two differ.
+"""Statistics of scores: intervals of means over queries, and tests of differences.
 
-Intervals are percentile bootstraps over queries; differences are paired, because all embedders
-answer the same queries (Smucker, Allan and Carterette, 2007). All draws are seeded.
+Intervals are percentile bootstraps over queries. Differences are paired, because all embedders
+are given the same queries (Smucker, Allan and Carterette, 2007). All draws are seeded.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,32 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Score:
+    """A mean over queries, with the ends of its 95 % interval.
+
+    Parameters
+    ----------
+    value : float
+        The mean.
+    low, high : float or None
+        The interval of bootstrap resamples over the queries.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class Difference:
-    """How much better one embedder is than another on the same queries.
+    """The difference of two embedders in one metric, on the same queries.
 
     Parameters
     ----------
     better, worse
         Their names.
     metric
-        The figure.
+        The metric's name.
     difference
         Of the means; 0 or more.
     interval
@@ -46,13 +63,15 @@ class Difference:
     p: float
 
 
-def intervals(values: np.ndarray) -> np.ndarray:
-    """95 % bootstrap intervals of means.
+def intervals(values: np.ndarray, seed: int = SEED) -> np.ndarray:
+    """Return 95 % bootstrap intervals of means.
 
     Parameters
     ----------
     values
-        A figure a column, a query a row, shape ``(Q, M)``; columns are resampled together.
+        A column per metric, a row per query, shape ``(Q, M)``; columns are resampled together.
+    seed
+        Of the resamples.
 
     Returns
     -------
@@ -60,7 +79,7 @@ def intervals(values: np.ndarray) -> np.ndarray:
         Lower and upper ends, shape ``(M, 2)``.
     """
     count = len(values)
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     means = np.empty((RESAMPLES, values.shape[1]))
     for start in range(0, RESAMPLES, _CHUNK):
         size = min(_CHUNK, RESAMPLES - start)
@@ -77,9 +96,9 @@ def differences(metric: str, values: Mapping[str, np.ndarray]) -> list[Differenc
     Parameters
     ----------
     metric
-        What the figure is called.
+        The metric's name.
     values
-        By embedder, the figure of each query, all of shape ``(Q,)``.
+        By embedder, the score of each query, all of shape ``(Q,)``.
     """
     if not all(map(len, values.values())):
         return []
@@ -100,7 +119,10 @@ def differences(metric: str, values: Mapping[str, np.ndarray]) -> list[Differenc
 
 
 def _p_values(apart: np.ndarray) -> np.ndarray:
-    """Two-sided p of each column's mean being 0, by flipping signs. Shapes ``(Q, P)``, ``(P,)``."""
+    """Return the two-sided p of each column's mean being 0, by flipping signs.
+
+    Shapes ``(Q, P)``, ``(P,)``.
+    """
     observed = np.abs(apart.sum(axis=0))
     random = np.random.default_rng(SEED)
     beyond = np.zeros(apart.shape[1])
@@ -113,7 +135,7 @@ def _p_values(apart: np.ndarray) -> np.ndarray:
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
-    """Correct for having tested several times (Holm, 1979)."""
+    """Correct p-values for the number of tests (Holm, 1979)."""
     order = np.argsort(p, kind="stable")
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

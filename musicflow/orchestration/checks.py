@@ -12,6 +12,7 @@ import numpy as np
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison
+from musicflow.evaluation.metrics import MAIN
 from musicflow.index import Collection
 from musicflow.ingestion import Health
 from musicflow.library import UNKNOWN, AudioFile, Library
@@ -45,8 +46,8 @@ _DESCRIPTIONS = {
     "sound_vectors": "All vectors are finite, have a length and the right dims; not all are alike.",
     "live_dimensions": "Nearly every dimension differs between tracks.",
     "counts_agree": "The collection holds each track that has a vector, and no other.",
-    "above_chance": "Each trained embedder finds the genre more often than chance does.",
-    "no_sudden_fall": "No embedder got much worse since the last comparison.",
+    "above_chance": "The precision of each trained embedder is above chance.",
+    "no_sudden_fall": f"No embedder's precision@10 fell by more than {FALL}.",
 }
 
 
@@ -122,23 +123,22 @@ def counts_agree(collection: Collection, with_vector: int) -> dg.AssetCheckResul
 def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetCheckResult]:
     """`above_chance` and `no_sudden_fall`."""
     scores = {
-        row.embedder: (row.precision_at_10, row.chance)
+        row.embedder: (row.scores[MAIN].value, row.chance)
         for row in now.rows
-        if row.precision_at_10 is not None and row.weights != "untrained"
-        if row.embedder != "random"
+        if row.meaningful and MAIN in row.scores
     }
     low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
     text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
     yield _result("above_chance", not low, text, ERROR)
-    # Figures under another rule of what is left out say nothing of a fall.
+    # Scores under another rule say nothing of a fall.
     rows = last.rows if last else ()
-    before = {(row.embedder, row.spec_hash, row.exclude): row.precision_at_10 for row in rows}
+    before = {(row.embedder, row.spec_hash, row.exclude): row.value(MAIN) for row in rows}
     falls = {
-        row.embedder: round(old - row.precision_at_10, 4)
+        row.embedder: round(old - new, 4)
         for row in now.rows
-        if row.precision_at_10 is not None
-        if (old := before.get((row.embedder, row.spec_hash, row.exclude))) is not None
-        and old - row.precision_at_10 > FALL
+        if (new := row.value(MAIN)) is not None
+        and (old := before.get((row.embedder, row.spec_hash, row.exclude))) is not None
+        and old - new > FALL
     }
     text = ", ".join(f"{name} by {fall:.3f}" for name, fall in falls.items())
     text = f"precision@10 fell: {text}" if falls else "nothing fell"

@@ -1,4 +1,4 @@
-"""`retrieval_evaluation` and `embedder_comparison`: the figures, and where they are kept.
+"""`retrieval_evaluation` and `embedder_comparison`: the scores, and where they are kept.
 
 The evaluation only measures. The comparison logs to MLflow and writes the report, so that it
 can be made again, when MLflow was down say, without measuring again.
@@ -10,7 +10,15 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, compare, projection, report, still_holds
+from musicflow.evaluation import (
+    Comparison,
+    Rules,
+    compare,
+    is_up_to_date,
+    projection,
+    report,
+)
+from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
 from musicflow.library import Library
 from musicflow.library.recordings import Verdicts
@@ -40,16 +48,16 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
-        rules = workspace.settings.exclude, workspace.settings.k
+        rules = Rules.of(workspace.settings)
         comparison = Comparison.load(workspace.paths.reports / MEASURED)
-        if comparison is None or not still_holds(comparison, *given, *rules):
+        if comparison is None or not is_up_to_date(comparison, *given, rules):
             verdicts = Verdicts.load(workspace.paths.recordings)
-            comparison = compare(*given, *rules, verdicts=verdicts)
+            comparison = compare(*given, rules, verdicts)
             verdicts.save(workspace.paths.recordings)
             projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)
         fused.save_weights(workspace.paths.fusions, comparison.fusions)
-        scores = {row.embedder: row.precision_at_10 for row in comparison.rows}
+        scores = {row.embedder: row.value(MAIN) for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}
         return dg.MaterializeResult(

@@ -11,18 +11,25 @@ from musicflow.evaluation.protocol import Protocol
 from musicflow.index.fused import save_weights
 from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run
+from musicflow_tests.evaluation.made_up import MEASURES, scores
+
+
+def row(name: str, weights: str, dim: int, quality: float, speed: float) -> Row:
+    found = scores(map=quality)
+    return Row(name, "embedder", weights, dim, found, tracks_per_s=speed, bytes_per_vector=4 * dim)
 
 
 @pytest.fixture
 def figures(home: Home) -> None:
     rows = (
-        Row("musicnn", "trained", 200, map=0.54, tracks_per_s=4.0, bytes_per_vector=800),
-        Row("mfcc", "none", 60, map=0.33, tracks_per_s=90.0, bytes_per_vector=240),
-        Row("panns-untrained", "untrained", 2048, map=0.9, tracks_per_s=2.0, bytes_per_vector=8192),
-        Row("random", "none", 128, map=0.1),
+        row("musicnn", "trained", 200, 0.54, 4.0),
+        row("mfcc", "none", 60, 0.33, 90.0),
+        row("panns-untrained", "untrained", 2048, 0.9, 2.0),
+        Row("random", "baseline", "none", 128, scores(map=0.1)),
     )
     protocol = Protocol("duplicates", 9, 1, 0, "no artist is known")
-    comparison = Comparison(Dataset("music", "abc", 10, 0), protocol, rows, (), (), "s", "2026")
+    dataset = Dataset("music", "abc", 10, 0)
+    comparison = Comparison(dataset, protocol, MEASURES, rows, (), (), "s", "2026")
     comparison.save(home.reports / "comparison.json")
 
 

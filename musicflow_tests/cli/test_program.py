@@ -22,8 +22,8 @@ from musicflow_tests.cli.conftest import Run
 from musicflow_tests.conftest import tone
 
 ROW = {
-    "embedder", "weights", "dim", "precision_at_1", "precision_at_5", "precision_at_10", "map",
-    "chance", "n_queries", "n_failed", "tracks_per_s", "x_realtime", "load_s",
+    "embedder", "kind", "weights", "dim", "scores", "chance", "n_queries", "n_failed",
+    "tracks_per_s", "x_realtime", "load_s",
     "peak_rss_mb", "mlflow_run_id",
 }  # fmt: skip
 
@@ -39,11 +39,12 @@ def test_a_run_ends_in_a_comparison_with_all_its_fields(run: Run, home: Home) ->
     row, floor = comparison["rows"]
     assert row.keys() >= ROW
     assert (row["embedder"], row["weights"], row["dim"]) == ("mfcc", "none", 60)
-    assert row["precision_at_1"] == 1.0
-    assert row["precision_at_1"] > floor["precision_at_1"]
+    assert row["scores"].keys() >= {"precision_at_1", "precision_at_5", "precision_at_10", "map"}
+    assert row["scores"]["precision_at_1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert floor["scores"]["precision_at_1"]["value"] < 1.0
     assert row["chance"] == pytest.approx(5 / 11)
     assert row["agreement_at_10"] == 1.0
-    assert floor["embedder"] == "random"
+    assert [row["kind"], floor["kind"]] == ["embedder", "baseline"]
     assert json.loads((home.reports / "comparison.json").read_text()) == comparison
     for name in ("comparison.md", "comparison.csv"):
         assert "mfcc" in (home.reports / name).read_text()
@@ -154,7 +155,7 @@ def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
     assert (settings.hop_s, settings.precision) == ({"mfcc": 1.0}, "fp32")
     assert (settings.exclude, row["exclude"]) == ("duplicates", "duplicates")
     # Six tones and six noises, told apart at sight.
-    assert row["precision_at_k"] == 1.0
+    assert row["scores"]["precision_at_k"]["value"] == 1.0
     assert "P@3" in run("compare")[1]
     assert row["spec_hash"] == embedders.spec_for("mfcc", settings).hash
     assert row["spec_hash"] != embedders.spec_of("mfcc").hash
@@ -319,8 +320,8 @@ def test_an_embedder_without_weights_fails_alone(
     code, printed, _ = run(*arguments)
     assert code == 0
     good, bad, _floor = json.loads(printed)["rows"]
-    assert good["precision_at_1"] == 1.0
-    assert bad["precision_at_1"] is None
+    assert good["scores"]["precision_at_1"]["value"] == 1.0
+    assert bad["scores"] == {}
     assert "the cable is cut" in bad["error"]
     monkeypatch.setattr("musicflow.cli.program._materialize", None)
     assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"

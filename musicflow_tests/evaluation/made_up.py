@@ -2,7 +2,15 @@
 
 import numpy as np
 
+from musicflow.evaluation import Score, metrics
 from musicflow.library import UNKNOWN, Track
+
+MEASURES = metrics.measures(metrics.table(), 10)
+
+
+def scores(**values: float) -> dict[str, Score]:
+    """Scores without intervals."""
+    return {name: Score(value) for name, value in values.items()}
 
 
 def track(number: int, genre: str = UNKNOWN, artist: str = UNKNOWN, **more: object) -> Track:

@@ -2,11 +2,12 @@ from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.choice import rank_candidates, reason, words
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.statistics import Difference
+from musicflow_tests.evaluation.made_up import MEASURES, scores
 
 
 def row(name: str, score: float, speed: float, size: int, weights: str = "trained") -> Row:
     return Row(
-        name, weights, size // 4, precision_at_10=score, map=score, chance=0.1,
+        name, "embedder", weights, size // 4, scores(precision_at_10=score, map=score), chance=0.1,
         tracks_per_s=speed, x_realtime=30 * speed, bytes_per_vector=size,
     )  # fmt: skip
 
@@ -16,7 +17,7 @@ ROWS = [
     row("panns", 0.80, 8.0, 8192),
     row("wav2vec2", 0.55, 2.5, 3072),
     row("mfcc", 0.40, 90.0, 240, "none"),
-    Row("random", "none", 128, precision_at_10=0.1, map=0.1, chance=0.1),
+    Row("random", "baseline", "none", 128, scores(precision_at_10=0.1, map=0.1), chance=0.1),
 ]
 
 
@@ -69,8 +70,8 @@ def test_random_and_seeded_weights_are_no_candidates() -> None:
 def test_the_reason_names_what_the_next_best_would_give() -> None:
     difference = Difference("panns", "openl3", "map", 0.05, (0.01, 0.09), 0.2)
     comparison = Comparison(
-        Dataset("music", "abc", 9, 0), Protocol("artist", 9, 0, 9), tuple(ROWS), (difference,), (),
-        "state", "2026-01-01",
+        Dataset("music", "abc", 9, 0), Protocol("artist", 9, 0, 9), MEASURES, tuple(ROWS),
+        (difference,), (), "state", "2026-01-01",
     )  # fmt: skip
     text = reason(comparison, rank_candidates(ROWS[:2], quality=1, speed=0, size=0))
     assert text.startswith("panns: mAP 0.800, 8.0 tracks/s.")

@@ -1,4 +1,5 @@
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -12,14 +13,16 @@ from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import (
     Comparison,
     Dataset,
+    Rules,
     compare,
     cost_of,
+    is_up_to_date,
     projection,
     state_of,
-    still_holds,
 )
+from musicflow.evaluation.metrics import MAIN, Metric
 from musicflow.evaluation.protocol import Protocol
-from musicflow.evaluation.report import cell, counts, html, markdown, summary, write
+from musicflow.evaluation.report import counts, html, markdown, score, summary, write
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import Library, Problem, join, note_lines, scan
@@ -57,19 +60,20 @@ def test_a_track_that_could_not_be_read_is_named_and_counted(
     assert comparison.dataset.failed == 1
 
 
-def test_a_comparison_holds_until_something_changes_that_it_follows_from(
+def test_a_comparison_is_up_to_date_until_something_changes_that_it_follows_from(
     library: Library, store: EmbeddingStore, index: EmbeddedIndex
 ) -> None:
     comparison = evaluate(library, store, index)
     given = library, [mfcc.SPEC], store, index
-    assert still_holds(comparison, *given)
-    assert not still_holds(comparison, *given, exclude="none")
+    rules = Rules()
+    assert is_up_to_date(comparison, *given, rules)
+    assert not is_up_to_date(comparison, *given, Rules("none"))
     fewer = replace(library, tracks=library.tracks[1:])
-    assert not still_holds(comparison, fewer, *given[1:])
+    assert not is_up_to_date(comparison, fewer, *given[1:], rules)
     failed = replace(comparison.rows[0], n_failed=1)
-    assert not still_holds(replace(comparison, rows=(failed,)), *given)
+    assert not is_up_to_date(replace(comparison, rows=(failed,)), *given, rules)
     build_collection(fewer.tracks, mfcc.SPEC, store, index)
-    assert not still_holds(comparison, *given)
+    assert not is_up_to_date(comparison, *given, rules)
 
 
 def test_the_time_to_load_a_model_is_that_of_the_passes_that_measured_it() -> None:
@@ -86,10 +90,10 @@ def test_an_embedder_never_published_has_a_row_that_says_so(
 ) -> None:
     comparison = compare(library, [mfcc.SPEC], store, index)
     row, floor = comparison.rows
-    assert row.precision_at_1 is None
+    assert (row.kind, row.value(MAIN), floor.kind) == ("embedder", None, "baseline")
     assert "no current collection" in row.error
-    assert cell(row, "map") == "–"
-    assert floor.precision_at_1 is not None
+    assert score(row, "map") == "–"
+    assert floor.value(MAIN) is not None
 
 
 def test_a_comparison_is_read_back_as_it_was(
@@ -99,7 +103,17 @@ def test_a_comparison_is_read_back_as_it_was(
     comparison.save(tmp_path / "comparison.json")
     assert Comparison.load(tmp_path / "comparison.json") == comparison
     assert Comparison.load(tmp_path / "none.json") is None
-    (tmp_path / "comparison.json").write_text('{"rows": []}')
+
+
+def test_a_comparison_of_an_earlier_version_counts_as_none(tmp_path: Path) -> None:
+    """As that of version 3, whose rows had an attribute per metric."""
+    row = {"embedder": "mfcc", "weights": "none", "dim": 60, "map": 0.5, "intervals": {}}
+    old = {
+        "dataset": {"name": "music", "fingerprint": "abc", "tracks": 1, "failed": 0},
+        "protocol": {"exclude": "none", "gallery": 1, "copies": 0, "artists": 0},
+        "rows": [row], "differences": [], "problems": [], "state": "s", "created": "2026",
+    }  # fmt: skip
+    (tmp_path / "comparison.json").write_text(json.dumps(old))
     assert Comparison.load(tmp_path / "comparison.json") is None
 
 
@@ -117,7 +131,7 @@ def test_the_report_names_every_problem_and_the_summary_only_the_first_of_a_kind
     dataset = Dataset("music", "abc", 7, 1)
     protocol = Protocol("artist", 6, 0, 6)
     problems = (*bare, *broken)
-    text = markdown(Comparison(dataset, protocol, (), (), problems, "state", "2026-01-01"))
+    text = markdown(Comparison(dataset, protocol, (), (), (), problems, "state", "2026-01-01"))
     assert all(f"| s{i} |" in text for i in range(5))
     assert r"| b\|1 | mfcc, musicnn | cut off |" in text
 
@@ -181,21 +195,22 @@ def test_the_page_holds_everything_it_shows(
     assert floor["embedder"] == "random"
 
 
-def test_a_copy_in_the_library_is_named_and_evaluated_once(
+def test_a_duplicate_in_the_library_is_named_and_evaluated_once(
     music: Path, tmp_path: Path, store: EmbeddingStore, index: EmbeddedIndex
 ) -> None:
     shutil.copy(music / "tones" / "3.wav", music / "noises" / "wrong.wav")
     library = join(music, scan(music, tmp_path / "known"))
     comparison = evaluate(library, store, index)
     assert comparison.rows[0].n_queries == 12
-    assert comparison.protocol.copies == 1
+    assert comparison.protocol.duplicates == 1
     [problem] = [p for p in comparison.problems if p.stage == "evaluation"]
     assert problem.subject == "tones/3.wav"
     assert "noises/wrong.wav, which has the genre noises" in problem.reason
     assert comparison.dataset.failed == 0
 
 
-def test_another_rule_of_what_is_left_out_is_another_comparison(library: Library) -> None:
-    states = {state_of(library, [], rule) for rule in ("artist", "duplicates", "none")}
-    assert state_of(library, [], "artist", 20) not in states
-    assert len(states) == 3
+def test_other_rules_or_metrics_are_another_comparison(library: Library) -> None:
+    one = Metric("one", "one", lambda ranked: ranked.hits[:, 0])
+    rules = [Rules("artist"), Rules("duplicates"), Rules("none"), Rules(k=20)]
+    rules += [Rules(metrics=(one,)), Rules(metrics=(replace(one, version=2),))]
+    assert len({state_of(library, [], some) for some in rules}) == len(rules)

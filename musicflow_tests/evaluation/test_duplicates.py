@@ -74,7 +74,7 @@ def test_tracks_that_lie_apart_or_differ_in_length_are_not_listened_to() -> None
 def test_with_constant_vectors_no_more_is_listened_to_than_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(duplicates, "MOST_PAIRS", 7)
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 7)
     tracks = [track(number, duration_s=5.0) for number in range(30)]
     heard = []
     recordings(tracks, [all_near(30)], lambda a, b: heard.append((a, b)) or False)  # type: ignore[func-returns-value]

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 from musicflow.evaluation.protocol import (
     Exclusion,
     Labels,
+    Rules,
     album_keys,
     artist_keys,
     groups,
-    settle,
+    protocol_for,
 )
 from musicflow.library import UNKNOWN
 from musicflow_tests.evaluation.made_up import track
 
 
-def test_what_a_query_leaves_out_is_itself_its_artist_and_its_album() -> None:
+def test_a_query_excludes_itself_its_artist_and_its_album() -> None:
     exclusion = Exclusion(4, [("artist",), ("artist", "album"), ("album",), ()])
     assert exclusion.of(np.arange(4)).tolist() == [
         [True, True, False, False],
@@ -73,27 +74,27 @@ def test_with_one_key_of_a_kind_each_the_rule_is_equality(keys: list[tuple[int, 
     assert (Exclusion(len(keys), sets).of(rows) == wanted).all()
 
 
-def test_artists_are_left_out_where_enough_stays_to_be_found() -> None:
+def test_artists_are_excluded_where_enough_queries_keep_a_relevant_candidate() -> None:
     tracks = [track(n, "ab"[n % 2], artist=f"artist {n // 2 % 5}") for n in range(20)]
-    exclusion, protocol = settle(tracks, "artist", copies=3)
+    exclusion, protocol = protocol_for(tracks, Rules("artist"), duplicates=3)
     assert exclusion.of(np.arange(20)).sum() == 20 * 4
     assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
     assert str(protocol) == (
-        "the query, copies of recordings, and the query's artist and album left out "
-        "(20 recordings, 3 copies, 5 known artists)"
+        "each query excludes itself, its duplicates, its artist and its album "
+        "(20 recordings, 3 duplicates, 5 known artists)"
     )
 
 
 def test_in_a_library_of_one_artist_the_rule_gives_way_and_says_so() -> None:
     tracks = [track(n, "ab"[n % 2], artist="the only one") for n in range(20)]
-    exclusion, protocol = settle(tracks, "artist")
+    exclusion, protocol = protocol_for(tracks, Rules("artist"))
     assert exclusion.keys == ()
     assert protocol.exclude == "duplicates"
     assert "only 0 of 20 queries" in protocol.note
 
 
 def test_where_no_artist_is_known_the_protocol_says_so() -> None:
-    exclusion, protocol = settle([track(n, "a") for n in range(6)], "artist")
+    exclusion, protocol = protocol_for([track(n, "a") for n in range(6)], Rules("artist"))
     assert exclusion.keys == ()
     assert (protocol.exclude, protocol.note) == ("duplicates", "no artist is known")
 
@@ -101,13 +102,13 @@ def test_where_no_artist_is_known_the_protocol_says_so() -> None:
 @pytest.mark.parametrize("wanted", ["duplicates", "none"])
 def test_a_weaker_rule_is_followed_when_it_is_asked_for(wanted: str) -> None:
     tracks = [track(n, "a", artist=f"artist {n}") for n in range(6)]
-    exclusion, protocol = settle(tracks, wanted)  # type: ignore[arg-type]
+    exclusion, protocol = protocol_for(tracks, Rules(wanted))  # type: ignore[arg-type]
     assert exclusion.keys == ()
     assert (protocol.exclude, protocol.note) == (wanted, "")
 
 
-def test_gain_is_what_two_tracks_share_of_all_their_labels() -> None:
+def test_relevance_is_the_share_of_common_labels() -> None:
     labels = Labels([["a", "b"], ["b"], ["b", "c"], [], []])
-    gains = labels.gains(np.array([0, 3]))
-    assert gains[0] == pytest.approx([1.0, 1 / 2, 1 / 3, 0.0, 0.0])
-    assert gains[1].tolist() == [0.0] * 5
+    relevance = labels.relevance(np.array([0, 3]))
+    assert relevance[0] == pytest.approx([1.0, 1 / 2, 1 / 3, 0.0, 0.0])
+    assert relevance[1].tolist() == [0.0] * 5

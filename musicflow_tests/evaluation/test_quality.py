@@ -1,4 +1,4 @@
-"""Planted cases: each is handled as documented, and moves nobody's score by cheating."""
+"""Planted cases: each is handled as documented, and moves no score by cheating."""
 
 from dataclasses import replace
 
@@ -11,6 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from musicflow.evaluation import probe, quality
+from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.protocol import Rules
 from musicflow.evaluation.quality import Quality, measure
 from musicflow.library import UNKNOWN, Track
 from musicflow_tests.evaluation.made_up import around, track, unit
@@ -28,20 +30,24 @@ def library(genres: list[str] = GENRES) -> list[Track]:
 
 def measured(tracks: list[Track], *spaces: np.ndarray) -> Quality:
     named = {f"space {number}": unit for number, unit in enumerate(spaces)}
-    return measure(tracks, named, list(named), "artist", never)
+    return measure(tracks, named, list(named), same=never)
 
 
-def test_a_second_copy_of_a_recording_changes_no_figure() -> None:
+def value(found: Quality, name: str, metric: str) -> float:
+    return found.figures[name].scores[metric].value
+
+
+def test_a_duplicate_changes_no_score() -> None:
     tracks, vectors = library(), around(GENRES, 0)
     before = measured(tracks, vectors)
     copy = replace(tracks[7], track_id="9999")
     after = measured([*tracks, copy], np.vstack([vectors, vectors[7:8]]))
     assert after.figures == before.figures
     assert after.first.tolist() == [*range(60), 7]
-    assert (after.protocol.copies, after.protocol.gallery) == (1, 60)
+    assert (after.protocol.duplicates, after.protocol.corpus) == (1, 60)
 
 
-def test_a_copy_that_only_sounds_the_same_is_found_by_listening() -> None:
+def test_a_duplicate_of_other_content_is_found_by_its_sound() -> None:
     tracks, vectors = library(), around(GENRES, 0)
     twin = replace(tracks[7], track_id="9999", content_hash="re-encoded")
     moved = vectors[7:8] + np.float32(0.001)
@@ -50,34 +56,34 @@ def test_a_copy_that_only_sounds_the_same_is_found_by_listening() -> None:
     def same(a: Track, b: Track) -> bool:
         return {a.track_id, b.track_id} == {tracks[7].track_id, "9999"}
 
-    found = measure([*tracks, twin], spaces, ["space"], "artist", same)
+    found = measure([*tracks, twin], spaces, ["space"], same=same)
     assert found.first[-1] == 7
-    kept = measure([*tracks, twin], spaces, ["space"], "none", same)
-    assert (kept.protocol.exclude, kept.protocol.gallery) == ("none", 61)
+    kept = measure([*tracks, twin], spaces, ["space"], Rules("none"), same)
+    assert (kept.protocol.exclude, kept.protocol.corpus) == ("none", 61)
 
 
-def test_of_many_tracks_some_are_drawn_to_ask_all_and_nothing_else_changes(
+def test_of_many_tracks_some_are_drawn_as_queries_and_nothing_else_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tracks, vectors = library(), around(GENRES, 0)
     every = measured(tracks, vectors)
-    monkeypatch.setattr(quality, "MOST_ASKING", 25)
+    monkeypatch.setattr(quality, "MAX_QUERIES", 25)
     some = measured(tracks, vectors)
     assert (every.protocol.drawn, some.protocol.drawn) == (0, 25)
-    assert "25 of them ask, drawn at random" in str(some.protocol)
-    asking = quality._asking(len(tracks))
-    assert some.figures["space 0"]["n_queries"] == len(set(asking.tolist())) == 25
-    # Of each query the figure is what it was: the nearest ten of all tracks.
+    assert "25 queries drawn at random" in str(some.protocol)
+    queries = quality._queries(len(tracks), quality.SEED)
+    assert some.figures["space 0"].n_queries == len(set(queries.tolist())) == 25
+    # The score of each query is as before: that of the nearest ten of all tracks.
     cosines = vectors.astype(float) @ vectors.astype(float).T
     np.fill_diagonal(cosines, -np.inf)
     nearest = np.argsort(-cosines, axis=1)[:, :10]
     right = np.array(GENRES)[nearest] == np.array(GENRES)[:, None]
-    assert every.figures["space 0"]["precision_at_10"] == pytest.approx(right.mean())
-    assert some.figures["space 0"]["precision_at_10"] == pytest.approx(right[asking].mean())
-    assert some.figures["space 0"]["space"] == every.figures["space 0"]["space"]
+    assert value(every, "space 0", MAIN) == pytest.approx(right.mean())
+    assert value(some, "space 0", MAIN) == pytest.approx(right[queries].mean())
+    assert some.figures["space 0"].space == every.figures["space 0"].space
 
 
-def test_an_artist_does_not_find_himself() -> None:
+def test_tracks_of_the_same_artist_are_no_hits() -> None:
     """Twelve tracks of one artist lie on one spot, far from the rest of their genre."""
     genres = ["a"] * 12 + GENRES
     tracks = [
@@ -87,24 +93,23 @@ def test_an_artist_does_not_find_himself() -> None:
     spot = np.tile(unit(1, 5, dim=8), (12, 1))
     others = around(GENRES, 0)
     found = measured(tracks, np.vstack([spot, others])).figures["space 0"]
-    cheating = measure(
-        tracks, {"space 0": np.vstack([spot, others])}, [], "duplicates", never
-    ).figures["space 0"]
-    assert found["n_queries"] == cheating["n_queries"] == 72
-    assert cheating["by_genre"]["a"] - found["by_genre"]["a"] > 0.25
-    assert found["by_genre"]["b"] == cheating["by_genre"]["b"]
+    spaces = {"space 0": np.vstack([spot, others])}
+    cheating = measure(tracks, spaces, [], Rules("duplicates"), never).figures["space 0"]
+    assert found.n_queries == cheating.n_queries == 72
+    assert cheating.by_genre["a"] - found.by_genre["a"] > 0.25
+    assert found.by_genre["b"] == cheating.by_genre["b"]
 
 
-def test_a_lone_genre_and_no_genre_do_not_ask_but_can_be_wrong_answers() -> None:
+def test_tracks_of_a_lone_genre_and_of_none_are_candidates_but_no_queries() -> None:
     genres = [*GENRES, "lone", UNKNOWN, UNKNOWN]
     vectors = np.vstack([around(GENRES, 0), around(GENRES, 0)[:3]])
     plain = measured(library(), around(GENRES, 0)).figures["space 0"]
     found = measured(library(genres), vectors).figures["space 0"]
-    assert found["n_queries"] == 60
-    assert set(found["by_genre"]) == {"a", "b", "c"}
-    assert found["by_genre"]["a"] < plain["by_genre"]["a"]
-    assert found["confusion"]["a"]["lone"] > 0
-    assert found["by_genre"]["b"] == plain["by_genre"]["b"]
+    assert found.n_queries == 60
+    assert set(found.by_genre) == {"a", "b", "c"}
+    assert found.by_genre["a"] < plain.by_genre["a"]
+    assert found.confusion["a"]["lone"] > 0
+    assert found.by_genre["b"] == plain.by_genre["b"]
 
 
 def test_constant_vectors_score_like_chance_and_move_no_one_else() -> None:
@@ -113,16 +118,19 @@ def test_constant_vectors_score_like_chance_and_move_no_one_else() -> None:
     both = measured(library(), around(GENRES, 0), constant)
     assert both.figures["space 0"] == alone.figures["space 0"]
     found = both.figures["space 1"]
-    assert found["precision_at_10"] == pytest.approx(found["chance"], abs=0.02)
-    assert found["space"].identical == 60
+    assert found.scores[MAIN].value == pytest.approx(found.chance, abs=0.02)
+    assert found.space is not None
+    assert found.space.identical == 60
 
 
-def test_figures_have_intervals_and_differences_say_which_are_real() -> None:
+def test_scores_have_intervals_and_differences_say_which_are_real() -> None:
     good, bad = around(GENRES, 0, spread=0.3), around(GENRES, 0, spread=1.5)
     found = measured(library(), good, bad, good)
     for name, figures in found.figures.items():
-        for metric, (low, high) in figures["intervals"].items():
-            assert low <= figures[metric] <= high, (name, metric)
+        for metric, score in figures.scores.items():
+            assert score.low is not None
+            assert score.high is not None
+            assert score.low <= score.value <= score.high, (name, metric)
     pairs = {(d.better, d.worse): d for d in found.differences if d.metric == "map"}
     assert pairs["space 0", "space 1"].p < 0.01
     assert pairs["space 0", "space 2"].p == 1.0
@@ -131,7 +139,7 @@ def test_figures_have_intervals_and_differences_say_which_are_real() -> None:
 
 def test_seeded_weights_are_measured_but_neither_fused_nor_compared() -> None:
     spaces = {"good": around(GENRES, 0), "x-untrained": unit(60, 1)}
-    found = measure(library(), spaces, ["good"], "artist", never)
+    found = measure(library(), spaces, ["good"], same=never)
     assert set(found.figures) == {"good", "x-untrained", "random"}
     assert found.differences == []
 
@@ -142,9 +150,8 @@ def test_subgenres_are_scored_where_there_are_some() -> None:
         for number, one in enumerate(library())
     ]
     vectors = around([one.subgenres[0] for one in tracks], 0)
-    found = measured(tracks, vectors).figures["space 0"]
-    assert found["subgenre_map"] > 0.9
-    assert "subgenre_map" not in measured(library(), vectors).figures["space 0"]
+    assert value(measured(tracks, vectors), "space 0", "subgenre_map") > 0.9
+    assert "subgenre_map" not in measured(library(), vectors).figures["space 0"].scores
 
 
 def test_fusion_of_two_halves_is_better_than_either_and_its_weights_add_up() -> None:
@@ -152,22 +159,22 @@ def test_fusion_of_two_halves_is_better_than_either_and_its_weights_add_up() -> 
     one = around(["a" if genre == "a" else "x" for genre in GENRES], 0)
     two = around(["b" if genre == "b" else "x" for genre in GENRES], 1)
     found = measured(library(), one, two)
-    both = found.figures["fusion:space 0+space 1"]["map"]
-    assert both > max(found.figures[name]["map"] for name in ("space 0", "space 1")) + 0.1
-    assert found.figures["rrf:space 0+space 1"]["map"] > found.figures["space 0"]["map"]
+    both = value(found, "fusion:space 0+space 1", "map")
+    assert both > max(value(found, name, "map") for name in ("space 0", "space 1")) + 0.1
+    assert value(found, "rrf:space 0+space 1", "map") > value(found, "space 0", "map")
     assert sum(found.weights["fusion:space 0+space 1"].values()) == pytest.approx(1)
-    probes = {name: figures.get("probe_accuracy") for name, figures in found.figures.items()}
-    assert probes["fusion:space 0+space 1"] > max(probes["space 0"], probes["space 1"]) + 0.1
-    assert "probe_accuracy" in found.figures["fusion:space 0+space 1"]["intervals"]
-    assert probes["rrf:space 0+space 1"] is None
+    alone = max(value(found, name, "probe_accuracy") for name in ("space 0", "space 1"))
+    assert value(found, "fusion:space 0+space 1", "probe_accuracy") > alone + 0.1
+    assert "probe_accuracy" not in found.figures["rrf:space 0+space 1"].scores
+    assert found.members.keys() == {"fusion:space 0+space 1", "rrf:space 0+space 1"}
 
 
 def test_fusion_gives_no_weight_to_noise() -> None:
     good = around(GENRES, 0)
     found = measured(library(), good, unit(60, 1, dim=20))
     assert found.weights["fusion:space 0+space 1"]["space 0"] > 0.7
-    fused = found.figures["fusion:space 0+space 1"]["map"]
-    assert fused == pytest.approx(found.figures["space 0"]["map"], abs=0.03)
+    fused = value(found, "fusion:space 0+space 1", "map")
+    assert fused == pytest.approx(value(found, "space 0", "map"), abs=0.03)
 
 
 def test_weights_are_not_chosen_by_the_queries_they_answer() -> None:
@@ -175,8 +182,8 @@ def test_weights_are_not_chosen_by_the_queries_they_answer() -> None:
     gains = []
     for seed in range(4):
         found = measured(library(), unit(60, seed), unit(60, 100 + seed))
-        alone = max(found.figures[f"space {number}"]["map"] for number in (0, 1))
-        gains.append(found.figures["fusion:space 0+space 1"]["map"] - alone)
+        alone = max(value(found, f"space {number}", "map") for number in (0, 1))
+        gains.append(value(found, "fusion:space 0+space 1", "map") - alone)
     assert np.mean(gains) < 0.005
 
 
@@ -185,7 +192,7 @@ def test_without_two_recordings_there_is_nothing_to_measure() -> None:
     tracks = [track(0), track(1, content_hash="hash 0")]
     found = measured(tracks, unit(2, 0))
     assert found.figures == {}
-    assert (found.protocol.gallery, found.protocol.copies) == (1, 1)
+    assert (found.protocol.corpus, found.protocol.duplicates) == (1, 1)
 
 
 def test_the_probe_is_logistic_regression_and_keeps_artists_together() -> None:
@@ -225,7 +232,7 @@ def test_neighbours_vote_and_the_nearer_breaks_a_tie() -> None:
 
 def test_average_precision_is_that_of_scikit_learn_to_nine_digits() -> None:
     vectors = around(GENRES, 3, spread=1.0)
-    found = measured(library(), vectors).figures["space 0"]["map"]
+    found = value(measured(library(), vectors), "space 0", "map")
     exact, genres = vectors.astype(np.float64), np.array(GENRES)
     expected = [
         average_precision_score(np.delete(genres == genre, row), np.delete(exact @ exact[row], row))

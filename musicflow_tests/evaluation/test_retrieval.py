@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from musicflow.evaluation import retrieval
+from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.index import Hit
 from musicflow_tests.evaluation.made_up import unit
@@ -21,16 +21,16 @@ def rank(sets: list[list[str]], vectors: np.ndarray, artists: list[int] | None =
     keys = [() if artist < 0 else (artist,) for artist in artists or ()]
     exclusion = Exclusion(len(sets), keys)
     spaces = {"": retrieval.cosine(vectors)}
-    ranked = retrieval.rank(spaces, [Labels(sets)], exclusion, k=K)[""]
+    ranked = retrieval.rank(spaces, [Labels(sets)], exclusion, metrics.table(), k=K)[""]
     return ranked.scores[0], ranked.nearest
 
 
 @settings(deadline=None)
 @given(tracks, st.integers(0, 1000), st.booleans())
-def test_figures_equal_those_of_a_plain_loop_and_of_scikit_learn(
+def test_scores_equal_those_of_a_plain_loop_and_of_scikit_learn(
     library: list[tuple[list[str], int]], seed: int, rough: bool
 ) -> None:
-    """Multi-label relevance, artists left out, and ties (vectors of few values) included."""
+    """Multi-label relevance, artists excluded, and ties (vectors of few values) included."""
     sets, artists = [list(labels) for labels, _ in library], [artist for _, artist in library]
     vectors = unit(len(library), seed)
     if rough:
@@ -67,7 +67,6 @@ def test_figures_equal_those_of_a_plain_loop_and_of_scikit_learn(
             "mrr": 1 / (1 + first),
             "hit_at_5": float(first < 5),
             "hit_at_10": float(first < 10),
-            "chance": np.mean(right),
         }
         # scikit-learn has no nDCG of one document, which can only be right.
         expected["ndcg_at_10"] = 1.0
@@ -75,12 +74,14 @@ def test_figures_equal_those_of_a_plain_loop_and_of_scikit_learn(
             expected["ndcg_at_10"] = ndcg_score([ranked], [falling], k=10)
         for name, value in expected.items():
             assert scores.values[name][place] == pytest.approx(value, abs=1e-9), name
+        assert scores.values.keys() == expected.keys()
+        assert scores.chance[place] == pytest.approx(np.mean(right), abs=1e-9)
     assert scores.rows.tolist() == asked
 
 
 @settings(deadline=None)
 @given(st.integers(2, 300), st.integers(0, 100))
-def test_answers_hold_others_only(count: int, seed: int) -> None:
+def test_a_query_is_no_candidate_of_its_own(count: int, seed: int) -> None:
     _, nearest = rank([["a"]] * count, unit(count, seed))
     for row, answers in enumerate(nearest):
         found = [answer for answer in answers.tolist() if answer >= 0]
@@ -97,27 +98,27 @@ def test_ties_go_to_the_first_by_id() -> None:
 def test_constant_vectors_earn_what_the_order_of_ids_gives_and_no_more() -> None:
     sets = [["a"], ["b"]] * 50
     scores, _ = rank(sets, np.ones((100, 3), np.float32) / np.sqrt(np.float32(3)))
-    assert scores.mean("precision_at_10") == pytest.approx(scores.mean("chance"), abs=0.02)
+    assert scores.mean("precision_at_10") == pytest.approx(scores.chance.mean(), abs=0.02)
 
 
-def test_tracks_that_can_find_nothing_do_not_ask() -> None:
+def test_tracks_without_a_relevant_candidate_are_no_queries() -> None:
     scores, _ = rank([["a"], ["a"], ["alone"], [], []], unit(5, 0))
     assert scores.rows.tolist() == [0, 1]
 
 
-def test_nobody_asks_where_nothing_is_labelled() -> None:
+def test_without_labels_there_are_no_queries() -> None:
     scores, nearest = rank([[]] * 5, unit(5, 0))
     assert len(scores.rows) == 0
     assert scores.mean("map") == 0.0
     assert nearest.shape == (5, 10)
 
 
-def test_a_small_library_is_scored_on_the_answers_there_are() -> None:
+def test_a_small_library_is_scored_on_the_candidates_there_are() -> None:
     scores, _ = rank([["a"]] * 3, unit(3, 0))
-    assert all(scores.mean(f"precision_at_{k}") == 1.0 for k in retrieval.DEPTHS)
+    assert all(scores.mean(f"precision_at_{k}") == 1.0 for k in (1, 5, 10))
 
 
-def test_confusion_tells_what_the_answers_to_each_genre_are() -> None:
+def test_confusion_is_the_genres_of_the_candidates_of_each_genre() -> None:
     genres = ["a", "a", "b", "b"]
     vectors = np.array([[1, 0], [0.9, 0.1], [0.8, 0.2], [0, 1]], np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -136,7 +137,7 @@ def collection(answers: dict[bytes, list[str]], count: int) -> Any:
 
 
 def test_agreement_is_the_share_of_answers_that_are_as_near_as_the_exact_ones() -> None:
-    """Answers outside the evaluated tracks, and the query itself, do not count."""
+    """Hits outside the evaluated tracks, and the query itself, do not count."""
     vectors = unit(14, 1)
     names = [f"t{row}" for row in range(14)]
     near = [np.argsort(-(vectors @ vector)).tolist() for vector in vectors]
@@ -144,17 +145,17 @@ def test_agreement_is_the_share_of_answers_that_are_as_near_as_the_exact_ones() 
         vector.tobytes(): ["gone", *(names[i] for i in order)]
         for vector, order in zip(vectors, near, strict=True)
     }
-    assert retrieval.ask(collection(exact, 15), vectors, names).agreement_at_10 == 1.0
+    assert retrieval.agreement(collection(exact, 15), vectors, names).agreement_at_10 == 1.0
     half = {
         vector.tobytes(): [names[i] for i in (*order[1:6], *order[11:], order[0])]
         for vector, order in zip(vectors, near, strict=True)
     }
-    assert retrieval.ask(collection(half, 14), vectors, names).agreement_at_10 == 0.5
+    assert retrieval.agreement(collection(half, 14), vectors, names).agreement_at_10 == 0.5
 
 
 def test_of_tracks_equally_near_an_index_may_give_any() -> None:
     vectors = np.ones((12, 1), np.float32)
     names = [f"t{row}" for row in range(12)]
     last_first = {vectors[0].tobytes(): names[::-1]}
-    found = retrieval.ask(collection(last_first, 12), vectors, names)
+    found = retrieval.agreement(collection(last_first, 12), vectors, names)
     assert found.agreement_at_10 > 0.9

@@ -8,8 +8,7 @@ import pytest
 
 from musicflow.embedders import spec_of
 from musicflow.embedding_store import Embedding, EmbeddingStore
-from musicflow.evaluation import Comparison
-from musicflow.evaluation.comparison import Dataset, Row
+from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
 from musicflow.index import EmbeddedIndex
 from musicflow.ingestion import health_of
@@ -19,6 +18,7 @@ from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.settings import Home
+from musicflow_tests.evaluation.made_up import MEASURES, scores
 
 GOOD = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
 
@@ -91,16 +91,16 @@ def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_p
     assert labels.description == "1 labels without audio, 1 audio files without labels"
 
 
-def comparison(**scores: float) -> Comparison:
+def comparison(**values: float) -> Comparison:
     rows = tuple(
-        Row(name, "trained", 8, precision_at_10=score, chance=0.5, spec_hash=name)
-        for name, score in scores.items()
+        Row(name, "embedder", "trained", 8, scores(precision_at_10=value), 0.5, spec_hash=name)
+        for name, value in values.items()
     )
     dataset, protocol = Dataset("music", "f", 1, 0), Protocol("artist", 1, 0, 1)
-    return Comparison(dataset, protocol, rows, (), (), "state", "now")
+    return Comparison(dataset, protocol, MEASURES, rows, (), (), "state", "now")
 
 
-def test_figures_at_chance_and_sudden_falls_are_told() -> None:
+def test_scores_at_chance_and_sudden_falls_are_found() -> None:
     now = comparison(musicnn=0.8, mfcc=0.5)
     assert passed(checks.evaluation(now, None)) == {"above_chance": False, "no_sudden_fall": True}
     chance, fall = checks.evaluation(now, comparison(musicnn=0.9, mfcc=0.5))

@@ -1,0 +1,375 @@
+"""The metrics of retrieval: one table, which code, tables, reports and MLflow follow.
+
+A metric of another package joins the table by an entry point in the group ``musicflow.metrics``,
+by its address ``package.module:NAME`` in the setting `metrics`, or by `register`.
+
+Terms are those of information retrieval: Manning, Raghavan and Schütze, *Introduction to
+Information Retrieval*, chapter 8; nDCG as in Järvelin and Kekäläinen (2002), with linear gains.
+"""
+
+import importlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Literal
+
+import numpy as np
+
+from musicflow.errors import MusicflowError
+
+GROUP = "musicflow.metrics"
+"""The group of entry points."""
+
+MAIN = "precision_at_10"
+"""The metric that stands for quality where there is room for one."""
+
+NDCG_DEPTH = 10
+
+Shown = Literal["console", "report", "files"]
+"""The tables with a column for a score: all, those of the report, or only files and MLflow."""
+
+_log = logging.getLogger(__name__)
+
+
+class MetricError(MusicflowError):
+    """A metric that cannot be used."""
+
+    code = "metric"
+
+
+@dataclass(frozen=True, eq=False)
+class RankedRelevance:
+    """The relevance of the ranked candidates of some queries.
+
+    Parameters
+    ----------
+    relevance : numpy.ndarray
+        Of each candidate, best ranked first, in [0, 1]; 0 is not relevant. Each query has at
+        least one relevant candidate. Behind a query's last candidate there are zeros. Float64,
+        shape ``(Q, N)``.
+    candidates : numpy.ndarray
+        Candidates per query, shape ``(Q,)``.
+    k : int
+        The depth that the setting `k` asks for.
+    """
+
+    relevance: np.ndarray
+    candidates: np.ndarray
+    k: int = 10
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """Whether each candidate is relevant. Bool, shape ``(Q, N)``."""
+        return self.relevance > 0
+
+    @cached_property
+    def relevant(self) -> np.ndarray:
+        """Relevant candidates per query, shape ``(Q,)``."""
+        return self.hits.sum(axis=1)
+
+    @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """The query and the place (from 0) of each hit, in order. Shapes ``(H,)``."""
+        query, place = np.nonzero(self.hits)
+        return query, place
+
+    @cached_property
+    def precisions(self) -> np.ndarray:
+        """The precision down to each hit, in the order of `places`. Shape ``(H,)``."""
+        query, place = self.places
+        return (np.arange(len(query)) - self.first[query] + 1) / (place + 1)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The number of each query's first hit among all hits. Shape ``(Q,)``."""
+        return np.cumsum(self.relevant) - self.relevant
+
+    def hits_at(self, k: int) -> np.ndarray:
+        """Count the hits among the first k candidates. Shape ``(Q,)``."""
+        return self.hits[:, :k].sum(axis=1)
+
+    def per_query(self, which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Count the hits of each query, or add up their weights. Shapes ``(H,)`` to ``(Q,)``."""
+        return np.bincount(which, weights, minlength=len(self.hits))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a score is called and means: what a table needs to show it.
+
+    Parameters
+    ----------
+    name : str
+        The key in `Row.scores`, JSON, CSV and MLflow.
+    title : str
+        The head of its column.
+    help : str
+        One sentence.
+    shown : {"console", "report", "files"}
+        The least table that has a column for it.
+    compared : bool
+        Whether differences between embedders are tested, and intervals go to MLflow.
+    labels : {"genre", "subgenre"}
+        The labels that make a candidate relevant.
+    """
+
+    name: str
+    title: str
+    help: str = ""
+    shown: Shown = "console"
+    compared: bool = False
+    labels: Literal["genre", "subgenre"] = "genre"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of each query, from the relevance of its ranked candidates.
+
+    Parameters
+    ----------
+    name : str
+        A word of letters, digits and underscores.
+    title : str
+        The head of its column; ``{k}`` stands for the setting `k`.
+    function : callable
+        Given a `RankedRelevance`, returns one finite number per query, shape ``(Q,)``; more is
+        better. It is called from several threads.
+    help : str
+        One sentence.
+    shown : {"console", "report", "files"}
+        The least table that has a column for it.
+    compared : bool
+        Whether differences between embedders are tested.
+    subgenres : bool
+        Whether it is also computed with shared subgenres as relevance.
+    version : int
+        Raised when its values change for the same ranking: what was measured before is then
+        measured again.
+
+    Examples
+    --------
+    >>> last = Metric("last", "last", lambda ranked: ranked.hits[:, -1].astype(float), "A hit last")
+    >>> last.scores(RankedRelevance(np.array([[1.0, 0.0], [0.0, 0.5]]), np.array([2, 2])))
+    array([0., 1.])
+    """
+
+    name: str
+    title: str
+    function: Callable[[RankedRelevance], np.ndarray]
+    help: str = ""
+    shown: Shown = "console"
+    compared: bool = False
+    subgenres: bool = False
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise MetricError(f"{self.name!r} is no name of a metric", "use letters and _")
+
+    def scores(self, ranked: RankedRelevance) -> np.ndarray:
+        """Compute the score of each query, float64, shape ``(Q,)``.
+
+        Raises
+        ------
+        MetricError
+            If the function fails, or returns something else.
+        """
+        if not len(ranked.hits):
+            return np.zeros(0)
+        try:
+            values = np.asarray(self.function(ranked), np.float64)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise MetricError(f"the metric {self.name} failed with {what}") from error
+        if values.shape != (len(ranked.hits),):
+            shapes = f"{values.shape} for {len(ranked.hits)} queries"
+            raise MetricError(f"the metric {self.name} returned the shape {shapes}")
+        if not np.isfinite(values).all():
+            raise MetricError(f"the metric {self.name} returned a value that is not finite")
+        return values
+
+
+def precision_at(k: int | None = None) -> Callable[[RankedRelevance], np.ndarray]:
+    """Return precision at k, or at the k of the ranking; of the candidates where fewer."""
+
+    def precision(ranked: RankedRelevance) -> np.ndarray:
+        depth = ranked.k if k is None else k
+        return ranked.hits_at(depth) / np.minimum(depth, ranked.candidates)
+
+    return precision
+
+
+def hit_at(k: int) -> Callable[[RankedRelevance], np.ndarray]:
+    """Return whether there is a hit among the first k."""
+    return lambda ranked: (ranked.hits_at(k) > 0).astype(np.float64)
+
+
+def r_precision(ranked: RankedRelevance) -> np.ndarray:
+    """Return precision at the number of relevant candidates."""
+    query, place = ranked.places
+    return ranked.per_query(query[place < ranked.relevant[query]]) / ranked.relevant
+
+
+def average_precision(ranked: RankedRelevance) -> np.ndarray:
+    """Return the mean of the precision down to each relevant candidate."""
+    query, _ = ranked.places
+    return ranked.per_query(query, ranked.precisions) / ranked.relevant
+
+
+def reciprocal_rank(ranked: RankedRelevance) -> np.ndarray:
+    """Return one over the rank of the first hit."""
+    return ranked.precisions[ranked.first]
+
+
+def ndcg(ranked: RankedRelevance) -> np.ndarray:
+    """Return the discounted gain of the first candidates over the best there could be."""
+    depth = min(NDCG_DEPTH, ranked.relevance.shape[1])
+    discounts = 1 / np.log2(np.arange(depth) + 2)
+    best = -np.partition(-ranked.relevance, depth - 1, axis=1)[:, :depth]
+    ideal = -np.sort(-best, axis=1) @ discounts
+    return ranked.relevance[:, :depth] @ discounts / ideal
+
+
+_TABLE: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("precision_at_1", "P@1", precision_at(1), "Share of hits among the first 1."),
+        Metric(
+            "precision_at_5", "P@5", precision_at(5), "Share of hits among the first 5.", "report"
+        ),
+        Metric(
+            MAIN,
+            "P@10",
+            precision_at(10),
+            "Share of hits among the first 10.",
+            compared=True,
+            subgenres=True,
+        ),
+        Metric("precision_at_k", "P@{k}", precision_at(), "Share of hits among the first k."),
+        Metric(
+            "r_precision",
+            "R-prec",
+            r_precision,
+            "Share of hits among the first R, R being the number of relevant candidates.",
+            "report",
+        ),
+        Metric(
+            "map",
+            "mAP",
+            average_precision,
+            "Average precision over the whole ranking.",
+            compared=True,
+            subgenres=True,
+        ),
+        Metric("mrr", "MRR", reciprocal_rank, "One over the rank of the first hit.", "report"),
+        Metric(
+            "ndcg_at_10",
+            "nDCG@10",
+            ndcg,
+            "Discounted gain of the first 10 over the best possible gain.",
+            "report",
+            subgenres=True,
+        ),
+        Metric("hit_at_5", "hit@5", hit_at(5), "Share of queries with a hit in 5.", "files"),
+        Metric("hit_at_10", "hit@10", hit_at(10), "Share of queries with a hit in 10.", "report"),
+    )
+}
+
+KNN = Measure("knn_accuracy", "10-NN", "Accuracy of a vote of the 10 nearest neighbours.", "report")
+PROBE = Measure(
+    "probe_accuracy",
+    "probe",
+    "Accuracy of logistic regression on the vectors, 5 folds, artists kept together where the rule "
+    "excludes them.",
+    "report",
+)
+
+
+def register(metric: Metric) -> Metric:
+    """Add a metric to the table of this process.
+
+    Raises
+    ------
+    MetricError
+        If another metric has its name.
+    """
+    known = _TABLE.setdefault(metric.name, metric)
+    if known != metric:
+        raise MetricError(f"a metric is called {metric.name!r} already", "choose another name")
+    return metric
+
+
+def get(name: str) -> Metric:
+    """Return a metric that ships, or was registered in this process, by its name."""
+    return _TABLE[name]
+
+
+def table(addresses: Sequence[str] = ()) -> tuple[Metric, ...]:
+    """Return all metrics: those that ship, those registered, those of entry points, those named.
+
+    Parameters
+    ----------
+    addresses : sequence of str
+        More metrics, each ``package.module:NAME``.
+
+    Raises
+    ------
+    MetricError
+        If an address leads to no metric. An entry point that does is left out, with a warning
+        in the log.
+    """
+    found = dict(_TABLE)
+    for point in entry_points(group=GROUP):
+        try:
+            _add(found, _resolve(point.value))
+        except MetricError as error:
+            _log.warning("the metric %s of an installed package is left out: %s", point.name, error)
+    for address in addresses:
+        _add(found, _resolve(address))
+    return tuple(found.values())
+
+
+def measures(metrics: Sequence[Metric], k: int) -> tuple[Measure, ...]:
+    """Return what there are scores of, in the order of tables.
+
+    Parameters
+    ----------
+    metrics : sequence of Metric
+        The table.
+    k : int
+        The setting `k`. A metric whose title is then that of another gets no column.
+    """
+    found: list[Measure] = []
+    for metric in metrics:
+        title = metric.title.format(k=k)
+        twice = title != metric.title and title in {other.title for other in metrics}
+        shown: Shown = "files" if twice else metric.shown
+        found.append(Measure(metric.name, title, metric.help, shown, metric.compared))
+    found += [KNN, PROBE]
+    found += [
+        Measure(f"subgenre_{metric.name}", metric.title, metric.help, "report", labels="subgenre")
+        for metric in metrics
+        if metric.subgenres
+    ]
+    return tuple(found)
+
+
+def _add(found: dict[str, Metric], metric: Metric) -> None:
+    if found.setdefault(metric.name, metric) != metric:
+        raise MetricError(f"two metrics are called {metric.name!r}", "rename one of them")
+
+
+def _resolve(address: str) -> Metric:
+    module, colon, name = address.partition(":")
+    if not (module and colon and name):
+        raise MetricError(f"{address!r} is no metric", "write it as package.module:NAME")
+    try:
+        metric = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise MetricError(f"the metric {address} cannot be imported, {what}") from error
+    if not isinstance(metric, Metric):
+        raise MetricError(f"{address} is a {type(metric).__name__}, not a Metric")
+    return metric

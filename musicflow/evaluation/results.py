@@ -1,0 +1,193 @@
+"""The results of a comparison, and how they are stored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from musicflow.evaluation.metrics import Measure
+from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.space import Health
+from musicflow.evaluation.statistics import Difference, Score
+from musicflow.library import Problem
+from musicflow.settings import write_atomically
+
+Kind = Literal["embedder", "fusion", "baseline"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The results of one embedder, of a fusion of several, or of the random baseline.
+
+    Parameters
+    ----------
+    embedder
+        Its name, or that of the fusion.
+    kind
+        What the row is of.
+    weights
+        ``trained``, ``untrained`` (seeded: scores mean nothing), or ``none`` (it needs none).
+    dim
+        Dimensions of its vectors.
+    scores
+        By the names in `Comparison.measures`; empty where nothing could be measured. A score
+        named ``subgenre_…`` takes a shared subgenre for relevance. The classifiers of a weighted
+        fusion see the vectors of all members side by side, whatever their weights, because each
+        dimension is standardised. A fusion by rank has no probe: it has no vectors.
+    chance
+        The mean precision of a random ranking.
+    exclude
+        The rule that was followed.
+    n_queries, n_failed
+        Queries with a relevant candidate, and tracks without a vector.
+    tracks_per_s, x_realtime
+        Speed of the pass that made the vectors, decoding included: tracks per second, and
+        seconds of audio per second.
+    decode_ms, embed_ms
+        Milliseconds per track.
+    cores
+        Processor cores kept busy.
+    load_s
+        Seconds to load the model.
+    peak_rss_mb
+        The most memory that the embedder's process held, in megabytes.
+    query_ms
+        Milliseconds per search of the collection.
+    bytes_per_vector
+        Bytes of a vector.
+    device, precision
+        Where and in which arithmetic the model ran.
+    agreement_at_10
+        The share of the collection's first ten that are as near as those of exact search.
+    by_genre
+        Precision at 10 by the genre of the query.
+    confusion
+        The genres of the first ten candidates, by the genre of the query: shares.
+    space
+        The health of the space.
+    fusion
+        Weights of a weighted fusion's members, by name.
+    spec_hash
+        The hash of the embedder's spec.
+    mlflow_run_id
+        The run that holds this row.
+    error
+        Why there are no scores; empty if there are.
+    """
+
+    embedder: str
+    kind: Kind
+    weights: str
+    dim: int
+    scores: dict[str, Score] = field(default_factory=dict)
+    chance: float | None = None
+    exclude: str = ""
+    n_queries: int = 0
+    n_failed: int = 0
+    tracks_per_s: float | None = None
+    x_realtime: float | None = None
+    decode_ms: float | None = None
+    embed_ms: float | None = None
+    cores: float | None = None
+    load_s: float | None = None
+    peak_rss_mb: float | None = None
+    query_ms: float | None = None
+    bytes_per_vector: int | None = None
+    device: str = ""
+    precision: str = ""
+    agreement_at_10: float | None = None
+    by_genre: dict[str, float] = field(default_factory=dict)
+    confusion: dict[str, dict[str, float]] = field(default_factory=dict)
+    space: Health | None = None
+    fusion: dict[str, float] = field(default_factory=dict)
+    spec_hash: str = ""
+    mlflow_run_id: str | None = None
+    error: str = ""
+
+    def value(self, name: str) -> float | None:
+        """Return a score's value; None if there is none."""
+        score = self.scores.get(name)
+        return None if score is None else score.value
+
+    @property
+    def meaningful(self) -> bool:
+        """Whether its scores say something: seeded weights and the baseline do not."""
+        return self.kind != "baseline" and self.weights != "untrained"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The library that was evaluated; `failed` counts the files and tracks with an error."""
+
+    name: str
+    fingerprint: str
+    tracks: int
+    failed: int
+    skipped: dict[str, int] = field(default_factory=dict)
+    """The number of files of each kind that is not read, most frequent first."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, with the library and the protocol.
+
+    Parameters
+    ----------
+    dataset
+        The library.
+    protocol
+        The rule that was followed.
+    measures
+        The scores in `rows`, in the order of tables.
+    rows
+        Embedders, then fusions, then the baseline.
+    differences
+        Between all rows with meaningful scores.
+    problems
+        Of the library, the embedders and the evaluation.
+    state
+        A name for everything that the results follow from; see `state.state_of`.
+    created
+        When, in ISO 8601.
+    mlflow_experiment_id, mlflow_run_id
+        Where MLflow holds it.
+    """
+
+    dataset: Dataset
+    protocol: Protocol
+    measures: tuple[Measure, ...]
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    problems: tuple[Problem, ...]
+    state: str
+    created: str
+    mlflow_experiment_id: str | None = None
+    mlflow_run_id: str | None = None
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Comparison | None":
+        """Read a saved comparison; None if there is none, or one of another version."""
+        try:
+            return _STORED.validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    @property
+    def fusions(self) -> dict[str, dict[str, float]]:
+        """The weights of each fusion's members, by its name; none of one by rank."""
+        return {row.embedder: row.fusion for row in self.rows if row.kind == "fusion"}
+
+    def with_runs(self, experiment: str, parent: str, children: Mapping[str, str]) -> "Comparison":
+        """Return the same with the MLflow runs that hold it."""
+        rows = tuple(replace(row, mlflow_run_id=children.get(row.embedder)) for row in self.rows)
+        return replace(self, rows=rows, mlflow_experiment_id=experiment, mlflow_run_id=parent)
+
+
+_STORED = TypeAdapter(Comparison)

@@ -1,0 +1,98 @@
+"""The state of a comparison: everything its results follow from, and whether it is up to date."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from musicflow.embedders import EmbedderSpec
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.results import Comparison
+from musicflow.index import Manifest, TrackIndex
+from musicflow.library import Library
+
+VERSION = 4
+"""Raised when results would change for the same vectors."""
+
+Manifests = Mapping[str, Manifest | None]
+
+
+def state_of(
+    library: Library, collections: Sequence[tuple[EmbedderSpec, str]], rules: Rules
+) -> str:
+    """Return a name for everything that a comparison follows from.
+
+    Parameters
+    ----------
+    library
+        The tracks and their labels.
+    collections
+        Each embedder with the state of its collection; empty where there is none.
+    rules
+        The rules asked for.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    parts = [VERSION, library.name, library.fingerprint, rules.exclude, rules.k]
+    parts += [(metric.name, metric.version) for metric in rules.metrics]
+    parts += [(spec.label, spec.hash, state) for spec, state in collections]
+    parts += [asdict(problem) for problem in library.problems]
+    parts += library.skipped.items()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def is_up_to_date(
+    last: Comparison,
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    rules: Rules,
+) -> bool:
+    """Return whether the last comparison is up to date. No vector is read."""
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    ready = ready_of(specs, manifests, store)
+    failed = {row.embedder: row.n_failed for row in last.rows}
+    return last.state == state_of(library, states_of(specs, manifests, ready), rules) and all(
+        failed.get(spec.label) == count_failed(library, store.known(spec), spec in ready)
+        for spec in specs
+    )
+
+
+def ready_of(
+    specs: Sequence[EmbedderSpec], manifests: Manifests, store: EmbeddingStore
+) -> list[EmbedderSpec]:
+    """Return the embedders that have a current collection and can be loaded."""
+    return [
+        spec
+        for spec in specs
+        if _is_current(manifests[spec.label], spec) and not store.unavailable(spec)
+    ]
+
+
+def states_of(
+    specs: Sequence[EmbedderSpec], manifests: Manifests, ready: Sequence[EmbedderSpec]
+) -> list[tuple[EmbedderSpec, str]]:
+    """Return each embedder with the state of its collection; empty if it is not ready."""
+    return [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
+
+
+def count_failed(library: Library, errors: Mapping[str, str], ready: bool) -> int:
+    """Count the tracks without a vector.
+
+    A track that the store does not know could not be read when it was to be embedded. It
+    counts, unless the embedder itself could not be loaded.
+    """
+    return sum(bool(errors.get(track.content_hash, ready)) for track in library.tracks)
+
+
+def _is_current(manifest: Manifest | None, spec: EmbedderSpec) -> bool:
+    return manifest is not None and manifest.spec_hash == spec.hash and manifest.count > 1
+
+
+def _state(manifest: Manifest | None) -> str:
+    return manifest.state if manifest is not None else ""
