@@ -363,7 +363,7 @@ def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ..
 
 def _materialize(settings: Settings) -> Comparison:
     with err.status("Starting…"):
-        from musicflow.orchestration.run import materialize
+        from musicflow.orchestration.run import is_per_embedder, materialize
     try:
         failed = materialize(settings, lambda _context: progress, err.print)
     except KeyboardInterrupt:
@@ -373,7 +373,7 @@ def _materialize(settings: Settings) -> Comparison:
     for asset, reason in failed.items():
         if reason not in told:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
-    if comparison is None or any("/" not in asset for asset in failed):
+    if comparison is None or not all(map(is_per_embedder, failed)):
         stop("the run did not come to its end; what was done is kept for the next one", FAILED)
     if all(row.error for row in comparison.rows if row.kind == "embedder"):
         stop("no embedder could be evaluated", FAILED)

@@ -98,6 +98,14 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
+PER_EMBEDDER = ("embeddings", "collections")
+
+
+def is_per_embedder(asset: str) -> bool:
+    """Return whether an asset is of one embedder, not of the library or the evaluation."""
+    return asset.split("/")[0] in PER_EMBEDDER
+
+
 def _silently(_text: str) -> None:
     """Tell nobody."""
 
@@ -131,10 +139,10 @@ def materialize(
     prepare_dagster(settings.paths)
     assert settings.library is not None
     scan(settings.library, settings.paths.library, rules=Rules.of(settings))
-    models = [[kind, name] for name in settings.embedders for kind in ("embeddings", "collections")]
+    models = [[kind, name] for name in settings.embedders for kind in PER_EMBEDDER]
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)
-    if failed and all("/" in asset for asset in failed):
+    if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which waits for all embedders.
         failed |= _run(settings, reporter, EVALUATION)
     return failed
