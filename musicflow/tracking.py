@@ -93,7 +93,7 @@ def log_comparison(
     files: Iterable[Path],
     tags: Mapping[str, str] = {},
 ) -> Comparison:
-    """Log a comparison: a parent run, a child run and a logged model for each embedder.
+    """Log a comparison: a parent run; a child run and a model per embedder.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, ob
 def _add_point(
     client: MlflowClient, row: Row, data: evaluation.Dataset, values: Mapping[str, float]
 ) -> None:
-    """Add this evaluation to the embedder's run over time; its step counts evaluations."""
+    """Add this evaluation as a step to the embedder's run over time."""
     experiment = client.get_experiment_by_name(OVER_TIME)
     assert experiment is not None
     tags = {"embedder": row.embedder, "dataset": data.name}

@@ -1,4 +1,4 @@
-"""Evidence: how well each embedder brings the tracks of a genre together, and its cost."""
+"""Evidence: the quality of each embedder on one library, and its cost."""
 
 from musicflow.evaluation.comparison import compare
 from musicflow.evaluation.cost import cost_of

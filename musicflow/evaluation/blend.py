@@ -1,4 +1,4 @@
-"""Fusions of embedders in an evaluation: rankings that follow from those of their members.
+"""Fusions in an evaluation: rankings that follow from those of their members.
 
 Weights are not chosen on the queries they are judged by: queries are dealt into folds, and each
 is ranked with the weights that were best for the other folds.
@@ -103,7 +103,7 @@ def weighted(
 
 
 def _search(quality: Callable[[Weights], float], scale: np.ndarray) -> Weights:
-    """Start with the best space; give each other one, best first, the best share for it."""
+    """Start with the best space; give each other one its best share, best first."""
     alone = np.eye(len(scale))
 
     def weights(shares: np.ndarray) -> Weights:

@@ -12,7 +12,7 @@ BYTES_PER_VALUE = 4
 
 
 def cost_of(vectors: Sequence[Embedding]) -> dict[str, Any]:
-    """Return the cost of some vectors as fields of a `Row`; empty where nothing was measured."""
+    """Return the cost of some vectors as fields of a `Row`; empty if not measured."""
     wall_s = sum(one.wall_s for one in vectors)
     if not vectors or not wall_s:
         return {}

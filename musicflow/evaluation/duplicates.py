@@ -1,4 +1,4 @@
-"""Duplicates: tracks of one recording, by equal content, or by near vectors and equal sound.
+"""Duplicates: tracks of one recording, by content, or by vectors and sound.
 
 Vectors alone do not decide: two pieces of one style may lie as close as two encodings of one
 piece. So the beginnings of tracks that lie close and last equally long are correlated, whatever

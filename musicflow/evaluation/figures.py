@@ -23,7 +23,7 @@ _MAX_GENRES = 20
 
 
 def quality_and_speed(rows: Sequence[Row]) -> bytes:
-    """Draw precision at 10, with its interval, over speed; without untrained embedders."""
+    """Draw precision at 10, with its interval, over speed; untrained ones left out."""
     figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
     axes = figure.subplots()
     trained = [row for row in rows if row.weights != "untrained"]

@@ -1,4 +1,4 @@
-"""The metrics of retrieval: one table, which code, tables, reports and MLflow follow.
+"""The metrics of retrieval: one table, which code, reports and MLflow follow.
 
 A metric of another package joins the table by an entry point in the group ``musicflow.metrics``,
 by its address ``package.module:NAME`` in the setting `metrics`, or by `register`.
@@ -91,13 +91,13 @@ class RankedRelevance:
         return self.hits[:, :k].sum(axis=1)
 
     def per_query(self, which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Count the hits of each query, or add up their weights. Shapes ``(H,)`` to ``(Q,)``."""
+        """Count the hits of each query, or add up their weights. Shape ``(Q,)``."""
         return np.bincount(which, weights, minlength=len(self.hits))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a score is called and means: what a table needs to show it.
+    """The name and the meaning of a score, as a table shows them.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class Metric:
 
 
 def precision_at(k: int | None = None) -> Callable[[RankedRelevance], np.ndarray]:
-    """Return precision at k, or at the k of the ranking; of the candidates where fewer."""
+    """Return precision at k, or at the k of the ranking where none is given."""
 
     def precision(ranked: RankedRelevance) -> np.ndarray:
         depth = ranked.k if k is None else k
@@ -307,7 +307,9 @@ def get(name: str) -> Metric:
 
 
 def table(addresses: Sequence[str] = ()) -> tuple[Metric, ...]:
-    """Return all metrics: those that ship, those registered, those of entry points, those named.
+    """Return all metrics.
+
+    Those that ship come first, then those registered, of entry points, and named here.
 
     Parameters
     ----------
@@ -332,7 +334,7 @@ def table(addresses: Sequence[str] = ()) -> tuple[Metric, ...]:
 
 
 def measures(metrics: Sequence[Metric], k: int) -> tuple[Measure, ...]:
-    """Return what there are scores of, in the order of tables.
+    """Return the measures of all scores, in the order of tables.
 
     Parameters
     ----------

@@ -14,7 +14,9 @@ SEED = 0
 
 
 def votes(genres: Sequence[str], rows: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Return whether the neighbours of each query vote for its genre; of equals, the nearer wins.
+    """Return whether the neighbours of each query vote for its genre.
+
+    Of equals, the nearer wins.
 
     Parameters
     ----------
@@ -34,9 +36,9 @@ def votes(genres: Sequence[str], rows: np.ndarray, nearest: np.ndarray) -> np.nd
 
 
 def probe(vectors: np.ndarray, genres: np.ndarray, groups: np.ndarray) -> np.ndarray | None:
-    """Return whether a linear classifier, trained on the other folds, finds each track's genre.
+    """Return whether a linear classifier finds the genre of each track.
 
-    Each dimension is standardised by the folds that train. Folds are stratified by genre and
+    It is trained on the other folds. Each dimension is standardised by the folds that train. Folds are stratified by genre and
     keep groups (artists) together.
 
     Parameters

@@ -104,7 +104,7 @@ class Protocol:
 
 
 class Labels:
-    """The labels of tracks, which make a candidate relevant; a track has any number of them.
+    """The labels that make a candidate relevant; a track has any number of them.
 
     Parameters
     ----------
@@ -121,8 +121,11 @@ class Labels:
         self._sizes = self._matrix.sum(axis=1)
 
     def relevance(self, rows: np.ndarray) -> np.ndarray:
-        """Return the relevance of each track to some queries: shared labels over all labels of
-        the two (Jaccard), so 0 or 1 where each has one. Float64, shape ``(len(rows), N)``."""
+        """Return the relevance of each track to some queries.
+
+        Shared labels over all labels of the two (Jaccard), so 0 or 1 where each has one. Float64,
+        shape ``(len(rows), N)``.
+        """
         shared = self._matrix[rows] @ self._matrix.T
         union = self._sizes[rows][:, None] + self._sizes - shared
         return np.divide(shared, np.maximum(union, 1.0), dtype=np.float64)

@@ -116,7 +116,7 @@ def score(row: Row, name: str) -> str:
 
 
 def interval(row: Row, name: str = MAIN) -> str:
-    """Return a score's interval as text for a table; empty without one, or without meaning."""
+    """Return a score's interval as text for a table; empty if it means nothing."""
     found = row.scores.get(name)
     if found is None or found.low is None or found.high is None or row.weights == "untrained":
         return ""

@@ -120,7 +120,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The library that was evaluated; `failed` counts the files and tracks with an error."""
+    """The evaluated library; `failed` counts the files and tracks with an error."""
 
     name: str
     fingerprint: str

@@ -73,7 +73,7 @@ class Health:
 
 
 def neighbours(unit: np.ndarray, k: int = K) -> Neighbours:
-    """Find the k nearest of each vector of length one, shape ``(N, dim)``, N at least 2."""
+    """Find the k nearest of each vector of length one. Shape ``(N, dim)``, N from 2."""
     k = min(k, len(unit) - 1)
     rows = np.empty((len(unit), k), np.int32)
     cosines = np.empty((len(unit), k), np.float32)
@@ -125,7 +125,7 @@ def _distances(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _intrinsic_dim(distances: np.ndarray) -> float | None:
-    """Estimate the dimension (TwoNN, maximum likelihood) from the distances to the nearest two."""
+    """Estimate the dimension (TwoNN) from the distances to the nearest two."""
     if distances.shape[1] < 2:
         return None
     apart = distances[distances[:, 0] > _SAME]

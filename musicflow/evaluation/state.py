@@ -1,4 +1,4 @@
-"""The state of a comparison: everything its results follow from, and whether it is up to date."""
+"""The state of a comparison: a name for everything its results follow from."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is checked each time an asset is made, in the same step and from what it has at hand.
+"""The checks of each asset, made in the step that makes it.
 
 A blocking check that fails stops what comes after: nothing is published that cannot be right. All
 others only tell; one bad file never stops a library.
@@ -52,7 +52,7 @@ _DESCRIPTIONS = {
 
 
 def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetCheckSpec]:
-    """What to declare on an asset."""
+    """Return the checks to declare on an asset."""
     return [
         dg.AssetCheckSpec(
             name,
@@ -121,7 +121,7 @@ def counts_agree(collection: Collection, with_vector: int) -> dg.AssetCheckResul
 
 
 def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetCheckResult]:
-    """`above_chance` and `no_sudden_fall`."""
+    """Check `above_chance` and `no_sudden_fall`."""
     scores = {
         row.embedder: (row.scores[MAIN].value, row.chance)
         for row in now.rows

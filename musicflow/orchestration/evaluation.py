@@ -1,4 +1,4 @@
-"""`retrieval_evaluation` and `embedder_comparison`: the scores, and where they are kept.
+"""The assets `retrieval_evaluation` and `embedder_comparison`.
 
 The evaluation only measures. The comparison logs to MLflow and writes the report, so that it
 can be made again, when MLflow was down say, without measuring again.
@@ -31,7 +31,7 @@ MEASURED = "evaluation.json"
 
 
 def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
-    """The figures of the embedders with these labels."""
+    """Return the asset of the scores of the embedders with these labels."""
 
     @dg.asset(
         group_name="evaluation",
@@ -42,9 +42,9 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     )
     @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
-        """How well each embedder brings the tracks of a genre together.
+        """The scores of each embedder and of their fusions.
 
-        Nothing is measured again that would come out the same.
+        An evaluation that is up to date is not made again.
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
@@ -83,9 +83,9 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
 def embedder_comparison(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> dg.MaterializeResult:
-    """The comparison in MLflow and as a report under the home.
+    """The comparison in MLflow and as a report in the home.
 
-    A comparison that came out as the last one did is not logged again.
+    A comparison in the state of the last one is not logged again.
     """
     home = workspace.paths
     comparison = Comparison.load(home.reports / MEASURED)
