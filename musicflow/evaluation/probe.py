@@ -38,8 +38,8 @@ def votes(genres: Sequence[str], rows: np.ndarray, nearest: np.ndarray) -> np.nd
 def probe(vectors: np.ndarray, genres: np.ndarray, groups: np.ndarray) -> np.ndarray | None:
     """Return whether a linear classifier finds the genre of each track.
 
-    It is trained on the other folds. Each dimension is standardised by the folds that train. Folds are stratified by genre and
-    keep groups (artists) together.
+    It is trained on the other folds. Each dimension is standardised by the folds that train.
+    Folds are stratified by genre and keep groups (artists) together.
 
     Parameters
     ----------
