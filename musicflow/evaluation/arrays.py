@@ -11,7 +11,7 @@ from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol, Rules
 from musicflow.evaluation.quality import Judge
 from musicflow.evaluation.statistics import Score
-from musicflow.index import Manifest, unit
+from musicflow.index import normalize
 from musicflow.library import UNKNOWN, Track
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ def evaluate(
     ]
     rules = Rules("none" if artists is None and albums is None else "artist", k)
     judge = Judge(tracks, rules, seed=seed)
-    manifest = Manifest("vectors", "", values.shape[1], "", count)
-    judge.rank({"": retrieval.cosine(unit(values, manifest))})
+    judge.rank({"": retrieval.cosine(normalize(values))})
     judge.add_intervals()
     found = judge.figures[""]
     if found.chance is None:
