@@ -160,7 +160,7 @@ def test_notes_and_skipped_kinds_are_counted_and_never_listed(tmp_path: Path) ->
     ]
     dataset = Dataset("music", "abc", 7, 1, {".mid": 2, ".sid": 1})
     protocol = Protocol("artist", 6, 0, 6)
-    comparison = Comparison(dataset, protocol, (), (), tuple(problems), "state", "2026-01-01")
+    comparison = Comparison(dataset, protocol, (), (), (), tuple(problems), "state", "2026-01-01")
     lines = counts(comparison)
     assert lines == [
         "5 tracks are shorter than one window of musicnn and were padded",
