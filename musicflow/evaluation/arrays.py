@@ -90,9 +90,9 @@ def evaluate(
         One per vector, texts or numbers, such as genres. None, NaN, "" and "Unknown" are no
         label: such a vector is a candidate, but neither a query nor a hit.
     artists, albums : sequence, optional
-        One per vector. A query excludes what shares its artist or album, unless fewer than half
-        of the queries would keep a hit to find; `Evaluation.protocol` says which rule was
-        followed.
+        One per vector; several artists of one vector are a list. A query excludes candidates that
+        share an artist or the album with it, unless fewer than half of the queries would keep a
+        relevant candidate. `Evaluation.protocol` says which rule was followed.
     k : int
         The depth of one more precision, beside 1, 5 and 10.
     seed : int
@@ -125,17 +125,15 @@ def evaluate(
     values = _checked(vectors)
     count = len(values)
     genres = _texts("labels", labels, count)
-    by = [
-        _texts(name, given, count) if given is not None else [UNKNOWN] * count
-        for name, given in (("artists", artists), ("albums", albums))
-    ]
+    makers = [[]] * count if artists is None else _artists(artists, count)
+    records = [UNKNOWN] * count if albums is None else _texts("albums", albums, count)
     known = set(genres) - {UNKNOWN}
     if len(known) < 2:
         raise ValueError(f"labels must hold at least two different labels, not {len(known)}")
     tracks = [
         # The place as an id, so that ties go to the first.
-        Track(f"{row:012}", "", "", 0.0, 0, artist=artist, genre=genre, album=album)
-        for row, (genre, artist, album) in enumerate(zip(genres, *by, strict=True))
+        Track(f"{row:012}", "", "", 0.0, 0, artists=tuple(names), genre=genre, album=album)
+        for row, (genre, names, album) in enumerate(zip(genres, makers, records, strict=True))
     ]
     rules = Rules("none" if artists is None and albums is None else "artist", k)
     judge = Judge(tracks, rules, seed=seed)
@@ -185,6 +183,15 @@ def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
             kind = type(entry).__name__
             raise ValueError(f"{name} must be texts or numbers, but entry {row} is a {kind}")
     return [UNKNOWN if _is_missing(entry) else str(entry) for entry in entries]
+
+
+def _artists(given: Iterable[Any], count: int) -> list[list[str]]:
+    """Return the artists of each vector, any number of them."""
+    entries = [given] if isinstance(given, str) else list(given)
+    if len(entries) != count:
+        raise ValueError(f"artists must have one entry per vector: {count}, not {len(entries)}")
+    several = [list(e) if isinstance(e, list | tuple | set) else [e] for e in entries]
+    return [_texts("artists", names, len(names)) for names in several]
 
 
 def _is_missing(entry: Any) -> bool:

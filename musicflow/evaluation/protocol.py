@@ -141,7 +141,7 @@ Keys = Sequence[tuple[Hashable, ...]]
 
 
 class Exclusion:
-    """Which tracks may not answer which.
+    """The tracks that are no candidates of a query.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Exclusion:
         self._held = self._holds.T.tocsr()
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Whom some tracks leave out: bool, shape ``(len(rows), count)``."""
+        """Return the tracks that some queries exclude: bool, shape ``(len(rows), count)``."""
         mask: np.ndarray = rows[:, None] == np.arange(self.count)
         mask[(self._holds[rows] @ self._held).nonzero()] = True
         return mask

@@ -69,6 +69,13 @@ def test_without_artists_only_the_query_is_excluded() -> None:
     assert albums.chance < plain.chance
 
 
+def test_a_vector_may_have_several_artists() -> None:
+    alone = evaluate(VECTORS, GENRES, artists=["a", "b", *[None] * 58])
+    both = evaluate(VECTORS, GENRES, artists=[["a", "b"], ("b",), *[None] * 58])
+    assert both.protocol.artists == alone.protocol.artists == 2
+    assert both.chance < alone.chance
+
+
 def test_the_rule_gives_way_where_it_leaves_too_few_queries_and_says_so() -> None:
     found = evaluate(VECTORS, GENRES, artists=["the only one"] * 60)
     assert found.protocol.exclude == "duplicates"
