@@ -168,6 +168,7 @@ def sections(comparison: Comparison) -> list[Section]:
         text = "Rows are the genre of the query, columns those of the ten nearest."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
     found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
+    found.append(_meanings(comparison))
     if problems := without_notes(comparison.problems):
         lines = problem_lines(problems)
         found.append(Section("Problems", ["subject", "stage", "reason"], lines))
@@ -243,8 +244,7 @@ def _about(comparison: Comparison) -> str:
 
 def _quality(comparison: Comparison) -> Section:
     rows, shown = comparison.rows, columns(comparison, "console", "report")
-    helps = " ".join(f"{m.title}: {m.help}" for m in shown if m.help)
-    text = [METHOD, helps, f"Protocol: {comparison.protocol}."]
+    text = [METHOD, f"Protocol: {comparison.protocol}."]
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += fusion_notes(rows)
@@ -265,6 +265,12 @@ def _with_interval(row: Row, measure: Measure) -> str:
     """Return a score, with its interval where differences are tested."""
     ends = interval(row, measure.name) if measure.compared else ""
     return score(row, measure.name) + (f" [{ends}]" if ends else "")
+
+
+def _meanings(comparison: Comparison) -> Section:
+    shown = columns(comparison, "console", "report")
+    table = [[m.title, m.help] for m in shown if m.help]
+    return Section("Columns", ["column", "meaning"], table)
 
 
 def _differences(comparison: Comparison) -> Section:
