@@ -38,7 +38,7 @@ from musicflow.cli.console import (
 from musicflow.embedders import UNTRAINED, EmbedderError, EmbedderSpec, WeightsError
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.errors import MusicflowError, words_of, words_of_database
-from musicflow.evaluation import Comparison, Rules, report, state_of
+from musicflow.evaluation import Comparison, Method, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
 from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, demo, without_notes
@@ -301,7 +301,7 @@ def _hop(text: str) -> tuple[str, str]:
 def _run(settings: Settings, as_json: bool) -> None:
     # Errors in names come before any work.
     embedders.specs_for(settings)
-    Rules.of(settings)
+    Method.of(settings)
     assert settings.library is not None
     known = settings.paths.library
     files = library.scan(settings.library, known, progress, library.Rules.of(settings))
@@ -336,7 +336,7 @@ def _unchanged(settings: Settings, found: Library) -> Comparison | None:
         if manifest is None or not is_published(manifest, state, index):
             return None
         states.append((spec, state))
-    state = state_of(found, states, Rules.of(settings))
+    state = state_of(found, states, Method.of(settings))
     return comparison if comparison.state == state else None
 
 

@@ -2,7 +2,7 @@
 
 from musicflow.evaluation.comparison import compare
 from musicflow.evaluation.cost import cost_of
-from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.state import is_up_to_date, state_of
 from musicflow.evaluation.statistics import Score
@@ -10,8 +10,8 @@ from musicflow.evaluation.statistics import Score
 __all__ = [
     "Comparison",
     "Dataset",
+    "Method",
     "Row",
-    "Rules",
     "Score",
     "compare",
     "cost_of",

@@ -8,7 +8,7 @@ import numpy as np
 
 from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.metrics import Measure
-from musicflow.evaluation.protocol import Protocol, Rules
+from musicflow.evaluation.protocol import Method, Protocol
 from musicflow.evaluation.quality import Judge
 from musicflow.evaluation.statistics import Score
 from musicflow.index import normalize
@@ -135,14 +135,14 @@ def evaluate(
         Track(f"{row:012}", "", "", 0.0, 0, artists=tuple(names), genre=genre, album=album)
         for row, (genre, names, album) in enumerate(zip(genres, makers, records, strict=True))
     ]
-    rules = Rules("none" if artists is None and albums is None else "artist", k)
-    judge = Judge(tracks, rules, seed=seed)
+    method = Method("none" if artists is None and albums is None else "artist", k)
+    judge = Judge(tracks, method, seed=seed)
     judge.rank({"": retrieval.cosine(normalize(values))})
     judge.add_intervals()
     found = judge.figures[""]
     if found.chance is None:
         raise ValueError(f"no label of {len(known)} occurs twice, so no query can have a hit")
-    measures = tuple(m for m in metrics.measures(rules.metrics, k) if m.name in found.scores)
+    measures = tuple(m for m in metrics.measures(method.metrics, k) if m.name in found.scores)
     return Evaluation(found.scores, found.n_queries, found.chance, judge.protocol, measures)
 
 

@@ -10,7 +10,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
-from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, ready_of, state_of, states_of
@@ -27,7 +27,7 @@ def compare(
     specs: Sequence[EmbedderSpec],
     store: EmbeddingStore,
     index: TrackIndex,
-    rules: Rules | None = None,
+    method: Method | None = None,
     verdicts: Verdicts | None = None,
 ) -> Comparison:
     """Evaluate embedders side by side.
@@ -46,12 +46,12 @@ def compare(
         Their vectors.
     index
         Their collections.
-    rules
-        The rules to follow; those without settings, if not given.
+    method
+        The method to follow; the default one, if not given.
     verdicts
         Of earlier comparisons by sound; see `duplicates.recordings`.
     """
-    rules = rules or Rules()
+    method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     ready = ready_of(specs, manifests, store)
@@ -66,7 +66,7 @@ def compare(
         matrix = stack([rows_of[track.content_hash] for track in common])
         spaces[spec.label] = normalize(matrix, manifests[spec.label])
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
-    found = measure(common, spaces, meaningful, rules, verdicts=verdicts)
+    found = measure(common, spaces, meaningful, method, verdicts=verdicts)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
     rows = []
@@ -100,11 +100,11 @@ def compare(
             library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
         ),
         protocol=found.protocol,
-        measures=metrics.measures(rules.metrics, rules.k),
+        measures=metrics.measures(method.metrics, method.k),
         rows=tuple(replace(row, exclude=found.protocol.exclude) for row in (*rows, floor)),
         differences=tuple(found.differences),
         problems=(*library.problems, *problems),
-        state=state_of(library, states_of(specs, manifests, ready), rules),
+        state=state_of(library, states_of(specs, manifests, ready), method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -31,8 +31,8 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The rules that an evaluation is asked to follow.
+class Method:
+    """The method of an evaluation, as it is asked for.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class Rules:
     metrics: tuple[Metric, ...] = field(default_factory=table)
 
     @classmethod
-    def of(cls, settings: Settings) -> "Rules":
-        """Return the rules that settings name.
+    def of(cls, settings: Settings) -> "Method":
+        """Return the method that settings name.
 
         Raises
         ------
@@ -215,7 +215,7 @@ def _incidence(keys: Keys) -> csr_array:
 
 
 def protocol_for(
-    tracks: Sequence[Track], rules: Rules, duplicates: int = 0, drawn: int = 0
+    tracks: Sequence[Track], method: Method, duplicates: int = 0, drawn: int = 0
 ) -> tuple[Exclusion, Protocol]:
     """Decide what each query excludes.
 
@@ -223,9 +223,9 @@ def protocol_for(
     ----------
     tracks
         The corpus: each recording once, unless the rule is ``none``.
-    rules
-        The rules asked for. ``artist`` gives way to ``duplicates`` where it would leave less than
-        `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and where no
+    method
+        The method asked for. Its rule ``artist`` gives way to ``duplicates`` where it would leave less
+        than `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and where no
         artist is known; the protocol says so.
     duplicates
         Tracks that were left out before.
@@ -235,8 +235,8 @@ def protocol_for(
     artists = artist_keys(tracks)
     known = len(set().union(*artists))
     plain = Exclusion(len(tracks))
-    protocol = Protocol(rules.exclude, len(tracks), duplicates, known, k=rules.k, drawn=drawn)
-    if rules.exclude != "artist":
+    protocol = Protocol(method.exclude, len(tracks), duplicates, known, k=method.k, drawn=drawn)
+    if method.exclude != "artist":
         return plain, protocol
     protocol = replace(protocol, exclude="duplicates")
     albums = album_keys(tracks)

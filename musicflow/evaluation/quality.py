@@ -9,8 +9,8 @@ from musicflow.evaluation import blend, duplicates, probe, retrieval, space, sta
 from musicflow.evaluation.metrics import KNN, PROBE
 from musicflow.evaluation.protocol import (
     Labels,
+    Method,
     Protocol,
-    Rules,
     artist_keys,
     genre_labels,
     groups,
@@ -76,7 +76,7 @@ def measure(
     tracks: Sequence[Track],
     spaces: Mapping[str, np.ndarray],
     meaningful: Sequence[str],
-    rules: Rules | None = None,
+    method: Method | None = None,
     same: Callable[[Track, Track], bool] | None = None,
     verdicts: Verdicts | None = None,
 ) -> Quality:
@@ -91,30 +91,30 @@ def measure(
     meaningful
         The names of those that were not made with seeded weights: only they find duplicates, are
         fused and have their differences tested.
-    rules
-        The rules to follow; those without settings, if not given.
+    method
+        The method to follow; the default one, if not given.
     same
         Compares the sound of two tracks; see `duplicates.recordings`.
     verdicts
         Of earlier comparisons by sound; see `duplicates.recordings`.
     """
-    rules = rules or Rules()
+    method = method or Method()
     first = np.arange(len(tracks))
     if len(tracks) < 2:
-        return _nothing(first, rules)
+        return _nothing(first, method)
     near = {name: space.neighbours(unit) for name, unit in spaces.items()}
-    if rules.exclude != "none":
+    if method.exclude != "none":
         first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
     kept = np.flatnonzero(first == np.arange(len(tracks)))
     if len(kept) < 2:
-        return _nothing(first, rules)
+        return _nothing(first, method)
     if len(kept) < len(tracks):
         tracks = [tracks[row] for row in kept.tolist()]
         spaces = {name: unit[kept] for name, unit in spaces.items()}
         near = {name: space.neighbours(unit) for name, unit in spaces.items()}
     spaces = {**spaces, RANDOM: _random(len(tracks))}
     near[RANDOM] = space.neighbours(spaces[RANDOM])
-    judge = Judge(tracks, rules, len(first) - len(kept))
+    judge = Judge(tracks, method, len(first) - len(kept))
     cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
     fusions, weights = {}, {}
     if len(meaningful) > 1:
@@ -145,10 +145,10 @@ def measure(
     )
 
 
-def _nothing(first: np.ndarray, rules: Rules) -> Quality:
+def _nothing(first: np.ndarray, method: Method) -> Quality:
     """Return the results of fewer than two recordings."""
     corpus = len(np.unique(first))
-    return Quality(Protocol(rules.exclude, corpus, len(first) - corpus, 0, k=rules.k), first)
+    return Quality(Protocol(method.exclude, corpus, len(first) - corpus, 0, k=method.k), first)
 
 
 class Judge:
@@ -158,8 +158,8 @@ class Judge:
     ----------
     tracks
         The corpus, in the order of their ids.
-    rules
-        The rules to follow.
+    method
+        The method to follow.
     duplicates
         Tracks that were left out before.
     seed
@@ -167,17 +167,17 @@ class Judge:
     """
 
     def __init__(
-        self, tracks: Sequence[Track], rules: Rules, duplicates: int = 0, seed: int = SEED
+        self, tracks: Sequence[Track], method: Method, duplicates: int = 0, seed: int = SEED
     ) -> None:
         self.queries = _queries(len(tracks), seed)
         drawn = len(self.queries) if len(self.queries) < len(tracks) else 0
-        self.exclusion, self.protocol = protocol_for(tracks, rules, duplicates, drawn)
+        self.exclusion, self.protocol = protocol_for(tracks, method, duplicates, drawn)
         self.names = [track.genre for track in tracks]
         self.genres = genre_labels(tracks)
         self.subgenres = Labels([track.subgenres for track in tracks])
         by_artist = self.protocol.exclude == "artist"
         self.groups = groups(artist_keys(tracks)) if by_artist else np.full(len(tracks), -1)
-        self.metrics, self.seed = rules.metrics, seed
+        self.metrics, self.seed = method.metrics, seed
         self.figures: dict[str, Figures] = {}
         self.ranked: dict[str, retrieval.Scores] = {}
         self._samples: list[tuple[str, str, np.ndarray]] = []

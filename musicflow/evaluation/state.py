@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Comparison
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library
@@ -19,7 +19,7 @@ Manifests = Mapping[str, Manifest | None]
 
 
 def state_of(
-    library: Library, collections: Sequence[tuple[EmbedderSpec, str]], rules: Rules
+    library: Library, collections: Sequence[tuple[EmbedderSpec, str]], method: Method
 ) -> str:
     """Return a name for everything that a comparison follows from.
 
@@ -29,16 +29,16 @@ def state_of(
         The tracks and their labels.
     collections
         Each embedder with the state of its collection; empty where there is none.
-    rules
-        The rules asked for.
+    method
+        The method asked for.
 
     Returns
     -------
     str
         16 hexadecimal digits.
     """
-    parts = [VERSION, library.name, library.fingerprint, rules.exclude, rules.k]
-    parts += [(metric.name, metric.version) for metric in rules.metrics]
+    parts = [VERSION, library.name, library.fingerprint, method.exclude, method.k]
+    parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [asdict(problem) for problem in library.problems]
     parts += library.skipped.items()
@@ -51,13 +51,13 @@ def is_up_to_date(
     specs: Sequence[EmbedderSpec],
     store: EmbeddingStore,
     index: TrackIndex,
-    rules: Rules,
+    method: Method,
 ) -> bool:
     """Return whether the last comparison is up to date. No vector is read."""
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     ready = ready_of(specs, manifests, store)
     failed = {row.embedder: row.n_failed for row in last.rows}
-    return last.state == state_of(library, states_of(specs, manifests, ready), rules) and all(
+    return last.state == state_of(library, states_of(specs, manifests, ready), method) and all(
         failed.get(spec.label) == count_failed(library, store.known(spec), spec in ready)
         for spec in specs
     )

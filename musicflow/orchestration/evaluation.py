@@ -12,7 +12,7 @@ import dagster as dg
 from musicflow.errors import words_of
 from musicflow.evaluation import (
     Comparison,
-    Rules,
+    Method,
     compare,
     is_up_to_date,
     projection,
@@ -48,11 +48,11 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
-        rules = Rules.of(workspace.settings)
+        method = Method.of(workspace.settings)
         comparison = Comparison.load(workspace.paths.reports / MEASURED)
-        if comparison is None or not is_up_to_date(comparison, *given, rules):
+        if comparison is None or not is_up_to_date(comparison, *given, method):
             verdicts = Verdicts.load(workspace.paths.recordings)
-            comparison = compare(*given, rules, verdicts)
+            comparison = compare(*given, method, verdicts)
             verdicts.save(workspace.paths.recordings)
             projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)

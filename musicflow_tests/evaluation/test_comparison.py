@@ -13,7 +13,7 @@ from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import (
     Comparison,
     Dataset,
-    Rules,
+    Method,
     compare,
     cost_of,
     is_up_to_date,
@@ -65,15 +65,15 @@ def test_a_comparison_is_up_to_date_until_something_changes_that_it_follows_from
 ) -> None:
     comparison = evaluate(library, store, index)
     given = library, [mfcc.SPEC], store, index
-    rules = Rules()
-    assert is_up_to_date(comparison, *given, rules)
-    assert not is_up_to_date(comparison, *given, Rules("none"))
+    method = Method()
+    assert is_up_to_date(comparison, *given, method)
+    assert not is_up_to_date(comparison, *given, Method("none"))
     fewer = replace(library, tracks=library.tracks[1:])
-    assert not is_up_to_date(comparison, fewer, *given[1:], rules)
+    assert not is_up_to_date(comparison, fewer, *given[1:], method)
     failed = replace(comparison.rows[0], n_failed=1)
-    assert not is_up_to_date(replace(comparison, rows=(failed,)), *given, rules)
+    assert not is_up_to_date(replace(comparison, rows=(failed,)), *given, method)
     build_collection(fewer.tracks, mfcc.SPEC, store, index)
-    assert not is_up_to_date(comparison, *given, rules)
+    assert not is_up_to_date(comparison, *given, method)
 
 
 def test_the_time_to_load_a_model_is_that_of_the_passes_that_measured_it() -> None:
@@ -211,6 +211,6 @@ def test_a_duplicate_in_the_library_is_named_and_evaluated_once(
 
 def test_other_rules_or_metrics_are_another_comparison(library: Library) -> None:
     one = Metric("one", "one", lambda ranked: ranked.hits[:, 0])
-    rules = [Rules("artist"), Rules("duplicates"), Rules("none"), Rules(k=20)]
-    rules += [Rules(metrics=(one,)), Rules(metrics=(replace(one, version=2),))]
-    assert len({state_of(library, [], some) for some in rules}) == len(rules)
+    methods = [Method("artist"), Method("duplicates"), Method("none"), Method(k=20)]
+    methods += [Method(metrics=(one,)), Method(metrics=(replace(one, version=2),))]
+    assert len({state_of(library, [], some) for some in methods}) == len(methods)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicflow.evaluation import Comparison, Dataset, Row, Rules, metrics, report
+from musicflow.evaluation import Comparison, Dataset, Method, Row, metrics, report
 from musicflow.evaluation.metrics import Metric, MetricError, RankedRelevance
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.quality import measure
@@ -52,9 +52,9 @@ def names(*addresses: str) -> set[str]:
 def test_a_metric_joins_by_its_address_in_the_settings(install: Install) -> None:
     assert install
     assert "first" not in names()
-    rules = Rules.of(Settings(metrics=("a_metric_plugin:FIRST",)))
-    assert rules.metrics[-1].name == "first"
-    assert rules.metrics[-1].scores(RANKED).tolist() == [0.0, 1.0]
+    method = Method.of(Settings(metrics=("a_metric_plugin:FIRST",)))
+    assert method.metrics[-1].name == "first"
+    assert method.metrics[-1].scores(RANKED).tolist() == [0.0, 1.0]
 
 
 def test_a_metric_joins_by_an_entry_point(install: Install) -> None:
@@ -135,17 +135,17 @@ def test_the_examples_of_the_documentation_run() -> None:
 def test_everything_follows_from_the_table() -> None:
     """A metric of one definition is measured, with its interval, and shown wherever others are."""
     first = Metric("first", "1st", lambda ranked: ranked.hits[:, 0], "A hit.", compared=True)
-    rules = Rules(metrics=(*metrics.table(), first))
+    method = Method(metrics=(*metrics.table(), first))
     genres = [genre for genre in "ab" for _ in range(12)]
     tracks = [track(n, genre, artist=f"artist {n}") for n, genre in enumerate(genres)]
     spaces = {"one": around(genres, 0), "two": around(genres, 1, spread=2.0)}
-    found = measure(tracks, spaces, list(spaces), rules, same=lambda _a, _b: False)
+    found = measure(tracks, spaces, list(spaces), method, same=lambda _a, _b: False)
     score = found.figures["one"].scores["first"]
     assert score.value == found.figures["one"].scores["precision_at_1"].value
     assert score.low is not None
     assert {d.metric for d in found.differences} == {"precision_at_10", "map", "first"}
     rows = tuple(Row(name, "embedder", "none", 8, f.scores) for name, f in found.figures.items())
-    made = comparison(metrics.measures(rules.metrics, 10), *rows)
+    made = comparison(metrics.measures(method.metrics, 10), *rows)
     assert "1st" in report.markdown(made)
     assert "first,first_low,first_high" in report._csv(made)
     assert [m.title for m in report.columns(made, "console")] == ["P@1", "P@10", "mAP", "1st"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from musicflow.evaluation.protocol import (
     Exclusion,
     Labels,
-    Rules,
+    Method,
     album_keys,
     artist_keys,
     groups,
@@ -76,7 +76,7 @@ def test_with_one_key_of_a_kind_each_the_rule_is_equality(keys: list[tuple[int, 
 
 def test_artists_are_excluded_where_enough_queries_keep_a_relevant_candidate() -> None:
     tracks = [track(n, "ab"[n % 2], artist=f"artist {n // 2 % 5}") for n in range(20)]
-    exclusion, protocol = protocol_for(tracks, Rules("artist"), duplicates=3)
+    exclusion, protocol = protocol_for(tracks, Method("artist"), duplicates=3)
     assert exclusion.of(np.arange(20)).sum() == 20 * 4
     assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
     assert str(protocol) == (
@@ -87,14 +87,14 @@ def test_artists_are_excluded_where_enough_queries_keep_a_relevant_candidate() -
 
 def test_in_a_library_of_one_artist_the_rule_gives_way_and_says_so() -> None:
     tracks = [track(n, "ab"[n % 2], artist="the only one") for n in range(20)]
-    exclusion, protocol = protocol_for(tracks, Rules("artist"))
+    exclusion, protocol = protocol_for(tracks, Method("artist"))
     assert exclusion.keys == ()
     assert protocol.exclude == "duplicates"
     assert "only 0 of 20 queries" in protocol.note
 
 
 def test_where_no_artist_is_known_the_protocol_says_so() -> None:
-    exclusion, protocol = protocol_for([track(n, "a") for n in range(6)], Rules("artist"))
+    exclusion, protocol = protocol_for([track(n, "a") for n in range(6)], Method("artist"))
     assert exclusion.keys == ()
     assert (protocol.exclude, protocol.note) == ("duplicates", "no artist is known")
 
@@ -102,7 +102,7 @@ def test_where_no_artist_is_known_the_protocol_says_so() -> None:
 @pytest.mark.parametrize("wanted", ["duplicates", "none"])
 def test_a_weaker_rule_is_followed_when_it_is_asked_for(wanted: str) -> None:
     tracks = [track(n, "a", artist=f"artist {n}") for n in range(6)]
-    exclusion, protocol = protocol_for(tracks, Rules(wanted))  # type: ignore[arg-type]
+    exclusion, protocol = protocol_for(tracks, Method(wanted))  # type: ignore[arg-type]
     assert exclusion.keys == ()
     assert (protocol.exclude, protocol.note) == (wanted, "")
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from musicflow.evaluation import probe, quality
 from musicflow.evaluation.metrics import MAIN
-from musicflow.evaluation.protocol import Rules
+from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import Quality, measure
 from musicflow.library import UNKNOWN, Track
 from musicflow_tests.evaluation.made_up import around, track, unit
@@ -58,7 +58,7 @@ def test_a_duplicate_of_other_content_is_found_by_its_sound() -> None:
 
     found = measure([*tracks, twin], spaces, ["space"], same=same)
     assert found.first[-1] == 7
-    kept = measure([*tracks, twin], spaces, ["space"], Rules("none"), same)
+    kept = measure([*tracks, twin], spaces, ["space"], Method("none"), same)
     assert (kept.protocol.exclude, kept.protocol.corpus) == ("none", 61)
 
 
@@ -94,7 +94,7 @@ def test_tracks_of_the_same_artist_are_no_hits() -> None:
     others = around(GENRES, 0)
     found = measured(tracks, np.vstack([spot, others])).figures["space 0"]
     spaces = {"space 0": np.vstack([spot, others])}
-    cheating = measure(tracks, spaces, [], Rules("duplicates"), never).figures["space 0"]
+    cheating = measure(tracks, spaces, [], Method("duplicates"), never).figures["space 0"]
     assert found.n_queries == cheating.n_queries == 72
     assert cheating.by_genre["a"] - found.by_genre["a"] > 0.25
     assert found.by_genre["b"] == cheating.by_genre["b"]
