@@ -224,9 +224,9 @@ def protocol_for(
     tracks
         The corpus: each recording once, unless the rule is ``none``.
     method
-        The method asked for. Its rule ``artist`` gives way to ``duplicates`` where it would leave less
-        than `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and where no
-        artist is known; the protocol says so.
+        The method asked for. Its rule ``artist`` gives way to ``duplicates`` where it would leave
+        less than `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and
+        where no artist is known; the protocol says so.
     duplicates
         Tracks that were left out before.
     drawn
