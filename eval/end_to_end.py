@@ -23,8 +23,8 @@ from machine import machine
 from musicflow import audio, embedders, library
 from musicflow.embedders.spec import Embedder, cut
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.ingestion import embed_tracks
 from musicflow.library import Track, demo
+from musicflow.pipeline import embed_tracks
 from musicflow.settings import Settings
 
 RATE = 48_000

@@ -26,7 +26,7 @@ def count(*numbers: int) -> Iterator[tuple[int, int]]:
 
 
 def modules() -> Iterator[set[str]]:
-    import musicflow.ingestion  # noqa: F401
+    import musicflow.pipeline  # noqa: F401
 
     yield set(sys.modules)
 
@@ -90,7 +90,7 @@ def test_a_process_of_its_own_holds_nothing_of_what_the_parent_is_busy_with() ->
     import musicflow.orchestration.definitions  # noqa: F401
 
     [found] = worker.iterate("looking", modules)
-    assert "musicflow.ingestion" in found
+    assert "musicflow.pipeline" in found
     assert found.isdisjoint({"dagster", "mlflow", "typer", "pandas", "sklearn", "torch"})
 
 

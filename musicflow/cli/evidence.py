@@ -49,7 +49,7 @@ def estimate(
 
     Example: `musicflow estimate ~/Music --embedder musicnn --embedder mfcc`
     """
-    from musicflow.estimate import estimate as measure
+    from musicflow.pipeline.estimate import estimate as measure
 
     settings = settings_of(home=home, embedders=embedder, library=folder, ignore=ignore)
     specs = [

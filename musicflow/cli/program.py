@@ -40,8 +40,8 @@ from musicflow.embedding_store import EmbeddingStore
 from musicflow.errors import MusicflowError, words_of, words_of_database
 from musicflow.evaluation import Comparison, Method, report, state_of
 from musicflow.index import FilterError, TrackIndexError, open_index
-from musicflow.ingestion import collection_state, is_published
 from musicflow.library import Library, demo, without_notes
+from musicflow.pipeline import collection_state, is_published
 from musicflow.search.errors import QueryError
 from musicflow.settings import (
     Device,

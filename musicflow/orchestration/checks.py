@@ -14,9 +14,9 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import Collection
-from musicflow.ingestion import Health
 from musicflow.library import UNKNOWN, AudioFile, Library
 from musicflow.library.problems import AUDIO_WITHOUT_LABELS, LABELS_WITHOUT_AUDIO
+from musicflow.pipeline import Health
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 

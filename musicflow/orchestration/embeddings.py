@@ -17,7 +17,6 @@ from musicflow.audio import Limits
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, stack
 from musicflow.evaluation import cost_of
-from musicflow.ingestion import Pass, build_collection, embed_tracks, health_of
 from musicflow.library import (
     Library,
     LibraryError,
@@ -35,6 +34,7 @@ from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.parts import PARTS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
+from musicflow.pipeline import Embedded, build_collection, embed_tracks, health_of
 
 
 def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
@@ -91,7 +91,7 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
     return tracks
 
 
-def _about(tracks: list[Track], spec: EmbedderSpec, done: Pass) -> dict[str, Any]:
+def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:
     vectors = [row for row in done.rows.values() if row.vector is not None]
     problems = pd.DataFrame(
         [(p.subject, p.severity, p.reason) for p in without_notes(done.problems)],

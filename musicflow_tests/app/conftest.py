@@ -21,8 +21,8 @@ from musicflow import embedders
 from musicflow.app import __file__ as package
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
-from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import join, scan
+from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Home, remember
 from musicflow_tests.conftest import RATE, noise, tone
 

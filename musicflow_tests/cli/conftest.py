@@ -9,7 +9,7 @@ import pytest
 from musicflow import cli, embedders, library
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import open_index
-from musicflow.ingestion import build_collection, embed_tracks
+from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Settings, remember
 
 Run = Callable[..., tuple[int, str, str]]

@@ -24,8 +24,8 @@ from musicflow.evaluation.metrics import MAIN, Metric
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import counts, html, markdown, score, summary, write
 from musicflow.index import EmbeddedIndex
-from musicflow.ingestion import build_collection, embed_tracks
 from musicflow.library import Library, Problem, join, note_lines, scan
+from musicflow.pipeline import build_collection, embed_tracks
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
 from musicflow.index import EmbeddedIndex
-from musicflow.ingestion import health_of
 from musicflow.library import AudioFile, join, scan
 from musicflow.orchestration import checks
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts
 from musicflow.orchestration.resources import Workspace, log_progress
+from musicflow.pipeline import health_of
 from musicflow.settings import Home
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from musicflow import estimate as module
-from musicflow import ingestion, worker
+from musicflow import worker
 from musicflow.embedders import EmbedderSpec, mfcc, spec_of
 from musicflow.embedding_store import Embedding, EmbeddingStore
-from musicflow.estimate import Estimate, estimate, measure
-from musicflow.ingestion import Pass
 from musicflow.library import LibraryError, Track
+from musicflow.pipeline import Embedded, isolate
+from musicflow.pipeline import estimate as module
+from musicflow.pipeline.estimate import Estimate, estimate, measure
 from musicflow.settings import Settings
 
 
@@ -26,8 +26,8 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
         for n in range(20)
     }  # fmt: skip
 
-    def embed_tracks(*_: object, **__: object) -> Pass:
-        return Pass(20, 0, (), rows)
+    def embed_tracks(*_: object, **__: object) -> Embedded:
+        return Embedded(20, 0, (), rows)
 
     monkeypatch.setattr(module, "embed_tracks", embed_tracks)
     tracks = [Track(str(n), "", str(n), 0.0, 0) for n in range(20)]
@@ -80,7 +80,7 @@ def test_a_file_that_crashes_its_decoder_costs_itself_and_not_the_estimate(
     for name in ("a.wav", "evil.wav", "z.wav"):
         (tmp_path / name).touch()
     monkeypatch.setattr(module, "_measured", measured)
-    monkeypatch.setattr(ingestion, "_decode_only", decode_only)
+    monkeypatch.setattr(isolate, "_decode_only", decode_only)
     [found] = estimate(tmp_path, [mfcc.SPEC], tmp_path)
     assert (found.files, found.sampled, found.failed) == (3, 3, 2)
 

@@ -15,8 +15,9 @@ from musicflow import audio, worker
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.statistics import Interval, intervals
-from musicflow.ingestion import embed_tracks, fault_of_file
 from musicflow.library import AudioFile, LibraryError, Progress, Track, find, quietly
+from musicflow.pipeline.embed import embed_tracks
+from musicflow.pipeline.isolate import fault_of_file
 
 SAMPLE = 24
 SEED = 0

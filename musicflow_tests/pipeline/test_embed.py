@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicflow import audio, embedders, ingestion
+from musicflow import audio, embedders
 from musicflow.audio import Limits
 from musicflow.embedders import mfcc
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
-from musicflow.ingestion import build_collection, embed_tracks, to_embed
 from musicflow.library import Library, Track, join, scan
+from musicflow.pipeline import Embedded, build_collection, decode, embed_tracks, infer, to_embed
 from musicflow.worker import WorkerError
 from musicflow_tests.conftest import noise, tone
 
@@ -34,7 +34,7 @@ def read(root: Path, tmp_path: Path) -> Library:
     return join(root, scan(root, tmp_path / "known"))
 
 
-def embed(tracks: tuple[Track, ...], store: EmbeddingStore) -> ingestion.Pass:
+def embed(tracks: tuple[Track, ...], store: EmbeddingStore) -> Embedded:
     return embed_tracks(tracks, SPEC, store, Path("unused"))
 
 
@@ -124,7 +124,7 @@ def test_what_was_embedded_before_a_failure_is_kept(
     music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = read(music, tmp_path)
-    monkeypatch.setattr(ingestion, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(infer, "_SAVE_EVERY_S", 0.0)
     whole = mfcc.Mfcc.infer
     calls = iter(range(100))
 
@@ -147,16 +147,16 @@ def test_a_long_track_never_waits_in_memory_as_a_whole(
 ) -> None:
     path = write("long/mix.wav", noise(0, 120.0, rate=8000), rate=8000)
     library = read(path.parents[1], tmp_path)
-    monkeypatch.setattr(ingestion, "_QUEUED_SAMPLES", SPEC.window_samples)
+    monkeypatch.setattr(decode, "_QUEUED_SAMPLES", SPEC.window_samples)
     waiting = []
-    real = ingestion.cut
+    real = decode.cut
 
     def watched(blocks: Iterator[np.ndarray], spec: embedders.EmbedderSpec) -> Iterator[np.ndarray]:
         for window in real(blocks, spec):
             waiting.append(len(window))
             yield window
 
-    monkeypatch.setattr(ingestion, "cut", watched)
+    monkeypatch.setattr(decode, "cut", watched)
     assert embed(library.tracks, store).embedded == 1
     assert waiting == [SPEC.window_samples] * 4
     [row] = store.read(SPEC).values()

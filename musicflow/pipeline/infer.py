@@ -1,0 +1,173 @@
+"""Windows to vectors: dense batches of several tracks' windows, kept as soon as they are made."""
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from musicflow import audio, embedders
+from musicflow.embedders.spec import Embedder, EmbedderSpec
+from musicflow.embedding_store import Embedding, EmbeddingStore
+from musicflow.library import Problem, Track
+from musicflow.pipeline.decode import Decoded, Feed
+
+TOP_TAGS = 5
+
+_SAVE_EVERY_S = 2.0
+"""What a kill can cost at most, in seconds of work."""
+
+
+def embed_and_keep(
+    tracks: list[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    cache: Path,
+    limits: audio.Limits,
+) -> Generator[Problem | None, None, None]:
+    """Embed tracks and keep what was made; yields for each what was in the way of reading it."""
+    with _PeakMemory() as memory:
+        start = time.perf_counter()
+        embedder = embedders.load(spec, cache)
+        store.set_unavailable(spec, "")
+        batch: list[Embedding] = []
+        since, cpu = time.perf_counter(), time.process_time()
+        load_s = since - start
+
+        def keep() -> None:
+            nonlocal since, cpu
+            now, cpu_now = time.perf_counter(), time.process_time()
+            measured = {
+                "wall_s": (now - since) / max(len(batch), 1),
+                "cpu_s": (cpu_now - cpu) / max(len(batch), 1),
+                "load_s": load_s,
+                "peak_rss_mb": memory.peak_mb,
+            }
+            store.add(spec, [replace(row, **measured) for row in batch])  # type: ignore[arg-type]
+            batch.clear()
+            since, cpu = now, cpu_now
+
+        try:
+            for done in _embed(tracks, embedder, limits):
+                if isinstance(done, Embedding):
+                    batch.append(done)
+                if time.perf_counter() - since > _SAVE_EVERY_S:
+                    keep()
+                yield done if isinstance(done, Problem) else None
+        finally:
+            keep()
+
+
+@dataclass
+class _Sum:
+    """A track on its way through the model: sums, each window counting by its length."""
+
+    vector: np.ndarray
+    tags: np.ndarray
+    weight: float = 0.0
+    waiting: int = 0
+    embed_s: float = 0.0
+    decoded: Decoded | None = None
+
+
+def _embed(
+    tracks: list[Track], embedder: Embedder, limits: audio.Limits
+) -> Iterator[Embedding | Problem]:
+    """Embed tracks, each as soon as its last window has been through the model."""
+    spec = embedder.spec
+    sums: dict[int, _Sum] = {}
+    waiting: list[tuple[int, np.ndarray]] = []
+
+    def infer() -> None:
+        start = time.perf_counter()
+        vectors, tags = embedder.infer(np.stack([window for _, window in waiting]))
+        share = (time.perf_counter() - start) / len(waiting)
+        for row, (number, window) in enumerate(waiting):
+            track = sums[number]
+            track.vector += len(window) * vectors[row].astype(np.float64)
+            if tags is not None:
+                track.tags += len(window) * tags[row].astype(np.float64)
+            track.weight += len(window)
+            track.waiting -= 1
+            track.embed_s += share
+        waiting.clear()
+
+    def finished() -> Iterator[Embedding | Problem]:
+        ready = [number for number, s in sums.items() if s.decoded is not None and not s.waiting]
+        for number in ready:
+            yield _outcome(tracks[number], sums.pop(number), embedder)
+
+    for number, item in Feed(tracks, spec, limits):
+        track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
+        if isinstance(item, Decoded):
+            track.decoded = item
+        else:
+            if waiting and len(item) != len(waiting[0][1]):
+                infer()
+            waiting.append((number, item))
+            track.waiting += 1
+            if len(waiting) == embedder.batch_size:
+                infer()
+        yield from finished()
+    if waiting:
+        infer()
+    yield from finished()
+
+
+def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Problem:
+    decoded = total.decoded
+    assert decoded is not None
+    if decoded.unreadable:
+        return Problem(
+            track.track_id, embedder.spec.label, "error", decoded.error, code="unreadable"
+        )
+    row = {
+        "content_hash": track.content_hash,
+        "audio_s": decoded.audio_s,
+        "decode_s": decoded.decode_s,
+        "embed_s": total.embed_s,
+        "device": embedder.device,
+        "precision": embedder.spec.precision,
+    }
+    if decoded.error:
+        row |= {"error": decoded.error, "code": decoded.code}
+        return Embedding(vector=None, **row)  # type: ignore[arg-type]
+    vector = (total.vector / total.weight).astype(np.float32)
+    if not np.isfinite(vector).all() or not vector.any():
+        row |= {"error": "the model gave no usable vector", "code": "no-vector"}
+        return Embedding(vector=None, **row)  # type: ignore[arg-type]
+    scores = total.tags / total.weight
+    best = np.argsort(-scores, kind="stable")[:TOP_TAGS]
+    return Embedding(
+        vector=vector,
+        tags=tuple(embedder.tag_names[i] for i in best),
+        tag_scores=tuple(round(float(scores[i]), 4) for i in best),
+        notes=tuple(note.text for note in decoded.notes),
+        note_codes=tuple(note.code for note in decoded.notes),
+        **row,  # type: ignore[arg-type]
+    )
+
+
+class _PeakMemory:
+    """The most memory this process held while in the context, sampled."""
+
+    def __enter__(self) -> "_PeakMemory":
+        self._process = psutil.Process()
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.peak_mb = max(self.peak_mb, self._process.memory_info().rss / 1e6)
+            if self._stop.wait(0.05):
+                return

@@ -1,0 +1,88 @@
+"""Vectors to collections: a new version is built beside, and switched in when it is whole."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedding_store import Embedding, EmbeddingStore, stack
+from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
+from musicflow.library import Track
+
+_LAYOUT = 2
+"""Raised when a collection holds more than before, so that those there are built anew."""
+
+_BLOCK = 1024
+
+
+def build_collection(
+    tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore, index: TrackIndex
+) -> Manifest:
+    """Publish the tracks that have a vector, unless just these are published.
+
+    Returns
+    -------
+    Manifest
+        What is published now.
+    """
+    known = store.known(spec)
+    usable = [track for track in tracks if known.get(track.content_hash) == ""]
+    state = collection_state(usable, spec)
+    published = index.manifest(spec.label)
+    if published is not None and is_published(published, state, index):
+        return published
+    rows = store.read(spec, {track.content_hash for track in usable})
+    center, scale = _standardizer(usable, rows, spec)
+    manifest = Manifest(
+        spec.label, spec.hash, spec.dim, state, len(usable), center=center, scale=scale
+    )
+    manifest = replace(manifest, spread=_spread(usable, rows, manifest))
+    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
+    index.publish(spec.label, manifest, points)
+    published = index.manifest(spec.label)
+    assert published is not None
+    return published
+
+
+def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
+    """Tell whether a published collection is what publishing now would come to."""
+    now = state, index.quantization, fields.indexed()
+    return (manifest.state, manifest.quantization, manifest.fields) == now
+
+
+def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
+    """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
+    digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
+    for track in tracks:
+        digest.update(json.dumps([track.content_hash, fields.payload_of(track)]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
+    assert row.vector is not None
+    [vector] = normalize(row.vector[None], manifest, [track.track_id])
+    return Point(track.track_id, vector, fields.payload_of(track, row))
+
+
+def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manifest) -> float:
+    """One less the mean cosine of all pairs, which is the squared length of the mean vector."""
+    total = np.zeros(manifest.dim)
+    for start in range(0, len(tracks), _BLOCK):
+        some = [rows[track.content_hash] for track in tracks[start : start + _BLOCK]]
+        total += normalize(stack(some), manifest).sum(axis=0, dtype=np.float64)
+    return float(1 - np.square(total / max(len(tracks), 1)).sum())
+
+
+def _standardizer(
+    tracks: Sequence[Track], rows: dict[str, Embedding], spec: EmbedderSpec
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each dimension; a dimension that never changes is left as it is."""
+    if not spec.standardize or len(tracks) < 2:
+        return (), ()
+    vectors = stack([rows[track.content_hash] for track in tracks]).astype(np.float64)
+    scale = vectors.std(axis=0)
+    scale[scale < 1e-9] = 1.0
+    return tuple(vectors.mean(axis=0)), tuple(scale)
