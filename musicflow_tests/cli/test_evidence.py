@@ -65,7 +65,7 @@ def test_an_estimate_tells_time_memory_and_disk(
     made = estimate.Estimate(
         "mfcc", "none", "cpu", 50_000, 24, 1, 0.5, 7300.0, (6900.0, 8000.0), 2500.0, 500.0, 120.0
     )
-    monkeypatch.setattr(estimate, "estimate", lambda *_: [made])
+    monkeypatch.setattr(estimate, "estimate", lambda *_, **__: [made])
     code, printed, _ = run("estimate", str(music), "--embedder", "mfcc")
     assert code == 0
     assert "50000 files, about 2500.0 hours; 24 measured, 1 of them of no use" in printed
