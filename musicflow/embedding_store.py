@@ -138,6 +138,26 @@ class EmbeddingStore:
             if len(self._small_parts(spec)) > _MANY:
                 self._merge(spec)
 
+    def known_elsewhere(self, spec: EmbedderSpec) -> set[str]:
+        """Return the contents with a vector by another version, or under other settings."""
+        folders = (self.root / spec.label).glob("*/")
+        tables = (
+            pq.read_table(part, columns=["content_hash", "error"])
+            for folder in folders
+            if folder != self._folder(spec)
+            for part in folder.glob("part-*.parquet")
+        )
+        return {
+            row["content_hash"] for table in tables for row in table.to_pylist() if not row["error"]
+        }
+
+    def pace(self, spec: EmbedderSpec) -> tuple[float | None, float]:
+        """Return the mean seconds per track, None if none was embedded, and those to load."""
+        tables = self._tables(spec, ["wall_s", "load_s"])
+        walls = [wall for table in tables for wall in table["wall_s"].to_pylist() if wall]
+        loads = [load for table in tables for load in table["load_s"].to_pylist() if load]
+        return (float(np.mean(walls)) if walls else None), max(loads, default=0.0)
+
     def adopt(self, spec: EmbedderSpec, former: Mapping[str, str]) -> None:
         """Let contents that are known by another hash be known by their own.
 

@@ -118,6 +118,10 @@ class Home:
         return self.root / "demo"
 
 
+_ALWAYS_KEPT = ("library", "library_format", "embedders")
+_KEPT_IF_GIVEN = {"ignore", "hop_s", "precision", "device", "exclude", "k", "metrics"}
+
+
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
@@ -215,6 +219,12 @@ class Settings(BaseSettings):
         self.cache = self.cache.expanduser().absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """Return what the home remembers of a run: library and embedders, and what was given."""
+        names = [*_ALWAYS_KEPT, *sorted(_KEPT_IF_GIVEN & self.model_fields_set)]
+        return {name: getattr(self, name) for name in names}
 
     @property
     def paths(self) -> Home:

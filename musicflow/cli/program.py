@@ -15,7 +15,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from musicflow import __version__, embedders, library
+from musicflow import __version__, embedders
 from musicflow.cli import evidence, index, search, weights
 from musicflow.cli.console import (
     FAILED,
@@ -35,13 +35,13 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import UNTRAINED, EmbedderError, EmbedderSpec, WeightsError
-from musicflow.embedding_store import EmbeddingStore
+from musicflow.embedders import UNTRAINED, EmbedderError
 from musicflow.errors import MusicflowError, words_of, words_of_database
-from musicflow.evaluation import Comparison, Method, report, state_of
-from musicflow.index import FilterError, TrackIndexError, open_index
+from musicflow.evaluation import Comparison, report
+from musicflow.index import FilterError, TrackIndexError
 from musicflow.library import Library, demo, without_notes
-from musicflow.pipeline import collection_state, is_published
+from musicflow.pipeline import Plan, Step, plan_of
+from musicflow.pipeline.plan import why_unavailable
 from musicflow.search.errors import QueryError
 from musicflow.settings import (
     Device,
@@ -53,7 +53,6 @@ from musicflow.settings import (
     Settings,
     explain,
     explain_invalid,
-    remember,
 )
 from musicflow.worker import WorkerError
 
@@ -68,10 +67,6 @@ search.add_to(app)
 evidence.add_to(app)
 app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
-
-_ALWAYS_KEPT = ("library", "library_format", "embedders")
-_KEPT = {"ignore", "hop_s", "precision", "device", "exclude", "k", "metrics"}
-"""What a home remembers of a run, beside that if it was given."""
 
 ADVICE = " It comes from"
 """Where a `WeightsError` goes over from what happened to what can be done."""
@@ -148,7 +143,7 @@ def demo_command(
             USAGE,
         )
     names = [label.removesuffix(UNTRAINED) for label in settings.embedders]
-    labels = _trained_where_possible(names, settings.cache)
+    labels = _trained_where_possible(names, settings)
     demo.lay_out(root)
     _run(settings_of(home=home, library=root, library_format="ludwig", embedders=labels), as_json)
 
@@ -178,6 +173,12 @@ def run(
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="One more precision@k, beside 1, 5 and 10.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done and how long it takes.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before embedding anything again.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -204,7 +205,10 @@ def run(
         specs = [embedders.spec_of(label) for label in settings.embedders]
         labels = [embedders.untrained(s).label if s.weights else s.label for s in specs]
         settings = settings_of(**given | {"embedders": labels})
-    _run(settings, as_json)
+    if dry_run:
+        _show_plan(plan_of(settings, progress), as_json)
+    else:
+        _run(settings, as_json, yes)
 
 
 @app.command()
@@ -298,67 +302,63 @@ def _hop(text: str) -> tuple[str, str]:
     return name, seconds
 
 
-def _run(settings: Settings, as_json: bool) -> None:
-    # Errors in names come before any work.
-    embedders.specs_for(settings)
-    Method.of(settings)
-    assert settings.library is not None
-    known = settings.paths.library
-    files = library.scan(settings.library, known, progress, library.Rules.of(settings))
-    found = library.join(settings.library, files, settings.library_format)
-    comparison = _unchanged(settings, found)
+def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
+    plan = plan_of(settings, progress)
+    comparison = plan.comparison
     if comparison is not None:
         err.print(f"Nothing changed since {comparison.created}.")
-    else:
-        kept = {*_ALWAYS_KEPT, *(_KEPT & settings.model_fields_set)}
-        remember(settings.paths, **{name: getattr(settings, name) for name in sorted(kept)})
+    elif _agreed(plan, yes):
         comparison = _materialize(settings)
+    else:
+        stop("nothing was done", FAILED)
     _show(comparison, settings, as_json)
 
 
-def _unchanged(settings: Settings, found: Library) -> Comparison | None:
-    """The last comparison, if it is what a run would come to again."""
-    home = settings.paths
-    comparison = Comparison.load(home.reports / report.COMPARISON)
-    if comparison is None or comparison.mlflow_run_id is None:
-        return None
-    store, index = EmbeddingStore(home.embeddings), open_index(settings)
-    states = []
-    for spec in embedders.specs_for(settings):
-        if store.unavailable(spec) and _why_unavailable(spec, settings.cache):
-            states.append((spec, ""))
-            continue
-        known = store.known(spec)
-        if any(track.content_hash not in known for track in found.tracks):
-            return None
-        usable = [track for track in found.tracks if not known[track.content_hash]]
-        state, manifest = collection_state(usable, spec), index.manifest(spec.label)
-        if manifest is None or not is_published(manifest, state, index):
-            return None
-        states.append((spec, state))
-    state = state_of(found, states, Method.of(settings))
-    return comparison if comparison.state == state else None
+def _agreed(plan: Plan, yes: bool) -> bool:
+    """Say that vectors will be made again, and ask on a terminal."""
+    if not plan.remade:
+        return True
+    for step in plan.remade:
+        err.print(
+            f"{step.subject}: {step.tracks} tracks have vectors by another version or other "
+            f"settings and will be embedded again{_about(step)}.",
+            soft_wrap=True,
+        )
+    return yes or not sys.stdin.isatty() or typer.confirm("Go on?", err=True)
 
 
-def _why_unavailable(spec: EmbedderSpec, cache: Path) -> str:
-    """Why the weights are not there and cannot be fetched now; empty if they are or can."""
-    try:
-        embedders.fetch(spec, cache)
-    except WeightsError as error:
-        return str(error)
-    return ""
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        steps = [asdict(step) for step in plan.steps]
+        print_json({"tracks": len(plan.library.tracks), "steps": steps})
+        return
+    if not plan.steps:
+        out.print("Nothing to do: all is up to date.")
+        return
+    table = table_of("", ["step", "embedder", "tracks", "why", "time"])
+    for step in plan.steps:
+        time = _duration(step.seconds) if step.seconds is not None else "–"
+        table.add_row(step.kind, step.subject, str(step.tracks), _WHY[step.reason], time)
+    out.print(table)
 
 
-def _trained_where_possible(labels: Iterable[str], cache: Path) -> tuple[str, ...]:
-    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
-    chosen = []
-    for spec in map(embedders.spec_of, labels):
-        if why := _why_unavailable(spec, cache):
-            reason = why.partition(ADVICE)[0]
-            err.print(f"{spec.name} runs untrained: {plain(reason)}", soft_wrap=True)
-            spec = embedders.untrained(spec)
-        chosen.append(spec.label)
-    return tuple(chosen)
+_WHY = {
+    "new": "new",
+    "version": "made by another version or other settings",
+    "content": "tracks, labels or vectors changed",
+    "results": "what it follows from changed",
+}
+
+
+def _about(step: Step) -> str:
+    return f" (about {_duration(step.seconds)})" if step.seconds is not None else ""
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _materialize(settings: Settings) -> Comparison:
@@ -373,11 +373,23 @@ def _materialize(settings: Settings) -> Comparison:
     for asset, reason in failed.items():
         if reason not in told:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
-    if comparison is None or not all(map(is_per_embedder, failed)):
+    if comparison is None or any(not is_per_embedder(asset) for asset in failed):
         stop("the run did not come to its end; what was done is kept for the next one", FAILED)
-    if all(row.error for row in comparison.rows if row.kind == "embedder"):
+    if all(row.error for row in comparison.rows if row.kind != "baseline"):
         stop("no embedder could be evaluated", FAILED)
     return comparison
+
+
+def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
+    chosen = []
+    for spec in map(embedders.spec_of, labels):
+        if why := why_unavailable(spec, settings):
+            reason = why.partition(ADVICE)[0]
+            err.print(f"{spec.name} runs untrained: {plain(reason)}", soft_wrap=True)
+            spec = embedders.untrained(spec)
+        chosen.append(spec.label)
+    return tuple(chosen)
 
 
 def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,6 +14,9 @@ from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Score
 from musicflow.library import Problem
 from musicflow.settings import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["embedder", "fusion", "baseline"]
 
@@ -183,6 +186,23 @@ class Comparison:
     def fusions(self) -> dict[str, dict[str, float]]:
         """The weights of each fusion's members, by its name; none of one by rank."""
         return {row.embedder: row.fusion for row in self.rows if row.kind == "fusion"}
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return a row per embedder and score: value and 95 % interval, beside speed and memory.
+
+        Long form: the columns are ``embedder``, ``kind``, ``weights``, ``dim``, ``metric``,
+        ``value``, ``low``, ``high``, ``tracks_per_s`` and ``peak_rss_mb``.
+        """
+        import pandas as pd
+
+        names = ("embedder", "kind", "weights", "dim")
+        return pd.DataFrame(
+            {name: getattr(row, name) for name in names}
+            | {"metric": metric, **vars(score)}
+            | {"tracks_per_s": row.tracks_per_s, "peak_rss_mb": row.peak_rss_mb}
+            for row in self.rows
+            for metric, score in row.scores.items()
+        )
 
     def with_runs(self, experiment: str, parent: str, children: Mapping[str, str]) -> "Comparison":
         """Return the same with the MLflow runs that hold it."""

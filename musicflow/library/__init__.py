@@ -10,6 +10,7 @@ from musicflow.library.changes import Changes, changes
 from musicflow.library.files import (
     Progress,
     Rules,
+    examine_files,
     forget_parts,
     known_parts,
     load_files,
@@ -38,6 +39,7 @@ __all__ = [
     "Rules",
     "Track",
     "changes",
+    "examine_files",
     "find",
     "forget_parts",
     "join",

@@ -6,7 +6,7 @@ hashed and probed. What is known is kept by part, so that parts can be read side
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -192,6 +192,19 @@ def _examine_all(
         if not _file(folder, key).exists() or files != load_files(folder, [key]):
             _save(folder, key, files)
     return result
+
+
+def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFile]:
+    """Look into files of anybody's choosing, in workers.
+
+    Returns
+    -------
+    list of AudioFile
+        One per path, in their order; one that is of no use carries its error.
+    """
+    files = [AudioFile(str(path.expanduser().absolute()), 0, 0) for path in paths]
+    found = {file.path: file for file in _examined(Path("/"), files, rules)}
+    return [found[file.path] for file in files]
 
 
 def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:

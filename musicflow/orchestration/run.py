@@ -16,12 +16,12 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from musicflow import tracking
 from musicflow.errors import words_of_database
-from musicflow.library import Rules, known_parts, scan
+from musicflow.library import known_parts
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.parts import all_parts, follow
 from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, Workspace
-from musicflow.settings import Home, HomeError, Settings
+from musicflow.settings import Home, HomeError, Settings, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
@@ -113,7 +113,7 @@ def _silently(_text: str) -> None:
 def materialize(
     settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _silently
 ) -> dict[str, str]:
-    """Bring the library, its embedders and their comparison up to date.
+    """Materialize all assets of a library that was scanned, and remember its settings.
 
     An embedder that fails takes nothing down with it: the others are evaluated all the same.
 
@@ -136,9 +136,8 @@ def materialize(
     KeyboardInterrupt
         If it was interrupted; what was done is kept.
     """
+    remember(settings.paths, **settings.remembered)
     prepare_dagster(settings.paths)
-    assert settings.library is not None
-    scan(settings.library, settings.paths.library, rules=Rules.of(settings))
     models = [[kind, name] for name in settings.embedders for kind in PER_EMBEDDER]
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)

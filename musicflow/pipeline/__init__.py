@@ -3,17 +3,20 @@
 from musicflow.pipeline.embed import Embedded, embed_tracks
 from musicflow.pipeline.health import Health, health_of
 from musicflow.pipeline.isolate import fault_of_file
-from musicflow.pipeline.plan import to_embed
+from musicflow.pipeline.plan import Plan, Step, plan_of, to_embed
 from musicflow.pipeline.publish import build_collection, collection_state, is_published
 
 __all__ = [
     "Embedded",
     "Health",
+    "Plan",
+    "Step",
     "build_collection",
     "collection_state",
     "embed_tracks",
     "fault_of_file",
     "health_of",
     "is_published",
+    "plan_of",
     "to_embed",
 ]

@@ -1,16 +1,152 @@
 """What is out of date, and why: the only place that knows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from musicflow import embedders
+from musicflow.embedders import WeightsError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
-from musicflow.library import Track
+from musicflow.evaluation import Comparison, Method, report, state_of
+from musicflow.index import open_index
+from musicflow.library import Library, Progress, Rules, Track, join, quietly, scan
+from musicflow.pipeline.publish import collection_state, is_published
+from musicflow.settings import Settings
+
+Reason = Literal["new", "version", "content", "results"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work.
+
+    Parameters
+    ----------
+    kind
+        What is done.
+    subject
+        The embedder; empty for the evaluation.
+    tracks
+        How many tracks it is done for.
+    reason
+        ``new``: never done before, for these tracks. ``version``: done before, by another version
+        of the embedder or under other settings. ``content``: tracks, labels or vectors changed.
+        ``results``: what it follows from changed.
+    seconds
+        How long it will take, at the speed measured before; None where nothing was measured.
+    """
+
+    kind: Literal["embed", "publish", "evaluate"]
+    subject: str
+    tracks: int
+    reason: Reason
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Parameters
+    ----------
+    library
+        The library, as it was scanned.
+    steps
+        In order; none if all is up to date.
+    comparison
+        The last comparison, if it is up to date.
+    """
+
+    library: Library
+    steps: tuple[Step, ...]
+    comparison: Comparison | None
+
+    @property
+    def remade(self) -> tuple[Step, ...]:
+        """The steps that make vectors again which an earlier version or other settings made."""
+        return tuple(s for s in self.steps if s.kind == "embed" and s.reason == "version")
+
+
+def plan_of(settings: Settings, progress: Progress = quietly) -> Plan:
+    """Scan the library that the settings name, and find out what is out of date.
+
+    Raises
+    ------
+    LibraryError
+        If it holds no usable track.
+    MusicflowError
+        If the settings name an embedder or a metric that there is not.
+    """
+    # Errors in names come before any work.
+    embedders.specs_for(settings)
+    Method.of(settings)
+    assert settings.library is not None
+    files = scan(settings.library, settings.paths.library, progress, Rules.of(settings))
+    return make_plan(settings, join(settings.library, files, settings.library_format))
+
+
+def make_plan(settings: Settings, library: Library) -> Plan:
+    """Find out what is out of date. No vector is read, and no file is opened.
+
+    Parameters
+    ----------
+    settings
+        The embedders and the method.
+    library
+        The library, as it was just scanned.
+    """
+    home = settings.paths
+    store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    steps: list[Step] = []
+    states: list[tuple[EmbedderSpec, str]] = []
+    for spec in embedders.specs_for(settings):
+        if store.unavailable(spec) and why_unavailable(spec, settings):
+            states.append((spec, ""))
+            continue
+        work = to_embed(library.tracks, spec, store)
+        steps += _embedding(work, spec, store)
+        known = store.known(spec)
+        usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
+        state, manifest = collection_state(usable, spec), index.manifest(spec.label)
+        if work or manifest is None or not is_published(manifest, state, index):
+            reason: Reason = "new" if manifest is None else "content"
+            steps.append(Step("publish", spec.label, len(usable) + len(work), reason))
+        states.append((spec, state))
+    last = Comparison.load(home.reports / report.COMPARISON)
+    state = state_of(library, states, Method.of(settings))
+    if not steps and last is not None and last.mlflow_run_id and last.state == state:
+        return Plan(library, (), last)
+    reason = "new" if last is None else "results"
+    steps.append(Step("evaluate", "", len(library.tracks), reason))
+    return Plan(library, tuple(steps), None)
 
 
 def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
-    """The tracks without a current vector, one for each content."""
+    """Return the tracks without a current vector, one per content."""
     if former := {t.content_hash: t.former_hash for t in tracks if t.former_hash}:
         store.adopt(spec, former)
     known = store.known(spec)
     work = {track.content_hash: track for track in tracks if track.content_hash not in known}
     return list(work.values())
+
+
+def why_unavailable(spec: EmbedderSpec, settings: Settings) -> str:
+    """Return why the weights are not here and cannot be fetched; empty if they are or can."""
+    try:
+        embedders.fetch(spec, settings.cache)
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
+def _embedding(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:
+    before = store.known_elsewhere(spec)
+    again = sum(bool(before & {track.content_hash, track.former_hash}) for track in work)
+    each, load_s = store.pace(spec)
+    counts: dict[Reason, int] = {"new": len(work) - again, "version": again}
+    return [
+        Step("embed", spec.label, count, reason, each and load_s + count * each)
+        for reason, count in counts.items()
+        if count
+    ]

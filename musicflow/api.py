@@ -1,0 +1,251 @@
+"""The public Python API; `import musicflow as mf` offers it.
+
+Each function is a few lines over the rooms below, and imports them when it is called.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from musicflow.embedders import Embedder
+    from musicflow.evaluation import Comparison
+    from musicflow.index import Collection, Hit
+    from musicflow.library import Problem
+    from musicflow.settings import Settings
+
+File = str | os.PathLike[str]
+
+
+def load_embedder(name: str, *, home: File | None = None) -> "Embedder":
+    """Load an embedder, fetching its weights if they are not here.
+
+    Parameters
+    ----------
+    name
+        Its name, such as ``musicnn``; ``-untrained`` behind it stands for seeded weights.
+    home
+        The home whose settings (hop, precision, device) count; ``~/.musicflow`` if not given.
+
+    Returns
+    -------
+    Embedder
+        Its ``spec`` says what it is: ``dim``, ``sample_rate``, ``licence``, ``trained_on``, …
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder.
+    WeightsError
+        If its weights cannot be had.
+
+    Examples
+    --------
+    >>> model = load_embedder("mfcc")
+    >>> model.embed(np.random.default_rng(0).uniform(-0.1, 0.1, 44_100), 44_100).shape
+    (60,)
+    """
+    from musicflow import embedders
+
+    settings = _settings(home)
+    return embedders.load(embedders.spec_for(name, settings), settings.cache)
+
+
+class Embedded(NamedTuple):
+    """The vectors of some files."""
+
+    vectors: "np.ndarray"
+    """Float32, shape ``(N, dim)``, in the order of the files; NaN where a file has none."""
+    problems: "tuple[Problem, ...]"
+    """What is wrong with files, or worth a note; each names its file and has a code."""
+
+
+def embed_files(
+    paths: Iterable[File], embedder: str = "musicnn", *, home: File | None = None
+) -> Embedded:
+    """Embed files, doing only what the home does not know yet.
+
+    Vectors are kept as those of `compare` are: by the audio of a file, so that a second call, a
+    renamed or a retagged file costs no inference.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    embedder
+        Its name.
+    home
+        The folder vectors are kept in; ``~/.musicflow`` if not given.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder.
+    WeightsError
+        If its weights cannot be had.
+    """
+    from musicflow import embedders
+    from musicflow.pipeline.files import embed_files
+
+    settings = _settings(home)
+    spec = embedders.spec_for(embedder, settings)
+    return Embedded(*embed_files([Path(path) for path in paths], spec, settings))
+
+
+def compare(
+    library: File, embedders: Sequence[str] | None = None, *, home: File | None = None
+) -> "Comparison":
+    """Compare embedders on a folder of music, as ``musicflow run`` does.
+
+    Parameters
+    ----------
+    library
+        The folder.
+    embedders
+        Their names; those of the home's settings if not given.
+    home
+        The folder everything is kept in; ``~/.musicflow`` if not given. One home holds one
+        library.
+
+    Returns
+    -------
+    Comparison
+        A row per embedder, fusion and baseline; ``.to_dataframe()`` gives a table.
+
+    Raises
+    ------
+    LibraryError
+        If the folder holds no usable track.
+    MusicflowError
+        If no embedder could be compared; its advice says why.
+    """
+    from musicflow.errors import MusicflowError
+    from musicflow.evaluation import Comparison, report
+    from musicflow.pipeline import plan_of
+
+    settings = _settings(
+        home, library=Path(library), embedders=tuple(embedders) if embedders else None
+    )
+    found, failed = plan_of(settings).comparison, {}
+    if found is None:
+        from musicflow.library import quietly
+        from musicflow.orchestration.run import materialize
+
+        failed = materialize(settings, lambda _context: quietly)
+        found = Comparison.load(settings.paths.reports / report.COMPARISON)
+    if found is None or all(row.error for row in found.rows if row.kind != "baseline"):
+        reasons = "; ".join(f"{asset}: {reason}" for asset, reason in failed.items())
+        raise MusicflowError("no embedder could be compared", reasons, "nothing-compared")
+    return found
+
+
+class SearchableCollection:
+    """A published collection, to be searched by track, file or vector.
+
+    Parameters
+    ----------
+    collection
+        The collection.
+    settings
+        Those of its home.
+    """
+
+    def __init__(self, collection: "Collection", settings: "Settings") -> None:
+        self._collection = collection
+        self._settings = settings
+
+    def __len__(self) -> int:
+        return self._collection.count()
+
+    def __repr__(self) -> str:
+        manifest = self._collection.manifest
+        return f"<collection {manifest.embedder}: {manifest.count} tracks, {manifest.dim} dims>"
+
+    def search(
+        self,
+        query: "File | np.ndarray",
+        k: int = 10,
+        filters: Mapping[str, Any] | Iterable[str] = (),
+    ) -> "list[Hit]":
+        """Return the k tracks that sound most like the query, best first.
+
+        Parameters
+        ----------
+        query
+            A track's id or name, an audio file, or a vector as the embedder gives it.
+        k
+            How many.
+        filters
+            ``{"genre": "Jazz"}``, where a list of values means any of them; or texts as the
+            command line takes them, such as ``"duration_s<300"``.
+
+        Raises
+        ------
+        QueryError
+            If there is no such track, or the file cannot be used.
+        FilterError
+            If a filter is none.
+        """
+        import numpy as np
+
+        from musicflow.index import Filters
+        from musicflow.search import lookup
+        from musicflow.search import query as queries
+
+        asked = Filters.parse(_filter_texts(filters))
+        if isinstance(query, np.ndarray):
+            return queries.similar_to_vector(self._collection, query, k, asked)
+        path = Path(query).expanduser()
+        if path.is_file():
+            vector = queries.example_of_file(self._collection, path, self._settings)
+            return queries.similar_to_vector(self._collection, vector, k, asked)
+        track_id = lookup.find_track(self._collection, str(query))
+        return queries.similar_to_track(self._collection, track_id, k, asked)
+
+    def close(self) -> None:
+        """Close it; an open collection holds files."""
+        self._collection.close()
+
+    def __enter__(self) -> "SearchableCollection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_collection(name: str, *, home: File | None = None) -> SearchableCollection:
+    """Open a published collection.
+
+    Parameters
+    ----------
+    name
+        An embedder's name, or that of a fusion (``fusion:musicnn+mfcc``).
+    home
+        Its home; ``~/.musicflow`` if not given.
+
+    Raises
+    ------
+    NoCollectionError
+        If it was not published; the message says what was.
+    """
+    from musicflow.search import lookup
+
+    settings = _settings(home)
+    return SearchableCollection(lookup.open_collections(settings).open(name), settings)
+
+
+def _settings(home: File | None, **given: Any) -> "Settings":
+    from musicflow.settings import Settings
+
+    values = {"home": home, **given}
+    return Settings(**{name: value for name, value in values.items() if value is not None})
+
+
+def _filter_texts(filters: Mapping[str, Any] | Iterable[str]) -> list[str]:
+    if not isinstance(filters, Mapping):
+        return [filters] if isinstance(filters, str) else list(filters)
+    values = {k: [v] if isinstance(v, str | int | float) else v for k, v in filters.items()}
+    return [f"{name}={value}" for name, several in values.items() for value in several]

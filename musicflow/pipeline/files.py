@@ -1,0 +1,49 @@
+"""Files of anybody's choosing to vectors, kept as those of a library are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.library import UNKNOWN, Problem, Rules, Track, examine_files
+from musicflow.pipeline.embed import embed_tracks
+from musicflow.settings import Settings
+
+
+def embed_files(
+    paths: Sequence[Path], spec: EmbedderSpec, settings: Settings
+) -> tuple[np.ndarray, tuple[Problem, ...]]:
+    """Embed files, doing only what the home does not know yet.
+
+    Returns
+    -------
+    vectors : numpy.ndarray
+        Float32, shape ``(len(paths), spec.dim)``; NaN where a file has none.
+    problems : tuple of Problem
+        Each names its file.
+    """
+    rules = Rules.of(settings)
+    files = examine_files(paths, rules)
+    broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
+    tracks = [
+        Track(f.path, f.path, f.content_hash, f.duration_s, f.sample_rate, name=f.title or UNKNOWN)
+        for f in files
+        if not f.error
+    ]
+    done = embed_tracks(
+        tracks,
+        spec,
+        EmbeddingStore(settings.paths.embeddings),
+        settings.cache,
+        own_process=True,
+        limits=rules.limits,
+        log=rules.log,
+    )
+    vectors = np.full((len(files), spec.dim), np.nan, np.float32)
+    for number, file in enumerate(files):
+        row = done.rows.get(file.content_hash)
+        if row is not None and row.vector is not None:
+            vectors[number] = row.vector
+    return vectors, (*broken, *done.problems)
