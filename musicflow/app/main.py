@@ -59,7 +59,7 @@ def _view(settings: Settings, index: Collections, published: list[str]) -> View:
     player(catalogue)
     label = sidebar.embedder(published)
     k = sidebar.answers()
-    filters = sidebar.filters(view.open_collection(index, label), catalogue)
+    filters = sidebar.filters(view.open_collection(index, label))
     return View(settings, index, catalogue, published, label, k, filters)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from musicflow.app.view import Catalogue, facet
+from musicflow.app.view import extents, facet
 from musicflow.index import Collection, Filters
 from musicflow.index.fields import Field, of_kind
 from musicflow.index.filters import Condition, Sign
@@ -26,7 +26,7 @@ def answers() -> int:
     return st.sidebar.slider("Answers", 1, 50, 10, key="k", bind="query-params")
 
 
-def filters(collection: Collection, catalogue: Catalogue) -> Filters:
+def filters(collection: Collection) -> Filters:
     """Choose which tracks may be answers.
 
     Raises
@@ -37,7 +37,7 @@ def filters(collection: Collection, catalogue: Catalogue) -> Filters:
     conditions: list[Condition] = []
     with st.sidebar.expander("Only …", icon=":material/filter_alt:", expanded=True):
         conditions += _keywords(collection, "=", "")
-        conditions += _numbers(catalogue)
+        conditions += _numbers(collection)
     with st.sidebar.expander("Leave out …", icon=":material/block:"):
         conditions += _keywords(collection, "!=", "not-")
     with st.sidebar.expander("More filters", icon=":material/code:"):
@@ -77,12 +77,14 @@ def _sign(field: Field, sign: Sign, count: int) -> Sign:
     return sign
 
 
-def _numbers(catalogue: Catalogue) -> list[Condition]:
+def _numbers(collection: Collection) -> list[Condition]:
     conditions = []
+    found = extents(collection)
     for field in of_kind("number"):
-        if not field.offered or (extent := catalogue.extent(field)) is None:
+        if not field.offered or field.name not in found:
             continue
-        first, last = math.floor(extent[0]), math.ceil(extent[1])
+        least, greatest = found[field.name]
+        first, last = math.floor(least), math.ceil(greatest)
         if first == last:
             continue
         low, high = st.slider(

@@ -15,7 +15,7 @@ from musicflow.app import uploads
 from musicflow.app.uploads import Upload
 from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Collections, Filters, fused
-from musicflow.index.fields import Field
+from musicflow.index.fields import of_kind
 from musicflow.library import Library, Track
 from musicflow.search.lookup import specs_of
 from musicflow.settings import Settings
@@ -37,7 +37,6 @@ class Catalogue(Mapping[str, Track]):
     def __init__(self, library: Library) -> None:
         self.library = library
         self._tracks = {track.track_id: track for track in library.tracks}
-        self._extents: dict[str, tuple[float, float] | None] = {}
         self._texts = [(_text(track), track.track_id) for track in library.tracks]
 
     def __getitem__(self, track_id: str) -> Track:
@@ -48,16 +47,6 @@ class Catalogue(Mapping[str, Track]):
 
     def __len__(self) -> int:
         return len(self._tracks)
-
-    def extent(self, field: Field) -> tuple[float, float] | None:
-        """Return the least and the greatest value of a number; None if no track has one."""
-        if field.source != "track":
-            return None
-        if field.name not in self._extents:
-            values = map(field.value_of, self._tracks.values())
-            known = [value for value in values if value is not None]
-            self._extents[field.name] = (min(known), max(known)) if known else None
-        return self._extents[field.name]
 
     def search(self, text: str) -> list[Track]:
         """The tracks whose artist, name, album, genre or id hold every word of a text.
@@ -154,6 +143,27 @@ def facet(collection: Collection, key: str) -> dict[str, int]:
 @st.cache_data(max_entries=100, show_spinner=False)
 def _facet(_collection: Collection, label: str, state: str, key: str) -> dict[str, int]:  # noqa: ARG001
     return _collection.facet(key)
+
+
+def extents(collection: Collection) -> dict[str, tuple[float, float]]:
+    """Return the least and greatest value of each number that tracks have; looked up once."""
+    return _extents(collection, collection.manifest.embedder, collection.manifest.state)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _extents(
+    _collection: Collection,
+    label: str,  # noqa: ARG001
+    state: str,  # noqa: ARG001
+) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    names = [field.name for field in of_kind("number")]
+    for payload in _collection.payloads():
+        for name in names:
+            if (value := payload.get(name)) is not None:
+                low, high = found.get(name, (value, value))
+                found[name] = min(low, value), max(high, value)
+    return found
 
 
 def _text(track: Track) -> str:

@@ -11,12 +11,14 @@ import soundfile
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from musicflow.app.view import Catalogue
+from musicflow.app.view import Catalogue, extents
+from musicflow.index import EmbeddedIndex
 from musicflow.index.fused import save_weights
 from musicflow.library import Library, Track
 from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
+from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 Page = Callable[..., AppTest]
 
@@ -64,6 +66,13 @@ def test_every_answer_fulfils_the_filters(page: Page) -> None:
     assert sorted(names(page(**{"not-genre": "tones"}, **look))[1:]) == noises
     assert sorted(names(page(where="genre=noises\nname!=Noise 0", **look))[1:]) == noises[2:]
     assert names(page(genre="noises", where="genre!=noises", **look)) == ["Tone 3"]
+
+
+def test_a_number_is_chosen_between_the_least_and_the_greatest(tmp_path: Path) -> None:
+    index = EmbeddedIndex(tmp_path)
+    index.publish("toy", MANIFEST, points(vectors(5)))
+    with index.open("toy") as collection:
+        assert extents(collection) == {"duration_s": (0.0, 40.0)}
 
 
 def test_without_an_answer_the_page_says_why(page: Page) -> None:
