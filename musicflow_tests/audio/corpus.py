@@ -444,7 +444,7 @@ def _lies() -> Iterator[Case]:
         yield refused(f"channels-{channels}.wav", wav(channels=channels), *UNREADABLE)
     # Every frame of FLAC states the rate again; the header's makes the length absurd.
     yield decoded("rate-0.flac", then(FLAC, flac_rate(0)), by_sound=True)
-    yield refused("rate-1.flac", then(FLAC, flac_rate(1)), "truncated", *UNREADABLE)
+    yield refused("rate-1.flac", then(FLAC, flac_rate(1)), "truncated", "too-long", *UNREADABLE)
     au = written(format="AU", subtype="PCM_16")
     yield refused("rate-0.au", then(au, patched(16, ">I", 0)), *UNREADABLE)
     yield refused("rate-minus-1.au", then(au, patched(16, ">i", -1)), *UNREADABLE)
