@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from musicflow import estimate
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
 from musicflow.index.fused import save_weights
+from musicflow.pipeline import estimate
 from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.evaluation.made_up import MEASURES, scores

@@ -15,6 +15,7 @@ from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.parts import all_parts
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.orchestration.run import materialize
+from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings
 
 RESOURCES = {"workspace": Workspace(), "reporter": log_progress}
@@ -181,7 +182,9 @@ def test_an_embedder_that_fails_takes_no_other_down(
     assert weights is not None
     monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
     (tmp_path / weights.filename).write_bytes(b"no weights")
-    failed = materialize(Settings(library=music, embedders=("musicnn", "mfcc")), quiet)  # type: ignore[arg-type]
+    settings = Settings(library=music, embedders=("musicnn", "mfcc"))
+    plan_of(settings)
+    failed = materialize(settings, quiet)  # type: ignore[arg-type]
     [(asset, reason)] = failed.items()
     assert asset == "embeddings/musicnn"
     assert f"{weights.filename} has sha256:" in reason

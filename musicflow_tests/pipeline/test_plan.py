@@ -1,0 +1,65 @@
+"""The plan: what is out of date, and why."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from musicflow import embedders
+from musicflow.embedders import mfcc
+from musicflow.embedding_store import EmbeddingStore
+from musicflow.index import open_index
+from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of
+from musicflow.settings import Settings
+from musicflow_tests.conftest import tone
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def settings(music: Path) -> Settings:
+    return Settings(library=music, embedders=("mfcc",))
+
+
+def steps(plan: Plan) -> list[tuple[str, int, str]]:
+    return [(step.kind, step.tracks, step.reason) for step in plan.steps]
+
+
+def carry_out(plan: Plan, settings: Settings) -> None:
+    store = EmbeddingStore(settings.paths.embeddings)
+    embed_tracks(plan.library.tracks, mfcc.SPEC, store, settings.cache)
+    build_collection(plan.library.tracks, mfcc.SPEC, store, open_index(settings))
+
+
+def test_at_first_all_is_new_and_nobody_knows_how_long_it_takes(settings: Settings) -> None:
+    plan = plan_of(settings)
+    assert steps(plan) == [("embed", 12, "new"), ("publish", 12, "new"), ("evaluate", 12, "new")]
+    assert plan.steps[0].seconds is None
+    assert plan.remade == ()
+
+
+def test_one_new_file_is_one_track_to_embed(settings: Settings, write: Write) -> None:
+    carry_out(plan_of(settings), settings)
+    write("tones/new.wav", tone(999))
+    plan = plan_of(settings)
+    assert steps(plan)[:2] == [("embed", 1, "new"), ("publish", 13, "content")]
+    assert plan.steps[0].seconds is not None
+
+
+def test_a_renamed_file_is_published_and_not_embedded(settings: Settings, music: Path) -> None:
+    carry_out(plan_of(settings), settings)
+    (music / "tones" / "0.wav").rename(music / "noises" / "moved.wav")
+    assert steps(plan_of(settings))[0] == ("publish", 12, "content")
+
+
+def test_vectors_of_another_version_are_told_from_new_ones(
+    settings: Settings, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out(plan_of(settings), settings)
+    write("tones/new.wav", tone(999))
+    newer = replace(mfcc.SPEC, version="99")
+    monkeypatch.setattr(embedders, "specs_for", lambda _settings: [newer])
+    plan = plan_of(settings)
+    assert steps(plan)[:2] == [("embed", 1, "new"), ("embed", 12, "version")]
+    assert [step.tracks for step in plan.remade] == [12]
