@@ -330,7 +330,10 @@ def main() -> None:
     os.dup2(2, 1)
     # The parent may be gone at any moment, and then nobody waits for an answer.
     with contextlib.suppress(EOFError, OSError):
-        _share(*pickle.load(parent))
+        watch, path, *rest = pickle.load(parent)
+        # What the parent can import, by whatever way, can be imported here.
+        sys.path[:] = path
+        _share(watch, *rest)
         threading.Thread(target=_listen, args=[parent], daemon=True).start()
         failure = None
         try:
@@ -442,7 +445,7 @@ class _Worker:
             self._end = stack.pop_all()
         self._guard = threading.Thread(target=self._keep_watch, name="worker", daemon=True)
         self._guard.start()
-        self.send((path, log, names, rations))
+        self.send((path, sys.path, log, names, rations))
 
     def __enter__(self) -> "_Worker":
         return self

@@ -58,7 +58,7 @@ def estimate(
         and spec.trained
         and spec.weights.state(settings.cache) == "missing"
         else spec
-        for spec in embedders.specs_for(settings)
+        for spec in (embedders.spec_for(name, settings) for name in settings.embedders)
     ]
     assert settings.library is not None
     found = measure(

@@ -202,9 +202,9 @@ def run(
     }
     settings = settings_of(**given)
     if untrained:
-        specs = [embedders.spec_of(label) for label in settings.embedders]
-        labels = [embedders.untrained(s).label if s.weights else s.label for s in specs]
-        settings = settings_of(**given | {"embedders": labels})
+        specs = embedders.specs_for(settings)
+        names = [embedders.untrained(s).reference if s.weights else s.reference for s in specs]
+        settings = settings_of(**given | {"embedders": names})
     if dry_run:
         _show_plan(plan_of(settings, progress), as_json)
     else:
@@ -383,12 +383,12 @@ def _materialize(settings: Settings) -> Comparison:
 def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[str, ...]:
     """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
     chosen = []
-    for spec in map(embedders.spec_of, labels):
-        if why := why_unavailable(spec, settings):
+    for spec in map(embedders.spec_or_stand_in, labels):
+        if spec.weights and (why := why_unavailable(spec, settings)):
             reason = why.partition(ADVICE)[0]
             err.print(f"{spec.name} runs untrained: {plain(reason)}", soft_wrap=True)
             spec = embedders.untrained(spec)
-        chosen.append(spec.label)
+        chosen.append(spec.reference)
     return tuple(chosen)
 
 

@@ -100,10 +100,13 @@ def add_weights(
 
 
 def _specs_of(names: Sequence[str] | None) -> list[EmbedderSpec]:
-    specs = [embedders.spec_of(name) for name in (embedders.names() if names is None else names)]
-    if without := [spec.name for spec in specs if spec.weights is None and names is not None]:
+    if names is None:
+        everyone = map(embedders.spec_or_stand_in, embedders.names())
+        return [spec for spec in everyone if spec.weights is not None]
+    specs = [embedders.spec_of(name) for name in names]
+    if without := [spec.name for spec in specs if spec.weights is None]:
         stop(f"{without[0]} has no weights", USAGE)
-    return [spec for spec in specs if spec.weights is not None]
+    return specs
 
 
 def _weights_of(spec: EmbedderSpec) -> Weights:

@@ -1,108 +1,190 @@
-"""Embedders: one file a model. A new one is a module with `SPECS` and `load`, named below."""
+"""Embedders: one file per model, found by a name, an entry point or ``package.module:NAME``.
 
+An embedder is an `EmbedderEntry`: a spec and a way to load it. Those that ship stand in the table
+below. To add one of your own, change nothing here: see `spec_of` for how it is found.
+"""
+
+import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-from musicflow.embedders import mfcc, musicnn, openl3, openl3_tensorflow, panns, wav2vec2
 from musicflow.embedders.errors import (
     DeviceError,
     EmbedderError,
     HopError,
+    InterfaceError,
+    MissingExtraError,
     UnknownEmbedderError,
     WeightsError,
 )
-from musicflow.embedders.spec import UNTRAINED, Embedder, EmbedderSpec, Frames, Inferred
+from musicflow.embedders.spec import (
+    UNTRAINED,
+    Embedder,
+    EmbedderEntry,
+    EmbedderSpec,
+    Frames,
+    Inferred,
+    infer,
+)
 from musicflow.embedders.weights import Weights
+from musicflow.errors import MusicflowError, words_of
+from musicflow.registry import UNKNOWN, Registry, is_address
 from musicflow.settings import Settings
 
 __all__ = [
+    "REGISTRY",
     "UNTRAINED",
     "DeviceError",
     "Embedder",
+    "EmbedderEntry",
     "EmbedderError",
     "EmbedderSpec",
     "Frames",
     "HopError",
     "Inferred",
+    "InterfaceError",
+    "MissingExtraError",
     "UnknownEmbedderError",
     "Weights",
     "WeightsError",
+    "check_names",
     "fetch",
+    "infer",
     "load",
     "names",
     "spec_for",
     "spec_of",
+    "spec_or_stand_in",
     "specs_for",
     "untrained",
 ]
 
-_MODULES: tuple[ModuleType, ...] = (musicnn, mfcc, openl3, panns, wav2vec2, openl3_tensorflow)
+_HERE = "musicflow.embedders"
 
-_SPECS: dict[str, tuple[EmbedderSpec, ModuleType]] = {
-    spec.name: (spec, module) for module in _MODULES for spec in module.SPECS
-}
+REGISTRY = Registry(
+    "embedder",
+    "musicflow.embedders",
+    EmbedderEntry,
+    {
+        "musicnn": f"{_HERE}.musicnn:ENTRY",
+        "mfcc": f"{_HERE}.mfcc:ENTRY",
+        "openl3": f"{_HERE}.openl3:OPENL3",
+        "openl3-mel256": f"{_HERE}.openl3:OPENL3_MEL256",
+        "openl3-env": f"{_HERE}.openl3:OPENL3_ENV",
+        "openl3-mel256-env": f"{_HERE}.openl3:OPENL3_MEL256_ENV",
+        "openl3-6144": f"{_HERE}.openl3:OPENL3_6144",
+        "openl3-mel256-6144": f"{_HERE}.openl3:OPENL3_MEL256_6144",
+        "openl3-env-6144": f"{_HERE}.openl3:OPENL3_ENV_6144",
+        "openl3-mel256-env-6144": f"{_HERE}.openl3:OPENL3_MEL256_ENV_6144",
+        "panns": f"{_HERE}.panns:ENTRY",
+        "wav2vec2": f"{_HERE}.wav2vec2:ENTRY",
+        "openl3-tensorflow": f"{_HERE}.openl3_tensorflow:ENTRY",
+    },
+    UnknownEmbedderError,
+)
+"""All embedders, by name."""
 
 
 def names() -> tuple[str, ...]:
-    """The names of all embedders."""
-    return tuple(_SPECS)
+    """Return the names of all embedders that ship or are installed. Nothing is imported."""
+    return REGISTRY.names()
 
 
-def spec_of(label: str) -> EmbedderSpec:
-    """The spec behind a label. Cheap: no model and no framework is loaded.
+def spec_of(name: str) -> EmbedderSpec:
+    """Return the spec of an embedder. No model and no framework is loaded.
 
     Parameters
     ----------
-    label
-        A name, or a name and ``-untrained`` for seeded weights.
+    name
+        A name that ships, the name of an entry point in the group ``musicflow.embedders``, or the
+        address ``package.module:NAME`` of an `EmbedderEntry`. With ``-untrained`` behind it, the
+        spec is that of seeded weights.
 
     Raises
     ------
     UnknownEmbedderError
-        If there is no such embedder; the message lists those there are.
+        If the name leads to no embedder; the message says why.
+    EmbedderError
+        If the embedder goes by a name that is not its own.
     """
-    name = label.removesuffix(UNTRAINED)
-    if name not in _SPECS:
-        raise UnknownEmbedderError(
-            f"no embedder is called {label!r}; there are {', '.join(_SPECS)}"
-        )
-    spec, _ = _SPECS[name]
-    return spec if label == name else untrained(spec)
+    plain = name.removesuffix(UNTRAINED)
+    spec = _entry(plain).spec
+    if is_address(plain):
+        spec = replace(spec, address=plain)
+    return spec if plain == name else untrained(spec)
 
 
-def spec_for(label: str, settings: Settings) -> EmbedderSpec:
-    """The spec behind a label, with the hop, the precision and the device that the settings name.
+def spec_for(name: str, settings: Settings) -> EmbedderSpec:
+    """Return the spec of an embedder with the hop, precision and device of the settings.
 
-    A precision that an embedder does not offer leaves it as it is.
+    A precision that the embedder does not offer leaves it as it is.
+
+    Parameters
+    ----------
+    name
+        As for `spec_of`; or the label of an embedder that the settings name by its address.
+    settings
+        The settings.
 
     Raises
     ------
     UnknownEmbedderError
-        If there is no such embedder, or the settings name a hop for none that there is.
+        If there is no such embedder, or the settings give a hop for one that there is not.
     HopError
-        If its hop is longer than its window: between two windows music would go unheard.
+        If the hop is longer than the window: music between two windows would go unheard.
     """
-    for name in settings.hop_s:
-        spec_of(name)
-    spec = spec_of(label)
-    hop_s = settings.hop_s.get(label, settings.hop_s.get(spec.name, spec.hop_s))
-    if hop_s > spec.window_s:
-        raise HopError(
-            f"hop_s of {spec.name} is set to {hop_s:g} s, which is more than the "
-            f"{spec.window_s:g} s of its window: music between two windows would go unheard"
-        )
-    precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
-    return replace(spec, hop_s=hop_s, precision=precision, device=settings.device)
+    return _as_set(_find(name, settings), settings)
+
+
+def spec_or_stand_in(name: str, settings: Settings | None = None) -> EmbedderSpec:
+    """Return the spec of an embedder, or one that stands for it where it cannot be used.
+
+    The stand-in goes wherever a spec goes, so that a broken embedder costs itself alone. To fetch
+    or load it raises the error.
+
+    Parameters
+    ----------
+    name
+        See `spec_for`.
+    settings
+        See `spec_for`; if not given, the spec is that of `spec_of`.
+
+    Raises
+    ------
+    HopError
+        See `spec_for`.
+    """
+    try:
+        spec = spec_of(name) if settings is None else _find(name, settings)
+    except EmbedderError as error:
+        return _stand_in(name, error)
+    return spec if settings is None else _as_set(spec, settings)
 
 
 def specs_for(settings: Settings) -> list[EmbedderSpec]:
-    """The specs of the embedders that the settings name; see `spec_for`."""
-    return [spec_for(label, settings) for label in settings.embedders]
+    """Return the specs of the embedders that the settings name; see `spec_or_stand_in`."""
+    specs = (spec_or_stand_in(name, settings) for name in settings.embedders)
+    return list({spec.label: spec for spec in specs}.values())
+
+
+def check_names(settings: Settings) -> None:
+    """Stop at a name that nothing has. What is there but broken costs itself alone.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If no embedder has the name.
+    """
+    for name in settings.embedders:
+        try:
+            spec_for(name, settings)
+        except UnknownEmbedderError as error:
+            if error.code == UNKNOWN:
+                raise
 
 
 def untrained(spec: EmbedderSpec) -> EmbedderSpec:
-    """The same with seeded weights: its dims and speed are real, its quality means nothing.
+    """Return the spec with seeded weights: its dims and speed are real, its quality means nothing.
 
     Raises
     ------
@@ -110,7 +192,8 @@ def untrained(spec: EmbedderSpec) -> EmbedderSpec:
         If it has no weights.
     """
     if spec.weights is None:
-        raise UnknownEmbedderError(f"{spec.name} has no weights that could be untrained")
+        what = f"{spec.name} has no weights that could be untrained"
+        raise UnknownEmbedderError(what, code=UNKNOWN)
     return replace(spec, trained=False)
 
 
@@ -119,9 +202,10 @@ def fetch(spec: EmbedderSpec, cache: Path) -> None:
 
     Raises
     ------
-    WeightsError
-        If the weights cannot be had or are not what they should be.
+    EmbedderError
+        If the embedder cannot be used, or its weights cannot be had.
     """
+    _entry_of(spec)
     if spec.weights is not None and spec.trained:
         spec.weights.fetch(cache)
 
@@ -133,7 +217,91 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
     ------
     WeightsError
         If the weights cannot be had or are not what they should be.
+    MissingExtraError
+        If it needs packages that are not installed; the message has the command that does it.
+    EmbedderError
+        If it cannot be used for another reason.
     """
-    _, module = _SPECS[spec.name]
-    embedder: Embedder = module.load(spec, cache)
+    entry = _entry_of(spec)
+    try:
+        embedder = entry.load(spec, cache)
+    except (MusicflowError, MemoryError):
+        raise
+    except ImportError as error:
+        what = f"{spec.name} needs packages that are not installed ({words_of(error)})"
+        raise MissingExtraError(what, spec.install) from error
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise InterfaceError(f"{spec.name} cannot be loaded, {what}") from error
+    if not isinstance(embedder, Embedder):
+        what = f"a {type(embedder).__name__}, not an Embedder"
+        raise InterfaceError(f"the function that loads {spec.name} returned {what}")
+    embedder.spec = spec
     return embedder
+
+
+def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
+    """Return the entry of a spec; for a stand-in, raise what keeps the embedder from its place."""
+    spec_of(spec.reference)
+    return _entry(spec.address.removesuffix(UNTRAINED) or spec.name)
+
+
+def _entry(name: str) -> EmbedderEntry:
+    """Return the entry that a name or an address leads to, if no other has its name."""
+    entry = REGISTRY.get(name)
+    own = entry.spec.name
+    if not is_address(name) and own != name:
+        raise UnknownEmbedderError(
+            f"the entry point {name!r} leads to an embedder that is called {own!r}",
+            "give both the same name",
+        )
+    if is_address(name) and own in REGISTRY and REGISTRY.address_of(own) != name:
+        raise UnknownEmbedderError(
+            f"the embedder {name} is called {own!r}, as another is", "give it another name"
+        )
+    return entry
+
+
+def _find(name: str, settings: Settings) -> EmbedderSpec:
+    """Return the spec of a name, or of a label of an address in the settings."""
+    plain = name.removesuffix(UNTRAINED)
+    if not is_address(plain) and plain not in REGISTRY:
+        for other in settings.embedders:
+            address = other.removesuffix(UNTRAINED)
+            if is_address(address) and _is_called(address, plain):
+                return spec_of(address + name.removeprefix(plain))
+    return spec_of(name)
+
+
+def _is_called(address: str, name: str) -> bool:
+    try:
+        return spec_of(address).name == name
+    except EmbedderError:
+        return False
+
+
+def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
+    hops = {_name_of(key, settings): hop for key, hop in settings.hop_s.items()}
+    hop_s = hops.get(spec.label, hops.get(spec.name, spec.hop_s))
+    if hop_s > spec.window_s:
+        raise HopError(
+            f"hop_s of {spec.name} is set to {hop_s:g} s, which is more than the "
+            f"{spec.window_s:g} s of its window: music between two windows would go unheard"
+        )
+    precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
+    return replace(spec, hop_s=hop_s, precision=precision, device=settings.device)
+
+
+def _name_of(key: str, settings: Settings) -> str:
+    """Return the label of an embedder that a setting names."""
+    try:
+        return _find(key, settings).label
+    except UnknownEmbedderError as error:
+        if error.code == UNKNOWN:
+            raise
+        return key
+
+
+def _stand_in(name: str, error: EmbedderError) -> EmbedderSpec:
+    label = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "embedder"
+    return EmbedderSpec(label, "0", 1, 0, 1.0, 1.0, "none", str(error), address=name)

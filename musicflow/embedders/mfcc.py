@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 
 N_MFCC = 20
 N_FFT = 2048
@@ -30,8 +30,6 @@ SPEC = EmbedderSpec(
     standardize=True,
     summary="statistics of 20 cepstral coefficients, no learning",
 )
-
-SPECS = (SPEC,)
 
 
 def load(spec: EmbedderSpec, _cache: Path) -> "Mfcc":
@@ -69,3 +67,6 @@ class Mfcc(Embedder):
         changes = np.diff(coefficients, axis=1)
         parts = [coefficients.mean(axis=1), coefficients.std(axis=1), changes.std(axis=1)]
         return np.concatenate(parts).astype(np.float32)
+
+
+ENTRY = EmbedderEntry(SPEC, load)

@@ -16,7 +16,7 @@ import numpy as np
 
 from musicflow.embedders.compute import device
 from musicflow.embedders.keras import numbered, scale_and_shift
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
 from musicflow.embedders.weights import WheelWeights
 
@@ -65,8 +65,6 @@ SPEC = EmbedderSpec(
     ),
     summary="music tagging network, Million Song Dataset",
 )
-
-SPECS = (SPEC,)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
@@ -268,3 +266,6 @@ def _norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.n
     name = numbered("batch_normalization", i)
     parts = ("gamma", "beta", "moving_mean", "moving_variance")
     return scale_and_shift(*(variables[f"{name}/{part}"] for part in parts))
+
+
+ENTRY = EmbedderEntry(SPEC, load)

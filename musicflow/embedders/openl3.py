@@ -12,7 +12,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from musicflow.embedders.compute import device, fastest_precision
 from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ from memory for too little."""
 _SPECTRA = 4
 """Windows whose spectra are made at once: they fit into a processor's cache."""
 
+_RELEASE = "v0_4_0"
 _SOURCE = "https://raw.githubusercontent.com/marl/openl3/models/"
 
 _DIGESTS = {
@@ -93,7 +94,7 @@ def variant(
     if dim not in (512, 6144):
         raise ValueError(f"OpenL3 gives vectors of 512 or 6144 dims, not {dim}")
     parts = [str(part) for part in (input_repr, content, dim) if part not in _DEFAULTS]
-    filename = f"openl3_audio_{input_repr}_{content}-v0_4_0.h5.gz"
+    filename = f"openl3_audio_{input_repr}_{content}-{_RELEASE}.h5.gz"
     return EmbedderSpec(
         name="-".join(["openl3", *parts]),
         version="1",
@@ -109,6 +110,7 @@ def variant(
         weights=UrlWeights(
             filename=filename,
             url=_SOURCE + filename,
+            release=_RELEASE,
             digest=digest or _DIGESTS.get((input_repr, content)),
             licence="CC-BY-4.0",
             trained_on=_TRAINED_ON[content],
@@ -120,14 +122,6 @@ def variant(
 _DEFAULTS = ("mel128", "music", 512)
 
 SPEC = variant()
-
-SPECS = tuple(
-    variant(input_repr, content, dim)
-    for dim in get_args(Dim)
-    for content in get_args(Content)
-    for input_repr in get_args(InputRepr)
-)
-"""All of upstream's models; `SPEC` is the first."""
 
 
 class Model(NamedTuple):
@@ -377,3 +371,13 @@ def _folded(
             kernel, bias = kernel * factor, bias * factor + offset
         convolutions.append((kernel.astype(np.float32), bias.astype(np.float32)))
     return (float(scale[0]), float(shift[0])), convolutions
+
+
+OPENL3 = EmbedderEntry(SPEC, load)
+OPENL3_MEL256 = EmbedderEntry(variant("mel256"), load)
+OPENL3_ENV = EmbedderEntry(variant(content="env"), load)
+OPENL3_MEL256_ENV = EmbedderEntry(variant("mel256", "env"), load)
+OPENL3_6144 = EmbedderEntry(variant(dim=6144), load)
+OPENL3_MEL256_6144 = EmbedderEntry(variant("mel256", dim=6144), load)
+OPENL3_ENV_6144 = EmbedderEntry(variant(content="env", dim=6144), load)
+OPENL3_MEL256_ENV_6144 = EmbedderEntry(variant("mel256", "env", 6144), load)

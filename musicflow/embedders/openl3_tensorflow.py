@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from musicflow.embedders import openl3 as ours
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 
 SPEC = replace(
     ours.SPEC,
@@ -27,8 +27,6 @@ SPEC = replace(
     extra="openl3",
     summary=f"{ours.SPEC.summary}, by the openl3 package",
 )
-
-SPECS = (SPEC,)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "OpenL3TensorFlow":
@@ -84,3 +82,6 @@ class OpenL3TensorFlow(Embedder):
             verbose=False,
         )
         return Inferred(np.concatenate(vectors).astype(np.float32))
+
+
+ENTRY = EmbedderEntry(SPEC, load)

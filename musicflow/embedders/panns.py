@@ -20,7 +20,7 @@ import numpy as np
 from musicflow.embedders import compute
 from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = UrlWeights(
     url="https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth?download=1",
+    release="Zenodo record 3987831",
     filename="Cnn14_mAP=0.431.pth",
     size=327_428_481,
     digest="sha256:0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
@@ -64,8 +65,6 @@ SPEC = EmbedderSpec(
     weights=CHECKPOINT,
     summary="Cnn14 of PANNs: sound events and music, with 527 AudioSet tags",
 )
-
-SPECS = (SPEC,)
 
 _CLASSES = 527
 _N_FFT, _HOP, _MELS = 1024, 320, 64
@@ -281,3 +280,6 @@ def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
     return Layer(
         kernel, shift, pooling="mean" if which == 2 and not last else "none", tile=2 if last else 4
     )
+
+
+ENTRY = EmbedderEntry(SPEC, load)

@@ -1,4 +1,4 @@
-"""What an embedder is: its spec, and the seam that every model file fills.
+"""What an embedder is: its spec, and the interface that every model file fills.
 
 A model file says how a batch of windows becomes vectors (`Embedder.infer`) and nothing else.
 Cutting a track into windows, and averaging them, is the same for all and stands here.
@@ -7,8 +7,9 @@ Cutting a track into windows, and averaging them, is the same for all and stands
 import hashlib
 import json
 import os
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +17,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from musicflow.audio import as_mono, guarded
+from musicflow.embedders.errors import EmbedderError, InterfaceError
 from musicflow.embedders.weights import Weights
+from musicflow.errors import words_of
 from musicflow.settings import Device
 
 Source = str | os.PathLike[str] | np.ndarray
@@ -26,8 +29,10 @@ UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
 
 
-_NOT_OF_VECTORS = ("summary", "extra", "device", "precisions")
+_NOT_OF_VECTORS = ("summary", "extra", "device", "precisions", "address")
 """The fields of a spec that change no vector."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class EmbedderSpec:
     Parameters
     ----------
     name
-        Short name, also that of the collection.
+        Short name, also that of the collection: letters, digits, ``_`` and ``-``.
     version
         Raised when our code changes the vectors it gives.
     sample_rate
@@ -68,9 +73,17 @@ class EmbedderSpec:
     device
         Where the model is to run.
     extra
-        The install extra the model needs, if any.
+        The packages the model needs beside its own: an extra of musicflow (``openl3``), or what
+        pip installs (``mine[gpu]``).
+    address
+        Where the embedder was found, if by an address; see `embedders.spec_of`.
     summary
         One line for people.
+
+    Raises
+    ------
+    EmbedderError
+        If the name cannot be that of a collection.
     """
 
     name: str
@@ -92,6 +105,36 @@ class EmbedderSpec:
     trained: bool = True
     device: Device = "auto"
     extra: str | None = None
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name.endswith(UNTRAINED):
+            raise EmbedderError(
+                f"an embedder cannot be called {self.name!r}",
+                f"use letters, digits, _ and -, and no {UNTRAINED} at the end",
+            )
+
+    @property
+    def licence(self) -> str:
+        """The licence of the weights (SPDX identifier); empty where there are none."""
+        return self.weights.licence if self.weights else ""
+
+    @property
+    def trained_on(self) -> str:
+        """The data behind the weights; empty where there are none."""
+        return self.weights.trained_on if self.weights else ""
+
+    @property
+    def revision(self) -> str:
+        """The version of the weights, as their origin names it; empty where there are none."""
+        return self.weights.revision if self.weights else ""
+
+    @property
+    def install(self) -> str:
+        """The command that installs `extra`; empty where there is none."""
+        if not self.extra:
+            return ""
+        return f"pip install '{self.extra if '[' in self.extra else f'musicflow[{self.extra}]'}'"
 
     @property
     def hash(self) -> str:
@@ -118,6 +161,13 @@ class EmbedderSpec:
     def label(self) -> str:
         """The name that collections, runs and tables carry."""
         return self.name if self.trained else self.name + UNTRAINED
+
+    @property
+    def reference(self) -> str:
+        """The name that `embedders.spec_of` finds it by: its address if any, else its label."""
+        if not self.address:
+            return self.label
+        return self.address if self.trained else self.address + UNTRAINED
 
     @property
     def weights_state(self) -> Literal["trained", "untrained", "none"]:
@@ -220,13 +270,22 @@ class Frames(NamedTuple):
 
 
 class Embedder(ABC):
-    """A model with its weights loaded."""
+    """A model with its weights loaded.
+
+    Parameters
+    ----------
+    spec
+        The spec it was loaded with.
+    """
 
     spec: EmbedderSpec
     tag_names: tuple[str, ...] = ()
     device: str = "cpu"
     batch_size: int = 8
     """Windows the model is best given at once."""
+
+    def __init__(self, spec: EmbedderSpec) -> None:
+        self.spec = spec
 
     @abstractmethod
     def infer(self, windows: np.ndarray) -> Inferred:
@@ -250,7 +309,7 @@ class Embedder(ABC):
         """
         windows = list(cut(self._blocks(source, sample_rate), self.spec))
         batches = batches_of_one_length(windows, self.batch_size)
-        vectors = np.concatenate([self.infer(batch).vectors for batch in batches])
+        vectors = np.concatenate([infer(self, batch).vectors for batch in batches])
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
         return Frames(vectors, times)
 
@@ -291,7 +350,8 @@ class Embedder(ABC):
         """
         total, samples = np.zeros(self.spec.dim), 0
         for batch in batches_of_one_length(cut(blocks, self.spec), self.batch_size):
-            total += batch.shape[1] * self.infer(batch).vectors.sum(axis=0, dtype=np.float64)
+            vectors = infer(self, batch).vectors
+            total += batch.shape[1] * vectors.sum(axis=0, dtype=np.float64)
             samples += batch.size
         return (total / samples).astype(np.float32)
 
@@ -300,6 +360,50 @@ class Embedder(ABC):
         if isinstance(source, str | os.PathLike):
             return guarded.stream(Path(source).expanduser(), rate)
         return [as_mono(source, sample_rate, rate)]
+
+
+@dataclass(frozen=True)
+class EmbedderEntry:
+    """An embedder as a registry holds it: a spec and a way to load it.
+
+    Parameters
+    ----------
+    spec
+        The spec. Nothing heavy is imported for it.
+    load
+        Given the spec to load, with its hop, precision, device and ``trained`` as a person wants
+        them, and the folder of weights, returns the embedder.
+    """
+
+    spec: EmbedderSpec
+    load: Callable[[EmbedderSpec, Path], Embedder]
+
+
+def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:
+    """Turn windows of one length into vectors; see `Embedder.infer`.
+
+    Raises
+    ------
+    InterfaceError
+        If the embedder fails, or what it returns is not what its spec says.
+    """
+    name = embedder.spec.name
+    try:
+        vectors, tags = embedder.infer(windows)
+        shape, scores = np.shape(vectors), () if tags is None else np.shape(tags)
+    except (EmbedderError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise InterfaceError(f"{name} failed on a batch of windows with {what}") from error
+    wanted = len(windows), embedder.spec.dim
+    if shape != wanted:
+        raise InterfaceError(f"{name} returned vectors of shape {shape} instead of {wanted}")
+    if tags is not None and scores != (len(windows), len(embedder.tag_names)):
+        raise InterfaceError(
+            f"{name} returned tags of shape {scores} for {len(embedder.tag_names)} names"
+        )
+    return Inferred(np.asarray(vectors), tags)
 
 
 def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from musicflow.embedders import compute
 from musicflow.embedders.errors import WeightsError
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, Weights, digest_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _REVISION = "0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8"
 
 CHECKPOINT = UrlWeights(
     url=f"https://huggingface.co/facebook/wav2vec2-base/resolve/{_REVISION}/pytorch_model.bin",
+    release=_REVISION,
     filename="wav2vec2-base.bin",
     size=380_267_417,
     digest="sha256:3249fe98bfc62fcbc26067f724716a6ec49d12c4728a2af1df659013905dff21",
@@ -70,8 +71,6 @@ SPEC = EmbedderSpec(
     weights=CHECKPOINT,
     summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
 )
-
-SPECS = (SPEC,)
 
 _FRAMES_AT_ONCE = 192
 """Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
@@ -571,3 +570,6 @@ def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
     scaled = query[0] * attention.scaling, query[1] * attention.scaling
     weight, bias = (torch.cat(part) for part in zip(scaled, *others, strict=True))
     return weight, bias
+
+
+ENTRY = EmbedderEntry(SPEC, load)

@@ -62,6 +62,11 @@ class Weights(ABC):
     def address(self) -> str:
         """Where the file comes from, for people."""
 
+    @property
+    def revision(self) -> str:
+        """The version of the weights, as their origin names it, or their digest."""
+        return self.identity
+
     @abstractmethod
     def _download(self, target: Path) -> None:
         """Bring the file from its origin to `target`; any error but a wrong content is raised."""
@@ -245,14 +250,22 @@ class UrlWeights(Weights):
     ----------
     url
         The address, ``http`` or ``https``.
+    release
+        The version of the file, as its origin names it.
     """
 
     url: str
+    release: str = ""
 
     @property
     def address(self) -> str:
         """The address."""
         return self.url
+
+    @property
+    def revision(self) -> str:
+        """The release, or the digest where there is none."""
+        return self.release or self.identity
 
     def _download(self, target: Path) -> None:
         _http(self.url, target)
@@ -270,6 +283,11 @@ class WheelWeights(Weights):
 
     package: str
     version: str
+
+    @property
+    def revision(self) -> str:
+        """The version of the package."""
+        return f"{self.package} {self.version}"
 
     @property
     def address(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from musicflow.embedders import EmbedderSpec, spec_of
+from musicflow.embedders import EmbedderSpec, spec_or_stand_in
 from musicflow.orchestration.automation import (
     automation,
     ingest,
@@ -30,18 +30,18 @@ from musicflow.orchestration.resources import EMBEDDING, GPU, Workspace, log_pro
 from musicflow.settings import Device, Settings
 
 
-def assets_for(labels: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
-    """All assets, for the embedders with these labels, on the device that the settings name."""
-    specs = [spec_of(label) for label in labels]
+def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
+    """Return all assets for the embedders of these names, on the device of the settings."""
+    specs = {spec.label: spec for spec in map(spec_or_stand_in, names)}
     models = [
         asset
-        for spec in specs
+        for spec in specs.values()
         for asset in (
             embeddings_asset(spec=spec, pool=pool_of(spec, device)),
             collection_asset(spec=spec),
         )
     ]
-    evaluation = [retrieval_evaluation_asset(labels=labels), embedder_comparison]
+    evaluation = [retrieval_evaluation_asset(labels=list(specs)), embedder_comparison]
     return [raw_audio, track_metadata, *models, *evaluation]
 
 
@@ -50,10 +50,10 @@ def pool_of(spec: EmbedderSpec, device: Device) -> str:
     return GPU if device == "cuda" and spec.weights is not None else EMBEDDING
 
 
-def definitions_for(labels: Sequence[str], device: Device = "auto") -> dg.Definitions:
-    """All that Dagster is shown, for the embedders with these labels."""
+def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definitions:
+    """Return all that Dagster is shown, for the embedders of these names."""
     return dg.Definitions(
-        assets=assets_for(labels, device),
+        assets=assets_for(names, device),
         jobs=[ingest, relabel, refresh],
         schedules=[nightly],
         sensors=[library_changes, automation],

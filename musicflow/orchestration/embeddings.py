@@ -39,7 +39,7 @@ from musicflow.pipeline import Embedded, build_collection, embed_tracks, health_
 
 def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     """The vectors of one embedder; the settings of a run may change its hop and precision."""
-    label = spec.label
+    label, name = spec.label, spec.reference
 
     @dg.asset(
         key=["embeddings", label],
@@ -58,7 +58,7 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
     ) -> dg.MaterializeResult:
-        spec = workspace.spec(label)
+        spec = workspace.spec(name)
         tracks = _tracks(workspace, context.partition_keys)
         settings = workspace.settings
         done = embed_tracks(
@@ -134,7 +134,7 @@ _COSTS = {
 
 def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     """The published collection of one embedder."""
-    label = spec.label
+    label, name = spec.label, spec.reference
 
     @dg.asset(
         key=["collections", label],
@@ -149,7 +149,7 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     )
     @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
-        spec, library = workspace.spec(label), Library.load(workspace.paths.library)
+        spec, library = workspace.spec(name), Library.load(workspace.paths.library)
         manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
         known = workspace.store.known(spec)
         with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from musicflow.embedders import EmbedderSpec, spec_for, specs_for
+from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
@@ -126,9 +126,9 @@ class Workspace(dg.ConfigurableResource):
         """The embedders to compare."""
         return specs_for(self.settings)
 
-    def spec(self, label: str) -> EmbedderSpec:
-        """An embedder as it is to be run."""
-        return spec_for(label, self.settings)
+    def spec(self, name: str) -> EmbedderSpec:
+        """Return an embedder as it is to be run; see `spec_or_stand_in`."""
+        return spec_or_stand_in(name, self.settings)
 
     @property
     def store(self) -> EmbeddingStore:

@@ -15,6 +15,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from musicflow import tracking
+from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import known_parts
 from musicflow.orchestration.automation import EMBEDS
@@ -138,7 +139,8 @@ def materialize(
     """
     remember(settings.paths, **settings.remembered)
     prepare_dagster(settings.paths)
-    models = [[kind, name] for name in settings.embedders for kind in PER_EMBEDDER]
+    labels = [spec.label for spec in specs_for(settings)]
+    models = [[kind, label] for label in labels for kind in PER_EMBEDDER]
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)
     if failed and all(map(is_per_embedder, failed)):

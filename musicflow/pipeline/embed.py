@@ -65,8 +65,8 @@ def embed_tracks(
 
     Raises
     ------
-    WeightsError
-        If the embedder's weights cannot be had.
+    EmbedderError
+        If the embedder cannot be used: its weights cannot be had, say.
     WorkerError
         If the worker is killed, or crashes other than on a file.
     """
@@ -84,7 +84,7 @@ def embed_tracks(
             with closing(outcomes):
                 shown = progress(outcomes, f"Embedding, {spec.label}", len(work))
                 unreadable = [problem for problem in shown if problem is not None]
-        except embedders.WeightsError as error:
+        except embedders.EmbedderError as error:
             store.set_unavailable(spec, str(error))
             raise
         except worker.WorkerError as error:

@@ -83,7 +83,7 @@ def _embed(
 
     def infer() -> None:
         start = time.perf_counter()
-        vectors, tags = embedder.infer(np.stack([window for _, window in waiting]))
+        vectors, tags = embedders.infer(embedder, np.stack([window for _, window in waiting]))
         share = (time.perf_counter() - start) / len(waiting)
         for row, (number, window) in enumerate(waiting):
             track = sums[number]

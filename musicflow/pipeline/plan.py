@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from musicflow import embedders
-from musicflow.embedders import WeightsError
+from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, Method, report, state_of
@@ -79,7 +79,7 @@ def plan_of(settings: Settings, progress: Progress = quietly) -> Plan:
         If the settings name an embedder or a metric that there is not.
     """
     # Errors in names come before any work.
-    embedders.specs_for(settings)
+    embedders.check_names(settings)
     Method.of(settings)
     assert settings.library is not None
     files = scan(settings.library, settings.paths.library, progress, Rules.of(settings))
@@ -132,10 +132,10 @@ def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore)
 
 
 def why_unavailable(spec: EmbedderSpec, settings: Settings) -> str:
-    """Return why the weights are not here and cannot be fetched; empty if they are or can."""
+    """Return why an embedder cannot be used; empty if it can, its weights fetched."""
     try:
         embedders.fetch(spec, settings.cache)
-    except WeightsError as error:
+    except EmbedderError as error:
         return str(error)
     return ""
 

@@ -107,7 +107,7 @@ CHANGES = {
     "weights": embedders.spec_of("musicnn").weights,
     "trained": False,
 }
-PROSE = {"summary", "extra", "device", "precision", "precisions"}
+PROSE = {"summary", "extra", "device", "precision", "precisions", "address"}
 
 
 def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:

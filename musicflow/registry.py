@@ -1,0 +1,139 @@
+"""Named things of one kind: those that ship, and those that other packages bring.
+
+A thing is found by its name, which ships or is that of an entry point in the kind's group, or by
+its address, ``package.module:NAME``. Each name stands for an address, which is imported when the
+thing is wanted: to list names imports nothing. What ships is found like everything else.
+"""
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from musicflow.errors import MusicflowError, words_of
+
+T = TypeVar("T")
+
+UNKNOWN = "unknown-name"
+NOT_IMPORTABLE = "not-importable"
+WRONG_KIND = "wrong-kind"
+
+_ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+class RegistryError(MusicflowError):
+    """A name that leads to no usable thing.
+
+    Its code is ``unknown-name``, ``not-importable`` or ``wrong-kind``.
+    """
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text has the form ``package.module:NAME``."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """The named things of one kind.
+
+    Parameters
+    ----------
+    word : str
+        The kind, for people: ``embedder``.
+    group : str
+        The group of entry points: ``musicflow.embedders``.
+    kind : type
+        The class of the things.
+    shipped : mapping of str to str
+        The address of each thing that ships, by name.
+    error : type of MusicflowError
+        The error to raise.
+    """
+
+    word: str
+    group: str
+    kind: type[T]
+    shipped: Mapping[str, str] = field(default_factory=dict)
+    error: type[MusicflowError] = RegistryError
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a name is known. Nothing is imported."""
+        return name in self.shipped or name in self._addresses()
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, those that ship first. Nothing is imported."""
+        return tuple(self._addresses())
+
+    def address_of(self, name: str) -> str:
+        """Return the address that a name stands for; an address stands for itself.
+
+        Raises
+        ------
+        MusicflowError
+            If there is no such name; the message lists all names.
+        """
+        if is_address(name):
+            return name
+        if name in self.shipped:
+            return self.shipped[name]
+        addresses = self._addresses()
+        if name not in addresses:
+            raise self.error(
+                f"no {self.word} is called {name!r}; there are {', '.join(addresses)}",
+                "name one of these, or another as package.module:NAME",
+                UNKNOWN,
+            )
+        return addresses[name]
+
+    def get(self, name: str) -> T:
+        """Return the thing that a name or an address leads to.
+
+        Raises
+        ------
+        MusicflowError
+            If there is no such name, or it cannot be imported or is of another kind.
+        """
+        address = self.address_of(name)
+        shown = f"the {self.word} {name}" + (f" ({address})" if name != address else "")
+        try:
+            thing = _imported(address)
+        except (Exception, SystemExit) as error:
+            raise self.error(
+                f"{shown} cannot be imported: {_reason(error)}",
+                _advice(error, address),
+                NOT_IMPORTABLE,
+            ) from error
+        if not isinstance(thing, self.kind):
+            what = "a class" if isinstance(thing, type) else f"a {type(thing).__name__}"
+            kind = self.kind.__name__
+            raise self.error(f"{shown} is {what}, not an instance of {kind}", "", WRONG_KIND)
+        return thing
+
+    def _addresses(self) -> dict[str, str]:
+        points = entry_points(group=self.group)
+        brought = {point.name: f"{point.module}:{point.attr}" for point in points}
+        # Nothing that is brought takes the place of what ships.
+        return {**self.shipped, **brought, **self.shipped}
+
+
+def _imported(address: str) -> object:
+    module, _, attribute = address.partition(":")
+    return attrgetter(attribute)(importlib.import_module(module))
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ImportError | AttributeError):
+        return words_of(error)
+    return f"{type(error).__name__}: {words_of(error)}"
+
+
+def _advice(error: BaseException, address: str) -> str:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    if f"{address.partition(':')[0]}.".startswith(f"{error.name}."):
+        return "install its package, or name the folder that holds it in PYTHONPATH"
+    return f"install {error.name.partition('.')[0]}"
