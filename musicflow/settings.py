@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 import tomlkit
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,7 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-LibraryFormat = Literal["auto", "ludwig", "folders"]
+from musicflow.registry import is_address
 
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
@@ -133,7 +133,11 @@ class Settings(BaseSettings):
         description="Downloaded weights, shared by all homes.",
     )
     library: Path | None = Field(None, description="The folder of music.")
-    library_format: LibraryFormat = Field("auto", description="How the folder is laid out.")
+    library_format: str = Field(
+        "auto",
+        description="How the folder is laid out: auto, ludwig, folders, the layout of an installed "
+        "package, or package.module:NAME.",
+    )
     ignore: tuple[str, ...] = Field(
         (),
         description="Patterns of what to leave out of the library, as in a .gitignore.",
@@ -193,6 +197,18 @@ class Settings(BaseSettings):
     metrics: tuple[str, ...] = Field(
         (), description="Metrics of other packages to add, each package.module:NAME."
     )
+
+    @field_validator("library_format")
+    @classmethod
+    def _known_layout(cls, name: str) -> str:
+        if name == "auto" or is_address(name):
+            return name
+        # It stands on the settings, and is not needed where no layout is named.
+        from musicflow.library import layouts
+
+        if name not in layouts.names():
+            raise ValueError(f"{name!r} is none of {', '.join(layouts.names())}")
+        return name
 
     @classmethod
     def settings_customise_sources(

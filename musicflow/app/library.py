@@ -73,11 +73,10 @@ def _collections(look: View) -> None:
 def _failures(look: View) -> list[Problem]:
     """The embedders that could not be had, and what each has to say of tracks."""
     store = EmbeddingStore(look.settings.paths.embeddings)
-    missing = [label for label in look.settings.embedders if label not in look.published]
     problems = [
-        Problem("all tracks", label, "error", why, "unavailable")
-        for label in missing
-        if (why := store.unavailable(embedders.spec_for(label, look.settings)))
+        Problem("all tracks", spec.label, "error", why, "unavailable")
+        for spec in embedders.specs_for(look.settings)
+        if spec.label not in look.published and (why := store.unavailable(spec))
     ]
     for label in look.embedders:
         spec = embedders.spec_for(label, look.settings)

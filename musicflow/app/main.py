@@ -6,9 +6,9 @@ from musicflow import embedders
 from musicflow.app import sidebar, view
 from musicflow.app.cards import plain, player, telling
 from musicflow.app.view import View
-from musicflow.embedders import UNTRAINED
-from musicflow.index import Collections, fused
-from musicflow.search.lookup import fusion_weights, open_collections
+from musicflow.embedders import EmbedderError
+from musicflow.index import Collections
+from musicflow.search.lookup import fusion_weights, open_collections, specs_for
 from musicflow.settings import Settings
 
 
@@ -43,14 +43,16 @@ def _index(_settings: Settings, home: object, weights: str) -> Collections:  # n
 
 def _published(settings: Settings, index: Collections) -> list[str]:
     """The labels of the collections there are, those of the settings first, fusions last."""
-    names = [name for name in index.names() if _is_known(name)]
-    first = [label for label in settings.embedders if label in names]
+    names = [name for name in index.names() if _is_known(name, settings)]
+    first = [spec.label for spec in embedders.specs_for(settings) if spec.label in names]
     return [*first, *(name for name in names if name not in first)]
 
 
-def _is_known(label: str) -> bool:
-    names = fused.members(label) or (label,)
-    return all(name.removesuffix(UNTRAINED) in embedders.names() for name in names)
+def _is_known(label: str, settings: Settings) -> bool:
+    try:
+        return bool(specs_for(label, settings))
+    except EmbedderError:
+        return False
 
 
 def _view(settings: Settings, index: Collections, published: list[str]) -> View:

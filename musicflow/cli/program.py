@@ -48,7 +48,6 @@ from musicflow.settings import (
     Exclude,
     Home,
     HomeError,
-    LibraryFormat,
     Precision,
     Settings,
     explain,
@@ -153,7 +152,12 @@ def run(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
     embedder: EmbeddersOption = None,
     layout: Annotated[
-        LibraryFormat | None, typer.Option("--format", help="How the folder is laid out.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="LAYOUT",
+            help="How the folder is laid out: auto, ludwig, folders, or package.module:NAME.",
+        ),
     ] = None,
     ignore: IgnoreOption = None,
     untrained: Annotated[

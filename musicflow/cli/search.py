@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from musicflow import embedders
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -20,10 +21,12 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.index import Collection, Filters, Hit
+from musicflow.embedders import UNTRAINED
+from musicflow.index import Collection, Filters, Hit, NoCollectionError, fused
 from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
 from musicflow.library.recordings import Verdicts
+from musicflow.registry import is_address
 from musicflow.search import lookup, query
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -74,8 +77,7 @@ def search(
     if (file is None) == (track is None):
         stop("say what to search with: a FILE, or --track NAME", USAGE)
     filters = Filters.parse(where or [])
-    settings = settings_of(home=home)
-    with _opened(settings, embedder) as collection:
+    with _opened(home, embedder) as (collection, settings):
         if track is not None:
             track_id = lookup.find_track(collection, track)
             hits = query.similar_to_track(collection, track_id, k, filters)
@@ -114,8 +116,7 @@ def recommend_command(
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
     filters = Filters.parse(where or [])
-    settings = settings_of(home=home)
-    with _opened(settings, embedder) as collection:
+    with _opened(home, embedder) as (collection, settings):
         hits = recommend(
             collection,
             [_example(collection, text, settings) for text in like or []],
@@ -144,7 +145,7 @@ def path(
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
     filters = Filters.parse(where or [])
-    with _opened(settings_of(home=home), embedder) as collection:
+    with _opened(home, embedder) as (collection, _):
         first, last = (lookup.find_track(collection, name) for name in (start, end))
         hits = find_path(collection, first, last, steps, filters)
         about = "; the score is the likeness to the track before"
@@ -158,8 +159,7 @@ def duplicates(
 
     Example: `musicflow duplicates --json`
     """
-    settings = settings_of(home=home)
-    with _opened(settings, embedder) as collection:
+    with _opened(home, embedder) as (collection, settings):
         groups = find_duplicates(collection, Verdicts.load(settings.paths.recordings))
         manifest = collection.manifest
     if as_json:
@@ -193,7 +193,7 @@ def export(
 
     Example: `musicflow export calm_acoustic_1 calm_acoustic_2 --output calm.m3u8`
     """
-    with _opened(settings_of(home=home), embedder) as collection:
+    with _opened(home, embedder) as (collection, _):
         names = tracks or _track_ids_from_input()
         payloads = [collection.payload(lookup.find_track(collection, name)) for name in names]
     text = playlist(payloads, form)
@@ -207,17 +207,36 @@ def export(
 
 
 @contextmanager
-def _opened(settings: Settings, embedder: str | None) -> Iterator[Collection]:
-    """The collection of an embedder, or of the first of the home's that has one."""
+def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collection, Settings]]:
+    """Open the collection of an embedder, or of the first of the home's that has one."""
+    settings = settings_of(home=home)
     index = lookup.open_collections(settings)
     if embedder is None:
+        labels = [spec.label for spec in embedders.specs_for(settings)]
         published = index.names()
-        known = [label for label in settings.embedders if label in published]
-        embedder = next(iter(known), settings.embedders[0])
-    # A name that no embedder has is told from one that has no collection.
-    lookup.specs_for(embedder, settings)
-    with index.open(embedder) as collection:
-        yield collection
+        label = next((label for label in labels if label in published), labels[0])
+    elif fused.members(embedder):
+        label = embedder
+    else:
+        # The settings of the home may not name it: they do here, so that files are embedded by it.
+        named = {"embedders": (embedder, *settings.embedders)}
+        settings = settings.model_copy(update=named)
+        label = _label_of(embedder)
+    try:
+        collection = index.open(label)
+    except NoCollectionError:
+        # A name that no embedder has is told from one that has no collection.
+        lookup.specs_for(label, settings)
+        raise
+    with collection:
+        yield collection, settings
+
+
+def _label_of(embedder: str) -> str:
+    """Return the label of an embedder, which may be named by its address."""
+    if is_address(embedder.removesuffix(UNTRAINED)):
+        return embedders.spec_of(embedder).label
+    return embedder
 
 
 def _example(collection: Collection, text: str, settings: Settings) -> Example:

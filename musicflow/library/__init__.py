@@ -1,10 +1,10 @@
-"""Where tracks come from: two readers over one list of files."""
+"""Where tracks come from: files, and layouts that make tracks of them."""
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from musicflow.library import folders, ludwig
+from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, state_of_file
 from musicflow.library.changes import Changes, changes
 from musicflow.library.files import (
@@ -20,17 +20,18 @@ from musicflow.library.files import (
     scan_parts,
     split,
 )
-from musicflow.library.ludwig import labels_state
+from musicflow.library.layouts import Layout, LayoutError, labels_state
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
-from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists
+from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
-from musicflow.settings import LibraryFormat
 
 __all__ = [
     "SHORT",
     "UNKNOWN",
     "AudioFile",
     "Changes",
+    "Layout",
+    "LayoutError",
     "Library",
     "LibraryChangingError",
     "LibraryError",
@@ -56,13 +57,12 @@ __all__ = [
     "skipped_line",
     "split",
     "state_of_file",
+    "track_of",
     "without_notes",
 ]
 
-_READERS = {"ludwig": ludwig.read, "folders": folders.read}
 
-
-def join(root: Path, files: list[AudioFile], layout: LibraryFormat = "auto") -> Library:
+def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Library:
     """Make a library of the files that `scan` found.
 
     Parameters
@@ -72,26 +72,25 @@ def join(root: Path, files: list[AudioFile], layout: LibraryFormat = "auto") -> 
     files
         What `scan` found there.
     layout
-        ``ludwig``, ``folders``, or ``auto``: Ludwig where there are labels and audio.
+        The name or address of the layout, or ``auto``; see `layouts.layout_of`.
 
     Raises
     ------
     LibraryError
-        If the labels of a Ludwig library cannot be read, or no file is of use.
+        If the folder cannot be read by the layout, or no file is of use.
     """
-    if layout == "auto":
-        layout = "ludwig" if ludwig.is_ludwig(root) else "folders"
-    labels = ludwig.labels_state(root) if layout == "ludwig" else ""
+    found = layouts.layout_of(root, layout)
+    labels = layouts.labels_state(root, found)
     skipped = skipped_kinds(files)
     files = [file for file in files if not file.is_skipped]
-    tracks, problems = _READERS[layout](root, files)
+    tracks, problems = layouts.read(found, root, files)
     broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
     if not tracks:
         reasons = "".join(f"\n  {problem.subject}: {problem.reason}" for problem in broken[:5])
         raise LibraryError(f"no usable track lies below {root}{reasons}")
     tracks.sort(key=lambda track: track.track_id)
     told = (*broken, *problems)
-    return Library(root.name, str(root), layout, tuple(tracks), told, labels, skipped)
+    return Library(root.name, str(root), found.name, tuple(tracks), told, labels, skipped)
 
 
 def skipped_kinds(files: Iterable[AudioFile]) -> dict[str, int]:

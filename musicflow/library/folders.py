@@ -3,8 +3,9 @@
 from pathlib import Path, PurePosixPath
 
 from musicflow.library.audio_file import AudioFile
+from musicflow.library.layouts import Layout
 from musicflow.library.problems import Problem
-from musicflow.library.track import UNKNOWN, Track, fields_from
+from musicflow.library.track import UNKNOWN, Track, track_of
 from musicflow.text import normalized
 
 
@@ -14,15 +15,9 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
 
 
 def _track(root: Path, file: AudioFile) -> Track:
-    path = PurePosixPath(file.path)
-    return Track(
-        track_id=file.path,
-        path=str(root / file.path),
-        content_hash=file.content_hash,
-        former_hash=file.former_hash,
-        duration_s=file.duration_s,
-        sample_rate=file.sample_rate,
-        name=file.title or normalized(path.stem) or UNKNOWN,
-        genre=normalized(path.parts[0] if len(path.parts) > 1 else "") or UNKNOWN,
-        **fields_from(file),
-    )
+    parts = PurePosixPath(file.path).parts
+    genre = normalized(parts[0]) if len(parts) > 1 else ""
+    return track_of(root, file, genre=genre or UNKNOWN)
+
+
+LAYOUT = Layout("folders", Path.is_dir, read)

@@ -10,13 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
+from musicflow.library.layouts import Layout
 from musicflow.library.problems import (
     AUDIO_WITHOUT_LABELS,
     FOLDER_UNREADABLE,
     LABELS_WITHOUT_AUDIO,
     Problem,
 )
-from musicflow.library.track import UNKNOWN, LibraryError, Track, fields_from
+from musicflow.library.track import UNKNOWN, LibraryError, Track, track_of
 from musicflow.text import normalized
 
 AUDIO = "mp3"
@@ -24,7 +25,7 @@ LABELS = "labels.json"
 
 
 def is_ludwig(root: Path) -> bool:
-    """Tell whether a folder is laid out this way."""
+    """Return whether a folder is laid out this way."""
     return (root / LABELS).is_file() and (root / AUDIO).is_dir()
 
 
@@ -98,17 +99,14 @@ def _track(root: Path, file: AudioFile, label: dict[str, Any] | None) -> Track:
     fields = {"genre": {"S": folder}} if label is None else label
     subgenres = [*_strings(fields.get("subgenres")), *_strings(fields.get("otherSubgenres"))]
     artists = tuple(dict.fromkeys(_strings(fields.get("artist"))))
-    return Track(
+    return track_of(
+        root,
+        file,
         track_id=path.stem,
-        path=str(root / file.path),
-        content_hash=file.content_hash,
-        former_hash=file.former_hash,
-        duration_s=file.duration_s,
-        sample_rate=file.sample_rate,
         name=_first(fields.get("name"), file.title),
         genre=_first(fields.get("genre")),
         subgenres=tuple(dict.fromkeys(subgenres)),
-        **fields_from(file) | ({"artists": artists} if artists else {}),
+        artists=artists or file.artists,
     )
 
 
@@ -126,3 +124,6 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
     elif isinstance(value, dict):
         yield from _strings([value.get(kind) for kind in ("S", "SS", "L")])
+
+
+LAYOUT = Layout("ludwig", is_ludwig, read, labels_state)

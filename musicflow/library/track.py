@@ -4,18 +4,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow.errors import MusicflowError
+from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
 from musicflow.library.rows import UNKNOWN, fields_of, table_of
 from musicflow.library.tags import Tags
 from musicflow.settings import write_atomically
-from musicflow.text import folded, joined
+from musicflow.text import folded, joined, normalized
 
 
 class LibraryError(MusicflowError):
@@ -87,6 +88,30 @@ def known_artists(names: Iterable[str]) -> tuple[str, ...]:
     """Return artists as they are matched, without what only says that none is named."""
     found = dict.fromkeys(map(folded, names))
     return tuple(name for name in found if name not in _NOBODY)
+
+
+def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
+    """Return the track of a file, named by its tags.
+
+    Parameters
+    ----------
+    root
+        The folder of music.
+    file
+        A usable file of it.
+    **fields
+        The fields of the track that the layout knows better, such as `genre`.
+    """
+    own: dict[str, Any] = {
+        "track_id": file.path,
+        "path": str(root / file.path),
+        "content_hash": file.content_hash,
+        "former_hash": file.former_hash,
+        "duration_s": file.duration_s,
+        "sample_rate": file.sample_rate,
+        "name": file.title or normalized(PurePosixPath(file.path).stem) or UNKNOWN,
+    }
+    return Track(**own | fields_from(file) | fields)
 
 
 def fields_from(tags: Tags) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def library_changes(
         return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
     try:
         seen = changes(settings.library, folder, settings.part_size, settings.ignore)
+        labels = labels_state(settings.library, settings.library_format)
     except LibraryError as error:
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
     before = json.loads(context.cursor or "{}")
@@ -131,7 +132,6 @@ def library_changes(
     requests = [_ingest(part, seen) for part in now]
     gone = sorted((seen.known.keys() | keys) - seen.found.keys())
     confirmed = [part for part in gone if part in before.get("gone", [])]
-    labels = labels_state(settings.library)
     relabelled = labels not in (before.get("labels"), _labels_read(workspace, labels))
     if confirmed or relabelled:
         forget_parts(folder, confirmed)

@@ -13,7 +13,7 @@ from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
-from musicflow.settings import Home, LibraryFormat, Settings
+from musicflow.settings import Home, Settings
 
 EMBEDDING = "embedding"
 """The pool of what keeps all cores busy."""
@@ -34,14 +34,6 @@ def _described(name: str) -> str:
 
 
 # Dagster's launchpad offers the values of an enum, and takes no others.
-
-
-class Format(Enum):
-    """`settings.LibraryFormat`."""
-
-    auto = "auto"
-    ludwig = "ludwig"
-    folders = "folders"
 
 
 class Exclusion(Enum):
@@ -73,7 +65,7 @@ class Workspace(dg.ConfigurableResource):
 
     home: str = Field(default="", description=_described("home"))
     library: str = Field(default="", description=_described("library"))
-    library_format: Format | None = Field(default=None, description=_described("library_format"))
+    library_format: str = Field(default="", description=_described("library_format"))
     ignore: list[str] = Field(default=[], description=_described("ignore"))
     embedders: list[str] = Field(default=[], description=_described("embedders"))
     hop_s: dict[str, float] = Field(default={}, description=_described("hop_s"))
@@ -117,7 +109,7 @@ class Workspace(dg.ConfigurableResource):
         return library
 
     @property
-    def layout(self) -> LibraryFormat:
+    def layout(self) -> str:
         """How the library is laid out."""
         return self.settings.library_format
 

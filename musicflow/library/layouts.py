@@ -1,0 +1,168 @@
+"""Layouts: how a folder of music says which file is which track, and of what genre.
+
+A layout is found by a name, an entry point in the group ``musicflow.layouts`` or the address
+``package.module:NAME`` of a `Layout`. Those that ship stand in the table below.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from musicflow.errors import words_of
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.problems import Problem
+from musicflow.library.track import LibraryError, Track
+from musicflow.registry import Registry
+
+AUTO = "auto"
+"""The name for the first layout that a folder is of."""
+
+FALLBACK = "folders"
+"""The layout that any folder is of."""
+
+_log = logging.getLogger(__name__)
+
+
+def _no_labels(_root: Path) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way that folders of music are laid out.
+
+    Parameters
+    ----------
+    name : str
+        Its name, for people.
+    detect : callable
+        Given the folder of music, returns whether it is laid out this way. It is asked often, and
+        should look at a few names only.
+    read : callable
+        Given the folder of music and its audio files, returns the tracks and the problems. A
+        file that cannot be used has an `error`, and makes no track.
+    labels_state : callable
+        Given the folder of music, returns a text that changes when its labels do; empty where
+        the files have all that is known.
+    """
+
+    name: str
+    detect: Callable[[Path], bool]
+    read: Callable[[Path, list[AudioFile]], tuple[Sequence[Track], Sequence[Problem]]]
+    labels_state: Callable[[Path], str] = _no_labels
+
+
+class LayoutError(LibraryError):
+    """A layout that cannot be used."""
+
+    code = "layout"
+
+
+REGISTRY = Registry(
+    "layout",
+    "musicflow.layouts",
+    Layout,
+    {
+        "ludwig": "musicflow.library.ludwig:LAYOUT",
+        FALLBACK: "musicflow.library.folders:LAYOUT",
+    },
+    LayoutError,
+)
+"""All layouts, by name."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that a layout is chosen by. Nothing is imported."""
+    return (AUTO, *REGISTRY.names())
+
+
+def layout_of(root: Path, name: str = AUTO) -> Layout:
+    """Return the layout of a folder.
+
+    Parameters
+    ----------
+    root
+        The folder of music.
+    name
+        A name, an address, or ``auto`` for the first layout that detects the folder as its own.
+
+    Raises
+    ------
+    LayoutError
+        If the name leads to no layout; the message says why. Of ``auto``, a layout that cannot
+        be used is left out, with a warning in the log.
+    """
+    if name != AUTO:
+        return REGISTRY.get(name)
+    for other in REGISTRY.names():
+        if other == FALLBACK:
+            continue
+        try:
+            layout = REGISTRY.get(other)
+            if _detects(layout, root):
+                return layout
+        except LayoutError as error:
+            _log.warning("%s", error)
+    return REGISTRY.get(FALLBACK)
+
+
+def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+    """Read the tracks of a folder.
+
+    Raises
+    ------
+    LibraryError
+        If the folder is not laid out this way, or the layout fails or returns something else.
+    """
+    try:
+        tracks, problems = layout.read(root, files)
+        found = list(tracks), list(problems)
+    except (LibraryError, MemoryError):
+        raise
+    except Exception as error:
+        raise _failed(layout, error) from error
+    _check(layout, found[0], Track)
+    _check(layout, found[1], Problem)
+    return found
+
+
+def labels_state(root: Path, layout: str | Layout = AUTO) -> str:
+    """Return a text that changes when the labels of a folder do; empty where it has none.
+
+    Parameters
+    ----------
+    root
+        The folder of music.
+    layout
+        The layout, or a name of one; see `layout_of`.
+
+    Raises
+    ------
+    LayoutError
+        If the name leads to no layout, or the layout fails.
+    """
+    layout = layout_of(root, layout) if isinstance(layout, str) else layout
+    try:
+        return str(layout.labels_state(root))
+    except Exception as error:
+        raise _failed(layout, error) from error
+
+
+def _detects(layout: Layout, root: Path) -> bool:
+    try:
+        return bool(layout.detect(root))
+    except Exception as error:
+        raise _failed(layout, error) from error
+
+
+def _check(layout: Layout, things: Sequence[object], kind: type) -> None:
+    if wrong := [thing for thing in things if not isinstance(thing, kind)]:
+        what = f"a {type(wrong[0]).__name__} for a {kind.__name__}"
+        raise LayoutError(f"the layout {layout.name} returned {what}")
+
+
+def _failed(layout: Layout, error: Exception) -> LayoutError:
+    return LayoutError(
+        f"the layout {layout.name} failed, {type(error).__name__}: {words_of(error)}"
+    )
