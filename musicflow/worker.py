@@ -368,7 +368,11 @@ def _share(watch: Path, log: Path | None, names: Sequence[str], rations: Rations
 
 
 _inbox: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
-"""The messages of the parent: the pickled work, then what `_apply` is sent."""
+"""The messages of the parent, each pickled: the work, then what `_apply` is sent.
+
+Only the main thread unpickles them. Two threads that import what they need for that may each find
+a module that the other has not imported to its end.
+"""
 
 
 def _listen(parent: IO[bytes]) -> None:
@@ -408,7 +412,7 @@ def _portable(error: Exception) -> Exception:
 def _apply(function: Callable[[Any], Any]) -> Generator[tuple[int, bytes], None, None]:
     """Answer the parent's items, each a number and a value, with their pickled results."""
     while True:
-        for number, item in _inbox.get():
+        for number, item in pickle.loads(_inbox.get()):
             begin(number)
             try:
                 result = pickle.dumps(function(item), pickle.HIGHEST_PROTOCOL)
@@ -656,7 +660,7 @@ class _Crew:
 
     def _send(self, worker: _Worker, numbers: "Sequence[int] | deque[int]") -> None:
         if numbers:
-            worker.send([(number, self._items[number]) for number in numbers])
+            worker.send(pickle.dumps([(number, self._items[number]) for number in numbers]))
 
     @contextlib.contextmanager
     def _in_reach(self, worker: _Worker) -> Iterator[None]:
