@@ -26,7 +26,8 @@ def load_embedder(name: str, *, home: File | None = None) -> "Embedder":
     Parameters
     ----------
     name
-        Its name, such as ``musicnn``; ``-untrained`` behind it stands for seeded weights.
+        Its name, such as ``musicnn``, or the address ``package.module:NAME`` of one of your own;
+        ``-untrained`` behind it stands for seeded weights.
     home
         The home whose settings (hop, precision, device) count; ``~/.musicflow`` if not given.
 
@@ -76,7 +77,7 @@ def embed_files(
     paths
         The files.
     embedder
-        Its name.
+        Its name or address; see `load_embedder`.
     home
         The folder vectors are kept in; ``~/.musicflow`` if not given.
 
@@ -105,7 +106,7 @@ def compare(
     library
         The folder.
     embedders
-        Their names; those of the home's settings if not given.
+        Their names or addresses; those of the home's settings if not given.
     home
         The folder everything is kept in; ``~/.musicflow`` if not given. One home holds one
         library.
@@ -222,7 +223,7 @@ def open_collection(name: str, *, home: File | None = None) -> SearchableCollect
     Parameters
     ----------
     name
-        An embedder's name, or that of a fusion (``fusion:musicnn+mfcc``).
+        An embedder's name or address, or the name of a fusion (``fusion:musicnn+mfcc``).
     home
         Its home; ``~/.musicflow`` if not given.
 
@@ -233,8 +234,8 @@ def open_collection(name: str, *, home: File | None = None) -> SearchableCollect
     """
     from musicflow.search import lookup
 
-    settings = _settings(home)
-    return SearchableCollection(lookup.open_collections(settings).open(name), settings)
+    label, settings = lookup.collection_of(name, _settings(home))
+    return SearchableCollection(lookup.open_collections(settings).open(label), settings)
 
 
 def _settings(home: File | None, **given: Any) -> "Settings":

@@ -21,12 +21,10 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import UNTRAINED
-from musicflow.index import Collection, Filters, Hit, NoCollectionError, fused
+from musicflow.index import Collection, Filters, Hit, NoCollectionError
 from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
 from musicflow.library.recordings import Verdicts
-from musicflow.registry import is_address
 from musicflow.search import lookup, query
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -215,13 +213,8 @@ def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collectio
         labels = [spec.label for spec in embedders.specs_for(settings)]
         published = index.names()
         label = next((label for label in labels if label in published), labels[0])
-    elif fused.members(embedder):
-        label = embedder
     else:
-        # The settings of the home may not name it: they do here, so that files are embedded by it.
-        named = {"embedders": (embedder, *settings.embedders)}
-        settings = settings.model_copy(update=named)
-        label = _label_of(embedder)
+        label, settings = lookup.collection_of(embedder, settings)
     try:
         collection = index.open(label)
     except NoCollectionError:
@@ -230,13 +223,6 @@ def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collectio
         raise
     with collection:
         yield collection, settings
-
-
-def _label_of(embedder: str) -> str:
-    """Return the label of an embedder, which may be named by its address."""
-    if is_address(embedder.removesuffix(UNTRAINED)):
-        return embedders.spec_of(embedder).label
-    return embedder
 
 
 def _example(collection: Collection, text: str, settings: Settings) -> Example:

@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from musicflow import embedders
-from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedders.spec import UNTRAINED, EmbedderSpec
 from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index
+from musicflow.registry import is_address
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.settings import Settings
 from musicflow.text import folded, joined
@@ -32,6 +33,34 @@ def specs_for(label: str, settings: Settings) -> list[EmbedderSpec]:
         If there is no such embedder.
     """
     return [embedders.spec_for(name, settings) for name in fused.members(label) or (label,)]
+
+
+def collection_of(name: str, settings: Settings) -> tuple[str, Settings]:
+    """Return the name of the collection of an embedder or a fusion.
+
+    Parameters
+    ----------
+    name
+        A fusion's name, or an embedder's; see `embedders.spec_of`.
+    settings
+        Those of the home.
+
+    Returns
+    -------
+    name : str
+        The label of the embedder, or the fusion's name.
+    settings : Settings
+        The same with this embedder among the others, so that files can be embedded with it.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If the name is an address that leads to no embedder.
+    """
+    if not is_address(name.removesuffix(UNTRAINED)) or fused.members(name):
+        return name, settings
+    known = settings.model_copy(update={"embedders": (*settings.embedders, name)})
+    return embedders.spec_of(name).label, known
 
 
 def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
