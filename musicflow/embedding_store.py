@@ -9,6 +9,7 @@ nothing; two writers do not disturb each other.
 """
 
 import contextlib
+import json
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.errors import MusicflowError
 from musicflow.library import SHORT, Problem, Track
 from musicflow.settings import write_atomically
 
@@ -34,7 +36,7 @@ _SMALL = 16_000_000
 beginning over and over."""
 
 
-_UNAVAILABLE = "unavailable.txt"
+_UNAVAILABLE = "unavailable.json"
 
 _OLD_NOTE = "note"
 """A column of an earlier version, which knew one kind of note: that a track is short."""
@@ -117,18 +119,18 @@ class EmbeddingStore:
             for row in table.to_pylist()
         }
 
-    def set_unavailable(self, spec: EmbedderSpec, reason: str) -> None:
-        """Keep why the embedder itself could not be had, for the report; empty once it could."""
+    def set_unavailable(self, spec: EmbedderSpec, error: MusicflowError | None) -> None:
+        """Keep why the embedder itself could not be loaded, for the report; None once it could."""
         path = self._folder(spec) / _UNAVAILABLE
-        if reason:
-            write_atomically(path, reason.encode())
+        if error is not None:
+            write_atomically(path, json.dumps(error.args).encode())
         else:
             path.unlink(missing_ok=True)
 
-    def unavailable(self, spec: EmbedderSpec) -> str:
-        """Why the embedder could not be had when it was last wanted; empty if it could."""
+    def unavailable(self, spec: EmbedderSpec) -> MusicflowError | None:
+        """Return why the embedder could not be loaded when it last was to be; None if it could."""
         path = self._folder(spec) / _UNAVAILABLE
-        return path.read_text("utf-8") if path.exists() else ""
+        return MusicflowError(*json.loads(path.read_text("utf-8"))) if path.exists() else None
 
     def add(self, spec: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep rows; when this returns, they are on disk."""

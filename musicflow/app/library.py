@@ -74,7 +74,7 @@ def _failures(look: View) -> list[Problem]:
     """The embedders that could not be had, and what each has to say of tracks."""
     store = EmbeddingStore(look.settings.paths.embeddings)
     problems = [
-        Problem("all tracks", spec.label, "error", why, "unavailable")
+        Problem("all tracks", spec.label, "error", str(why), "unavailable")
         for spec in embedders.specs_for(look.settings)
         if spec.label not in look.published and (why := store.unavailable(spec))
     ]

@@ -67,9 +67,6 @@ evidence.add_to(app)
 app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")
 
-ADVICE = " It comes from"
-"""Where a `WeightsError` goes over from what happened to what can be done."""
-
 EmbeddersOption = Annotated[
     list[str] | None,
     typer.Option("--embedder", help="An embedder to compare; give it again for more."),
@@ -373,9 +370,9 @@ def _materialize(settings: Settings) -> Comparison:
     except KeyboardInterrupt:
         stop("interrupted; what was done is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
-    told = {row.error for row in comparison.rows} if comparison is not None else set()
+    told = {row.embedder for row in comparison.rows if row.error} if comparison else set()
     for asset, reason in failed.items():
-        if reason not in told:
+        if asset.rpartition("/")[2] not in told:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
     if comparison is None or any(not is_per_embedder(asset) for asset in failed):
         stop("the run did not come to its end; what was done is kept for the next one", FAILED)
@@ -389,8 +386,7 @@ def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[
     chosen = []
     for spec in map(embedders.spec_or_stand_in, labels):
         if spec.weights and (why := why_unavailable(spec, settings)):
-            reason = why.partition(ADVICE)[0]
-            err.print(f"{spec.name} runs untrained: {plain(reason)}", soft_wrap=True)
+            err.print(f"{spec.name} runs untrained: {plain(why.message)}", soft_wrap=True)
             spec = embedders.untrained(spec)
         chosen.append(spec.reference)
     return tuple(chosen)
@@ -405,10 +401,9 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
         if row.error:
-            reason = row.error.partition(ADVICE)[0]
-            out.print(f"{row.embedder}: {plain(reason)}", soft_wrap=True, highlight=False)
-    if any(ADVICE in row.error for row in comparison.rows):
-        out.print("How to get weights by other means: musicflow weights --help")
+            out.print(f"{row.embedder}: {plain(row.error)}", soft_wrap=True, highlight=False)
+    if any(row.advice for row in comparison.rows):
+        out.print("What to do about it: see the report, or musicflow weights --help")
     if without_notes(comparison.problems):
         problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
         for line in report.summary(comparison.problems):

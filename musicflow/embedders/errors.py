@@ -35,3 +35,5 @@ class DeviceError(EmbedderError):
 
 class WeightsError(EmbedderError):
     """Weights that cannot be had, or are not what they should be."""
+
+    code = "weights"

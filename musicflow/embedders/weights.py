@@ -165,7 +165,7 @@ class Weights(ABC):
             failures.append(f"{address}: {reason}")
             beside.unlink(missing_ok=True)
         raise WeightsError(
-            f"{self.filename} could not be fetched. {'; '.join(failures)}. {self._advice}"
+            f"{self.filename} could not be fetched ({'; '.join(failures)})", self._advice
         )
 
     def _origins(self) -> Iterator[tuple[str, Callable[[Path], None]]]:
@@ -181,9 +181,9 @@ class Weights(ABC):
     @property
     def _advice(self) -> str:
         return (
-            f"It comes from {self.address}. Two other ways: set {MIRROR_VARIABLE} to a folder or "
-            "an address that holds it, or get the file yourself and run "
-            "`musicflow weights add NAME FILE`."
+            f"it comes from {self.address}; otherwise set {MIRROR_VARIABLE} to a folder or an "
+            "address that holds it, or get the file yourself and run "
+            "`musicflow weights add NAME FILE`"
         )
 
     def _demand_digest(self) -> None:

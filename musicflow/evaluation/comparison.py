@@ -8,6 +8,7 @@ import numpy as np
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
+from musicflow.errors import MusicflowError
 from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
 from musicflow.evaluation.protocol import Method
@@ -73,8 +74,8 @@ def compare(
     for spec in specs:
         row = _row(spec, library, vectors[spec.label], spec in ready)
         if spec not in ready:
-            reason = store.unavailable(spec) or "no current collection is published"
-            row = replace(row, error=reason)
+            why = store.unavailable(spec) or MusicflowError("no current collection is published")
+            row = replace(row, error=why.message, advice=why.advice)
         elif spec.label not in found.figures:
             row = replace(row, error="fewer than two recordings have a vector of every embedder")
         else:

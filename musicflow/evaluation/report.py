@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
+from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice
 from musicflow.evaluation.metrics import MAIN, Measure, Shown
 from musicflow.evaluation.results import Comparison, Row
@@ -248,7 +249,9 @@ def _quality(comparison: Comparison) -> Section:
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += fusion_notes(rows)
-    text += [f"{row.embedder}: {row.error}" for row in rows if row.error]
+    text += [
+        f"{row.embedder}: {MusicflowError(row.error, row.advice)}" for row in rows if row.error
+    ]
     table = [
         [
             *(cell(row, name) for name, _ in LEFT),

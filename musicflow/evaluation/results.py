@@ -77,8 +77,8 @@ class Row:
         The hash of the embedder's spec.
     mlflow_run_id
         The run that holds this row.
-    error
-        Why there are no scores; empty if there are.
+    error, advice
+        Why there are no scores, and what to do about it; empty if there are.
     """
 
     embedder: str
@@ -109,6 +109,7 @@ class Row:
     spec_hash: str = ""
     mlflow_run_id: str | None = None
     error: str = ""
+    advice: str = ""
 
     def value(self, name: str) -> float | None:
         """Return a score's value; None if there is none."""

@@ -85,7 +85,7 @@ def embed_tracks(
                 shown = progress(outcomes, f"Embedding, {spec.label}", len(work))
                 unreadable = [problem for problem in shown if problem is not None]
         except embedders.EmbedderError as error:
-            store.set_unavailable(spec, str(error))
+            store.set_unavailable(spec, error)
             raise
         except worker.WorkerError as error:
             kept = "What was done is kept: run it again, and it goes on from there."

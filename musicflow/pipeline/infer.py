@@ -32,7 +32,7 @@ def embed_and_keep(
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
-        store.set_unavailable(spec, "")
+        store.set_unavailable(spec, None)
         batch: list[Embedding] = []
         since, cpu = time.perf_counter(), time.process_time()
         load_s = since - start

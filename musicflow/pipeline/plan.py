@@ -131,13 +131,13 @@ def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore)
     return list(work.values())
 
 
-def why_unavailable(spec: EmbedderSpec, settings: Settings) -> str:
-    """Return why an embedder cannot be used; empty if it can, its weights fetched."""
+def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | None:
+    """Return why an embedder cannot be used; None if it can, its weights fetched."""
     try:
         embedders.fetch(spec, settings.cache)
     except EmbedderError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def _embedding(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:

@@ -127,7 +127,7 @@ def test_a_bad_server_leaves_nothing_and_a_clear_error(server, tmp_path, behavio
         weights.fetch(tmp_path)
     assert time.monotonic() - started < 10
     message = str(caught.value)
-    assert message.startswith(f"{NAME} could not be fetched. {weights.url}: ")
+    assert message.startswith(f"{NAME} could not be fetched ({weights.url}: ")
     for part in (reason, MIRROR_VARIABLE, "musicflow weights add"):
         assert part in message
     assert len(message) < 600
