@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTHONS := 3.11 3.12 3.13 3.14
+SYSTEMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin x86_64-pc-windows-msvc
 
-.PHONY: help demo test test-distributed lint dagster mlflow app lock clean
+.PHONY: help demo test test-distributed lint check-python docs dagster mlflow app lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
 
 demo: $(INSTALLED)  ## compare the embedders on a small library that comes with a package
@@ -30,6 +32,12 @@ lint: $(INSTALLED)  ## check style, types and layering
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-python: $(INSTALLED)  ## resolve the dependencies to wheels for each Python and system we name
+	@for python in $(PYTHONS); do for system in $(SYSTEMS); do echo $$python $$system; done; done \
+		| xargs -P 8 -L 1 sh -c '$(BIN)/uv pip compile --quiet --only-binary :all: \
+			--python-version $$0 --python-platform $$1 --extra all --extra distributed \
+			pyproject.toml > /dev/null && echo $$0 on $$1: yes'
 
 dagster: $(INSTALLED)  ## open the Dagster UI
 	@$(BIN)/musicflow dagster

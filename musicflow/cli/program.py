@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from musicflow import __version__, embedders
+from musicflow import __version__, embedders, extras
 from musicflow.cli import evidence, index, search, weights
 from musicflow.cli.console import (
     FAILED,
@@ -130,6 +131,7 @@ def demo_command(
 
     Example: `musicflow demo`
     """
+    extras.require("musicflow demo", "dagster", "mlflow", "demo")
     settings = settings_of(home=home, embedders=embedder)
     root = settings.paths.demo
     if settings.library not in (None, root):
@@ -189,6 +191,7 @@ def run(
 
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
+    extras.require("musicflow run", "dagster", "mlflow")
     given = {
         "home": home,
         "library": folder,
@@ -232,6 +235,7 @@ def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     Example: `musicflow init --home ~/music-lab`
     """
+    extras.require("musicflow init", "dagster", "mlflow")
     from musicflow.orchestration.run import CONFIG, has_own_configuration, prepare
 
     settings = settings_of(home=home)
@@ -257,6 +261,7 @@ def dagster(
 
     Example: `musicflow dagster --port 3000`
     """
+    extras.require("musicflow dagster", "dagster", "mlflow")
     from musicflow.orchestration.run import prepare
 
     settings = settings_of(home=home)
@@ -274,6 +279,7 @@ def mlflow(
 
     Example: `musicflow mlflow --port 5000`
     """
+    extras.require("musicflow mlflow", "mlflow")
     from musicflow import tracking
 
     settings = settings_of(home=home)
@@ -291,6 +297,7 @@ def app_command(
 
     Example: `musicflow app --port 8501`
     """
+    extras.require("musicflow app", "app")
     page = str(Path(__file__).parents[1] / "app" / "main.py")
     options = ["--server.port", str(port), "--server.address", "localhost"]
     _become(settings_of(home=home), "streamlit", ["run", page, *options])
@@ -433,9 +440,14 @@ def _show_where_next(settings: Settings) -> None:
 
 
 def _become(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
-    path = Path(sys.executable).with_name(program)
+    # By the interpreter, for a program's file has another name on each system. Safe path: a file
+    # in the folder that a person happens to be in is no module of ours.
+    command = [sys.executable, "-P", "-m", program, *arguments]
     environment = os.environ | {
         "MUSICFLOW_HOME": str(settings.home),
         "DAGSTER_HOME": str(settings.paths.dagster),
     }
-    os.execve(path, [program, *arguments], environment)
+    if os.name == "posix":
+        os.execve(command[0], command, environment)
+    # Elsewhere the process would be another one, and the shell would not wait for it.
+    raise SystemExit(subprocess.call(command, env=environment))

@@ -1,0 +1,47 @@
+"""What is installed on top of the core, by the extras of the package."""
+
+import importlib.util
+
+from musicflow.errors import MusicflowError
+
+EXTRAS = {
+    "dagster": ("dagster", "dagster_webserver", "tabulate"),
+    "mlflow": ("mlflow",),
+    "app": ("streamlit", "plotly"),
+    "demo": ("immich_memories_music",),
+}
+"""The modules of each extra, all of which ``all`` installs."""
+
+
+class MissingExtraError(MusicflowError):
+    """An extra that is not installed."""
+
+    code = "missing-extra"
+
+
+def require(what: str, *extras: str) -> None:
+    """Raise an error if extras are not installed. Nothing is imported.
+
+    Parameters
+    ----------
+    what
+        What needs them, for people.
+    *extras
+        Names of `EXTRAS`.
+
+    Raises
+    ------
+    MissingExtraError
+        If a module of one is missing; it holds the command that installs all that are.
+    """
+    missing = [name for name in extras if not _is_installed(name)]
+    if missing:
+        verb = "extra, which is" if len(missing) == 1 else "extras, which are"
+        raise MissingExtraError(
+            f"{what} needs the {' and '.join(missing)} {verb} not installed",
+            f"pip install 'musicflow[{','.join(missing)}]'",
+        )
+
+
+def _is_installed(extra: str) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in EXTRAS[extra])
