@@ -120,9 +120,12 @@ def compare(
     ------
     LibraryError
         If the folder holds no usable track.
+    MissingExtraError
+        If Dagster or MLflow is not installed.
     MusicflowError
         If no embedder could be compared; its advice says why.
     """
+    from musicflow import extras
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison, report
     from musicflow.pipeline import plan_of
@@ -132,6 +135,7 @@ def compare(
     )
     found, failed = plan_of(settings).comparison, {}
     if found is None:
+        extras.require("musicflow.compare", "dagster", "mlflow")
         from musicflow.library import quietly
         from musicflow.orchestration.run import materialize
 

@@ -10,10 +10,12 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from musicflow import extras
+from musicflow_tests.conftest import RATE, tone
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -106,10 +108,25 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("code", ["import musicflow.cli", "import musicflow.estimate"])
-def test_the_core_imports_without_extras(code: str) -> None:
-    done = python(code)
+IMPORT_THE_CORE = """
+import importlib, pkgutil, musicflow
+rooms = ("musicflow.orchestration", "musicflow.tracking", "musicflow.app")
+for module in pkgutil.walk_packages(musicflow.__path__, "musicflow.", onerror=print):
+    if not module.name.startswith(rooms):
+        importlib.import_module(module.name)
+"""
+
+
+def test_the_core_imports_without_extras() -> None:
+    done = python(IMPORT_THE_CORE)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_comparison_without_dagster_is_an_error_with_the_install_line(tmp_path: Path) -> None:
+    compare = "import musicflow as mf; mf.compare(sys.argv[1], ['mfcc'], home=sys.argv[2])"
+    soundfile.write(tmp_path / "a.wav", tone(440), RATE)
+    done = python(compare, str(tmp_path), str(tmp_path / "home"))
+    assert "MissingExtraError: musicflow.compare needs the dagster and mlflow" in done.stderr
 
 
 @pytest.mark.parametrize(
