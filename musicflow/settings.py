@@ -28,7 +28,7 @@ Exclude = Literal["artist", "duplicates", "none"]
 
 Precision = Literal["auto", "fp32", "bf16"]
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 PART_SIZE = 1000
 
@@ -173,7 +173,7 @@ class Settings(BaseSettings):
         description="Arithmetic of models with a choice; auto: the one that is fastest here.",
     )
     device: Device = Field(
-        "auto", description="Where models run; auto: on the GPU, if there is one."
+        "auto", description="Where models run; auto: on an NVIDIA GPU, if there is one."
     )
     qdrant_url: str | None = Field(
         None, description="A Qdrant server to index in, rather than in the home."

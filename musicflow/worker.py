@@ -11,7 +11,6 @@ knows which item crashed it, names an item that takes long, and ends a worker th
 
 import contextlib
 import faulthandler
-import importlib.util
 import logging
 import mmap
 import os
@@ -356,14 +355,23 @@ def _share(watch: Path, log: Path | None, names: Sequence[str], rations: Rations
     with contextlib.suppress(OSError):
         watch.unlink()
     _words = _Words(2, log, names) if log is not None else None
-    if rations is not None and importlib.util.find_spec("resource"):
-        import resource
+    if rations is not None:
+        _hold_to(rations)
 
-        for limit, value in (
-            (resource.RLIMIT_CPU, rations.cpu_s),
-            (resource.RLIMIT_AS, rations.memory_bytes),
-            (resource.RLIMIT_CORE, 0),
-        ):
+
+def _hold_to(rations: Rations) -> None:
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such bounds; the time for an item is watched there too.
+        return
+    for limit, value in (
+        (resource.RLIMIT_CPU, rations.cpu_s),
+        (resource.RLIMIT_AS, rations.memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        # macOS refuses to bound the address space.
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (value, value))
 
 

@@ -447,7 +447,7 @@ def _become(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
         "MUSICFLOW_HOME": str(settings.home),
         "DAGSTER_HOME": str(settings.paths.dagster),
     }
-    if os.name == "posix":
+    if sys.platform != "win32":
         os.execve(command[0], command, environment)
     # Elsewhere the process would be another one, and the shell would not wait for it.
     raise SystemExit(subprocess.call(command, env=environment))

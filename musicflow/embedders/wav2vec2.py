@@ -288,7 +288,7 @@ class Wav2Vec2(Embedder):
 
         first, *others = (layer for layer in model.feature_extractor.conv_layers)
         self._first = tuple(
-            tensor.detach().double().to(self.device)
+            tensor.detach().double().to(compute.exact_device(self.device))
             for tensor in (first.conv.weight[:, 0], first.layer_norm.weight, first.layer_norm.bias)
         )
         self._first_eps = first.layer_norm.eps
@@ -377,7 +377,7 @@ class Wav2Vec2(Embedder):
             Kernels ``(B, 10, 512)`` and biases ``(B, 1, 512)``.
         """
         weight, scale, shift = self._first
-        audio = audio.double()
+        device, audio = audio.device, audio.to(weight.device).double()
         deviation = (audio.var(dim=1, correction=0) + _EXTRACTOR_EPS).sqrt()[:, None, None]
         taps = audio.unfold(1, self._kernels[0], self._strides[0])
         mean = taps.mean(dim=1, keepdim=True)
@@ -386,7 +386,7 @@ class Wav2Vec2(Embedder):
         variance = ((weight @ covariance) * weight).sum(dim=2)
         gain = (scale / (variance + self._first_eps).sqrt())[:, None]
         kernel = weight.t() * gain / deviation
-        return kernel.float(), (shift - mean @ kernel).float()
+        return kernel.float().to(device), (shift - mean @ kernel).float().to(device)
 
     def _convolve(self, audio: "Tensor", kernel: "Tensor", bias: "Tensor") -> "Tensor":
         import torch

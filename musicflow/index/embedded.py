@@ -12,6 +12,7 @@ keeps its files even when a later publication clears the version away.
     <root>/<collection>/building/            what is being built, or was when it was killed
 """
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -159,11 +160,7 @@ class EmbeddedCollection(QdrantCollection):
         self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         shutil.copyfile(version / _CONFIG, folder / _CONFIG)
         segments = (version / "segments").resolve(strict=True)
-        # The engine opens its files for writing, though it only reads them.
-        if os.access(segments, os.W_OK):
-            (folder / "segments").symlink_to(segments)
-        else:
-            shutil.copytree(segments, folder / "segments")
+        _lay(segments, folder / "segments")
         self._shard = edge.EdgeShard.load(str(folder))
 
     def close(self) -> None:
@@ -193,6 +190,18 @@ class EmbeddedCollection(QdrantCollection):
 
     def _count(self, condition: Any) -> int:
         return self._shard.count(edge.CountRequest(filter=condition))
+
+
+def _lay(segments: Path, target: Path) -> None:
+    """Link to segments; copy them where the engine could not open them or links are not to be had.
+
+    The engine opens its files for writing, though it only reads them. Windows lets few users link.
+    """
+    if os.access(segments, os.W_OK):
+        with contextlib.suppress(OSError):
+            target.symlink_to(segments)
+            return
+    shutil.copytree(segments, target)
 
 
 def _read_manifest(version: Path) -> Manifest:

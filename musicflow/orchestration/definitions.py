@@ -47,7 +47,7 @@ def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsD
 
 def pool_of(spec: EmbedderSpec, device: Device) -> str:
     """Where an embedder waits for its turn: what runs on a GPU leaves the processor to others."""
-    return GPU if device == "cuda" and spec.weights is not None else EMBEDDING
+    return GPU if device in ("cuda", "mps") and spec.weights is not None else EMBEDDING
 
 
 def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definitions:

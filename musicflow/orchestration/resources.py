@@ -58,6 +58,7 @@ class Processor(Enum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+    mps = "mps"
 
 
 class Workspace(dg.ConfigurableResource):

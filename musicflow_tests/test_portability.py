@@ -1,0 +1,105 @@
+"""What only some systems have is guarded: each test hides what its guard is for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from musicflow import worker
+from musicflow.cli import program
+from musicflow.embedders import DeviceError, compute
+from musicflow.index import EmbeddedIndex
+from musicflow.settings import Home, Settings
+from musicflow_tests.index.conftest import MANIFEST, points, vectors
+
+X86 = "flags\t\t: fpu sse2 avx512f {}\n"
+AARCH64 = "Features\t: fp asimd evtstrm {} i8mm\n"
+
+
+@pytest.fixture
+def _fresh() -> None:
+    compute.fastest_precision.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [
+        (X86.format("avx512_bf16"), "bf16"),
+        (X86.format("amx_bf16"), "bf16"),
+        (X86.format("avx512bw"), "fp32"),
+        (AARCH64.format("bf16"), "bf16"),
+        (AARCH64.format("sve"), "fp32"),
+        (None, "fp32"),
+    ],
+)
+def test_bfloat16_is_read_from_the_processors_own_flags(
+    text: str | None, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(compute, "NVIDIA", tmp_path / "nvidia")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert compute.fastest_precision() == precision
+    compute.fastest_precision.cache_clear()
+    (tmp_path / "nvidia").touch()
+    assert compute.fastest_precision() == "bf16"
+    compute.fastest_precision.cache_clear()
+
+
+def test_apples_gpu_is_taken_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="set to mps, but torch finds no GPU of Apple's"):
+        compute.device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert [compute.device("mps"), compute.device("auto")] == ["mps", "cpu"]
+    assert compute.exact_device("mps") == "cpu"
+
+
+def test_a_worker_runs_without_bounds_where_the_system_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    worker._hold_to(worker.Rations(cpu_s=0, memory_bytes=0))
+
+
+def test_a_worker_ends_with_its_parent_where_threads_cannot_be_signalled() -> None:
+    code = (
+        "import io, signal\nfrom musicflow import worker\n"
+        "del signal.pthread_kill\nworker._listen(io.BytesIO())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
+
+
+def test_a_program_is_waited_for_where_a_process_cannot_become_another(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+
+    def call(command: list[str], env: dict[str, str]) -> int:
+        called.append((command, env["MUSICFLOW_HOME"]))
+        return 3
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(subprocess, "call", call)
+    with pytest.raises(SystemExit) as stopped:
+        program._become(Settings(home=home.root), "streamlit", ["run", "page.py"])
+    assert stopped.value.code == 3
+    command = [sys.executable, "-P", "-m", "streamlit", "run", "page.py"]
+    assert called == [(command, str(home.root))]
+
+
+def test_a_collection_opens_where_links_are_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("a required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    index = EmbeddedIndex(tmp_path / "collections")
+    index.publish("toy", MANIFEST, points(vectors(5)))
+    with index.open("toy") as collection:
+        assert collection.count() == 5
