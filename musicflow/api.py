@@ -120,10 +120,9 @@ def compare(
     ------
     LibraryError
         If the folder holds no usable track.
-    MissingExtraError
-        If Dagster or MLflow is not installed.
     MusicflowError
-        If no embedder could be compared; its advice says why.
+        If Dagster or MLflow is not installed, or no embedder could be compared; its advice says
+        what to install, or why.
     """
     from musicflow import extras
     from musicflow.errors import MusicflowError

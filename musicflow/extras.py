@@ -13,10 +13,8 @@ EXTRAS = {
 """The modules of each extra, all of which ``all`` installs."""
 
 
-class MissingExtraError(MusicflowError):
-    """An extra that is not installed."""
-
-    code = "missing-extra"
+MISSING = "missing-extra"
+"""The code of the error."""
 
 
 def require(what: str, *extras: str) -> None:
@@ -31,15 +29,16 @@ def require(what: str, *extras: str) -> None:
 
     Raises
     ------
-    MissingExtraError
-        If a module of one is missing; it holds the command that installs all that are.
+    MusicflowError
+        If a module of one is missing; its advice is the command that installs them all.
     """
     missing = [name for name in extras if not _is_installed(name)]
     if missing:
         verb = "extra, which is" if len(missing) == 1 else "extras, which are"
-        raise MissingExtraError(
+        raise MusicflowError(
             f"{what} needs the {' and '.join(missing)} {verb} not installed",
             f"pip install 'musicflow[{','.join(missing)}]'",
+            MISSING,
         )
 
 

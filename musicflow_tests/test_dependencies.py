@@ -126,7 +126,7 @@ def test_a_comparison_without_dagster_is_an_error_with_the_install_line(tmp_path
     compare = "import musicflow as mf; mf.compare(sys.argv[1], ['mfcc'], home=sys.argv[2])"
     soundfile.write(tmp_path / "a.wav", tone(440), RATE)
     done = python(compare, str(tmp_path), str(tmp_path / "home"))
-    assert "MissingExtraError: musicflow.compare needs the dagster and mlflow" in done.stderr
+    assert "MusicflowError: musicflow.compare needs the dagster and mlflow" in done.stderr
 
 
 @pytest.mark.parametrize(
