@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mutagen.id3 import APIC, ID3, TPE1
 
 from musicflow import embedders
 from musicflow.embedders import mfcc
@@ -63,3 +64,16 @@ def test_vectors_of_another_version_are_told_from_new_ones(
     plan = plan_of(settings)
     assert steps(plan)[:2] == [("embed", 1, "new"), ("embed", 12, "version")]
     assert [step.tracks for step in plan.remade] == [12]
+
+
+def test_a_new_tag_or_cover_costs_no_inference(settings: Settings, write: Write) -> None:
+    paths = [write(f"tones/{n}.mp3", tone(300 + n, rate=44_100), 44_100) for n in range(3)]
+    carry_out(plan_of(settings), settings)
+    for path in paths:
+        tags = ID3()
+        tags.add(TPE1(encoding=3, text=["Nina"]))
+        tags.add(APIC(encoding=3, mime="image/png", type=3, desc="", data=bytes(100_000)))
+        tags.save(path)
+    plan = plan_of(settings)
+    assert {step.kind for step in plan.steps} == {"publish", "evaluate"}
+    assert sum(track.artist == "Nina" for track in plan.library.tracks) == 3
