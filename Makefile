@@ -39,6 +39,9 @@ check-python: $(INSTALLED)  ## resolve the dependencies to wheels for each Pytho
 			--python-version $$0 --python-platform $$1 --extra all --extra distributed \
 			pyproject.toml > /dev/null && echo $$0 on $$1: yes'
 
+docs: $(INSTALLED)  ## build the site into site/, strictly and without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 dagster: $(INSTALLED)  ## open the Dagster UI
 	@$(BIN)/musicflow dagster
 
@@ -54,4 +57,4 @@ lock: $(INSTALLED)  ## renew constraints.txt from what is installed
 	@mv $(VENV)/lock constraints.txt
 
 clean:  ## remove what make made here; homes and weights stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

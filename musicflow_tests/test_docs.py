@@ -1,0 +1,68 @@
+"""The documentation: its examples run, and it names all that there is."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+import musicflow as mf
+from musicflow.cli import app
+from musicflow.evaluation import metrics
+from musicflow.library import layouts, scan
+from musicflow.settings import Settings
+from musicflow_tests.conftest import RATE, tone
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+_TITLED = re.compile(r'^```python title="(\S+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def _examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that a reader of "How to add …" writes, where Python finds them."""
+    found = dict(_TITLED.findall((DOCS / "how-to-add.md").read_text("utf-8")))
+    assert found.keys() == {"loudness.py", "prefixed.py", "miss.py"}
+    for name, text in found.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("_examples")
+def test_the_embedder_of_the_docs_embeds() -> None:
+    vector = mf.load_embedder("loudness:ENTRY").embed(tone(440), RATE)
+    assert vector[:2] == pytest.approx([0.3 / np.sqrt(2), 0.3], rel=0.01)
+
+
+@pytest.mark.usefixtures("_examples")
+def test_the_layout_of_the_docs_reads_genres(write: Callable[..., Path], tmp_path: Path) -> None:
+    music = write("jazz-one.wav", tone(440)).parent
+    files = scan(music, tmp_path / "known")
+    tracks, _ = layouts.read(layouts.layout_of(music, "prefixed:LAYOUT"), music, files)
+    assert [track.genre for track in tracks] == ["jazz"]
+
+
+@pytest.mark.usefixtures("_examples")
+def test_the_metric_of_the_docs_is_a_metric() -> None:
+    *_, metric = metrics.table(["miss:METRIC"])
+    ranked = metrics.RankedRelevance(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([2, 2]))
+    assert metric.scores(ranked).tolist() == [1.0, 0.0]
+
+
+def test_the_docs_name_every_setting() -> None:
+    named = set(
+        re.findall(r"^\| `([a-z_]+)` ", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE)
+    )
+    assert named == Settings.model_fields.keys()
+
+
+def test_the_docs_name_every_command() -> None:
+    pages = "\n".join(path.read_text("utf-8") for path in DOCS.glob("*.md"))
+    group = typer.main.get_group(app)
+    assert {name for name in group.commands if f"musicflow {name}" not in pages} == set()
+
+
+def test_the_readme_can_be_read_in_three_minutes() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
