@@ -1,5 +1,6 @@
 """The documentation: its examples run, and it names all that there is."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from musicflow.cli import app
 from musicflow.evaluation import metrics
 from musicflow.library import layouts, scan
 from musicflow.settings import Settings
+from musicflow_tests import notebook
 from musicflow_tests.conftest import RATE, tone
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +51,17 @@ def test_the_metric_of_the_docs_is_a_metric() -> None:
     *_, metric = metrics.table(["miss:METRIC"])
     ranked = metrics.RankedRelevance(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([2, 2]))
     assert metric.scores(ranked).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    tutorial = json.loads((DOCS / "tutorial.ipynb").read_text("utf-8"))
+    notebook.run(tutorial)
+    printed = json.dumps(tutorial)
+    assert "not-audio" in printed
+    assert "fusion:mfcc+loudness" in printed
 
 
 def test_the_docs_name_every_setting() -> None:
