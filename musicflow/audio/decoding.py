@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-BLOCK_S = 1.0
+BLOCK_S = 4.0
 _BLOCK_SAMPLES = 8_000_000
 """Of all channels together: a block never takes more than 32 MB."""
 
@@ -243,7 +243,7 @@ class _Gathering:
             self._packing = av.AudioResampler("flt", frame.layout.name, frame.sample_rate)
         packed = self._packing is not None or not frame.format.is_planar
         self._type = _TYPES["flt" if self._packing else self._format.removesuffix("p")]
-        self._planes: list[list[np.ndarray]] = [[] for _ in range(1 if packed else self._channels)]
+        self._frames: list[AudioFrame] = []
         self._each = self._channels if packed else 1
         self._size = min(int(BLOCK_S * self._rate), _BLOCK_SAMPLES // self._channels)
         self._filled = 0
@@ -256,21 +256,16 @@ class _Gathering:
 
     def fits(self, frame: "AudioFrame") -> bool:
         """Whether a frame can go into the same block."""
-        return (
+        return bool(
             frame.sample_rate == self._rate
-            and frame.layout.nb_channels == self._channels
             and frame.format.name == self._format
+            and frame.layout.nb_channels == self._channels
         )
 
     def add(self, frame: "AudioFrame") -> bool:
         """Take a frame; returns whether the block is full."""
-        if self._packing is not None:
-            [frame] = self._packing.resample(frame)
-        samples = frame.samples
-        # No copy: each view keeps its frame in memory until the block is taken.
-        for views, plane in zip(self._planes, frame.planes, strict=True):
-            views.append(np.frombuffer(plane, self._type, samples * self._each))  # type: ignore[call-overload]
-        self._filled += samples
+        self._frames.append(frame)
+        self._filled += frame.samples
         return self._filled >= self._size
 
     def take(self) -> _Block:
@@ -282,18 +277,30 @@ class _Gathering:
         # Doubles beyond what a float holds become infinite, and are told as such.
         with np.errstate(over="ignore", invalid="ignore"):
             self._fill(samples)
-        for views in self._planes:
-            views.clear()
+        self._frames.clear()
         self._filled = 0
         _scale(samples, self._type)
         return _Block(samples, self._rate, self._layout)
 
     def _fill(self, samples: np.ndarray) -> None:
+        frames = self._frames
+        if self._packing is not None:
+            frames = [packed for frame in frames for packed in self._packing.resample(frame)]
+        planes = [frame.planes for frame in frames]
+        counts = [frame.samples * self._each for frame in frames]
         if self._each == 1:
-            for row, views in zip(samples, self._planes, strict=True):
+            for channel, row in enumerate(samples):
+                views = [
+                    np.frombuffer(each[channel], self._type, count)  # type: ignore[call-overload]
+                    for each, count in zip(planes, counts, strict=True)
+                ]
                 np.concatenate(views, out=row, casting="unsafe")
         else:
-            samples[:] = np.concatenate(self._planes[0]).reshape(-1, self._channels).T
+            views = [
+                np.frombuffer(each[0], self._type, count)  # type: ignore[call-overload]
+                for each, count in zip(planes, counts, strict=True)
+            ]
+            samples[:] = np.concatenate(views).reshape(-1, self._channels).T
 
 
 _TYPES: dict[str, type[np.generic]] = {
@@ -353,14 +360,23 @@ class _Frames:
     def blocks(
         self, container: "InputContainer", stream: "AudioStream", codec: "AudioCodecContext"
     ) -> Iterator[_Block]:
-        gathering: _Gathering | None = None
-        for frame in self._frames(container, stream, codec):
-            if gathering is None or not gathering.fits(frame):
-                yield from self._take()
-                containers.check_format(frame)
-                gathering = self._gathering = _Gathering(frame)
-            if gathering.add(frame):
-                yield from self._take()
+        decode, gathering = codec.decode, self._gathering
+        packets = self._packets(container, stream)
+        if container.format.name in containers.BARE:
+            packets = self._adjoining(packets)
+        for packet in packets:
+            try:
+                frames = decode(packet)
+            except av.FFmpegError:
+                self._lose(packet, stream)
+                continue
+            for frame in frames:
+                if gathering is None or not gathering.fits(frame):
+                    yield from self._take()
+                    containers.check_format(frame)
+                    gathering = self._gathering = _Gathering(frame)
+                if gathering.add(frame):
+                    yield from self._take()
         yield from self._take()
 
     def _take(self) -> Iterator[_Block]:
@@ -368,21 +384,11 @@ class _Frames:
             self._taken_s += self._gathering.seconds
             yield self._gathering.take()
 
-    def _frames(
-        self, container: "InputContainer", stream: "AudioStream", codec: "AudioCodecContext"
-    ) -> Iterator["AudioFrame"]:
-        decode = codec.decode
-        packets = self._packets(container, stream)
-        if container.format.name in containers.BARE:
-            packets = self._adjoining(packets)
-        for packet in packets:
-            try:
-                yield from decode(packet)
-            except av.FFmpegError:
-                if bytes(packet).startswith(b"ID3"):
-                    continue  # The tag of a piece that was joined.
-                length = float((packet.duration or 0) * (stream.time_base or 0))
-                self.faults.add(self._position_s, length)
+    def _lose(self, packet: "av.Packet", stream: "AudioStream") -> None:
+        # The tag of a piece that was joined is no loss.
+        if not bytes(packet).startswith(b"ID3"):
+            length = float((packet.duration or 0) * (stream.time_base or 0))
+            self.faults.add(self._position_s, length)
 
     def _packets(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
         for _ in range(_BREAKS):
@@ -399,13 +405,14 @@ class _Frames:
 
     def _adjoining(self, packets: Iterator["av.Packet"]) -> Iterator["av.Packet"]:
         """Notice what stands between packets that should stand side by side."""
-        end = None
+        faults, end = self.faults, None
         for packet in packets:
-            if packet.size and packet.pos is not None:
-                if end is not None and packet.pos > end and not containers.is_tag(self._path, end):
-                    self.faults.add(self._position_s, skipped=packet.pos - end)
-                end = packet.pos + packet.size
-                self.faults.read += packet.size
+            size, place = packet.size, packet.pos
+            if size and place is not None:
+                if end is not None and place > end and not containers.is_tag(self._path, end):
+                    faults.add(self._position_s, skipped=place - end)
+                end = place + size
+                faults.read += size
             yield packet
 
     @property

@@ -89,9 +89,13 @@ def mix(channels: np.ndarray, shares: np.ndarray, peaks: np.ndarray) -> tuple[np
     if len(channels) == 1:
         return channels[0].copy(), False
     # Not a matrix product: its threads would wait busily for the next block.
-    mono = channels[0] * shares[0]
-    for channel, share in zip(channels[1:], shares[1:], strict=True):
-        mono += channel * share
+    if (shares == shares[0]).all():
+        mono = channels.sum(axis=0)
+        mono *= shares[0]
+    else:
+        mono = channels[0] * shares[0]
+        for channel, share in zip(channels[1:], shares[1:], strict=True):
+            mono += channel * share
     loudest = int((peaks * (shares > 0)).argmax())
     if peak(mono) < CANCELLED * peaks[loudest]:
         return channels[loudest].copy(), True
