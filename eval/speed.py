@@ -33,8 +33,8 @@ from unittest import mock
 import numpy as np
 
 from musicflow import audio as decoding
-from musicflow.embedders.convolution import Plain
 from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
+from musicflow.kernels.convolution import Plain
 from musicflow.settings import Settings
 
 Vector = Callable[[np.ndarray], np.ndarray]

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from musicflow.embedders.compute import device, fastest_precision
-from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights
+from musicflow.kernels.convolution import Layer, convolutions
 
 if TYPE_CHECKING:
     import torch

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
-from musicflow.embedders.convolution import Layer, convolutions
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
+from musicflow.kernels.convolution import Layer, convolutions
 
 if TYPE_CHECKING:
     import torch

@@ -171,7 +171,7 @@ class _Step:
     """A layer, its kernel transformed, and with it perhaps one of one channel before."""
 
     def __init__(self, layer: Layer, rounded: bool, before: Layer | None = None) -> None:
-        from musicflow.embedders import winograd
+        from musicflow.kernels import winograd
 
         self._tile, kernel = layer.tile, layer.kernel.numpy()
         self._kernel = winograd.packed(kernel, layer.tile, rounded)
@@ -184,7 +184,7 @@ class _Step:
         self._pooling = ("none", "max", "mean").index(layer.pooling)
 
     def __call__(self, x: _Framed, space: _Space, cores: int) -> _Framed:
-        from musicflow.embedders import winograd
+        from musicflow.kernels import winograd
 
         batch, shrink = len(x.pixels), 2 if self._pooling else 1
         out = space.framed(batch, x.height // shrink, x.width // shrink, len(self._bias))

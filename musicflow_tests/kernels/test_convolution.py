@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
-from musicflow.embedders import convolution, winograd
-from musicflow.embedders.convolution import Layer, Plain, Winograd, convolutions
+from musicflow.kernels import convolution, winograd
+from musicflow.kernels.convolution import Layer, Plain, Winograd, convolutions
 
 
 def layer(fan_in, fan_out, seed=0, **options):
@@ -231,7 +231,7 @@ found = binding.get_host_cpu_features()
 found |= {"avx512f": True, "avx512bf16": True}
 binding.get_host_cpu_features = lambda: found
 import numba, numpy as np
-from musicflow.embedders import winograd
+from musicflow.kernels import winograd
 bits, sums = (numba.typeof(np.empty((36, 24, 64), kind)) for kind in ("u2", "f4"))
 kernel = numba.typeof(winograd.packed(np.ones((64, 64, 3, 3), "f4"), 4, True))
 signature = bits, kernel, numba.types.uint64, sums
