@@ -174,12 +174,12 @@ class _Step:
         from musicflow.kernels import winograd
 
         self._tile, kernel = layer.tile, layer.kernel.numpy()
-        self._kernel = winograd.packed(kernel, layer.tile, rounded)
+        self._kernel = winograd.transform_filter(kernel, layer.tile, rounded)
         self._bias = layer.bias.numpy()
         self._floor = _floor(layer)
         self._before: tuple = ()
         if before is not None:
-            made = winograd.packed_one(before.kernel.numpy())
+            made = winograd.pack_first_filter(before.kernel.numpy())
             self._before = made, before.bias.numpy(), _floor(before)
         self._pooling = ("none", "max", "mean").index(layer.pooling)
 

@@ -1,16 +1,22 @@
 """3 x 3 convolutions on a processor by Winograd's algorithm: a quarter of the products.
 
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015): for a tile of m x m
-outputs, (m + 2)^2 products a pair of channels do the work of 9 m^2. An image's tiles are spread
-over (m + 2)^2 matrices, each is multiplied by a matrix made of the kernel, and the products are
-gathered to an image again. `convolve` does all three for one block of tiles after the other, so
-that what lies between them stays in a core's cache.
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), whose names are used
+here. F(m x m, 3 x 3) makes an output tile of m x m from an input tile of alpha x alpha, alpha = m +
+2, with alpha^2 products per pair of channels in place of 9 m^2:
+
+- the filter transform makes alpha^2 matrices U of the filters, once (`transform_filter`);
+- the data transform makes alpha^2 matrices V of the input tiles (`_scatter`);
+- M = U V, one product of matrices for each of the alpha^2 places (`_multiply`);
+- the inverse transform makes output tiles of M (`_gather`).
+
+`convolve` does the last three for one block of tiles after the other, so that V and M stay in a
+core's cache.
 
 What is multiplied can be rounded to bfloat16, of which a processor with instructions for that
 multiplies twice as many. Sums and everything else stay in float32.
 
 numba compiles this for the processor it runs on, and keeps it for the next run. It compiles anew
-for types, not for values, which is why a size of tiles is a `Tile`: a tuple, whose length is part
+for types, not for values, which is why m is a `Tile`: a tuple, whose length is part
 of its type.
 """
 
@@ -26,52 +32,52 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 Tile = tuple[int, ...]
-"""As many entries as a tile has outputs along an axis, whatever they are: see `TILES`."""
+"""The size m of an output tile: a tuple of m entries, whatever they are. See `TILES`."""
 
 TILES: dict[int, Tile] = {2: (0,) * 2, 4: (0,) * 4}
 
 
-class Axis(NamedTuple):
-    """The transforms along one axis, for tiles of m outputs.
+class Transforms(NamedTuple):
+    """The transforms of F(m, 3), along one axis.
 
-    ``output @ ((kernel @ g) * (input @ d))`` are the m outputs of a filter g of three taps over
-    m + 2 samples d.
+    ``inverse @ ((filter @ g) * (data @ d))`` are the m outputs of a filter g of three taps over
+    alpha samples d.
     """
 
-    input: np.ndarray
-    """Float64, shape ``(m + 2, m + 2)``."""
-    kernel: np.ndarray
-    """Float64, shape ``(m + 2, 3)``."""
-    output: np.ndarray
-    """Float64, shape ``(m, m + 2)``."""
+    data: np.ndarray
+    """The paper's B^T: float64, shape ``(alpha, alpha)``."""
+    filter: np.ndarray
+    """The paper's G: float64, shape ``(alpha, 3)``."""
+    inverse: np.ndarray
+    """The paper's A^T: float64, shape ``(m, alpha)``."""
 
 
-def _axis(*points: float) -> Axis:
-    """Cook and Toom's construction, which interpolates at points and at infinity."""
+def _transforms(*points: float) -> Transforms:
+    """Return Cook and Toom's construction, which interpolates at points and at infinity."""
     from numpy.polynomial.polynomial import polyfromroots
 
     roots = np.array(points)
-    reach, tile = len(roots) + 1, len(roots) - 1
-    made = Axis(np.zeros((reach, reach)), np.zeros((reach, 3)), np.zeros((tile, reach)))
+    alpha, m = len(roots) + 1, len(roots) - 1
+    made = Transforms(np.zeros((alpha, alpha)), np.zeros((alpha, 3)), np.zeros((m, alpha)))
     for i, point in enumerate(roots):
         others = np.delete(roots, i)
-        made.input[i, :-1] = polyfromroots(others)
-        made.kernel[i] = point ** np.arange(3) / np.prod(point - others)
-        made.output[:, i] = point ** np.arange(tile)
-    made.input[-1] = polyfromroots(roots)
-    made.kernel[-1, -1] = made.output[-1, -1] = 1
+        made.data[i, :-1] = polyfromroots(others)
+        made.filter[i] = point ** np.arange(3) / np.prod(point - others)
+        made.inverse[:, i] = point ** np.arange(m)
+    made.data[-1] = polyfromroots(roots)
+    made.filter[-1, -1] = made.inverse[-1, -1] = 1
     return made
 
 
 # The points decide what rounding costs: Barabasz et al., "Error Analysis and Improving the Accuracy
 # of Winograd Convolution for Deep Neural Networks" (2018).
-AXES = {
-    2: _axis(0, 1, -1),
-    4: _axis(0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2), -math.sqrt(2)),
+TRANSFORMS = {
+    2: _transforms(0, 1, -1),
+    4: _transforms(0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2), -math.sqrt(2)),
 }
 
-_INPUT_2, _INPUT_4 = (AXES[tile].input.astype(np.float32) for tile in AXES)
-_OUTPUT_2, _OUTPUT_4 = (AXES[tile].output.astype(np.float32) for tile in AXES)
+_DATA_2, _DATA_4 = (TRANSFORMS[m].data.astype(np.float32) for m in TRANSFORMS)
+_INVERSE_2, _INVERSE_4 = (TRANSFORMS[m].inverse.astype(np.float32) for m in TRANSFORMS)
 
 # Indices without a sign: a negative one would count from the end, and with that in the way no
 # vector instructions are found.
@@ -93,23 +99,23 @@ _WORDS = 16
 _FAST = {"contract", "nsz", "reassoc"}
 
 
-def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
-    """Bring a kernel into the form that `convolve` takes.
+def transform_filter(kernel: np.ndarray, m: int, rounded: bool = False) -> np.ndarray:
+    """Transform filters into the matrices U that `convolve` takes.
 
     Parameters
     ----------
     kernel
         Shape ``(C_out, C_in, 3, 3)``. Channels come in 64s.
-    tile
-        2 or 4.
+    m
+        Outputs of a tile along an axis: 2 or 4.
     rounded
         Whether to multiply in bfloat16.
 
     Returns
     -------
     numpy.ndarray
-        Panels of w channels: float32, shape ``((tile + 2)^2, C_out / w, C_in, w)``. Rounded: the
-        bits of bfloat16 as uint16, ``((tile + 2)^2, C_out / w, C_in / 2, w, 2)``.
+        Panels of w channels: float32, shape ``(alpha^2, C_out / w, C_in, w)``. Rounded: the
+        bits of bfloat16 as uint16, ``(alpha^2, C_out / w, C_in / 2, w, 2)``.
 
     Raises
     ------
@@ -119,7 +125,7 @@ def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
     wide, channels = kernel.shape[:2]
     if wide % int(LANES) or channels % int(LANES):
         raise ValueError(f"channels come in {LANES}s, not as {channels} and {wide}")
-    transform = np.kron(AXES[tile].kernel, AXES[tile].kernel)
+    transform = np.kron(TRANSFORMS[m].filter, TRANSFORMS[m].filter)
     panels = np.empty((len(transform), wide // _COLUMNS, channels, _COLUMNS), np.float32)
     for i, filters in enumerate(kernel.reshape(-1, _COLUMNS, channels, 9)):
         taps = filters.transpose(2, 1, 0).reshape(9, -1)
@@ -127,8 +133,8 @@ def packed(kernel: np.ndarray, tile: int, rounded: bool = False) -> np.ndarray:
     return _in_pairs(panels) if rounded else panels
 
 
-def packed_one(kernel: np.ndarray) -> np.ndarray:
-    """Bring a kernel of one channel, shape ``(C_out, 1, 3, 3)``, into the form `convolve` takes.
+def pack_first_filter(kernel: np.ndarray) -> np.ndarray:
+    """Arrange filters of one channel, shape ``(C_out, 1, 3, 3)``, as `convolve` takes them.
 
     Returns
     -------
@@ -148,7 +154,7 @@ def packed_one(kernel: np.ndarray) -> np.ndarray:
 
 
 def _in_pairs(panels: np.ndarray) -> np.ndarray:
-    """Round to bfloat16, two channels side by side; see `packed`."""
+    """Round to bfloat16, two channels side by side; see `transform_filter`."""
     import torch
 
     products, parts, channels, columns = panels.shape
@@ -161,7 +167,7 @@ def _compiled(**options: Any) -> Any:
     return numba.njit(error_model="numpy", fastmath=_FAST, **options)
 
 
-def _kept(function: Any) -> Any:
+def _cached_on_disk(function: Any) -> Any:
     """Have numba keep what it compiles, where there is a folder that can be written to."""
     with contextlib.suppress(RuntimeError):
         function.enable_caching()
@@ -267,7 +273,7 @@ def _multiply_rows(_context, kernel, _a, _pitch, _b, _depth, _c, _gap):  # type:
 
 
 @intrinsic
-def _like(_context, target, _value):  # type: ignore[no-untyped-def]
+def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
     """A float as an array holds it: as it is, or the bits of a bfloat16, to the nearest."""
     rounded = target.dtype == types.uint16
 
@@ -286,7 +292,7 @@ def _like(_context, target, _value):  # type: ignore[no-untyped-def]
 
 
 @_compiled(inline="always")
-def _along(factors, source, start, stride, target, to, gap):  # type: ignore[no-untyped-def]
+def _transform_axis(factors, source, start, stride, target, to, gap):  # type: ignore[no-untyped-def]
     """One transform of one axis: a constant matrix times lines that are `stride` apart."""
     for c in range(LANES):
         for i in range(factors.shape[0]):
@@ -294,71 +300,73 @@ def _along(factors, source, start, stride, target, to, gap):  # type: ignore[no-
             for j in range(factors.shape[1]):
                 if factors[i, j] != 0:
                     total += factors[i, j] * source[start + _index(j) * stride + c]
-            target[to + _index(i) * gap + c] = _like(target, total)
+            target[to + _index(i) * gap + c] = _as_stored(target, total)
 
 
 @_compiled()
-def _spread(tile, pixels, corner, line, channels, half, matrices, to):  # type: ignore[no-untyped-def]
-    """Spread one tile over matrices ``((m + 2)^2, rows, C)``, `LANES` channels of it.
+def _transform_data(tile, pixels, corner, line, channels, half, matrices, to):  # type: ignore[no-untyped-def]
+    """Transform one input tile, `LANES` channels of it, and scatter it to V ``(alpha^2, rows, C)``.
 
     It begins at `corner`, and its lines are `line` apart.
     """
-    reach = _index(len(tile)) + _TWO
+    alpha = _index(len(tile)) + _TWO
     gap = _index(matrices.shape[1]) * channels
     out = matrices.reshape(-1)
-    factors = _INPUT_2 if len(tile) == 2 else _INPUT_4
-    for i in range(reach):
-        _along(factors, pixels, corner + i * line, channels, half, i * reach * LANES, LANES)
-    for j in range(reach):
-        _along(factors, half, j * LANES, reach * LANES, out, to + j * gap, reach * gap)
+    factors = _DATA_2 if len(tile) == 2 else _DATA_4
+    for i in range(alpha):
+        _transform_axis(
+            factors, pixels, corner + i * line, channels, half, i * alpha * LANES, LANES
+        )
+    for j in range(alpha):
+        _transform_axis(factors, half, j * LANES, alpha * LANES, out, to + j * gap, alpha * gap)
 
 
 @_compiled()
 def _scatter(tile, framed, height, width, first, count, matrices):  # type: ignore[no-untyped-def]
-    """Spread `count` tiles over matrices."""
-    step = _index(len(tile))
-    reach = step + _TWO
+    """Transform `count` input tiles and scatter them to V."""
+    m = _index(len(tile))
+    alpha = m + _TWO
     lines, line = _index(framed.shape[1]), _index(framed.shape[2])
     channels = _index(framed.shape[3])
-    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
+    down, across = (height + m - _ONE) // m, (width + m - _ONE) // m
     pixels = framed.reshape(-1)
-    half = np.empty(reach * reach * LANES, np.float32)
+    half = np.empty(alpha * alpha * LANES, np.float32)
     for t in range(count):
         image, place = divmod(first + t, down * across)
-        y, x = step * (place // across), step * (place % across)
+        y, x = m * (place // across), m * (place % across)
         corner = ((image * lines + y) * line + x) * channels
         for c in range(_index(0), channels, LANES):
             to = t * channels + c
-            _spread(tile, pixels, corner + c, line * channels, channels, half, matrices, to)
+            _transform_data(tile, pixels, corner + c, line * channels, channels, half, matrices, to)
 
 
 @_compiled()
-def _scatter_made(tile, framed, height, width, before, first, count, matrices):  # type: ignore[no-untyped-def]
-    """Make the pixels of `count` tiles from those of one channel, and spread them over matrices.
+def _scatter_from_first(tile, framed, height, width, before, first, count, matrices):  # type: ignore[no-untyped-def]
+    """Make `count` input tiles by the first layer, transform them and scatter them to V.
 
-    A tile is made, spread and forgotten. Where tiles overlap, pixels are made more than once,
+    A tile is made, transformed and forgotten. Where tiles overlap, pixels are made more than once,
     which takes less time than to write all of them to memory and to read them again.
     """
     kernel, bias, floor = before
-    step = _index(len(tile))
-    reach = step + _TWO
+    m = _index(len(tile))
+    alpha = m + _TWO
     lines, line = _index(framed.shape[1]), _index(framed.shape[2])
     channels = _index(len(bias))
-    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
-    half = np.empty(reach * reach * LANES, np.float32)
+    down, across = (height + m - _ONE) // m, (width + m - _ONE) // m
+    half = np.empty(alpha * alpha * LANES, np.float32)
     # A line is made as long as is multiplied at once; the next one overwrites what is too much.
-    made = np.empty((reach * reach + _index(_ROWS)) * channels, np.float32)
+    made = np.empty((alpha * alpha + _index(_ROWS)) * channels, np.float32)
     taps = np.zeros(3 * (_ROWS + 2), np.float32)
     for t in range(count):
         image, place = divmod(first + t, down * across)
-        y, x = step * (place // across), step * (place % across)
-        for i in range(reach):
-            start = i * reach * channels
+        y, x = m * (place // across), m * (place % across)
+        for i in range(alpha):
+            start = i * alpha * channels
             inside = _ONE <= y + i <= height
             if inside:
                 _lay_out(framed.reshape(-1), image * lines + y + i, line, x, taps)
                 _make_line(taps, kernel, made, start)
-            for j in range(reach):
+            for j in range(alpha):
                 to = start + j * channels
                 if inside and _ONE <= x + j <= width:
                     for k in range(channels):
@@ -367,7 +375,7 @@ def _scatter_made(tile, framed, height, width, before, first, count, matrices): 
                     made[to : to + channels] = 0
         for c in range(_index(0), channels, LANES):
             to = t * channels + c
-            _spread(tile, made, c, reach * channels, channels, half, matrices, to)
+            _transform_data(tile, made, c, alpha * channels, channels, half, matrices, to)
 
 
 @_compiled()
@@ -397,7 +405,7 @@ def _make_line(taps, kernel, made, start):  # type: ignore[no-untyped-def]
 
 @_compiled()
 def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
-    """Multiply the first `count` rows, and those that fill up the last `_ROWS`."""
+    """Make M: multiply the first `count` rows of V, and those that fill up the last `_ROWS`."""
     rows, wide = _index(matrices.shape[1]), _index(out.shape[2])
     words = _index(matrices.shape[2]) // (_BYTES // _index(matrices.itemsize))
     a, b, c = _index(matrices.ctypes.data), _index(kernel.ctypes.data), _index(out.ctypes.data)
@@ -419,31 +427,33 @@ def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
 
 @_compiled()
 def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, framed):  # type: ignore[no-untyped-def]
-    """Bring `count` tiles of products back together, and do what follows the convolution."""
-    step = _index(len(tile))
-    reach = step + _TWO
+    """Gather `count` tiles from M, transform them back, and do what follows the convolution."""
+    m = _index(len(tile))
+    alpha = m + _TWO
     rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
     lines, line = _index(framed.shape[1]), _index(framed.shape[2])
-    down, across = (height + step - _ONE) // step, (width + step - _ONE) // step
+    down, across = (height + m - _ONE) // m, (width + m - _ONE) // m
     shrink = _TWO if pooling else _ONE
-    left = step // shrink
+    left = m // shrink
     products, out = matrices.reshape(-1), framed.reshape(-1)
-    factors = _OUTPUT_2 if len(tile) == 2 else _OUTPUT_4
-    half = np.empty(step * reach * LANES, np.float32)
-    whole = np.empty(step * step * LANES, np.float32)
+    factors = _INVERSE_2 if len(tile) == 2 else _INVERSE_4
+    half = np.empty(m * alpha * LANES, np.float32)
+    whole = np.empty(m * m * LANES, np.float32)
     for t in range(count):
         image, place = divmod(first + t, down * across)
         y, x = left * (place // across), left * (place % across)
         for c in range(_index(0), channels, LANES):
-            for i in range(reach):
-                start = (i * reach * rows + t) * channels + c
-                _along(factors, products, start, rows * channels, half, i * step * LANES, LANES)
-            for j in range(step):
-                _along(factors, half, j * LANES, step * LANES, whole, j * LANES, step * LANES)
+            for i in range(alpha):
+                start = (i * alpha * rows + t) * channels + c
+                _transform_axis(
+                    factors, products, start, rows * channels, half, i * m * LANES, LANES
+                )
+            for j in range(m):
+                _transform_axis(factors, half, j * LANES, m * LANES, whole, j * LANES, m * LANES)
             for i in range(min(left, height // shrink - y)):
                 for j in range(min(left, width // shrink - x)):
-                    p = shrink * (i * step + j) * LANES
-                    q, r = p + LANES, p + step * LANES
+                    p = shrink * (i * m + j) * LANES
+                    q, r = p + LANES, p + m * LANES
                     s = r + LANES
                     to = ((image * lines + y + i + _ONE) * line + x + j + _ONE) * channels + c
                     for k in range(LANES):
@@ -463,7 +473,7 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
                         out[to + k] = value
 
 
-@_kept
+@_cached_on_disk
 @_compiled(nogil=True)
 def convolve(  # type: ignore[no-untyped-def]
     tile, framed, height, width, before, kernel, bias, floor, pooling, start, stop, block, out
@@ -480,10 +490,10 @@ def convolve(  # type: ignore[no-untyped-def]
     height, width
         Of an image.
     before
-        A layer from one channel, which is then that of the images: its kernel, see `packed_one`,
-        bias and floor. An empty tuple if there is none.
+        A first layer of one channel, which is then that of the images: its filters (see
+        `pack_first_filter`), bias and floor. An empty tuple if there is none.
     kernel
-        See `packed`.
+        See `transform_filter`.
     bias, floor
         What is added to the result, shape ``(C_out,)``, and what it is raised to where it is less.
     pooling
@@ -494,17 +504,17 @@ def convolve(  # type: ignore[no-untyped-def]
         Filled: framed like the input, in the size after pooling.
     """
     tall, wide = _index(height), _index(width)
-    products = kernel.shape[0]
+    places = kernel.shape[0]
     channels = len(before[1]) if len(before) else framed.shape[3]
     # Rows that fill up the last `_ROWS` are multiplied like the others and left lying.
     rows = -(-block // _ROWS) * _ROWS
-    spread = np.zeros((products, rows, channels), kernel.dtype)
-    multiplied = np.empty((products, rows, out.shape[3]), np.float32)
+    v = np.zeros((places, rows, channels), kernel.dtype)
+    product = np.empty((places, rows, out.shape[3]), np.float32)
     for first in range(start, stop, block):
         count = _index(min(block, stop - first))
         if len(before):
-            _scatter_made(tile, framed, tall, wide, before, _index(first), count, spread)
+            _scatter_from_first(tile, framed, tall, wide, before, _index(first), count, v)
         else:
-            _scatter(tile, framed, tall, wide, _index(first), count, spread)
-        _multiply(spread, kernel, count, multiplied)
-        _gather(tile, multiplied, bias, floor, pooling, tall, wide, _index(first), count, out)
+            _scatter(tile, framed, tall, wide, _index(first), count, v)
+        _multiply(v, kernel, count, product)
+        _gather(tile, product, bias, floor, pooling, tall, wide, _index(first), count, out)

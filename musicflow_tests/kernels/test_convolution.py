@@ -200,8 +200,8 @@ def test_channels_that_would_reach_beyond_an_array_are_refused(fan_in, fan_out, 
 @pytest.mark.parametrize("tile", [2, 4])
 def test_a_tile_of_one_axis_is_a_filter_of_three_taps(tile):
     samples, taps = np.arange(tile + 2.0) ** 2, np.array([1.0, -3.0, 0.5])
-    axis = winograd.AXES[tile]
-    outputs = axis.output @ ((axis.kernel @ taps) * (axis.input @ samples))
+    made = winograd.TRANSFORMS[tile]
+    outputs = made.inverse @ ((made.filter @ taps) * (made.data @ samples))
     np.testing.assert_allclose(outputs, np.correlate(samples, taps, "valid"))
 
 
@@ -212,7 +212,7 @@ def test_it_runs_where_what_is_compiled_cannot_be_kept(tmp_path):
     program = (
         "import numpy as np, winograd as w;"
         "out = np.zeros((1, 6, 6, 64), np.float32);"
-        "kernel = w.packed(np.ones((64, 64, 3, 3), np.float32), 4);"
+        "kernel = w.transform_filter(np.ones((64, 64, 3, 3), np.float32), 4);"
         "ones = np.zeros((1, 6, 6, 64), np.float32); ones[:, 1:5, 1:5] = 1;"
         "w.convolve(w.TILES[4], ones, 4, 4, (), kernel, np.zeros(64, np.float32), np.float32(0), 0,"
         " 0, 1, 48, out); print(round(float(out[0, 2, 2, 0])))"
@@ -233,7 +233,7 @@ binding.get_host_cpu_features = lambda: found
 import numba, numpy as np
 from musicflow.kernels import winograd
 bits, sums = (numba.typeof(np.empty((36, 24, 64), kind)) for kind in ("u2", "f4"))
-kernel = numba.typeof(winograd.packed(np.ones((64, 64, 3, 3), "f4"), 4, True))
+kernel = numba.typeof(winograd.transform_filter(np.ones((64, 64, 3, 3), "f4"), 4, True))
 signature = bits, kernel, numba.types.uint64, sums
 winograd._multiply.compile(signature)
 print(winograd._multiply.inspect_asm(signature))
