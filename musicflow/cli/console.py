@@ -76,9 +76,11 @@ class _Lines(logging.Handler):
         err.print(plain(record.getMessage()), soft_wrap=True, highlight=False)
 
 
-def show_warnings() -> None:
-    """Show the warnings of this package on standard error."""
-    logging.getLogger("musicflow").handlers = [_Lines(logging.WARNING)]
+def show_log() -> None:
+    """Show this package's warnings, and its words on what takes long, on standard error."""
+    log = logging.getLogger("musicflow")
+    log.setLevel(logging.INFO)
+    log.handlers = [_Lines()]
 
 
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:

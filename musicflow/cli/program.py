@@ -32,7 +32,7 @@ from musicflow.cli.console import (
     print_json,
     progress,
     settings_of,
-    show_warnings,
+    show_log,
     stop,
     table_of,
 )
@@ -76,7 +76,7 @@ EmbeddersOption = Annotated[
 
 def main() -> None:
     """Run the command line; any error is one sentence and an exit code."""
-    show_warnings()
+    show_log()
     try:
         app()
     except (HomeError, WorkerError) as error:

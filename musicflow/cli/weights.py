@@ -18,7 +18,7 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.embedders import EmbedderSpec, Weights, WeightsError
+from musicflow.embedders import EmbedderError, EmbedderSpec, Weights
 
 app = typer.Typer(
     help="The weights of the embedders: what there are, and what is here.\n\n"
@@ -66,11 +66,17 @@ def list_weights(as_json: JsonOption = False) -> None:
 
 @app.command(name="fetch")
 def fetch_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """Fetch weights and check them.
+    """Fetch weights and check them; compile what their embedders compute with.
 
     Example: `musicflow weights fetch openl3`
     """
-    _for_weights(names, lambda spec, cache: str(_weights_of(spec).fetch(cache)), as_json)
+
+    def fetch(spec: EmbedderSpec, cache: Path) -> str:
+        path = _weights_of(spec).fetch(cache)
+        embedders.prepare(spec)
+        return str(path)
+
+    _for_weights(names, fetch, as_json)
 
 
 @app.command(name="verify")
@@ -123,7 +129,7 @@ def _for_weights(
     for spec in _specs_of(names or None):
         try:
             done.append({"embedder": spec.name, "result": do(spec, cache), "error": ""})
-        except WeightsError as error:
+        except EmbedderError as error:
             done.append({"embedder": spec.name, "result": "", "error": str(error)})
     if as_json:
         print_json(done)

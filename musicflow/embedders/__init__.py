@@ -5,6 +5,8 @@ below. To add one of your own, change nothing here: see `spec_of` for how it is 
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,7 @@ __all__ = [
     "infer",
     "load",
     "names",
+    "prepare",
     "spec_for",
     "spec_of",
     "spec_or_stand_in",
@@ -200,6 +203,8 @@ def untrained(spec: EmbedderSpec) -> EmbedderSpec:
 def fetch(spec: EmbedderSpec, cache: Path) -> None:
     """Bring an embedder's weights into `cache`, unless they are there or it needs none.
 
+    Where they are new, the embedder is prepared too.
+
     Raises
     ------
     EmbedderError
@@ -207,7 +212,24 @@ def fetch(spec: EmbedderSpec, cache: Path) -> None:
     """
     _entry_of(spec)
     if spec.weights is not None and spec.trained:
+        new = spec.weights.state(cache) == "missing"
         spec.weights.fetch(cache)
+        if new:
+            prepare(spec)
+
+
+def prepare(spec: EmbedderSpec) -> None:
+    """Prepare an embedder for its first run, by compiling say; see `EmbedderEntry`.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    entry = _entry_of(spec)
+    if entry.prepare is not None:
+        with _named(spec, "prepared"):
+            entry.prepare(spec)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> Embedder:
@@ -223,8 +245,20 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
         If it cannot be used for another reason.
     """
     entry = _entry_of(spec)
-    try:
+    with _named(spec, "loaded"):
         embedder = entry.load(spec, cache)
+    if not isinstance(embedder, Embedder):
+        what = f"a {type(embedder).__name__}, not an Embedder"
+        raise InterfaceError(f"the function that loads {spec.name} returned {what}")
+    embedder.spec = spec
+    return embedder
+
+
+@contextmanager
+def _named(spec: EmbedderSpec, done: str) -> Iterator[None]:
+    """Turn what an embedder's own code raises into an error that names the embedder."""
+    try:
+        yield
     except (MusicflowError, MemoryError):
         raise
     except ImportError as error:
@@ -232,12 +266,7 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
         raise MissingExtraError(what, spec.install) from error
     except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"{spec.name} cannot be loaded, {what}") from error
-    if not isinstance(embedder, Embedder):
-        what = f"a {type(embedder).__name__}, not an Embedder"
-        raise InterfaceError(f"the function that loads {spec.name} returned {what}")
-    embedder.spec = spec
-    return embedder
+        raise InterfaceError(f"{spec.name} cannot be {done}, {what}") from error
 
 
 def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:

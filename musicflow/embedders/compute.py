@@ -1,11 +1,22 @@
-"""What this machine computes with."""
+"""What this machine computes with, and what embedders on torch have in common."""
 
+import logging
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from musicflow.embedders.errors import DeviceError
+from musicflow.embedders.spec import EmbedderSpec
 from musicflow.settings import Device
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_log = logging.getLogger("musicflow")
 
 _MISSING = {
     "cuda": "no GPU it can use: install a driver and a build of torch for it, or set device to "
@@ -41,6 +52,46 @@ def device(wanted: Device = "auto") -> str:
 def exact_device(device: str) -> str:
     """Return the device for float64: that of the model, unless it has none."""
     return "cpu" if device == "mps" else device
+
+
+def dtype(spec: EmbedderSpec) -> "torch.dtype":
+    """Return the type of number that a spec's precision stands for."""
+    import torch
+
+    return torch.bfloat16 if spec.precision == "bf16" else torch.float32
+
+
+def tensor(windows: np.ndarray, device: str) -> "Tensor":
+    """Return windows as a float32 tensor on a device."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(device)
+
+
+def in_chunks(function: "Callable[[Tensor], Tensor]", batch: "Tensor", size: int) -> "Tensor":
+    """Apply a function to a few rows of a batch at a time, and join the results.
+
+    Parameters
+    ----------
+    function
+        From ``(b, …)`` to ``(b, …)``; no row depends on another.
+    batch
+        Shape ``(B, …)``.
+    size
+        Rows at a time; 1 if it is less.
+    """
+    import torch
+
+    return torch.cat([function(chunk) for chunk in batch.split(max(1, size))])
+
+
+def prepare_convolutions(spec: EmbedderSpec) -> None:
+    """Compile the convolutions of an embedder, if it runs on the processor; see `EmbedderEntry`."""
+    if device(spec.device) == "cpu":
+        from musicflow.kernels.convolution import compile_winograd
+
+        _log.info("Compiling convolutions for this processor: up to 15 s the first time.")
+        compile_winograd(spec.precision == "bf16")
 
 
 CPU_INFO = Path("/proc/cpuinfo")

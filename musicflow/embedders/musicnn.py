@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicflow.embedders.compute import device
+from musicflow.embedders import compute
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
@@ -182,8 +182,8 @@ class Musicnn(Embedder):
 
         self.spec = spec
         self.tag_names = tags
-        self.device = device(spec.device)
-        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self.device = compute.device(spec.device)
+        self._dtype = compute.dtype(spec)
 
         def tensor(value: np.ndarray) -> torch.Tensor:
             return torch.tensor(value).to(self.device, self._dtype)
@@ -207,7 +207,7 @@ class Musicnn(Embedder):
         import torch
 
         with torch.inference_mode():
-            patches = log_mel(torch.from_numpy(np.ascontiguousarray(windows)).to(self.device))
+            patches = log_mel(compute.tensor(windows, self.device))
             vectors, tags = self.network(patches.to(self._dtype))
         return Inferred(vectors.float().cpu().numpy(), tags.float().cpu().numpy())
 

@@ -11,12 +11,13 @@ the first one holds half a second of silence and half a second of audio.
 import gzip
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from musicflow.embedders.compute import device, fastest_precision
+from musicflow.embedders import compute
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
@@ -105,7 +106,7 @@ def variant(
         pad_s=(0.5, 0.0),
         tail="pad",
         layer=LAYER,
-        precision=fastest_precision(),
+        precision=compute.fastest_precision(),
         precisions=("fp32", "bf16"),
         weights=UrlWeights(
             filename=filename,
@@ -312,7 +313,7 @@ class OpenL3(Embedder):
         from torchaudio.functional import melscale_fbanks
 
         self.spec = spec
-        self.device = device(spec.device)
+        self.device = compute.device(spec.device)
         n_mels = model_of(spec).n_mels
         # kapre's defaults are librosa's: Slaney's scale, area-normalised.
         self._mel = melscale_fbanks(
@@ -332,8 +333,7 @@ class OpenL3(Embedder):
             )
             for i, (kernel, bias) in enumerate(folded)
         ]
-        dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
-        self._convolutions = convolutions(layers, self.device, dtype)
+        self._convolutions = convolutions(layers, self.device, compute.dtype(spec))
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """Vectors of windows ``(B, 48000)``, shape ``(B, dim)``; see `Embedder.infer`."""
@@ -341,14 +341,14 @@ class OpenL3(Embedder):
         from torch.nn.functional import max_pool2d
 
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(self.device)
-            decibels = [mel_decibels(few, self._mel) for few in batch.split(_SPECTRA)]
+            batch = compute.tensor(windows, self.device)
+            decibels = compute.in_chunks(lambda few: mel_decibels(few, self._mel), batch, _SPECTRA)
             # The first normalization cannot be folded into its convolution, whose silent border
             # comes after it; on decibels it costs next to nothing.
-            normed = torch.cat(decibels).mul_(self._scale).add_(self._shift)
+            normed = decibels.mul_(self._scale).add_(self._shift)
             # Upstream's picture is frequency by time.
-            pictures = normed.transpose(1, 2)[..., None].split(_CHUNK)
-            images = torch.cat([self._convolutions(some) for some in pictures])
+            pictures = normed.transpose(1, 2)[..., None]
+            images = compute.in_chunks(self._convolutions, pictures, _CHUNK)
             # Keras flattens with the channels last.
             pooled = max_pool2d(images.permute(0, 3, 1, 2), self._pool).permute(0, 2, 3, 1)
             return Inferred(pooled.flatten(1).float().cpu().numpy())
@@ -373,11 +373,13 @@ def _folded(
     return (float(scale[0]), float(shift[0])), convolutions
 
 
-OPENL3 = EmbedderEntry(SPEC, load)
-OPENL3_MEL256 = EmbedderEntry(variant("mel256"), load)
-OPENL3_ENV = EmbedderEntry(variant(content="env"), load)
-OPENL3_MEL256_ENV = EmbedderEntry(variant("mel256", "env"), load)
-OPENL3_6144 = EmbedderEntry(variant(dim=6144), load)
-OPENL3_MEL256_6144 = EmbedderEntry(variant("mel256", dim=6144), load)
-OPENL3_ENV_6144 = EmbedderEntry(variant(content="env", dim=6144), load)
-OPENL3_MEL256_ENV_6144 = EmbedderEntry(variant("mel256", "env", 6144), load)
+_entry = partial(EmbedderEntry, load=load, prepare=compute.prepare_convolutions)
+
+OPENL3 = _entry(SPEC)
+OPENL3_MEL256 = _entry(variant("mel256"))
+OPENL3_ENV = _entry(variant(content="env"))
+OPENL3_MEL256_ENV = _entry(variant("mel256", "env"))
+OPENL3_6144 = _entry(variant(dim=6144))
+OPENL3_MEL256_6144 = _entry(variant("mel256", dim=6144))
+OPENL3_ENV_6144 = _entry(variant(content="env", dim=6144))
+OPENL3_MEL256_ENV_6144 = _entry(variant("mel256", "env", 6144))

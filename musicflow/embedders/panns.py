@@ -227,8 +227,7 @@ class Panns(Embedder):
         layers = (
             _layer(tensors, block, which) for block in range(1, _BLOCKS + 1) for which in (1, 2)
         )
-        dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
-        self._convolutions = convolutions(layers, self.device, dtype)
+        self._convolutions = convolutions(layers, self.device, compute.dtype(spec))
         self._embedding, self._tags = (
             tuple(tensors[f"{layer}.{part}"].to(self.device) for part in ("weight", "bias"))
             for layer in ("fc1", "fc_audioset")
@@ -238,22 +237,28 @@ class Panns(Embedder):
         """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
         import torch
 
-        at_once = max(1, _SAMPLES_AT_ONCE // windows.shape[1])
+        at_once = _SAMPLES_AT_ONCE // windows.shape[1]
         with torch.inference_mode():
-            audio = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
-            parts = [self._forward(part.to(self.device)) for part in audio.split(at_once)]
-            vectors, tags = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-        return Inferred(vectors, tags if self.tag_names else None)
+            audio = compute.tensor(windows, self.device)
+            vectors = compute.in_chunks(self._forward, audio, at_once)
+            if not self.tag_names:
+                return Inferred(vectors.cpu().numpy())
+            tags = compute.in_chunks(self._tags_of, vectors, at_once)
+            return Inferred(vectors.cpu().numpy(), tags.cpu().numpy())
 
-    def _forward(self, audio: "Tensor") -> tuple["Tensor", "Tensor"]:
-        """``(B, n)`` to embeddings ``(B, 2048)`` and tags ``(B, 527)``."""
-        import torch
+    def _forward(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to embeddings ``(B, 2048)``."""
         from torch.nn import functional
 
         over_bands = self._convolutions(self._log_mel(audio)[..., None]).mean(dim=2)
         x = over_bands.amax(dim=1) + over_bands.mean(dim=1)
-        vectors = functional.relu(functional.linear(x, *self._embedding))
-        return vectors, torch.sigmoid(functional.linear(vectors, *self._tags))
+        return functional.relu(functional.linear(x, *self._embedding))
+
+    def _tags_of(self, vectors: "Tensor") -> "Tensor":
+        """Embeddings ``(B, 2048)`` to tags ``(B, 527)``."""
+        from torch.nn import functional
+
+        return functional.linear(vectors, *self._tags).sigmoid()
 
     def _log_mel(self, audio: "Tensor") -> "Tensor":
         """``(B, n)`` to normalised log-mel bands ``(B, frames, 64)``."""
@@ -282,4 +287,4 @@ def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
     )
 
 
-ENTRY = EmbedderEntry(SPEC, load)
+ENTRY = EmbedderEntry(SPEC, load, compute.prepare_convolutions)

@@ -373,10 +373,14 @@ class EmbedderEntry:
     load
         Given the spec to load, with its hop, precision, device and ``trained`` as a person wants
         them, and the folder of weights, returns the embedder.
+    prepare
+        Given the spec, does once what should not count as a run's time, such as to compile; it is
+        called when weights were fetched. None if there is nothing to do.
     """
 
     spec: EmbedderSpec
     load: Callable[[EmbedderSpec, Path], Embedder]
+    prepare: Callable[[EmbedderSpec], None] | None = None
 
 
 def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:

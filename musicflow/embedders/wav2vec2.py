@@ -270,7 +270,7 @@ class Wav2Vec2(Embedder):
             raise ValueError(f"wav2vec2 has layers 0 to {last}, not {spec.layer!r}")
         self.spec = spec
         self.device = compute.device(spec.device)
-        self._dtype = torch.bfloat16 if spec.precision == "bf16" else torch.float32
+        self._dtype = compute.dtype(spec)
         self._strides = tuple(config.conv_stride)
         self._kernels = tuple(config.conv_kernel)
         self._groups = config.num_conv_pos_embedding_groups
@@ -325,11 +325,10 @@ class Wav2Vec2(Embedder):
         """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
         import torch
 
-        at_once = max(1, _SAMPLES_AT_ONCE // windows.shape[1])
+        at_once = _SAMPLES_AT_ONCE // windows.shape[1]
         with torch.inference_mode():
-            audio = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
-            parts = [self._forward(part.to(self.device)) for part in audio.split(at_once)]
-            return Inferred(torch.cat(parts).cpu().numpy())
+            audio = compute.tensor(windows, self.device)
+            return Inferred(compute.in_chunks(self._forward, audio, at_once).cpu().numpy())
 
     def _forward(self, audio: "Tensor") -> "Tensor":
         """``(B, n)`` to the mean over time of the layer asked for, ``(B, dim)``."""

@@ -1,6 +1,7 @@
 """Chains of 3 x 3 convolutions: by torch, or on a processor several times as fast by Winograd."""
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+_log = logging.getLogger("musicflow")
 
 _BLOCK = 24
 """Tiles a core works on at once: few enough for its cache."""
@@ -28,14 +31,14 @@ class Layer(NamedTuple):
     pooling: Literal["none", "max", "mean"] = "none"
     """Of 2 x 2, after the ReLU; an odd line at the end is left out."""
     tile: Literal[2, 4] = 4
-    """For Winograd: outputs along each axis that are made together. Tiles of 2 waste less of a
-    narrow image, and their kernels take less than half the memory."""
+    """For Winograd's F(m x m, 3 x 3): m, the outputs of a tile along each axis. Tiles of 2 waste
+    less of a narrow image, and their kernels take less than half the memory."""
 
 
 def convolutions(
     layers: Iterable[Layer], device: str, dtype: "torch.dtype"
 ) -> "Callable[[Tensor], Tensor]":
-    """Chain convolutions, in the way that is fastest.
+    """Chain convolutions, in the way that is fastest here.
 
     Parameters
     ----------
@@ -53,9 +56,43 @@ def convolutions(
     """
     import torch
 
-    if device == "cpu":
-        return Winograd(layers, rounded=dtype == torch.bfloat16)
+    rounded = dtype == torch.bfloat16
+    if device == "cpu" and compile_winograd(rounded):
+        return Winograd(layers, rounded)
     return Plain(layers, device, dtype)
+
+
+@functools.cache
+def compile_winograd(rounded: bool) -> bool:
+    """Compile `Winograd` for this processor, before anything is timed.
+
+    That takes 5 to 15 s, once: numba keeps the result for later processes. Where numba is missing
+    or cannot compile, one warning says so.
+
+    Parameters
+    ----------
+    rounded
+        See `Winograd`.
+
+    Returns
+    -------
+    bool
+        Whether it can be used.
+    """
+    import torch
+
+    def layer(channels: int, tile: Literal[2, 4] = 4) -> Layer:
+        return Layer(torch.zeros(64, channels, 3, 3), torch.zeros(64), tile=tile)
+
+    try:
+        # One layer for each kind that is compiled on its own.
+        layers = [layer(1), layer(64), layer(64), layer(64, tile=2)]
+        Winograd(layers, rounded)(torch.zeros(1, 4, 4, 1))
+    except Exception as error:  # numba and llvmlite fail in many ways
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        _log.warning("numba cannot be used (%s): convolutions run by torch, but slower", reason)
+        return False
+    return True
 
 
 class Plain:

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
+from musicflow import kernels
 from musicflow.kernels import convolution, winograd
 from musicflow.kernels.convolution import Layer, Plain, Winograd, convolutions
 
@@ -136,6 +137,40 @@ def test_what_is_no_processor_is_left_to_torch(precision):
     layers = [layer(64, 64)]
     assert isinstance(convolutions(layers, "cpu", precision), Winograd)
     assert isinstance(convolutions(layers, "meta", precision), Plain)
+
+
+@pytest.fixture
+def unprobed():
+    convolution.compile_winograd.cache_clear()
+    yield
+    convolution.compile_winograd.cache_clear()
+
+
+def hide_numba(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "musicflow.kernels.winograd")
+    monkeypatch.delattr(kernels, "winograd")
+
+
+def break_compiler(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("LLVM ERROR: no such target\nand more")
+
+    monkeypatch.setattr(winograd, "convolve", fail)
+
+
+@pytest.mark.usefixtures("unprobed")
+@pytest.mark.parametrize("spoil", [hide_numba, break_compiler])
+def test_without_numba_torch_convolves_and_one_line_says_so(spoil, monkeypatch, caplog):
+    layers = [layer(1, 64), layer(64, 64, pooling="max")]
+    x = images(1, 9, 8, 1)
+    spoil(monkeypatch)
+    chains = [convolutions(iter(layers), "cpu", torch.float32) for _ in range(2)]
+    assert all(isinstance(chain, Plain) for chain in chains)
+    np.testing.assert_allclose(chains[0](x).numpy(), exact(x, layers), rtol=1e-4, atol=1e-4)
+    (record,) = caplog.records
+    assert record.name == "musicflow"
+    assert "\n" not in record.getMessage()
 
 
 @pytest.mark.parametrize(("tile", "error"), [(2, 0.0035), (4, 0.0105)])
