@@ -6,7 +6,6 @@ Representations", 2020. The definition and the weights' names are those of
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ import numpy as np
 from musicflow.embedders import compute
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.wav2vec2_features import FeatureEncoder
 from musicflow.embedders.weights import UrlWeights, Weights, digest_of
+from musicflow.kernels.fused import Linear, gelu
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,14 +73,10 @@ SPEC = EmbedderSpec(
     summary="wav2vec2-base: speech, learned without labels; layers 0 to 12",
 )
 
-_FRAMES_AT_ONCE = 192
-"""Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
-stays in the processor's cache. All but the first norm is local, so cutting changes nothing."""
 _FFT = 384
 """Frames the positional convolution transforms at once; 257 of them come out."""
 _ROWS = 1497
 """Frames in 30 s, the rows that packed weights are laid out for."""
-_EXTRACTOR_EPS = 1e-7
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 
 
@@ -271,8 +268,6 @@ class Wav2Vec2(Embedder):
         self.spec = spec
         self.device = compute.device(spec.device)
         self._dtype = compute.dtype(spec)
-        self._strides = tuple(config.conv_stride)
-        self._kernels = tuple(config.conv_kernel)
         self._groups = config.num_conv_pos_embedding_groups
         with torch.no_grad():
             self._read(model)
@@ -286,18 +281,9 @@ class Wav2Vec2(Embedder):
         def pair(module: Any) -> "_Pair":
             return put(module.weight), put(module.bias)
 
-        first, *others = (layer for layer in model.feature_extractor.conv_layers)
-        self._first = tuple(
-            tensor.detach().double().to(compute.exact_device(self.device))
-            for tensor in (first.conv.weight[:, 0], first.layer_norm.weight, first.layer_norm.bias)
-        )
-        self._first_eps = first.layer_norm.eps
-        self._convolutions = [
-            _Convolution.of(put(layer.conv.weight), stride)
-            for layer, stride in zip(others, self._strides[1:], strict=True)
-        ]
+        self._encoder = FeatureEncoder(model, self.device, self._dtype)
         self._features_norm = pair(model.feature_projection.layer_norm)
-        self._projection = _Linear.of(pair(model.feature_projection.projection))
+        self._projection = Linear.of(pair(model.feature_projection.projection), _ROWS)
         position = model.encoder.pos_conv_embed.conv
         self._reach = position.kernel_size[0]
         # Reading the weight carries out its weight norm, once. A convolution of a network is a
@@ -311,11 +297,11 @@ class Wav2Vec2(Embedder):
             _Layer(
                 heads=layer.attention.num_heads,
                 eps=self._eps,
-                qkv=_Linear.of(_joined(layer.attention, pair)),
-                out=_Linear.of(pair(layer.attention.out_proj)),
+                qkv=Linear.of(_joined(layer.attention, pair), _ROWS),
+                out=Linear.of(pair(layer.attention.out_proj), _ROWS),
                 attention_norm=pair(layer.layer_norm),
-                up=_Linear.of(pair(layer.feed_forward.intermediate_dense), gelu=True),
-                down=_Linear.of(pair(layer.feed_forward.output_dense)),
+                up=Linear.of(pair(layer.feed_forward.intermediate_dense), _ROWS, gelu=True),
+                down=Linear.of(pair(layer.feed_forward.output_dense), _ROWS),
                 norm=pair(layer.final_layer_norm),
             )
             for layer in model.encoder.layers[: int(self.spec.layer)]
@@ -334,7 +320,7 @@ class Wav2Vec2(Embedder):
         """``(B, n)`` to the mean over time of the layer asked for, ``(B, dim)``."""
         from torch.nn import functional
 
-        x = self._features(audio)
+        x = self._encoder(audio)
         x = functional.layer_norm(x, x.shape[-1:], *self._features_norm, self._eps)
         x = self._projection(x)
         x = x + self._positions(x)
@@ -342,60 +328,6 @@ class Wav2Vec2(Embedder):
         for layer in self._layers:
             x = layer(x)
         return x.float().mean(dim=1)
-
-    def _features(self, audio: "Tensor") -> "Tensor":
-        """The convolutional encoder: ``(B, n)`` to ``(B, frames, 512)``."""
-        import torch
-
-        hop = math.prod(self._strides)
-        reach = 1 + sum(
-            (kernel - 1) * math.prod(self._strides[:i]) for i, kernel in enumerate(self._kernels)
-        )
-        frames = (audio.shape[1] - reach) // hop + 1
-        at_once = frames if self.device != "cpu" else max(1, _FRAMES_AT_ONCE // len(audio))
-        # Silence is to be zero before anything is rounded, whatever offset a recording has.
-        audio = audio - audio.mean(dim=1, keepdim=True)
-        kernel, bias = self._first_layer(audio)
-        parts = []
-        for start in range(0, frames, at_once):
-            end = min(start + at_once, frames)
-            part = audio[:, hop * start : hop * (end - 1) + reach]
-            parts.append(self._convolve(part, kernel, bias))
-        return torch.cat(parts, dim=1)
-
-    def _first_layer(self, audio: "Tensor") -> "_Pair":
-        """The first convolution with all the normalisation around it, for each window.
-
-        The extractor brings a window to zero mean and unit variance; the first layer's norm does
-        the same to each of its channels over time. Both follow from the mean and covariance of
-        the ten samples under the kernel, so that both are weights here, and exact ones.
-
-        Returns
-        -------
-        tuple
-            Kernels ``(B, 10, 512)`` and biases ``(B, 1, 512)``.
-        """
-        weight, scale, shift = self._first
-        device, audio = audio.device, audio.to(weight.device).double()
-        deviation = (audio.var(dim=1, correction=0) + _EXTRACTOR_EPS).sqrt()[:, None, None]
-        taps = audio.unfold(1, self._kernels[0], self._strides[0])
-        mean = taps.mean(dim=1, keepdim=True)
-        centred = (taps - mean) / deviation
-        covariance = centred.transpose(1, 2) @ centred / taps.shape[1]
-        variance = ((weight @ covariance) * weight).sum(dim=2)
-        gain = (scale / (variance + self._first_eps).sqrt())[:, None]
-        kernel = weight.t() * gain / deviation
-        return kernel.float().to(device), (shift - mean @ kernel).float().to(device)
-
-    def _convolve(self, audio: "Tensor", kernel: "Tensor", bias: "Tensor") -> "Tensor":
-        import torch
-
-        taps = audio.unfold(1, self._kernels[0], self._strides[0])
-        x = torch.baddbmm(*(part.to(self._dtype) for part in (bias, taps, kernel)))
-        x = _gelu(x).transpose(1, 2)[:, :, None]
-        for convolution in self._convolutions:
-            x = convolution(x)
-        return x[:, :, 0].transpose(1, 2)
 
     def _positions(self, x: "Tensor") -> "Tensor":
         """The positional convolution, 128 frames wide, by overlap-save in the frequency domain.
@@ -419,7 +351,7 @@ class Wav2Vec2(Embedder):
         mixed = mixed.view(-1, groups, batch, parts, width).permute(2, 3, 1, 4, 0)
         y = torch.fft.irfft(mixed, n=_FFT)[..., :fresh]
         y = y.permute(0, 1, 4, 2, 3).reshape(batch, -1, channels)[:, :frames]
-        return _gelu(y + bias).to(self._dtype)
+        return gelu(y + bias).to(self._dtype)
 
 
 @dataclass(frozen=True)
@@ -428,11 +360,11 @@ class _Layer:
 
     heads: int
     eps: float
-    qkv: "_Linear"
-    out: "_Linear"
+    qkv: Linear
+    out: Linear
     attention_norm: "_Pair"
-    up: "_Linear"
-    down: "_Linear"
+    up: Linear
+    down: Linear
     norm: "_Pair"
 
     def __call__(self, x: "Tensor") -> "Tensor":
@@ -463,102 +395,6 @@ class _Layer:
             query, key, value = heads
             mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
         return mixed.transpose(1, 2).flatten(2)
-
-
-@dataclass(frozen=True)
-class _Linear:
-    """A linear layer, with its GELU if it has one."""
-
-    weight: "Tensor"
-    bias: "Tensor"
-    gelu: bool
-    packed: bool
-
-    @classmethod
-    def of(cls, pair: "_Pair", gelu: bool = False) -> "_Linear":
-        import torch
-
-        weight, bias = pair
-        packed = _can_fuse(weight)
-        if packed:
-            weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
-        return cls(weight, bias, gelu, packed)
-
-    def __call__(self, x: "Tensor") -> "Tensor":
-        import torch
-        from torch.nn import functional
-
-        if self.packed:
-            after = "gelu" if self.gelu else "none"
-            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
-                x, self.weight, self.bias, after, [], "none"
-            )
-            return fused
-        x = functional.linear(x, self.weight, self.bias)
-        return _gelu(x) if self.gelu else x
-
-
-@dataclass(frozen=True)
-class _Convolution:
-    """A convolution over time and its GELU, on ``(B, C, 1, T)`` with channels last.
-
-    One row high and channels last, it is a matrix multiplication to the processor; torch's own
-    conv1d rearranges its input first.
-    """
-
-    kernel: "Tensor"
-    stride: int
-    fused: bool
-
-    @classmethod
-    def of(cls, kernel: "Tensor", stride: int) -> "_Convolution":
-        import torch
-
-        kernel = kernel[:, :, None].contiguous(memory_format=torch.channels_last)
-        return cls(kernel, stride, _can_fuse(kernel))
-
-    def __call__(self, x: "Tensor") -> "Tensor":
-        import torch
-        from torch.nn import functional
-
-        if self.fused:
-            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self.kernel, None, [0, 0], [1, self.stride], [1, 1], 1, "gelu", [], "none"
-            )
-            return y
-        return _gelu(functional.conv2d(x, self.kernel, stride=(1, self.stride)))
-
-
-def _can_fuse(weight: "Tensor") -> bool:
-    """Whether the operators that torch's own compiler uses are there for these weights.
-
-    They take weights laid out in advance and apply the GELU on the way out, a tenth of the time.
-    torch promises nothing about them, so a torch without them falls back to the public ones,
-    which give the same to rounding.
-    """
-    import torch
-
-    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
-        return False
-    try:
-        x, w = weight.new_ones(1, 16), weight.new_ones(16, 16)
-        packed = torch.ops.mkldnn._reorder_linear_weight(w, 1)
-        torch.ops.mkldnn._linear_pointwise(x, packed, x[0], "gelu", [], "none")
-        x, w = x[..., None, None], w[..., None, None]
-        torch.ops.mkldnn._convolution_pointwise(
-            x, w, None, [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
-        )
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return True
-
-
-def _gelu(x: "Tensor") -> "Tensor":
-    """The exact GELU, in place: a second array costs more than the arithmetic."""
-    import torch
-
-    result: Tensor = torch.ops.aten.gelu_(x)
-    return result
 
 
 def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
