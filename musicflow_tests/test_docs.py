@@ -10,9 +10,10 @@ import pytest
 import typer
 
 import musicflow as mf
+from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.cli import app
 from musicflow.evaluation import metrics
-from musicflow.library import layouts, scan
+from musicflow.library import layouts, problems, scan
 from musicflow.settings import Settings
 from musicflow_tests import notebook
 from musicflow_tests.conftest import RATE, tone
@@ -69,6 +70,14 @@ def test_the_docs_name_every_setting() -> None:
         re.findall(r"^\| `([a-z_]+)` ", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE)
     )
     assert named == Settings.model_fields.keys()
+
+
+def test_the_docs_name_every_kind_of_file_and_note() -> None:
+    page = (DOCS / "library.md").read_text("utf-8")
+    kinds = " ".join(re.findall("^> (.*)$", page, re.MULTILINE)).split()
+    assert {f".{kind}" for kind in kinds} == AUDIO_SUFFIXES
+    codes = set(re.findall(r"`([a-z-]+)`", page))
+    assert codes >= problems._OF_FILES.keys() | problems._OF_EMBEDDERS.keys()
 
 
 def test_the_docs_name_every_command() -> None:
