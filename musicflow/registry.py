@@ -108,9 +108,9 @@ class Registry(Generic[T]):
                 NOT_IMPORTABLE,
             ) from error
         if not isinstance(thing, self.kind):
-            what = "a class" if isinstance(thing, type) else f"a {type(thing).__name__}"
-            kind = self.kind.__name__
-            raise self.error(f"{shown} is {what}, not an instance of {kind}", "", WRONG_KIND)
+            what = "a class" if isinstance(thing, type) else f"of type {type(thing).__name__}"
+            message = f"{shown} is {what}, not of type {self.kind.__name__}"
+            raise self.error(message, "", WRONG_KIND)
         return thing
 
     def _addresses(self) -> dict[str, str]:
