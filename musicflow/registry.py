@@ -82,11 +82,9 @@ class Registry(Generic[T]):
             return self.shipped[name]
         addresses = self._addresses()
         if name not in addresses:
-            raise self.error(
-                f"no {self.word} is called {name!r}; there are {', '.join(addresses)}",
-                "name one of these, or another as package.module:NAME",
-                UNKNOWN,
-            )
+            known = f"; there are {', '.join(addresses)}" if addresses else ""
+            message = f"no {self.word} is called {name!r}{known}"
+            raise self.error(message, "name one of your own as package.module:NAME", UNKNOWN)
         return addresses[name]
 
     def get(self, name: str) -> T:

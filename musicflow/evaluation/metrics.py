@@ -7,20 +7,16 @@ Terms are those of information retrieval: Manning, Raghavan and Schütze, *Intro
 Information Retrieval*, chapter 8; nDCG as in Järvelin and Kekäläinen (2002), with linear gains.
 """
 
-import importlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Literal
 
 import numpy as np
 
 from musicflow.errors import MusicflowError
-
-GROUP = "musicflow.metrics"
-"""The group of entry points."""
+from musicflow.registry import Registry
 
 MAIN = "precision_at_10"
 """The metric that stands for quality where there is room for one."""
@@ -287,6 +283,10 @@ PROBE = Measure(
 )
 
 
+REGISTRY = Registry("metric", "musicflow.metrics", Metric, {}, MetricError)
+"""The metrics of other packages. Those that ship stand in the table above."""
+
+
 def register(metric: Metric) -> Metric:
     """Add a metric to the table of this process.
 
@@ -314,7 +314,7 @@ def table(addresses: Sequence[str] = ()) -> tuple[Metric, ...]:
     Parameters
     ----------
     addresses : sequence of str
-        More metrics, each ``package.module:NAME``.
+        More metrics, each ``package.module:NAME``, or the name of an entry point.
 
     Raises
     ------
@@ -323,13 +323,13 @@ def table(addresses: Sequence[str] = ()) -> tuple[Metric, ...]:
         in the log.
     """
     found = dict(_TABLE)
-    for point in entry_points(group=GROUP):
+    for name in REGISTRY.names():
         try:
-            _add(found, _resolve(point.value))
+            _add(found, REGISTRY.get(name))
         except MetricError as error:
-            _log.warning("the metric %s of an installed package is left out: %s", point.name, error)
+            _log.warning("%s; it is left out", error)
     for address in addresses:
-        _add(found, _resolve(address))
+        _add(found, REGISTRY.get(address))
     return tuple(found.values())
 
 
@@ -361,17 +361,3 @@ def measures(metrics: Sequence[Metric], k: int) -> tuple[Measure, ...]:
 def _add(found: dict[str, Metric], metric: Metric) -> None:
     if found.setdefault(metric.name, metric) != metric:
         raise MetricError(f"two metrics are called {metric.name!r}", "rename one of them")
-
-
-def _resolve(address: str) -> Metric:
-    module, colon, name = address.partition(":")
-    if not (module and colon and name):
-        raise MetricError(f"{address!r} is no metric", "write it as package.module:NAME")
-    try:
-        metric = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise MetricError(f"the metric {address} cannot be imported, {what}") from error
-    if not isinstance(metric, Metric):
-        raise MetricError(f"{address} is a {type(metric).__name__}, not a Metric")
-    return metric

@@ -98,7 +98,7 @@ def test_a_broken_embedder_is_one_sentence_and_costs_no_other(
             embed_tracks(library.tracks[:1], broken, store, NOWHERE, own_process=own_process)
         assert sentence in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert store.unavailable(broken) == str(caught.value)
+        assert str(store.unavailable(broken)) == str(caught.value)
 
 
 def test_what_ships_keeps_its_name() -> None:

@@ -75,10 +75,13 @@ def test_a_metric_joins_by_registering(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("first", "'first' is no metric: write it as package.module:NAME"),
-        ("a_metric_plugin:GONE", "a_metric_plugin:GONE cannot be imported, AttributeError"),
-        ("no_such_package:X", "no_such_package:X cannot be imported, ModuleNotFoundError"),
-        ("a_metric_plugin:NUMBER", "a_metric_plugin:NUMBER is a int, not a Metric"),
+        ("first", "no metric is called 'first': name one of your own as package.module:NAME"),
+        (
+            "a_metric_plugin:GONE",
+            "cannot be imported: module 'a_metric_plugin' has no attribute 'GONE'",
+        ),
+        ("no_such_package:X", "cannot be imported: No module named 'no_such_package'"),
+        ("a_metric_plugin:NUMBER", "a_metric_plugin:NUMBER is of type int, not of type Metric"),
         ("a_metric_plugin:TAKEN", "two metrics are called 'map': rename one of them"),
     ],
 )
@@ -87,7 +90,6 @@ def test_an_address_that_leads_to_no_metric_is_one_sentence(address: str, said: 
     with pytest.raises(MetricError) as caught:
         metrics.table([address])
     assert said in str(caught.value)
-    assert caught.value.code == "metric"
 
 
 def test_a_broken_plugin_is_left_out_with_a_warning(
@@ -95,7 +97,7 @@ def test_a_broken_plugin_is_left_out_with_a_warning(
 ) -> None:
     install("a_metric_plugin:GONE")
     assert "map" in names()
-    assert "the metric first of an installed package is left out" in caplog.text
+    assert "the metric first (a_metric_plugin:GONE) cannot be imported" in caplog.text
 
 
 def test_a_name_must_be_a_word() -> None:
