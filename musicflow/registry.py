@@ -6,11 +6,14 @@ thing is wanted: to list names imports nothing. What ships is found like everyth
 """
 
 import importlib
+import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from operator import attrgetter
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from musicflow.errors import MusicflowError, words_of
@@ -120,7 +123,19 @@ class Registry(Generic[T]):
 
 def _imported(address: str) -> object:
     module, _, attribute = address.partition(":")
+    _look_here(module.partition(".")[0])
     return attrgetter(attribute)(importlib.import_module(module))
+
+
+def _look_here(module: str) -> None:
+    """Let a module be imported from the current folder, if it is there and nowhere else.
+
+    Workers are given the path of their parent, and so find it too.
+    """
+    here = Path.cwd()
+    is_here = (here / f"{module}.py").is_file() or (here / module).is_dir()
+    if is_here and module not in sys.modules and importlib.util.find_spec(module) is None:
+        sys.path.append(str(here))
 
 
 def _reason(error: BaseException) -> str:
@@ -133,5 +148,5 @@ def _advice(error: BaseException, address: str) -> str:
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     if f"{address.partition(':')[0]}.".startswith(f"{error.name}."):
-        return "install its package, or name the folder that holds it in PYTHONPATH"
+        return "run it in the folder that holds it, name that folder in PYTHONPATH, or install it"
     return f"install {error.name.partition('.')[0]}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from musicflow import worker
 from musicflow.errors import MusicflowError
 from musicflow.registry import Registry, RegistryError, is_address
 
@@ -61,7 +62,7 @@ def test_listing_names_imports_nothing() -> None:
         ("lost", "not-importable", "the path lost (toys:LOST) cannot be imported: module 'toys'"),
         ("toys:NUMBER", "wrong-kind", "the path toys:NUMBER is of type int, not of type Path"),
         ("toys:Box", "wrong-kind", "is a class, not of type Path"),
-        ("no_toys:X", "not-importable", "No module named 'no_toys': install its package, or name"),
+        ("no_toys:X", "not-importable", "No module named 'no_toys': run it in the folder"),
         ("needy:X", "not-importable", "No module named 'a_module_that_is_not_there': install a_m"),
         ("leaving:X", "not-importable", "the path leaving:X cannot be imported: SystemExit: bye"),
     ],
@@ -72,3 +73,18 @@ def test_what_is_no_use_is_one_sentence_with_a_code(name: str, code: str, words:
     assert isinstance(caught.value, RegistryError)
     assert caught.value.code == code
     assert words in str(caught.value)
+
+
+def found_in_worker(address: str) -> Iterator[object]:
+    yield PATHS.get(address)
+
+
+def test_a_module_in_the_current_folder_is_found_where_it_is_named_and_by_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "homemade.py").write_text("from pathlib import Path\nTHERE = Path('there')\n")
+    (tmp_path / "json.py").write_text("raise RuntimeError('this is not the one')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    [found] = worker.iterate("a worker", found_in_worker, "homemade:THERE")
+    assert found == PATHS.get("homemade:THERE") == Path("there")
