@@ -1,4 +1,4 @@
-"""A backfill of eight parts over two Celery workers, one of which is killed on the way.
+"""A backfill of eight partitions over two Celery workers, one of which is killed on the way.
 
 Redis and Postgres are Debian's, started here on loopback and stopped at the end. `make
 test-distributed` installs what it takes. Dagster's configuration is `deploy/dagster.yaml`.
@@ -27,13 +27,13 @@ from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from musicflow.embedders import spec_of
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.library import Library, find, split
 from musicflow.orchestration.definitions import definitions_for
-from musicflow.orchestration.parts import follow
+from musicflow.orchestration.partitions import follow
 from musicflow.settings import Home
+from musicflow.store import EmbeddingStore
 
-PARTS, TRACKS, SECONDS = 8, 5, 30
+PARTITIONS, TRACKS, SECONDS = 8, 5, 30
 EMBEDDERS = ("musicnn", "mfcc")
 DEFINITIONS = "musicflow.orchestration.definitions"
 BIN = Path(sys.executable).parent
@@ -56,13 +56,15 @@ def music(folder: Path) -> Path:
     """Eight folders of chords and noise."""
     random = np.random.default_rng(0)
     times = np.arange(SECONDS * 16_000) / 16_000
-    for part in range(PARTS):
-        (folder / "music" / f"genre {part}").mkdir(parents=True)
+    for partition in range(PARTITIONS):
+        (folder / "music" / f"genre {partition}").mkdir(parents=True)
         for number in range(TRACKS):
-            pitches = 110 * 2 ** ((part * 3 + np.array([0, 4, 7]) + number / 9) / 12)
+            pitches = 110 * 2 ** ((partition * 3 + np.array([0, 4, 7]) + number / 9) / 12)
             sound = sum(np.sin(2 * np.pi * pitch * times) for pitch in pitches) / 8
-            sound = sound + 0.01 * part * random.standard_normal(len(times))
-            soundfile.write(folder / "music" / f"genre {part}" / f"{number}.flac", sound, 16_000)
+            sound = sound + 0.01 * partition * random.standard_normal(len(times))
+            soundfile.write(
+                folder / "music" / f"genre {partition}" / f"{number}.flac", sound, 16_000
+            )
     return folder / "music"
 
 
@@ -142,7 +144,7 @@ class Cluster:
         return self.start(name, BIN / "celery", *app, "--concurrency", "1", "--queues", "dagster")
 
     def is_embedding(self, worker: str) -> bool:
-        """Whether the worker's log ends within the longest step of a part."""
+        """Whether the worker's log ends within the longest step of a partition."""
         step = "embeddings__musicnn - STEP_"
         _, _, last = (self.folder / f"{worker}.log").read_text().rpartition(step)
         return last.startswith("START")
@@ -163,7 +165,7 @@ def test_eight_parts_over_two_workers_give_what_one_process_gives(
         monkeypatch.setenv(name, cluster.environment[name])
     with dg.DagsterInstance.from_config(str(cluster.home.dagster)) as instance:
         keys = sorted(split(find(music)))
-        assert len(keys) == PARTS
+        assert len(keys) == PARTITIONS
         follow(instance, keys)
         for pool, limit in (("embedding", 2), ("index", 1)):
             instance.event_log_storage.set_concurrency_slots(pool, limit)
@@ -180,7 +182,7 @@ def test_eight_parts_over_two_workers_give_what_one_process_gives(
         wait_until(lambda: cluster.is_embedding("first"), 60)
         os.killpg(workers["first"].pid, signal.SIGKILL)
         killed_with = len(store.known(musicnn))
-        assert killed_with < PARTS * TRACKS, "the kill came too late to test anything"
+        assert killed_with < PARTITIONS * TRACKS, "the kill came too late to test anything"
 
         key = dg.AssetKey(["embeddings", "mfcc"])
         wait_until(lambda: instance.get_materialized_partitions(key) == set(keys), 900)
@@ -189,7 +191,7 @@ def test_eight_parts_over_two_workers_give_what_one_process_gives(
         failed = [run for run in runs if run.status == dg.DagsterRunStatus.FAILURE]
         again = [run for run in runs if run.parent_run_id]
 
-    assert len(failed) == len(again) == 1, "the killed worker's part, and only that"
+    assert len(failed) == len(again) == 1, "the killed worker's partition, and only that"
     assert failed[0].tags["dagster/partition"] == again[0].tags["dagster/partition"]
     for label in EMBEDDERS:
         spec = spec_of(label)
@@ -198,11 +200,11 @@ def test_eight_parts_over_two_workers_give_what_one_process_gives(
         assert made.keys() == expected.keys()
         for content, row in expected.items():
             np.testing.assert_allclose(made[content].vector, row.vector, rtol=1e-4, atol=1e-4)
-    assert len(Library.load(cluster.home.library).tracks) == PARTS * TRACKS
+    assert len(Library.load(cluster.home.library).tracks) == PARTITIONS * TRACKS
 
 
 def launch_backfill(instance: dg.DagsterInstance, keys: list[str]) -> str:
-    """What the button of the page does: read and embed these parts, a run each."""
+    """Read and embed these partitions, one run per partition, as the page's button does."""
     graph = definitions_for(EMBEDDERS).resolve_asset_graph()
     backfill = PartitionBackfill.from_asset_partitions(
         asset_graph=graph,

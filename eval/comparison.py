@@ -17,12 +17,12 @@ from machine import machine
 from sklearn.metrics import average_precision_score
 
 from musicflow import embedders
-from musicflow.embedding_store import EmbeddingStore, stack
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.protocol import Exclusion, album_keys, artist_keys
 from musicflow.index import normalize, open_index
 from musicflow.library import UNKNOWN, Library
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore, stack
 
 RUN = "from musicflow.cli import main; main()"
 

@@ -22,10 +22,10 @@ from machine import machine
 
 from musicflow import audio, embedders, library
 from musicflow.embedders.spec import Embedder, cut
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.library import Track, demo
 from musicflow.pipeline import embed_tracks
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
 
 RATE = 48_000
 SECONDS = 30

@@ -26,8 +26,8 @@ from machine import machine
 
 from musicflow import library
 from musicflow.embedders import spec_of
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.settings import Settings
+from musicflow.store import Embedding, EmbeddingStore
 
 EMBEDDERS = ("musicnn", "openl3", "panns", "wav2vec2", "mfcc")
 GENRES = 20
@@ -56,7 +56,8 @@ def main() -> None:
             f" {machine()}.",
             "",
             f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *nightly* is the job "
-            "`refresh` over all parts in Dagster, both with starting Python; *at its end* is the "
+            "`refresh` over all partitions in Dagster, both with starting Python; *at its end* is "
+            "the "
             f"memory of that process after each of {RUNS} such jobs.",
             "",
             "| tracks | command line s | MB at most | nightly s | MB at most | MB at its end |",
@@ -131,7 +132,7 @@ def _nightly() -> None:
     import dagster as dg
 
     from musicflow.orchestration.definitions import defs
-    from musicflow.orchestration.parts import all_parts
+    from musicflow.orchestration.partitions import all_partitions
 
     after_mb, seconds = [], []
     with dg.DagsterInstance.get() as instance:
@@ -139,7 +140,7 @@ def _nightly() -> None:
             start = time.perf_counter()
             job = defs.resolve_job_def("refresh")
             done = job.execute_in_process(
-                instance=instance, tags=all_parts(instance), run_config=QUIET
+                instance=instance, tags=all_partitions(instance), run_config=QUIET
             )
             assert done.success
             seconds.append(time.perf_counter() - start)

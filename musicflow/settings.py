@@ -30,7 +30,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-PART_SIZE = 1000
+PARTITION_SIZE = 1000
 
 HOME = "~/.musicflow"
 """The folder that everything is kept in, unless a person says otherwise."""
@@ -143,9 +143,9 @@ class Settings(BaseSettings):
         description="Patterns of what to leave out of the library, as in a .gitignore.",
     )
     part_size: int = Field(
-        PART_SIZE,
+        PARTITION_SIZE,
         ge=1,
-        description="Files in a part of the library, about: a partition in Dagster.",
+        description="Approximate files per partition of the library, as Dagster shows them.",
     )
     file_timeout_s: float = Field(
         300.0,

@@ -16,10 +16,10 @@ from musicflow.library import Problem
 from musicflow.library.files import split
 from musicflow.library.walk import find
 from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.parts import all_parts, follow
+from musicflow.orchestration.partitions import all_partitions, follow
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.orchestration.run import prepare_dagster
-from musicflow.settings import PART_SIZE, Home
+from musicflow.settings import PARTITION_SIZE, Home
 from musicflow_tests.audio.corpus import CASES, build
 from musicflow_tests.audio.music import Sound
 
@@ -92,12 +92,12 @@ def test_in_dagster_no_run_is_red_for_a_bad_file(library: tuple[Path, Codes], ho
     prepare_dagster(home)
     home.settings_file.write_text(f'library = "{root}"\nembedders = ["mfcc"]\n')
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        follow(instance, split(find(root), PART_SIZE))
+        follow(instance, split(find(root), PARTITION_SIZE))
         result = dg.materialize(
             assets_for(["mfcc"]),
             resources={"workspace": Workspace(), "reporter": log_progress},
             instance=instance,
-            tags=all_parts(instance),
+            tags=all_partitions(instance),
             raise_on_error=False,
         )
         assert result.success

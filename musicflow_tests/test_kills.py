@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicflow import embedders
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex, Manifest
 from musicflow.settings import Home
+from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import noise, tone
 from musicflow_tests.index.conftest import DIM, points, vectors
 

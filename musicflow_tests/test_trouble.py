@@ -14,9 +14,9 @@ import mlflow
 import pytest
 
 from musicflow.embedders import spec_of
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.settings import Home
+from musicflow.store import EmbeddingStore
 
 pytestmark = pytest.mark.slow
 

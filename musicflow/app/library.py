@@ -8,11 +8,11 @@ import streamlit as st
 from musicflow import embedders
 from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
-from musicflow.embedding_store import EmbeddingStore, problems_of
 from musicflow.index import Collection, Hit
 from musicflow.library import Problem, known_artists, note_lines, skipped_line, without_notes
 from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
+from musicflow.store import EmbeddingStore, problems_of
 
 MOST_GROUPS = 50
 """So many groups of duplicates are shown."""

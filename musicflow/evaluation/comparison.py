@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of, stack
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
@@ -18,6 +17,7 @@ from musicflow.evaluation.state import count_failed, ready_of, state_of, states_
 from musicflow.index import TrackIndex, normalize
 from musicflow.library import Library, Problem, Track
 from musicflow.library.recordings import Verdicts
+from musicflow.store import Embedding, EmbeddingStore, problems_of, stack
 
 Vectors = Mapping[str, Mapping[str, Embedding]]
 """By embedder and content hash."""

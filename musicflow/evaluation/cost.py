@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from musicflow.embedding_store import Embedding
 from musicflow.evaluation.results import Row
+from musicflow.store import Embedding
 
 BYTES_PER_VALUE = 4
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore, stack
 from musicflow.index import TrackIndex, normalize
 from musicflow.library import Library
 from musicflow.settings import write_atomically
+from musicflow.store import EmbeddingStore, stack
 
 PROJECTION = "projection.csv"
 

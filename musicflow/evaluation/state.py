@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Comparison
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library
+from musicflow.store import EmbeddingStore
 
 VERSION = 4
 """Raised when results would change for the same vectors."""

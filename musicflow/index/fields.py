@@ -118,7 +118,7 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
     track
         A `musicflow.library.Track`.
     embedding
-        Its `musicflow.embedding_store.Embedding`; without one, the fields of the track alone.
+        Its `musicflow.store.Embedding`; without one, the fields of the track alone.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What changed in a library since its parts were last read, seen without opening a file."""
+"""What changed in a library since its partitions were last read, seen without opening a file."""
 
 import hashlib
 from collections.abc import Collection
@@ -8,35 +8,35 @@ from pathlib import Path
 from musicflow.library.audio_file import FileState, state_of_file
 from musicflow.library.files import load_states, split
 from musicflow.library.walk import find
-from musicflow.settings import PART_SIZE
+from musicflow.settings import PARTITION_SIZE
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The files by part, as they are and as they were read."""
+    """The files by partition, as they are and as they were read."""
 
     found: dict[str, set[FileState]]
     known: dict[str, set[FileState]]
 
     @property
     def changed(self) -> list[str]:
-        """The parts whose files are not what was read of them."""
+        """The partitions whose files are not what was read of them."""
         return [key for key, states in self.found.items() if states != self.known.get(key)]
 
     @property
     def gone(self) -> list[str]:
-        """The parts that were read and have no file any more."""
+        """The partitions that were read and have no file any more."""
         return sorted(self.known.keys() - self.found.keys())
 
-    def digest(self, part: str) -> str:
-        """A name for the state that a part's files are in."""
-        text = repr(sorted(self.found[part]))
+    def digest(self, partition: str) -> str:
+        """A name for the state that a partition's files are in."""
+        text = repr(sorted(self.found[partition]))
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
-    def describe(self, part: str) -> str:
-        """How many files of a part were added, changed or deleted, for a person to read."""
-        before = {path: state for path, *state in self.known.get(part, ())}
-        now = {path: state for path, *state in self.found[part]}
+    def describe(self, partition: str) -> str:
+        """How many files of a partition were added, changed or deleted, for a person to read."""
+        before = {path: state for path, *state in self.known.get(partition, ())}
+        now = {path: state for path, *state in self.found[partition]}
         counts = {
             "added": len(now.keys() - before.keys()),
             "changed": sum(now[path] != before[path] for path in now.keys() & before.keys()),
@@ -46,7 +46,7 @@ class Changes:
 
 
 def changes(
-    root: Path, folder: Path, part_size: int = PART_SIZE, ignore: Collection[str] = ()
+    root: Path, folder: Path, part_size: int = PARTITION_SIZE, ignore: Collection[str] = ()
 ) -> Changes:
     """Compare the files below `root` with what is known of them in `folder`.
 

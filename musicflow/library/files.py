@@ -1,7 +1,7 @@
 """Which audio files there are, and what their bytes and headers say.
 
 Reading a library again costs a look at sizes and times: only a file that is new or changed is
-hashed and probed. What is known is kept by part, so that parts can be read side by side.
+hashed and probed. What is known is kept by partition, so that partitions can be read side by side.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 from musicflow import audio, worker
 from musicflow.errors import words_of
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
-from musicflow.library.parts import chooser, part_keys
+from musicflow.library.partitions import chooser, partition_keys
 from musicflow.library.problems import UNEXPECTED, UNREADABLE
 from musicflow.library.rows import fields_of, table_of
 from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
-from musicflow.settings import PART_SIZE, Settings, write_atomically
+from musicflow.settings import PARTITION_SIZE, Settings, write_atomically
 
 VERSION = 1
 """Raised when files that are known must be looked into again; 0 hashed them with their tags."""
@@ -42,7 +42,7 @@ class Rules:
     Parameters
     ----------
     part_size
-        Files in a part, about.
+        Files in a partition, about.
     ignore
         Patterns of what to leave out; see `find`.
     limits
@@ -51,7 +51,7 @@ class Rules:
         The file for what decoders say; None to drop it.
     """
 
-    part_size: int = PART_SIZE
+    part_size: int = PARTITION_SIZE
     ignore: tuple[str, ...] = ()
     limits: audio.Limits = audio.Limits()
     log: Path | None = None
@@ -68,14 +68,16 @@ def quietly(items: Iterable, _title: str, _total: int) -> Iterator:
     return iter(items)
 
 
-def split(files: Iterable[AudioFile], part_size: int = PART_SIZE) -> dict[str, list[AudioFile]]:
-    """Split all files of a library into its parts."""
+def split(
+    files: Iterable[AudioFile], part_size: int = PARTITION_SIZE
+) -> dict[str, list[AudioFile]]:
+    """Split all files of a library into its partitions."""
     files = list(files)
-    keys = part_keys((file.path for file in files), part_size)
-    parts: dict[str, list[AudioFile]] = {key: [] for key in sorted(set(keys.values()))}
+    keys = partition_keys((file.path for file in files), part_size)
+    partitions: dict[str, list[AudioFile]] = {key: [] for key in sorted(set(keys.values()))}
     for file in files:
-        parts[keys[file.path]].append(file)
-    return parts
+        partitions[keys[file.path]].append(file)
+    return partitions
 
 
 def scan(
@@ -104,89 +106,89 @@ def scan(
     LibraryError
         As `find` does.
     """
-    parts = split(find(root, ignore=rules.ignore), rules.part_size)
-    _examine_all(root, folder, parts, load_files(folder), progress, rules)
-    forget_parts(folder, known_parts(folder) - parts.keys())
+    partitions = split(find(root, ignore=rules.ignore), rules.part_size)
+    _examine_all(root, folder, partitions, load_files(folder), progress, rules)
+    forget_partitions(folder, known_partitions(folder) - partitions.keys())
     return load_files(folder)
 
 
-def scan_parts(
+def scan_partitions(
     root: Path,
     folder: Path,
     keys: Collection[str],
     progress: Progress = quietly,
     rules: Rules = Rules(),
 ) -> dict[str, list[AudioFile]]:
-    """Read parts of the library, as `scan` does all of it.
+    """Read partitions of the library, as `scan` does all of it.
 
     Raises
     ------
     LibraryError
-        As `scan` does, and if there is no file of a part: that is for `forget_parts`, by those
-        who see the whole library.
+        As `scan` does, and if a partition has no file. Only a look at the whole library can tell
+        that a partition is gone; see `forget_partitions`.
     """
     choose = chooser(keys)
-    parts: dict[str, list[AudioFile]] = {key: [] for key in keys}
+    partitions: dict[str, list[AudioFile]] = {key: [] for key in keys}
     for file in find(root, keys, rules.ignore):
         if key := choose(file.path):
-            parts[key].append(file)
-    if empty := sorted(key for key, files in parts.items() if not files):
+            partitions[key].append(file)
+    if empty := sorted(key for key, files in partitions.items() if not files):
         raise LibraryError(
             f"no audio files of {', '.join(empty)} lie below {root}: the folder was renamed, "
             "moved away or emptied. What is known of it stays until the library as a whole is "
             "looked at again."
         )
-    # A part that is new may hold files of another: a folder that grew is split anew.
-    known = load_files(folder, keys if known_parts(folder).issuperset(keys) else None)
-    return _examine_all(root, folder, parts, known, progress, rules)
+    # A partition that is new may hold files of another: a folder that grew is split anew.
+    known = load_files(folder, keys if known_partitions(folder).issuperset(keys) else None)
+    return _examine_all(root, folder, partitions, known, progress, rules)
 
 
-def known_parts(folder: Path) -> set[str]:
-    """The parts that have been read."""
+def known_partitions(folder: Path) -> set[str]:
+    """The partitions that have been read."""
     return {path.name.removesuffix(_SUFFIX) for path in (folder / _FILES).glob(f"*{_SUFFIX}")}
 
 
-def load_files(folder: Path, parts: Collection[str] | None = None) -> list[AudioFile]:
-    """What is known of the files, or of those in some parts; sorted by path."""
-    return [AudioFile(**fields_of(AudioFile, row)) for row in _rows(folder, parts)]
+def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
+    """What is known of the files, or of those in some partitions; sorted by path."""
+    return [AudioFile(**fields_of(AudioFile, row)) for row in _rows(folder, partitions)]
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
-    """Path, size and time of the files of each part when it was read."""
+    """Path, size and time of the files of each partition when it was read."""
     columns = ["path", "size", "mtime_ns"]
     return {
-        part: set(zip(*(table[name].to_pylist() for name in columns), strict=True))
-        for part in known_parts(folder)
-        for table in [pq.read_table(_file(folder, part), columns=columns)]
+        partition: set(zip(*(table[name].to_pylist() for name in columns), strict=True))
+        for partition in known_partitions(folder)
+        for table in [pq.read_table(_file(folder, partition), columns=columns)]
     }
 
 
-def forget_parts(folder: Path, parts: Iterable[str]) -> None:
-    """Forget what is known of the files of parts that are gone; no vector is lost by it."""
-    for part in parts:
-        _file(folder, part).unlink(missing_ok=True)
+def forget_partitions(folder: Path, partitions: Iterable[str]) -> None:
+    """Forget what is known of the files of partitions that are gone; no vector is lost by it."""
+    for partition in partitions:
+        _file(folder, partition).unlink(missing_ok=True)
 
 
 def _examine_all(
     root: Path,
     folder: Path,
-    parts: dict[str, list[AudioFile]],
+    partitions: dict[str, list[AudioFile]],
     known: Iterable[AudioFile],
     progress: Progress,
     rules: Rules,
 ) -> dict[str, list[AudioFile]]:
-    """Look into the files that are not known yet, and keep what is known of each part."""
+    """Look into the files that are not known yet, and keep what is known of each partition."""
     known = list(known)
     old = {state_of_file(f): f for f in known if f.version == VERSION and f.code != UNREADABLE}
-    found = [file for files in parts.values() for file in files]
+    found = [file for files in partitions.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
     examined = progress(_examined(root, fresh, rules), "Reading files", len(fresh))
     new = {state_of_file(file): file for file in _connected(examined, known)}
     new |= {state_of_file(file): file for file in found if file.code}
-    states = {key: {state_of_file(file) for file in files} for key, files in parts.items()}
+    states = {key: {state_of_file(file) for file in files} for key, files in partitions.items()}
     result = {
         key: sorted((new.get(s) or old[s] for s in states[key]), key=lambda file: file.path)
-        for key in parts
+        for key in partitions
     }
     for key, files in result.items():
         if not _file(folder, key).exists() or files != load_files(folder, [key]):
@@ -279,10 +281,10 @@ def _sounded_the_same(former: AudioFile, file: AudioFile) -> bool:
     )
 
 
-def _rows(folder: Path, parts: Collection[str] | None) -> list[dict[str, Any]]:
+def _rows(folder: Path, partitions: Collection[str] | None) -> list[dict[str, Any]]:
     tables = []
-    for key in known_parts(folder) if parts is None else parts:
-        # Another process may forget a part between listing and reading.
+    for key in known_partitions(folder) if partitions is None else partitions:
+        # Another process may forget a partition between listing and reading.
         with contextlib.suppress(FileNotFoundError):
             path = _file(folder, key)
             tables.append((path.stat().st_mtime_ns, pq.read_table(path)))
@@ -292,14 +294,14 @@ def _rows(folder: Path, parts: Collection[str] | None) -> list[dict[str, Any]]:
     return [rows[path] for path in sorted(rows)]
 
 
-def _save(folder: Path, part: str, files: list[AudioFile]) -> None:
+def _save(folder: Path, partition: str, files: list[AudioFile]) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table_of(AudioFile, files), sink)
-    write_atomically(_file(folder, part), sink.getvalue().to_pybytes())
+    write_atomically(_file(folder, partition), sink.getvalue().to_pybytes())
 
 
-def _file(folder: Path, part: str) -> Path:
-    return folder / _FILES / f"{part}{_SUFFIX}"
+def _file(folder: Path, partition: str) -> Path:
+    return folder / _FILES / f"{partition}{_SUFFIX}"
 
 
 _FILES = "files"

@@ -14,7 +14,7 @@ from pathlib import Path
 from musicflow import audio
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.ignored import IGNORE_FILE, Ignored
-from musicflow.library.parts import may_hold, top_folder
+from musicflow.library.partitions import may_hold, top_folder
 from musicflow.library.problems import (
     FOLDER_UNREADABLE,
     KIND_NOT_READ,
@@ -30,7 +30,7 @@ class LibraryChangingError(LibraryError):
 
 
 def find(
-    root: Path, parts: Collection[str] | None = None, ignore: Iterable[str] = ()
+    root: Path, partitions: Collection[str] | None = None, ignore: Iterable[str] = ()
 ) -> list[AudioFile]:
     """List the files below `root`, by path, size and time alone.
 
@@ -41,8 +41,8 @@ def find(
     ----------
     root
         The library.
-    parts
-        The parts to list; all of the library where there are none.
+    partitions
+        The partitions to list; all of the library where there are none.
     ignore
         Patterns of what to leave out, in git's notation, beside those of ignore files.
 
@@ -60,8 +60,8 @@ def find(
     if not root.is_dir():
         raise LibraryError(f"there is no folder {root}: mount it, or name another library")
     ignored = Ignored.of(ignore)
-    files = sorted(_walk(root, parts, ignored), key=lambda file: file.path)
-    if not _any_audio(files) and not (parts and _any_audio(_walk(root, None, ignored))):
+    files = sorted(_walk(root, partitions, ignored), key=lambda file: file.path)
+    if not _any_audio(files) and not (partitions and _any_audio(_walk(root, None, ignored))):
         suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
         raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
     return files
@@ -91,14 +91,14 @@ def _any_audio(files: Iterable[AudioFile]) -> bool:
     return any(not file.is_skipped for file in files)
 
 
-def _walk(root: Path, parts: Collection[str] | None, ignored: Ignored) -> Iterator[AudioFile]:
+def _walk(root: Path, partitions: Collection[str] | None, ignored: Ignored) -> Iterator[AudioFile]:
     home = os.path.realpath(root)
     read: dict[str, set[str]] = defaultdict(set)
     waiting = [_Folder(str(root), "", home, ignored)]
     while waiting:
         folder = waiting.pop()
         if not _lies_in(folder.real, home):
-            # By top folder, so that parts that are read apart come to the same.
+            # By top folder, so that partitions that are read apart come to the same.
             before = read[top_folder(folder.relative)]
             if folder.real in before:
                 continue
@@ -118,7 +118,7 @@ def _walk(root: Path, parts: Collection[str] | None, ignored: Ignored) -> Iterat
                 continue
             if not is_folder:
                 yield from _file(entry, relative)
-            elif parts is None or may_hold(parts, relative):
+            elif partitions is None or may_hold(partitions, relative):
                 real = _joined(folder.real, entry.name)
                 if entry.is_symlink():
                     real = os.path.realpath(path)

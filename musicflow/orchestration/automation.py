@@ -6,12 +6,19 @@ from datetime import timedelta
 import dagster as dg
 from dagster import AutomationCondition as When
 
-from musicflow.library import Changes, Library, LibraryError, changes, forget_parts, labels_state
-from musicflow.orchestration.parts import PARTS, all_parts
+from musicflow.library import (
+    Changes,
+    Library,
+    LibraryError,
+    changes,
+    forget_partitions,
+    labels_state,
+)
+from musicflow.orchestration.partitions import PARTITIONS, all_partitions
 from musicflow.orchestration.resources import Workspace
 
 EMBEDS = {"musicflow/embeds": "true"}
-"""The tag of runs that embed the parts they read."""
+"""The tag of runs that embed the partitions they read."""
 
 _READ_ALONE = (
     When.newly_updated()
@@ -24,9 +31,9 @@ _READ_ALONE = (
 _CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
 _FREE = (
     ~When.any_deps_in_progress()
-    # Nor what these are made of: while parts are embedded, no comparison is made of a few of them.
+    # Nor their own dependencies: no comparison is made while some partitions are being embedded.
     & ~When.any_deps_match(When.any_deps_in_progress())
-    # Nor what is asked for at this very tick: a part that was read alone is to be embedded first.
+    # Nor what this very tick requests: a partition that was read alone is embedded first.
     & ~When.any_deps_match(When.any_deps_match(_READ_ALONE))
     & ~When.in_progress()
     & ~When.any_deps_match(_CHECK_FAILED)
@@ -34,17 +41,19 @@ _FREE = (
 
 WHEN_READ = (
     When.any_deps_match(_READ_ALONE).since_last_handled() & ~When.in_progress()
-).with_label("when a part was read without being embedded")
+).with_label("when a partition was read without being embedded")
 """The condition of vectors. In a run that embeds as well, one that failed is not tried again."""
 
 
 def when_something_new(*needed: list[str]) -> When:
-    """The condition of an asset that takes what is there: a dependency changed, and none is busy.
+    """Return the condition "a dependency changed, and none is in progress".
 
-    It is Dagster's `eager` but for two things. A part or an embedder that is missing keeps nothing
-    waiting, as long as there is something of each of `needed` (of any dependency, if none is
-    named). And what changed in a run that planned this asset too counts: an embedder that failed
-    made just such a run skip the evaluation, which then is to take the others.
+    It differs from Dagster's `eager` in two ways:
+
+    - A missing partition or embedder does not block, if each of `needed` has some data. Where
+      `needed` is empty, data of any dependency is enough.
+    - A change counts even if its own run planned this asset. Where an embedder failed, that run
+      skipped the evaluation, which should then compare the others.
     """
     changed = When.any_deps_match(When.newly_updated() | When.will_be_requested())
     there = When.any_deps_match(~When.missing() | When.will_be_requested())
@@ -65,9 +74,9 @@ REQUESTS = 25
 ingest = dg.define_asset_job(
     "ingest",
     selection=dg.AssetSelection.assets("raw_audio") | dg.AssetSelection.groups("embeddings"),
-    partitions_def=PARTS,
+    partitions_def=PARTITIONS,
     tags=EMBEDS,
-    description="Read and embed one part of the library.",
+    description="Read and embed one partition of the library.",
 )
 
 relabel = dg.define_asset_job(
@@ -79,7 +88,7 @@ relabel = dg.define_asset_job(
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    partitions_def=PARTS,
+    partitions_def=PARTITIONS,
     tags=EMBEDS,
     description="Bring everything up to date with the library.",
 )
@@ -91,10 +100,10 @@ refresh = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Every night at three, all parts in one run: what failed is tried again, all is fresh."""
-    tags = all_parts(context.instance)
+    """Every night at three, all partitions in one run: what failed is tried again, all is fresh."""
+    tags = all_partitions(context.instance)
     if not tags:
-        return dg.SkipReason("no part of a library is known yet")
+        return dg.SkipReason("no partition of a library is known yet")
     return dg.RunRequest(tags=tags)
 
 
@@ -106,11 +115,11 @@ def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipRea
 def library_changes(
     context: dg.SensorEvaluationContext, workspace: Workspace
 ) -> dg.SensorResult | dg.SkipReason:
-    """Asks for the parts of the library in which files were added, changed or deleted.
+    """Request a run per partition in which files were added, changed or deleted.
 
-    It looks at sizes and times alone. A library that is not there, or is suddenly empty, is taken
-    for unmounted: nothing of it is deleted. A part that is gone must be gone for two ticks. The
-    same state of a part is asked for once, so what failed waits for a change, or for the night.
+    Only sizes and times are compared. A library that is missing or suddenly empty counts as
+    unmounted: nothing of it is deleted. A missing partition is forgotten at the second tick. Each
+    state of a partition is requested once. What failed waits for a change, or for the night.
     """
     settings, folder = workspace.settings, workspace.paths.library
     if settings.library is None:
@@ -121,24 +130,24 @@ def library_changes(
     except LibraryError as error:
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
     before = json.loads(context.cursor or "{}")
-    keys = set(context.instance.get_dynamic_partitions(str(PARTS.name)))
+    keys = set(context.instance.get_dynamic_partitions(str(PARTITIONS.name)))
     asked = {
-        part: digest
-        for part, digest in before.get("asked", {}).items()
-        if part in seen.changed and digest == seen.digest(part)
+        partition: digest
+        for partition, digest in before.get("asked", {}).items()
+        if partition in seen.changed and digest == seen.digest(partition)
     }
-    wanted = [part for part in seen.changed if part not in asked]
+    wanted = [partition for partition in seen.changed if partition not in asked]
     now, later = wanted[:REQUESTS], wanted[REQUESTS:]
-    requests = [_ingest(part, seen) for part in now]
+    requests = [_ingest(partition, seen) for partition in now]
     gone = sorted((seen.known.keys() | keys) - seen.found.keys())
-    confirmed = [part for part in gone if part in before.get("gone", [])]
+    confirmed = [partition for partition in gone if partition in before.get("gone", [])]
     relabelled = labels not in (before.get("labels"), _labels_read(workspace, labels))
     if confirmed or relabelled:
-        forget_parts(folder, confirmed)
+        forget_partitions(folder, confirmed)
         why = f"gone: {', '.join(confirmed)}" if confirmed else "the labels changed"
         requests.append(dg.RunRequest(job_name=relabel.name, tags={"musicflow/why": why}))
     cursor = {
-        "asked": asked | {part: seen.digest(part) for part in now},
+        "asked": asked | {partition: seen.digest(partition) for partition in now},
         "gone": sorted(set(gone) - set(confirmed)),
         "labels": labels,
     }
@@ -148,15 +157,15 @@ def library_changes(
         skip_reason=None if requests else _why_nothing(files, seen, asked, cursor["gone"]),
         cursor=json.dumps(cursor),
         dynamic_partitions_requests=[
-            PARTS.build_add_request(sorted((seen.found.keys() - keys) - set(later))),
-            PARTS.build_delete_request(sorted(keys & set(confirmed))),
+            PARTITIONS.build_add_request(sorted((seen.found.keys() - keys) - set(later))),
+            PARTITIONS.build_delete_request(sorted(keys & set(confirmed))),
         ],
     )
 
 
-def _ingest(part: str, seen: Changes) -> dg.RunRequest:
-    tags = {"musicflow/why": seen.describe(part)}
-    return dg.RunRequest(job_name=ingest.name, partition_key=part, tags=tags)
+def _ingest(partition: str, seen: Changes) -> dg.RunRequest:
+    tags = {"musicflow/why": seen.describe(partition)}
+    return dg.RunRequest(job_name=ingest.name, partition_key=partition, tags=tags)
 
 
 def _labels_read(workspace: Workspace, now: str) -> str:
@@ -168,7 +177,7 @@ def _labels_read(workspace: Workspace, now: str) -> str:
 
 
 def _why_nothing(files: int, seen: Changes, asked: dict[str, str], gone: object) -> str:
-    text = f"{files} files in {len(seen.found)} parts: "
+    text = f"{files} files in {len(seen.found)} partitions: "
     if gone:
         return f"{text}{', '.join(gone)} not there; believed if so at the next look"  # type: ignore[arg-type]
     if asked:

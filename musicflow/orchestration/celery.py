@@ -1,7 +1,7 @@
 """Runs on many machines: Celery workers take whole runs, one each at a time.
 
-A run holds one part of the library, so a worker that dies costs no more than its part. Start a
-worker on each machine with
+A run holds one partition of the library, so a worker that dies costs one partition at most. Start
+a worker on each machine with
 
     celery --app musicflow.orchestration.celery worker --concurrency 1 --queues dagster
 
@@ -33,7 +33,7 @@ app.conf.update(
     task_acks_late=True,
     # A process for each run: what a run holds in memory goes with it.
     worker_max_tasks_per_child=1,
-    # Redis hands out again what was not done after this; longer than any part takes.
+    # Redis hands out again what was not done after this; longer than any partition takes.
     broker_transport_options={"visibility_timeout": _A_DAY},
 )
 create_execute_job_task(app)

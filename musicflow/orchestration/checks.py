@@ -65,7 +65,7 @@ def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetChec
 
 
 def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
-    """Of all files of the library that are known, not of one part alone."""
+    """Of all files of the library that are known, not of one partition alone."""
     files = [file for file in files if not file.is_skipped]
     usable = sum(not file.error for file in files)
     share = usable / max(len(files), 1)
@@ -94,7 +94,7 @@ def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
 
 
 def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]:
-    """`sound_vectors` and `live_dimensions`, of the parts of this run."""
+    """`sound_vectors` and `live_dimensions`, of the partitions of this run."""
     faults = [
         f"{count} {what}"
         for count, what in [

@@ -6,8 +6,8 @@
          └─→ track_metadata ────────────↗      ↓ (of all models)
                 embedder_comparison ← retrieval_evaluation
 
-The files and the vectors are partitioned by the parts of the library; what comes after takes what
-is there. Other embedders in the settings show up with *Reload definitions*.
+Files and vectors are partitioned as the library is; the later assets take what is there. Other
+embedders in the settings show up with *Reload definitions*.
 """
 
 from collections.abc import Sequence

@@ -15,26 +15,26 @@ import pandas as pd
 
 from musicflow.audio import Limits
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import Embedding, stack
 from musicflow.evaluation import cost_of
 from musicflow.library import (
     Library,
     LibraryError,
     Track,
     folders,
-    known_parts,
+    known_partitions,
     load_files,
     note_lines,
     without_notes,
 )
-from musicflow.library.parts import chooser
+from musicflow.library.partitions import chooser
 from musicflow.orchestration import checks
 from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
-from musicflow.orchestration.parts import PARTS
+from musicflow.orchestration.partitions import PARTITIONS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
 from musicflow.pipeline import Embedded, build_collection, embed_tracks, health_of
+from musicflow.store import Embedding, stack
 
 
 def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
@@ -46,7 +46,7 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         group_name="embeddings",
         kinds={"python", "parquet"},
         deps=[raw_audio],
-        partitions_def=PARTS,
+        partitions_def=PARTITIONS,
         check_specs=checks.specs(["embeddings", label], checks.VECTORS),
         pool=pool,
         automation_condition=WHEN_READ,
@@ -81,9 +81,9 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
 
 
 def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
-    """The usable files of some parts. Vectors are made of bytes, so no labels are waited for."""
+    """Return the usable files of some partitions, without labels, as no vector depends on them."""
     folder = workspace.paths.library
-    if unread := sorted(set(keys) - known_parts(folder)):
+    if unread := sorted(set(keys) - known_partitions(folder)):
         raise LibraryError(
             f"nothing is known of {', '.join(unread)}: materialize raw_audio for it first"
         )
@@ -171,12 +171,15 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
 
 
 def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
-    """The parts that tracks without a vector or a reason for none are in, and how many."""
-    choose = chooser(known_parts(workspace.paths.library))
+    """The partitions that tracks without a vector or a reason for none are in, and how many."""
+    choose = chooser(known_partitions(workspace.paths.library))
     root = f"{library.root}/"
-    parts = Counter(
+    partitions = Counter(
         choose(track.path.removeprefix(root))
         for track in library.tracks
         if track.content_hash not in known
     )
-    return ", ".join(f"{count} in {part}" for part, count in sorted(parts.items())) or "none"
+    return (
+        ", ".join(f"{count} in {partition}" for partition, count in sorted(partitions.items()))
+        or "none"
+    )

@@ -1,8 +1,8 @@
 """`raw_audio` and `track_metadata`: what files there are, and what tracks they make.
 
 Two assets, because they change apart: files come and go, labels are corrected. Neither decodes
-anything; a file whose content did not change is not even opened again. The files are read part
-by part; the tracks are those of all parts that have been read.
+anything; a file whose content did not change is not even opened again. The files are read partition
+by partition; the tracks are those of all partitions that have been read.
 """
 
 from collections import Counter
@@ -16,16 +16,16 @@ from musicflow.library import (
     Library,
     Rules,
     join,
-    known_parts,
+    known_partitions,
     load_files,
-    scan_parts,
+    scan_partitions,
     skipped_kinds,
     skipped_line,
 )
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.parts import PARTS
+from musicflow.orchestration.partitions import PARTITIONS
 from musicflow.orchestration.resources import Reporter, Workspace
 
 PREVIEW = 10
@@ -34,7 +34,7 @@ PREVIEW = 10
 @dg.asset(
     group_name="library",
     kinds={"file"},
-    partitions_def=PARTS,
+    partitions_def=PARTITIONS,
     check_specs=checks.specs("raw_audio", checks.LIBRARY),
 )
 @explained()
@@ -44,10 +44,10 @@ def raw_audio(
     """The audio files of the library: sizes, contents, lengths, and which are of no use."""
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
-    parts = scan_parts(root, workspace.paths.library, keys, reporter(context), rules)
-    for key, files in parts.items():
+    partitions = scan_partitions(root, workspace.paths.library, keys, reporter(context), rules)
+    for key, files in partitions.items():
         context.add_asset_metadata(_about(files), partition_key=key)
-    seen = [file for files in parts.values() for file in files]
+    seen = [file for files in partitions.values() for file in files]
     everything = [file for file in seen if not file.is_skipped]
     suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in everything)
     broken = pd.DataFrame(
@@ -61,7 +61,7 @@ def raw_audio(
     }
     usable = [file for file in everything if not file.error]
     if len(keys) == 1 and usable:
-        # Of many parts at once, each would keep a copy of the picture.
+        # Of many partitions at once, each would keep a copy of the picture.
         metadata["samples"] = pictures.spectrograms(root, usable)
     found = checks.decodable(load_files(workspace.paths.library))
     return dg.MaterializeResult(metadata=metadata, check_results=[found])
@@ -95,15 +95,15 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     library.save(folder)
     tracks = pd.DataFrame(library.tracks).assign(artist=[t.artist for t in library.tracks])
     genres = tracks["genre"].value_counts()
-    keys = context.instance.get_dynamic_partitions(str(PARTS.name))
-    unread = sorted(set(keys) - known_parts(folder))
+    keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
+    unread = sorted(set(keys) - known_partitions(folder))
     usable = [file for file in load_files(folder) if not file.error]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(tracks),
             "format": library.format,
             "fingerprint": library.fingerprint,
-            "parts not read yet": ", ".join(unread) or "none",
+            "partitions not read yet": ", ".join(unread) or "none",
             "genres": dg.MetadataValue.md(_markdown(genres.reset_index())),
             "preview": dg.MetadataValue.md(_preview(tracks)),
             "durations": pictures.durations(list(tracks["duration_s"])),

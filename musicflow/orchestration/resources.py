@@ -10,10 +10,10 @@ import dagster as dg
 from pydantic import Field
 
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
 from musicflow.settings import Home, Settings
+from musicflow.store import EmbeddingStore
 
 EMBEDDING = "embedding"
 """The pool of what keeps all cores busy."""

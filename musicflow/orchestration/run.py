@@ -17,10 +17,10 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
-from musicflow.library import known_parts
+from musicflow.library import known_partitions
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.parts import all_parts, follow
+from musicflow.orchestration.partitions import all_partitions, follow
 from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, Workspace
 from musicflow.settings import Home, HomeError, Settings, remember
 
@@ -161,14 +161,14 @@ def _run(
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
             tell(f"Also running: {', '.join(going_on)}. What both runs need is waited for.")
-        follow(instance, known_parts(settings.paths.library))
+        follow(instance, known_partitions(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders, settings.device),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
             resources={"workspace": Workspace.of(settings), "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=EMBEDS | all_parts(instance) | {PROCESS: _this_process()},
+            tags=EMBEDS | all_partitions(instance) | {PROCESS: _this_process()},
             raise_on_error=False,
         )
         return {

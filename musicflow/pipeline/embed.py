@@ -7,11 +7,11 @@ from pathlib import Path
 
 from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore, problems_of
 from musicflow.library import Problem, Progress, Track, quietly
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
 from musicflow.pipeline.plan import to_embed
+from musicflow.store import Embedding, EmbeddingStore, problems_of
 
 
 @dataclass(frozen=True)

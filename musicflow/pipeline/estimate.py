@@ -13,11 +13,11 @@ import numpy as np
 
 from musicflow import audio, worker
 from musicflow.embedders import EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation.statistics import Interval, intervals
 from musicflow.library import AudioFile, LibraryError, Progress, Track, find, quietly
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.pipeline.isolate import fault_of_file
+from musicflow.store import EmbeddingStore
 
 SAMPLE = 24
 SEED = 0

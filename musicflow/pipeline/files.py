@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.library import UNKNOWN, Problem, Rules, Track, examine_files
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
 
 
 def embed_files(

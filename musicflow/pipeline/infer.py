@@ -11,9 +11,9 @@ import psutil
 
 from musicflow import audio, embedders
 from musicflow.embedders.spec import Embedder, EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import Decoded, Feed
+from musicflow.store import Embedding, EmbeddingStore
 
 TOP_TAGS = 5
 

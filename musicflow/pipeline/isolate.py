@@ -6,11 +6,11 @@ from pathlib import Path
 
 from musicflow import audio, worker
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import decode
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.plan import to_embed
+from musicflow.store import Embedding, EmbeddingStore
 
 
 def embed_isolated(

@@ -7,12 +7,12 @@ from typing import Literal
 from musicflow import embedders
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison, Method, report, state_of
 from musicflow.index import open_index
 from musicflow.library import Library, Progress, Rules, Track, join, quietly, scan
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
 
 Reason = Literal["new", "version", "content", "results"]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore, stack
 from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
 from musicflow.library import Track
+from musicflow.store import Embedding, EmbeddingStore, stack
 
 _LAYOUT = 2
 """Raised when a collection holds more than before, so that those there are built anew."""

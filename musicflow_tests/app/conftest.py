@@ -19,11 +19,11 @@ from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_pla
 
 from musicflow import embedders
 from musicflow.app import __file__ as package
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.library import join, scan
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Home, remember
+from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import RATE, noise, tone
 
 MAIN = Path(package).with_name("main.py")

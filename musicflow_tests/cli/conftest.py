@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from musicflow import cli, embedders, library
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import open_index
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Settings, remember
+from musicflow.store import EmbeddingStore
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from musicflow.embedders import mfcc
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import (
     Comparison,
     Dataset,
@@ -26,6 +25,7 @@ from musicflow.evaluation.report import counts, html, markdown, score, summary, 
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Library, Problem, join, note_lines, scan
 from musicflow.pipeline import build_collection, embed_tracks
+from musicflow.store import Embedding, EmbeddingStore
 
 
 @pytest.fixture

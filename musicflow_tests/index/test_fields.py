@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from musicflow.embedding_store import Embedding
 from musicflow.index import Filters, Manifest, TrackIndex
 from musicflow.index.fields import FIELDS, FIRST_INDEXED, Field, indexed, payload_of
 from musicflow.index.filters import FilterError, filter_forms
 from musicflow.library import UNKNOWN, Track
 from musicflow.search.query import why_none
+from musicflow.store import Embedding
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 TRACK = Track(

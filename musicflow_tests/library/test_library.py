@@ -253,9 +253,11 @@ def test_files_of_the_version_before_are_known_by_their_former_hash(
         | {"artist": artist, "error": "", "sample_rate": rate}
         for file, artist, rate in zip(found, ["Nina", ""], [22_050, 8000], strict=True)
     ]
-    [part] = files.split(found)
+    [partition] = files.split(found)
     (tmp_path / "known" / "files").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "known" / "files" / f"{part}.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(rows), tmp_path / "known" / "files" / f"{partition}.parquet"
+    )
     known = files.load_files(tmp_path / "known")
     assert [file.artists for file in known] == [("Nina",), ()]
     assert [(file.title, file.year, file.compilation) for file in known] == [

@@ -20,13 +20,13 @@ from musicflow.library import (
     join,
     load_files,
     scan,
-    scan_parts,
+    scan_partitions,
     skipped_line,
     split,
 )
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.files import _save
-from musicflow.library.parts import chooser, top_folder
+from musicflow.library.partitions import chooser, top_folder
 from musicflow_tests.conftest import noise, tone
 
 Write = Callable[..., Path]
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_listed_is_one_row(
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", failing(music / "tones", error))
         files = scan(music, tmp_path / "known")
-        assert scan_parts(music, tmp_path / "apart", ["tones"])["tones"] == files[-1:]
+        assert scan_partitions(music, tmp_path / "apart", ["tones"])["tones"] == files[-1:]
     assert codes(files) == {"tones/": "folder-unreadable"}
     library = join(music, files)
     assert len(library.tracks) == 6
@@ -174,7 +174,7 @@ trees = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(trees, st.integers(1, 3))
-def test_parts_read_one_by_one_are_the_whole_library_whatever_the_links(
+def test_partitions_read_one_by_one_are_the_whole_library_whatever_the_links(
     tmp_path_factory: pytest.TempPathFactory, tree: Any, size: int
 ) -> None:
     base = tmp_path_factory.mktemp("tree")

@@ -12,7 +12,7 @@ import pytest
 from musicflow import embedders
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
-from musicflow.orchestration.parts import all_parts
+from musicflow.orchestration.partitions import all_partitions
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
@@ -54,7 +54,7 @@ def test_what_the_home_remembers_is_what_assets_work_on(
         selection=[dg.AssetKey(key) for key in selection],
         resources=RESOURCES,
         instance=instance,
-        tags=all_parts(instance),
+        tags=all_partitions(instance),
     )
     assert result.success
     read = result.asset_materializations_for_node("raw_audio")
@@ -80,7 +80,7 @@ def test_other_kinds_are_counted_and_ignored_files_are_not_there(
         selection=[dg.AssetKey(["raw_audio"]), dg.AssetKey(["track_metadata"])],
         resources=RESOURCES,
         instance=instance,
-        tags=all_parts(instance),
+        tags=all_partitions(instance),
         run_config={"resources": {"workspace": {"config": {"ignore": ["[3-5].wav", "b.mid"]}}}},
     )
     assert result.success
@@ -105,7 +105,7 @@ def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
             selection=[dg.AssetKey("raw_audio"), dg.AssetKey(["embeddings", "mfcc"])],
             resources=RESOURCES,
             instance=instance,
-            tags=all_parts(instance),
+            tags=all_partitions(instance),
             run_config={"resources": {"workspace": {"config": config}}},
             raise_on_error=False,
         )
@@ -140,7 +140,7 @@ def test_embedders_on_a_gpu_wait_in_a_pool_of_their_own() -> None:
     assert pools == {"mfcc": "embedding", "panns": "gpu"}
 
 
-def test_a_part_without_a_single_vector_is_no_failure(
+def test_a_partition_without_a_single_vector_is_no_failure(
     write: Callable[..., Path], home: Home, instance: dg.DagsterInstance
 ) -> None:
     path = write("silence/only.wav", np.zeros(44_100))

@@ -12,16 +12,16 @@ import soundfile
 
 from musicflow import audio
 from musicflow.embedders import spec_of
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.evaluation import Comparison
 from musicflow.index import EmbeddedIndex
-from musicflow.library import Library, files, known_parts
+from musicflow.library import Library, files, known_partitions
 from musicflow.orchestration import evaluation, pictures
 from musicflow.orchestration.automation import library_changes, nightly
 from musicflow.orchestration.definitions import definitions_for
 from musicflow.orchestration.resources import Workspace
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
+from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import RATE, noise, tone
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ class Daemon:
         self.said = ""
 
     def tick(self) -> list[str]:
-        """Look at the library and run what is asked for; tells the parts, or the job."""
+        """Look at the library and run what is asked for; tells the partitions, or the job."""
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"workspace": Workspace()}
         )
@@ -102,11 +102,11 @@ ALL = ["collections/mfcc", *EVALUATED, "track_metadata"]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library of two parts and its home, brought up to date by the daemon alone."""
+    """A library of two partitions and its home, brought up to date by the daemon alone."""
     folder = tmp_path_factory.mktemp("finished")
     for number in range(6):
-        for part, sound in (("tones", tone(220 + 20 * number)), ("noises", noise(number))):
-            path = folder / "music" / part / f"{number}.wav"
+        for partition, sound in (("tones", tone(220 + 20 * number)), ("noises", noise(number))):
+            path = folder / "music" / partition / f"{number}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, RATE)
     home = Home(folder / "home")
@@ -160,11 +160,11 @@ def test_a_library_was_discovered_and_carried_to_mlflow_and_then_there_is_nothin
     assert genres(home) == {"noises": 6, "tones": 6}
     assert json.loads((home.reports / "comparison.json").read_text())["mlflow_run_id"]
     assert daemon.tick() == []
-    assert daemon.said == "12 files in 2 parts: nothing changed"
+    assert daemon.said == "12 files in 2 partitions: nothing changed"
     assert daemon.carry_on() == []
 
 
-def test_only_the_part_with_a_new_file_is_asked_for_and_the_rest_follows(
+def test_only_the_partition_with_a_new_file_is_asked_for_and_the_rest_follows(
     daemon: Daemon, home: Home, write: Write
 ) -> None:
     write("tones/new.wav", tone(333))
@@ -194,7 +194,7 @@ def test_a_moved_file_keeps_its_vector(
     assert genres(home) == {"noises": 7, "tones": 5}
 
 
-def test_a_renamed_folder_is_a_new_part_and_the_old_one_goes_at_the_second_look(
+def test_a_renamed_folder_is_a_new_partition_and_the_old_one_goes_at_the_second_look(
     daemon: Daemon, music: Path, home: Home
 ) -> None:
     (music / "tones").rename(music / "Sinüs & Co")
@@ -225,7 +225,9 @@ def test_an_emptied_folder_leaves_the_partitions(daemon: Daemon, music: Path, ho
     for path in (music / "tones").iterdir():
         path.unlink()
     assert daemon.tick() == []
-    assert daemon.said == "6 files in 1 parts: tones not there; believed if so at the next look"
+    assert (
+        daemon.said == "6 files in 1 partitions: tones not there; believed if so at the next look"
+    )
     assert daemon.tick() == ["relabel"]
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises"]
     daemon.carry_on()
@@ -246,16 +248,18 @@ def test_a_library_unmounted_for_a_tick_loses_nothing(
         music.rmdir()
     away.rename(music)
     assert daemon.tick() == daemon.carry_on() == []
-    assert known_parts(home.library) == {"noises", "tones"}
+    assert known_partitions(home.library) == {"noises", "tones"}
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "tones"]
 
 
-def test_a_part_unmounted_for_a_tick_loses_nothing(daemon: Daemon, music: Path, home: Home) -> None:
+def test_a_partition_unmounted_for_a_tick_loses_nothing(
+    daemon: Daemon, music: Path, home: Home
+) -> None:
     away = (music / "tones").rename(music.with_name("away"))
     assert daemon.tick() == []
     away.rename(music / "tones")
     assert daemon.tick() == daemon.carry_on() == []
-    assert known_parts(home.library) == {"noises", "tones"}
+    assert known_partitions(home.library) == {"noises", "tones"}
 
 
 def test_a_run_for_an_unmounted_library_fails_and_loses_nothing(
@@ -285,7 +289,7 @@ def test_a_file_that_cannot_be_used_is_tried_again_only_when_it_changed(
     assert genres(home)["tones"] == 7
 
 
-def test_a_part_that_failed_is_asked_for_again_only_when_it_changed(
+def test_a_partition_that_failed_is_asked_for_again_only_when_it_changed(
     daemon: Daemon, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -296,11 +300,11 @@ def test_a_part_that_failed_is_asked_for_again_only_when_it_changed(
         patch.setattr(files, "_save", broken)
         assert daemon.tick() == ["tones"]
         assert daemon.tick() == []
-        assert daemon.said == "13 files in 2 parts: tones changed and asked for already"
+        assert daemon.said == "13 files in 2 partitions: tones changed and asked for already"
     write("tones/newer.wav", tone(345))
     assert daemon.tick() == ["tones"]
     assert daemon.tick() == []
-    assert daemon.said == "14 files in 2 parts: nothing changed"
+    assert daemon.said == "14 files in 2 partitions: nothing changed"
 
 
 def test_a_folder_that_vanishes_while_it_is_read_is_looked_at_again(
@@ -319,7 +323,7 @@ def test_a_folder_that_vanishes_while_it_is_read_is_looked_at_again(
     assert "vanished while it was read. Nothing is taken for deleted." in daemon.said
     music.with_name("away").rename(music / "tones")
     assert daemon.tick() == []
-    assert known_parts(home.library) == {"noises", "tones"}
+    assert known_partitions(home.library) == {"noises", "tones"}
 
 
 def test_changed_labels_alone_are_joined_again(music: Path, home: Home, daemon: Daemon) -> None:
@@ -338,7 +342,7 @@ def test_changed_labels_alone_are_joined_again(music: Path, home: Home, daemon: 
     assert daemon.tick() == []
 
 
-def test_a_part_that_is_read_alone_is_embedded_before_anything_is_indexed(
+def test_a_partition_that_is_read_alone_is_embedded_before_anything_is_indexed(
     daemon: Daemon, write: Write, home: Home
 ) -> None:
     def run(asset: str) -> None:
@@ -374,7 +378,7 @@ def test_an_embedder_that_fails_does_not_keep_the_others_from_the_evaluation(
     }  # fmt: skip
 
 
-def test_the_night_run_takes_all_parts_at_once_and_logs_nothing_twice(
+def test_the_night_run_takes_all_partitions_at_once_and_logs_nothing_twice(
     daemon: Daemon, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = dg.build_schedule_context(instance=daemon.instance)

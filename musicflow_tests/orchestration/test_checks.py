@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from musicflow.embedders import spec_of
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
 from musicflow.index import EmbeddedIndex
 from musicflow.library import AudioFile, join, scan
 from musicflow.orchestration import checks
 from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.parts import all_parts
+from musicflow.orchestration.partitions import all_partitions
 from musicflow.orchestration.resources import Workspace, log_progress
 from musicflow.pipeline import health_of
 from musicflow.settings import Home
+from musicflow.store import Embedding, EmbeddingStore
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 
 GOOD = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
@@ -122,7 +122,7 @@ def test_vectors_that_are_all_alike_are_never_published(
         assets_for(["mfcc"]),
         instance=instance,
         resources={"workspace": Workspace(), "reporter": log_progress},
-        tags=all_parts(instance),
+        tags=all_partitions(instance),
         raise_on_error=False,
     )
     assert not result.success

@@ -14,10 +14,10 @@ import soundfile
 from musicflow import audio, embedders
 from musicflow.audio import Limits
 from musicflow.embedders import mfcc
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Library, Track, join, scan
 from musicflow.pipeline import Embedded, build_collection, decode, embed_tracks, infer, to_embed
+from musicflow.store import EmbeddingStore
 from musicflow.worker import WorkerError
 from musicflow_tests.conftest import noise, tone
 

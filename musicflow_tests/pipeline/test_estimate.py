@@ -8,12 +8,12 @@ import pytest
 
 from musicflow import worker
 from musicflow.embedders import EmbedderSpec, mfcc, spec_of
-from musicflow.embedding_store import Embedding, EmbeddingStore
 from musicflow.library import LibraryError, Track
 from musicflow.pipeline import Embedded, isolate
 from musicflow.pipeline import estimate as module
 from musicflow.pipeline.estimate import Estimate, estimate, measure
 from musicflow.settings import Settings
+from musicflow.store import Embedding, EmbeddingStore
 
 
 def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from mutagen.id3 import APIC, ID3, TPE1
 
 from musicflow import embedders
 from musicflow.embedders import mfcc
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.index import open_index
 from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import tone
 
 Write = Callable[..., Path]

@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from musicflow import embedding_store
+from musicflow import store as store_module
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.embedding_store import Embedding, EmbeddingStore
+from musicflow.store import Embedding, EmbeddingStore
 
 SPEC = EmbedderSpec("toy", "1", 10, 3, window_s=1.0, hop_s=1.0, layer="-", summary="")
 
@@ -56,7 +56,7 @@ def test_rows_of_before_had_one_note_and_no_codes(
         key: repr(one) for key, one in expected.items()
     }
     noted = replace(row("d"), notes=("x", "y"), note_codes=("quiet", "short"))
-    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    monkeypatch.setattr(store_module, "_MANY", 1)
     store.add(SPEC, [noted])
     assert len(store._parts(SPEC)) == 1
     expected["d"] = noted
@@ -93,7 +93,7 @@ def parts(folder: Path) -> list[Path]:
 def test_many_files_become_one_and_no_row_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding_store, "_MANY", 3)
+    monkeypatch.setattr(store_module, "_MANY", 3)
     store = EmbeddingStore(tmp_path)
     for number in range(4):
         store.add(SPEC, [row(str(number), number)])
@@ -105,8 +105,8 @@ def test_large_files_are_not_copied_again(tmp_path: Path, monkeypatch: pytest.Mo
     store = EmbeddingStore(tmp_path)
     store.add(SPEC, [row("large")])
     [large] = parts(tmp_path)
-    monkeypatch.setattr(embedding_store, "_MANY", 1)
-    monkeypatch.setattr(embedding_store, "_SMALL", large.stat().st_size)
+    monkeypatch.setattr(store_module, "_MANY", 1)
+    monkeypatch.setattr(store_module, "_SMALL", large.stat().st_size)
     before = large.stat().st_mtime_ns
     for number in range(3):
         store.add(SPEC, [Embedding(str(number), None, error="x")])
@@ -124,7 +124,7 @@ def test_a_merge_killed_before_its_end_leaves_all_rows(
     def killed(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    monkeypatch.setattr(store_module, "_MANY", 1)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -144,7 +144,7 @@ def test_rows_from_before_a_column_are_read_and_merged_with_those_that_have_it(
     pq.write_table(pq.read_table(part).drop_columns(["load_s"]), part)
     old = replace(row("old"), load_s=0.0)
     assert same(store.read(SPEC)["old"], old)
-    monkeypatch.setattr(embedding_store, "_MANY", 1)
+    monkeypatch.setattr(store_module, "_MANY", 1)
     store.add(SPEC, [row("new")])
     assert len(parts(tmp_path)) == 1
     rows = store.read(SPEC)

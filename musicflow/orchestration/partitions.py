@@ -1,24 +1,24 @@
-"""The partitions: the library's parts. Their keys are discovered, never typed."""
+"""Dagster's partitions: those of the library. Their keys are discovered, never typed."""
 
 from collections.abc import Collection
 
 import dagster as dg
 
-PARTS = dg.DynamicPartitionsDefinition(name="parts")
+PARTITIONS = dg.DynamicPartitionsDefinition(name="parts")
 
 
 def follow(instance: dg.DagsterInstance, keys: Collection[str]) -> None:
-    """Make the partitions those of the library as it is."""
-    name = str(PARTS.name)
+    """Bring Dagster's partitions up to date with those of the library."""
+    name = str(PARTITIONS.name)
     before = set(instance.get_dynamic_partitions(name))
     instance.add_dynamic_partitions(name, sorted(set(keys) - before))
     for key in sorted(before - set(keys)):
         instance.delete_dynamic_partition(name, key)
 
 
-def all_parts(instance: dg.DagsterInstance) -> dict[str, str]:
-    """The tags that make one run of all partitions, in which each model is loaded once."""
-    keys = instance.get_dynamic_partitions(str(PARTS.name))
+def all_partitions(instance: dg.DagsterInstance) -> dict[str, str]:
+    """Return the tags of one run over all partitions, which loads each model once."""
+    keys = instance.get_dynamic_partitions(str(PARTITIONS.name))
     if not keys:
         return {}
     return {

@@ -1,11 +1,11 @@
-"""How a library is split into parts, which are read and embedded apart.
+"""Partitions of a library, which are read and embedded independently.
 
-A part is a topmost folder (``<genre>``, or ``mp3/<genre>`` in Ludwig's layout), named by its slug.
-A folder of very many files is split further, by a hash of the file's path, and so is a library of
-very many folders. Only work is split this way: folders whose slugs are the same share a part, and
-nothing that people see depends on it.
+A partition is a topmost folder (``<genre>``, or ``mp3/<genre>`` in Ludwig's layout), named by its
+slug. A folder of very many files is split further, by a hash of the file's path. So is a library
+of very many folders. Folders with the same slug share a partition. Only work is split this way:
+no answer depends on it.
 
-A key tells by itself which files belong to it: ``jazz``, or ``jazz.2of4``, or ``all.2of4``.
+A key alone says which files belong to it: ``jazz``, or ``jazz.2of4``, or ``all.2of4``.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
-from musicflow.settings import PART_SIZE
+from musicflow.settings import PARTITION_SIZE
 
 MANY_FOLDERS = 100
-"""A library of more folders (of one for each artist, say) is split by hash alone."""
+"""A library of more folders than this (one per artist, say) is split by hash alone."""
 
 EVERYTHING = "all"
 ROOT = "root"
 
 
 def folder_of(path: str) -> str:
-    """The topmost folder of a path below the library's root; empty where there is none."""
+    """Return the topmost folder of a path below the library's root; empty if there is none."""
     first, *rest = path.split("/")
     if first == "mp3" and len(rest) > 1:
         return rest[0]
@@ -38,27 +38,27 @@ def top_folder(path: str) -> str:
 
 
 def slug(folder: str) -> str:
-    """A folder's name as a part's: lower case, letters, digits and single hyphens."""
+    """Return a folder's name in lower case, with letters, digits and single hyphens alone."""
     text = unicodedata.normalize("NFKC", folder).casefold()
     text = re.sub(r"\W+", "-", text).strip("-")[:60] or ROOT
     return f"{text}-" if text == EVERYTHING else text
 
 
-def part_keys(paths: Iterable[str], size: int = PART_SIZE) -> dict[str, str]:
+def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str, str]:
     """Split a library.
 
     Parameters
     ----------
     paths
-        All its files, below its root.
+        Paths of all its files, below its root.
     size
-        Files in a part, about: a folder is split into two, four, eight…, so that its parts stay
-        the same while it grows a little.
+        Approximate files per partition. A folder is split into two, four, eight…, so that its
+        partitions stay the same while it grows a little.
 
     Returns
     -------
     dict
-        The part of each path.
+        The key of each path's partition.
     """
     names = {path: slug(folder_of(path)) for path in paths}
     counts = Counter(names.values())
@@ -70,7 +70,7 @@ def part_keys(paths: Iterable[str], size: int = PART_SIZE) -> dict[str, str]:
 
 
 def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
-    """Make a function that tells to which of some parts a path belongs, if to any."""
+    """Return a function from a path to its partition among `keys`, None where it is in none."""
     keys = set(keys)
     splits: dict[str, set[int]] = defaultdict(set)
     for key in keys:
@@ -88,7 +88,7 @@ def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
 
 
 def may_hold(keys: Iterable[str], folder: str) -> bool:
-    """Tell whether files of some parts can lie in or below a folder."""
+    """Return whether files of any of these partitions can lie in or below a folder."""
     names = {key.partition(".")[0] for key in keys}
     return folder == "mp3" or bool(names & {EVERYTHING, slug(folder_of(f"{folder}/"))})
 

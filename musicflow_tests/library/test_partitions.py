@@ -12,14 +12,14 @@ from musicflow.library import (
     Rules,
     changes,
     find,
-    forget_parts,
-    known_parts,
+    forget_partitions,
+    known_partitions,
     load_files,
     scan,
-    scan_parts,
+    scan_partitions,
     split,
 )
-from musicflow.library.parts import MANY_FOLDERS, chooser, may_hold, part_keys, slug
+from musicflow.library.partitions import MANY_FOLDERS, chooser, may_hold, partition_keys, slug
 from musicflow_tests.conftest import tone
 
 names = st.text(
@@ -46,8 +46,8 @@ def test_slugs_keep_the_letters_of_all_languages() -> None:
 
 
 @given(st.sets(paths, max_size=60), st.integers(1, 20))
-def test_each_file_is_in_one_part_and_the_key_tells_which(found: set[str], size: int) -> None:
-    keys = part_keys(found, size)
+def test_each_file_is_in_one_partition_and_the_key_tells_which(found: set[str], size: int) -> None:
+    keys = partition_keys(found, size)
     assert keys.keys() == found
     choose = chooser(set(keys.values()))
     for path, key in keys.items():
@@ -60,8 +60,10 @@ def test_each_file_is_in_one_part_and_the_key_tells_which(found: set[str], size:
 
 
 @given(st.integers(1, 3000), st.integers(1, 500))
-def test_a_flat_folder_is_split_by_hash_into_parts_of_about_the_size(count: int, size: int) -> None:
-    keys = part_keys([f"{number}.mp3" for number in range(count)], size)
+def test_a_flat_folder_is_split_by_hash_into_partitions_of_about_the_size(
+    count: int, size: int
+) -> None:
+    keys = partition_keys([f"{number}.mp3" for number in range(count)], size)
     sizes = Counter(keys.values())
     assert (set(sizes) == {"root"}) == (count <= size)
     # A hash deals unevenly: six standard deviations above the mean is all that is allowed.
@@ -70,18 +72,18 @@ def test_a_flat_folder_is_split_by_hash_into_parts_of_about_the_size(count: int,
 
 def test_genres_of_both_layouts_are_parts() -> None:
     found = ["mp3/rock/1.mp3", "mp3/Free Jazz/2.mp3", "rock/a/b/3.flac", "loose.wav", "mp3/x.mp3"]
-    assert part_keys(found) == dict(
+    assert partition_keys(found) == dict(
         zip(found, ["rock", "free-jazz", "rock", "root", "mp3"], strict=True)
     )
 
 
 def test_a_library_of_very_many_folders_is_split_by_hash_alone() -> None:
     found = [f"artist {number}/{song}.mp3" for number in range(MANY_FOLDERS + 1) for song in "ab"]
-    assert set(part_keys(found, 1000).values()) == {"all"}
-    assert set(part_keys(found, 101).values()) == {"all.0of2", "all.1of2"}
+    assert set(partition_keys(found, 1000).values()) == {"all"}
+    assert set(partition_keys(found, 101).values()) == {"all.0of2", "all.1of2"}
 
 
-def test_parts_read_one_by_one_are_the_library(
+def test_partitions_read_one_by_one_are_the_library(
     music: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     write("loose.wav", tone(440))
@@ -89,21 +91,21 @@ def test_parts_read_one_by_one_are_the_library(
     keys = sorted(split(find(music), 3))
     assert len(keys) > 3
     for key in keys:
-        scan_parts(music, tmp_path / "apart", [key])
+        scan_partitions(music, tmp_path / "apart", [key])
     assert load_files(tmp_path / "apart") == whole
-    assert known_parts(tmp_path / "apart") == set(keys)
+    assert known_partitions(tmp_path / "apart") == set(keys)
 
 
-def test_a_part_whose_folder_is_gone_is_an_error_and_stays_known(
+def test_a_partition_whose_folder_is_gone_is_an_error_and_stays_known(
     music: Path, tmp_path: Path
 ) -> None:
     scan(music, tmp_path / "known")
     (music / "tones").rename(tmp_path / "away")
     with pytest.raises(LibraryError, match="no audio files of tones"):
-        scan_parts(music, tmp_path / "known", ["tones"])
-    assert known_parts(tmp_path / "known") == {"noises", "tones"}
+        scan_partitions(music, tmp_path / "known", ["tones"])
+    assert known_partitions(tmp_path / "known") == {"noises", "tones"}
     assert changes(music, tmp_path / "known").gone == ["tones"]
-    forget_parts(tmp_path / "known", ["tones"])
+    forget_partitions(tmp_path / "known", ["tones"])
     assert len(load_files(tmp_path / "known")) == 6
 
 
@@ -113,7 +115,7 @@ def test_a_folder_that_is_split_anew_is_not_hashed_anew(
     before = scan(music, tmp_path / "known")
     monkeypatch.setattr(worker, "each", lambda _function, items, **_: dict.fromkeys(items).items())
     assert scan(music, tmp_path / "known", rules=Rules(part_size=3)) == before
-    assert len(known_parts(tmp_path / "known")) > 2
+    assert len(known_partitions(tmp_path / "known")) > 2
 
 
 def test_changes_are_told_by_part(music: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
