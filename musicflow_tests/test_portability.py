@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from musicflow import worker
-from musicflow.cli import program
+from musicflow.cli import pages
 from musicflow.embedders import DeviceError, compute
 from musicflow.index import EmbeddedIndex
 from musicflow.settings import Home, Settings
@@ -86,7 +86,7 @@ def test_a_program_is_waited_for_where_a_process_cannot_become_another(
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(subprocess, "call", call)
     with pytest.raises(SystemExit) as stopped:
-        program._become(Settings(home=home.root), "streamlit", ["run", "page.py"])
+        pages._exec(Settings(home=home.root), "streamlit", ["run", "page.py"])
     assert stopped.value.code == 3
     command = [sys.executable, "-P", "-m", "streamlit", "run", "page.py"]
     assert called == [(command, str(home.root))]

@@ -108,6 +108,15 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours, whichever a person would say."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def stop(message: str, code: int) -> NoReturn:
     """End the command with a sentence and an exit code."""
     err.print(f"[red]error:[/red] {plain(message)}", soft_wrap=True, highlight=False)

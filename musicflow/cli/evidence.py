@@ -12,6 +12,7 @@ from musicflow.cli.console import (
     HomeOption,
     IgnoreOption,
     JsonOption,
+    duration,
     out,
     plain,
     print_json,
@@ -88,8 +89,8 @@ def estimate(
         low, high = one.interval_s
         table.add_row(
             one.embedder,
-            _duration(one.seconds),
-            f"{_duration(low)} – {_duration(high)}",
+            duration(one.seconds),
+            f"{duration(low)} – {duration(high)}",
             f"{one.load_s:.1f}",
             f"{one.peak_rss_mb:.0f}",
             f"{one.disk_mb:.1f}",
@@ -170,11 +171,3 @@ def show(comparison: Comparison) -> None:
     for note in (*notes, *report.fusion_notes(comparison.rows)):
         if note:
             out.print(plain(note), soft_wrap=True, highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -54,7 +54,7 @@ def test_a_run_with_nothing_to_do_infers_nothing_and_shows_the_same(
     run: Run, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run("compare", "--json")[1]
-    monkeypatch.setattr("musicflow.cli.program._materialize", None)
+    monkeypatch.setattr("musicflow.cli.run._materialize", None)
     monkeypatch.setattr(embedders, "load", None)
     code, printed, errors = run("run", str(compared), "--embedder", "mfcc", "--json")
     assert (code, printed) == (0, before)
@@ -194,7 +194,7 @@ def failing(error: Exception) -> Any:
 def test_an_error_that_nobody_foresaw_is_a_sentence_and_its_traceback_is_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(KeyError("[red]x" * 999)))
+    monkeypatch.setattr("musicflow.cli.run.Comparison.load", failing(KeyError("[red]x" * 999)))
     home = tmp_path / "another"
     for _ in range(2):
         code, printed, errors = run("compare", "--home", str(home))
@@ -222,7 +222,7 @@ def test_an_error_of_a_database_is_a_sentence_without_sql(
     if wrapped:
         cause, error = error, RuntimeError(f"BAD_REQUEST: {error}")
         error.__cause__ = cause
-    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(error))
+    monkeypatch.setattr("musicflow.cli.run.Comparison.load", failing(error))
     code, _, errors = run("compare")
     assert code == 1
     assert f"a database in {home.root} cannot be used: disk is full" in errors
@@ -234,7 +234,7 @@ def test_an_error_for_people_is_its_sentence_and_exit_code(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = MusicflowError("the tape is torn", "mend it")
-    monkeypatch.setattr("musicflow.cli.program.Comparison.load", failing(error))
+    monkeypatch.setattr("musicflow.cli.run.Comparison.load", failing(error))
     code, _, errors = run("compare")
     assert (code, errors) == (2, "error: the tape is torn: mend it\n")
 
@@ -323,7 +323,7 @@ def test_an_embedder_without_weights_fails_alone(
     assert good["scores"]["precision_at_1"]["value"] == 1.0
     assert bad["scores"] == {}
     assert "the cable is cut" in bad["error"]
-    monkeypatch.setattr("musicflow.cli.program._materialize", None)
+    monkeypatch.setattr("musicflow.cli.run._materialize", None)
     assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"
 
 

@@ -1,0 +1,281 @@
+"""The commands that compare embedders: demo, run, compare."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from musicflow import embedders, extras
+from musicflow.cli import evidence
+from musicflow.cli.console import (
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    HomeOption,
+    IgnoreOption,
+    JsonOption,
+    duration,
+    err,
+    out,
+    plain,
+    print_json,
+    progress,
+    settings_of,
+    stop,
+    table_of,
+)
+from musicflow.embedders import UNTRAINED
+from musicflow.evaluation import Comparison, report
+from musicflow.library import Library, demo, without_notes
+from musicflow.pipeline import Plan, Step, plan_of
+from musicflow.pipeline.plan import why_unavailable
+from musicflow.settings import Device, Exclude, Precision, Settings
+
+EmbeddersOption = Annotated[
+    list[str] | None,
+    typer.Option("--embedder", help="An embedder to compare; repeatable."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(name="demo")(demo_command)
+    app.command()(run)
+    app.command()(compare)
+
+
+def demo_command(
+    embedder: EmbeddersOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Compare the embedders on 28 tracks that come with a package.
+
+    Example: `musicflow demo`
+    """
+    extras.require("musicflow demo", "dagster", "mlflow", "demo")
+    settings = settings_of(home=home, embedders=embedder)
+    root = settings.paths.demo
+    if settings.library not in (None, root):
+        stop(
+            f"the home {settings.home} holds the library {settings.library}. Give the demo a "
+            "home of its own: musicflow demo --home DIR",
+            USAGE,
+        )
+    names = [label.removesuffix(UNTRAINED) for label in settings.embedders]
+    labels = _trained_where_possible(names, settings)
+    demo.lay_out(root)
+    _run(settings_of(home=home, library=root, library_format="ludwig", embedders=labels), as_json)
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    embedder: EmbeddersOption = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="LAYOUT",
+            help="How the folder is laid out: auto, ludwig, folders, or package.module:NAME.",
+        ),
+    ] = None,
+    ignore: IgnoreOption = None,
+    untrained: Annotated[
+        bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
+    ] = False,
+    hop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SECONDS", help="An embedder's hop, where not its own."),
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Arithmetic of models that have a choice.")
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help="Where models run.")] = None,
+    exclude: Annotated[
+        Exclude | None, typer.Option(help="What an evaluation leaves out beside the query.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("-k", min=1, help="One more precision@k, beside 1, 5 and 10.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done and how long it takes.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before embedding anything again.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed, index and evaluate a folder of music, doing only what is not done yet.
+
+    What is given is remembered in the home's `musicflow.toml`: Dagster works with it from then on.
+
+    Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
+    """
+    extras.require("musicflow run", "dagster", "mlflow")
+    given = {
+        "home": home,
+        "library": folder,
+        "library_format": layout,
+        "ignore": ignore,
+        "embedders": embedder,
+        "hop_s": dict(map(_hop, hop or [])),
+        "precision": precision,
+        "device": device,
+        "exclude": exclude,
+        "k": k,
+    }
+    settings = settings_of(**given)
+    if untrained:
+        specs = embedders.specs_for(settings)
+        names = [embedders.untrained(s).reference if s.weights else s.reference for s in specs]
+        settings = settings_of(**given | {"embedders": names})
+    if dry_run:
+        _show_plan(plan_of(settings, progress), as_json)
+    else:
+        _run(settings, as_json, yes)
+
+
+def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the last comparison.
+
+    Example: `musicflow compare --json`
+    """
+    settings = settings_of(home=home)
+    path = settings.paths.reports / report.COMPARISON
+    comparison = Comparison.load(path)
+    if comparison is None:
+        stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
+    _show(comparison, settings, as_json)
+
+
+def _hop(text: str) -> tuple[str, str]:
+    name, equals, seconds = text.partition("=")
+    if not equals:
+        stop(f"--hop {text} names no seconds: write it like --hop openl3=0.1", USAGE)
+    return name, seconds
+
+
+def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
+    plan = plan_of(settings, progress)
+    comparison = plan.comparison
+    if comparison is not None:
+        err.print(f"Nothing changed since {comparison.created}.")
+    elif _agreed(plan, yes):
+        comparison = _materialize(settings)
+    else:
+        stop("nothing was done", FAILED)
+    _show(comparison, settings, as_json)
+
+
+def _agreed(plan: Plan, yes: bool) -> bool:
+    """Say that vectors will be made again, and ask on a terminal."""
+    if not plan.remade:
+        return True
+    for step in plan.remade:
+        err.print(
+            f"{step.subject}: {step.tracks} tracks have vectors by another version or other "
+            f"settings and will be embedded again{_about(step)}.",
+            soft_wrap=True,
+        )
+    return yes or not sys.stdin.isatty() or typer.confirm("Go on?", err=True)
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        steps = [asdict(step) for step in plan.steps]
+        print_json({"tracks": len(plan.library.tracks), "steps": steps})
+        return
+    if not plan.steps:
+        out.print("Nothing to do: all is up to date.")
+        return
+    table = table_of("", ["step", "embedder", "tracks", "why", "time"])
+    for step in plan.steps:
+        time = duration(step.seconds) if step.seconds is not None else "–"
+        table.add_row(step.kind, step.subject, str(step.tracks), _WHY[step.reason], time)
+    out.print(table)
+
+
+_WHY = {
+    "new": "new",
+    "version": "made by another version or other settings",
+    "content": "tracks, labels or vectors changed",
+    "results": "what it follows from changed",
+}
+
+
+def _about(step: Step) -> str:
+    return f" (about {duration(step.seconds)})" if step.seconds is not None else ""
+
+
+def _materialize(settings: Settings) -> Comparison:
+    with err.status("Starting…"):
+        from musicflow.orchestration.run import is_per_embedder, materialize
+    try:
+        failed = materialize(settings, lambda _context: progress, err.print)
+    except KeyboardInterrupt:
+        stop("interrupted; what was done is kept for the next run", INTERRUPTED)
+    comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    told = {row.embedder for row in comparison.rows if row.error} if comparison else set()
+    for asset, reason in failed.items():
+        if asset.rpartition("/")[2] not in told:
+            err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
+    if comparison is None or any(not is_per_embedder(asset) for asset in failed):
+        stop("the run did not come to its end; what was done is kept for the next one", FAILED)
+    if all(row.error for row in comparison.rows if row.kind != "baseline"):
+        stop("no embedder could be evaluated", FAILED)
+    return comparison
+
+
+def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[str, ...]:
+    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
+    chosen = []
+    for spec in map(embedders.spec_or_stand_in, labels):
+        if spec.weights and (why := why_unavailable(spec, settings)):
+            err.print(f"{spec.name} runs untrained: {plain(why.message)}", soft_wrap=True)
+            spec = embedders.untrained(spec)
+        chosen.append(spec.reference)
+    return tuple(chosen)
+
+
+def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(comparison))
+        return
+    evidence.show(comparison)
+    if any(row.weights == "untrained" for row in comparison.rows):
+        out.print(report.UNTRAINED_NOTE)
+    for row in comparison.rows:
+        if row.error:
+            out.print(f"{row.embedder}: {plain(row.error)}", soft_wrap=True, highlight=False)
+    if any(row.advice for row in comparison.rows):
+        out.print("What to do about it: see the report, or musicflow weights --help")
+    if without_notes(comparison.problems):
+        problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
+        for line in report.summary(comparison.problems):
+            problems.add_row(*map(plain, line))
+        out.print(problems)
+    for sentence in report.counts(comparison):
+        out.print(plain(sentence), soft_wrap=True, highlight=False)
+    _show_where_next(settings)
+
+
+def _show_where_next(settings: Settings) -> None:
+    typed = Path(sys.argv[0])
+    program = typed.name if shutil.which(typed.name) else str(typed)
+    known = Settings().home == settings.home
+    option = "" if known else f" --home {settings.home}"
+    track = Library.load(settings.paths.library).tracks[0].track_id
+    lines = {
+        "Report": settings.paths.reports / "comparison.html",
+        "Search": f"{program} search --track {shlex.quote(track)}{option}",
+        "Dagster": f"{program} dagster{option}",
+        "MLflow": f"{program} mlflow{option}",
+        "App": f"{program} app{option}",
+    }
+    out.print()
+    for name, text in lines.items():
+        out.print(f"{name:8} {plain(text)}", soft_wrap=True, highlight=False)
