@@ -21,7 +21,7 @@ import soundfile
 from machine import machine
 
 from musicflow import audio, embedders, library
-from musicflow.embedders.spec import Embedder, cut
+from musicflow.embedders.spec import Embedder, windows_of
 from musicflow.library import Track, demo
 from musicflow.pipeline import embed_tracks
 from musicflow.settings import Settings
@@ -106,7 +106,7 @@ def _inference(embedder: Embedder, tracks: tuple[Track, ...]) -> Iterator[float]
     waiting: list[np.ndarray] = []
     for track in tracks:
         sound = audio.decode(Path(track.path), embedder.spec.sample_rate)
-        for window in cut(iter([sound]), embedder.spec):
+        for window in windows_of(iter([sound]), embedder.spec):
             if waiting and len(window) != len(waiting[0]):
                 yield _timed(embedder, waiting)
                 waiting = []

@@ -33,7 +33,7 @@ from unittest import mock
 import numpy as np
 
 from musicflow import audio as decoding
-from musicflow.embedders.spec import Embedder, EmbedderSpec, cut
+from musicflow.embedders.spec import Embedder, EmbedderSpec, windows_of
 from musicflow.kernels.convolution import Plain
 from musicflow.settings import Settings
 
@@ -230,7 +230,7 @@ def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
     clip = _clip(options, spec.sample_rate)
     with tempfile.TemporaryDirectory() as scratch:
         sides = peer.sides(spec, options.cache, Path(scratch))
-        window = next(cut([clip], spec))
+        window = next(windows_of([clip], spec))
         measured = {
             "upstream": peer.called,
             "weights": spec.weights_state,
@@ -241,7 +241,7 @@ def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
             ),
             **_times(sides, clip, options.rounds),
         }
-        windows = len(list(cut([clip], sides.ours.spec)))
+        windows = len(list(windows_of([clip], sides.ours.spec)))
         measured["ours_ms_per_window"] = round(measured["ours_ms"] / windows, 1)
         measured["gflop"] = round(_gflop(sides.counted, clip), 1)
         peak = measured["peak_gflops"] * measured["ours_ms"] / 1e3

@@ -135,10 +135,10 @@ def compare(
     found, failed = plan_of(settings).comparison, {}
     if found is None:
         extras.require("musicflow.compare", "dagster", "mlflow")
-        from musicflow.library import quietly
+        from musicflow.library import no_progress
         from musicflow.orchestration.run import materialize
 
-        failed = materialize(settings, lambda _context: quietly)
+        failed = materialize(settings, lambda _context: no_progress)
         found = Comparison.load(settings.paths.reports / report.COMPARISON)
     if found is None or all(row.error for row in found.rows if row.kind != "baseline"):
         reasons = "; ".join(f"{asset}: {reason}" for asset, reason in failed.items())

@@ -20,9 +20,8 @@ import streamlit as st
 from pydantic import ValidationError
 
 from musicflow import audio
-from musicflow.app import view
 from musicflow.app.uploads import Upload
-from musicflow.app.view import Catalogue, View
+from musicflow.app.view import KINDS, Catalogue, View, pick, play, prefer, preferred
 from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
@@ -36,10 +35,10 @@ Action = Literal["play", "like", "dislike", "ask"]
 ACTIONS: tuple[Action, ...] = ("play", "like", "dislike", "ask")
 
 _DO: dict[Action, tuple[Any, ...]] = {
-    "play": ("play_arrow", "Play", view.play),
-    "like": ("thumb_up", "Like", view.prefer, "like"),
-    "dislike": ("thumb_down", "Dislike", view.prefer, "dislike"),
-    "ask": ("search", "What sounds like this?", view.pick),
+    "play": ("play_arrow", "Play", play),
+    "like": ("thumb_up", "Like", prefer, "like"),
+    "dislike": ("thumb_down", "Dislike", prefer, "dislike"),
+    "ask": ("search", "What sounds like this?", pick),
 }
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
@@ -66,7 +65,7 @@ FORESEEN = (
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def errors_shown() -> Iterator[None]:
     """Make one sentence of a foreseen error, where it happened; the page goes on below it."""
     try:
         yield
@@ -118,7 +117,7 @@ def player(catalogue: Catalogue) -> None:
         return
     with st.sidebar.container(border=True):
         st.markdown(f"**{plain(track.name)}**" + by(track.artist))
-        with telling():
+        with errors_shown():
             _sound(Path(track.path))
 
 
@@ -137,7 +136,7 @@ def _sound(path: Path) -> None:
 
 
 def card(
-    look: View,
+    view: View,
     payload: Mapping[str, Any],
     key: str,
     rank: str = "",
@@ -150,7 +149,7 @@ def card(
 
     Parameters
     ----------
-    look
+    view
         The view.
     payload
         What an index keeps of the track.
@@ -167,7 +166,7 @@ def card(
     with st.container(border=True, key=f"card-{key}"):
         widths = [4, 11, 1 + 1.2 * len(actions)][not picture :]
         *left, middle, right = st.columns(widths, vertical_alignment="center", gap="small")
-        track = look.catalogue.get(track_id)
+        track = view.catalogue.get(track_id)
         if left and track is not None and (image := cover(track)):
             left[0].image(image, width="stretch")
         names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
@@ -180,18 +179,18 @@ def card(
             buttons(track_id, key, actions)
 
 
-def none(look: View) -> None:
+def none(view: View) -> None:
     """Say why there is no answer."""
-    reason = why_none(look.collection(), look.filters)
+    reason = why_none(view.collection(), view.filters)
     st.info(plain(reason, longest=1000), icon=":material/filter_alt_off:")
 
 
-def hit_card(look: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
+def hit_card(view: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
     """An answer: a card with its rank and score."""
     key, score = f"{where}-{hit.track_id}", f":violet-badge[{hit.score:.3f}]"
     if hit.duplicates:
         note += f" :gray-badge[+{len(hit.duplicates)} alike]"
-    card(look, hit.payload, key, f":gray[{rank}]", score, note, **how)
+    card(view, hit.payload, key, f":gray[{rank}]", score, note, **how)
 
 
 def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
@@ -217,7 +216,7 @@ def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):
         for action in actions:
             icon, what, do, *args = _DO[action]
-            chosen = action in view.KINDS and view.preferred(action, example)
+            chosen = action in KINDS and preferred(action, example)
             st.button(
                 f":primary[:material/{icon}:]" if chosen else f":material/{icon}:",
                 key=f"{action}-{key}",

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from musicflow.app import votes
-from musicflow.app.cards import card, hit_card, plain, shift, telling
+from musicflow.app.cards import card, errors_shown, hit_card, plain, shift
 from musicflow.app.question import Question, answer, ask, surprise
 from musicflow.app.view import View
 from musicflow.app.votes import Standing, Vote
@@ -22,16 +22,16 @@ SIDE_BY_SIDE, BLIND = "Side by side", "Blind test"
 
 def main() -> None:
     """Draw the page."""
-    look: View = st.session_state.view
+    view: View = st.session_state.view
     st.title("Compare")
-    if len(look.published) < 2:
+    if len(view.published) < 2:
         st.info("One embedder is published, and it takes two: `musicflow run --embedder …`.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         labels = st.multiselect(
             "Embedders",
-            look.published,
-            default=look.published[:2],
+            view.published,
+            default=view.published[:2],
             max_selections=4,
             key="with",
             bind="query-params",
@@ -47,15 +47,15 @@ def main() -> None:
     if len(labels) < 2:
         st.info("Choose two embedders or more.")
         return
-    question = ask(look)
-    with telling():
+    question = ask(view)
+    with errors_shown():
         if question is not None and mode == BLIND:
-            _blind(look, question, labels)
+            _blind(view, question, labels)
         elif question is not None:
-            _side_by_side(look, question, labels)
+            _side_by_side(view, question, labels)
     if mode == BLIND:
-        with telling():
-            _score(look)
+        with errors_shown():
+            _score(view)
 
 
 # --- side by side --------------------------------------------------------------------------------
@@ -68,13 +68,13 @@ def overlap(first: Sequence[str], second: Sequence[str]) -> float:
     )
 
 
-def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None:
-    answers = {label: answer(look, question, label) for label in labels}
+def _side_by_side(view: View, question: Question, labels: Sequence[str]) -> None:
+    answers = {label: answer(view, question, label) for label in labels}
     ids = {label: [hit.track_id for hit in hits] for label, hits in answers.items()}
     with st.container(horizontal=True):
         for first, second in itertools.combinations(labels, 2):
             st.metric(
-                f"{plain(first)} and {plain(second)}, overlap@{look.k}",
+                f"{plain(first)} and {plain(second)}, overlap@{view.k}",
                 f"{overlap(ids[first], ids[second]):.0%}",
                 width="content",
             )
@@ -85,21 +85,21 @@ def _side_by_side(look: View, question: Question, labels: Sequence[str]) -> None
             for rank, hit in enumerate(answers[label], 1):
                 note = "" if label == labels[0] else shift(hit, rank, ids[labels[0]], "only here")
                 how = {"picture": False, "actions": ("play", "ask")}
-                hit_card(look, hit, rank, f"side-{label}", note, **how)
+                hit_card(view, hit, rank, f"side-{label}", note, **how)
 
 
 # --- blind ---------------------------------------------------------------------------------------
 
 
-def _blind(look: View, question: Question, labels: Sequence[str]) -> None:
+def _blind(view: View, question: Question, labels: Sequence[str]) -> None:
     first, second = _ballot(question, labels)
-    lists = [answer(look, question, label)[:BLIND_K] for label in (first, second)]
+    lists = [answer(view, question, label)[:BLIND_K] for label in (first, second)]
     ids = [[hit.track_id for hit in hits] for hits in lists]
     st.subheader("Which list suits better?", anchor=False)
     for column, name, hits in zip(st.columns(2), "AB", lists, strict=True):
         with column:
             st.subheader(f"List {name}", anchor=False)
-            _without_a_trace(look, hits, name)
+            _without_a_trace(view, hits, name)
     if ids[0] == ids[1]:
         st.info("Both answer alike here. Try another track.")
         return
@@ -112,7 +112,7 @@ def _blind(look: View, question: Question, labels: Sequence[str]) -> None:
         ):
             vote = Vote(first, second, winner, key, len(lists[0]))
             st.button(
-                name, on_click=_vote, args=[look, vote], type="primary" if winner else "secondary"
+                name, on_click=_vote, args=[view, vote], type="primary" if winner else "secondary"
             )
 
 
@@ -127,28 +127,28 @@ def _ballot(question: Question, labels: Sequence[str]) -> tuple[str, str]:
     return first, second
 
 
-def _without_a_trace(look: View, hits: Sequence[Hit], name: str) -> None:
+def _without_a_trace(view: View, hits: Sequence[Hit], name: str) -> None:
     """Answers without scores and tags, which would tell the embedder."""
     for rank, hit in enumerate(hits, 1):
         payload = hit.payload | {"tags": ()}
         key = f"blind-{name}-{rank}"
-        card(look, payload, key, f":gray[{rank}]", picture=False, actions=("play",))
+        card(view, payload, key, f":gray[{rank}]", picture=False, actions=("play",))
 
 
-def _vote(look: View, vote: Vote) -> None:
-    with telling():
-        votes.cast(look.settings.paths.votes, vote)
+def _vote(view: View, vote: Vote) -> None:
+    with errors_shown():
+        votes.cast(view.settings.paths.votes, vote)
         st.session_state.pop("ballot", None)
         st.toast("Your vote is kept.", icon=":material/how_to_vote:")
         if st.session_state.track:
-            surprise(look)
+            surprise(view)
 
 
-def _score(look: View) -> None:
-    cast, unreadable = votes.read(look.settings.paths.votes)
+def _score(view: View) -> None:
+    cast, unreadable = votes.read(view.settings.paths.votes)
     with st.expander(f"Your score (votes: {len(cast)})", icon=":material/leaderboard:"):
         if unreadable:
-            st.warning(f"{unreadable} lines of {plain(look.settings.paths.votes)} cannot be read.")
+            st.warning(f"{unreadable} lines of {plain(view.settings.paths.votes)} cannot be read.")
         if not cast:
             st.write("No vote yet.")
             return

@@ -14,17 +14,17 @@ from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
 from musicflow.store import EmbeddingStore, problems_of
 
-MOST_GROUPS = 50
+MAX_GROUPS = 50
 """So many groups of duplicates are shown."""
 
 
 def main() -> None:
     """Draw the page."""
-    look: View = st.session_state.view
-    library = look.catalogue.library
+    view: View = st.session_state.view
+    library = view.catalogue.library
     st.title("Library")
     st.caption(f"{plain(library.root)}, read as {library.format}")
-    told = [*library.problems, *_failures(look)]
+    told = [*library.problems, *_failures(view)]
     problems = without_notes(told)
     hours = sum(track.duration_s for track in library.tracks) / 3600
     with st.container(horizontal=True):
@@ -35,13 +35,13 @@ def main() -> None:
         st.metric("Problems", f"{len(problems):,}", border=True)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _genres(look.collection())
+        _genres(view.collection())
     with right:
-        _collections(look)
+        _collections(view)
     _problems(problems)
     for line in filter(None, [*note_lines(told), skipped_line(library.skipped)]):
         st.caption(plain(line, longest=500))
-    _duplicates(look)
+    _duplicates(view)
 
 
 def _genres(collection: Collection) -> None:
@@ -62,25 +62,25 @@ def _genres(collection: Collection) -> None:
     )
 
 
-def _collections(look: View) -> None:
+def _collections(view: View) -> None:
     st.subheader("Embedders", anchor=False)
-    manifests = [look.collection(label).manifest for label in look.embedders]
+    manifests = [view.collection(label).manifest for label in view.embedders]
     rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
     frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
     st.dataframe(frame, hide_index=True)
 
 
-def _failures(look: View) -> list[Problem]:
+def _failures(view: View) -> list[Problem]:
     """The embedders that could not be had, and what each has to say of tracks."""
-    store = EmbeddingStore(look.settings.paths.embeddings)
+    store = EmbeddingStore(view.settings.paths.embeddings)
     problems = [
         Problem("all tracks", spec.label, "error", str(why), "unavailable")
-        for spec in embedders.specs_for(look.settings)
-        if spec.label not in look.published and (why := store.unavailable(spec))
+        for spec in embedders.specs_for(view.settings)
+        if spec.label not in view.published and (why := store.unavailable(spec))
     ]
-    for label in look.embedders:
-        spec = embedders.spec_for(label, look.settings)
-        problems += problems_of(look.catalogue.values(), spec, store.outcomes(spec))
+    for label in view.embedders:
+        spec = embedders.spec_for(label, view.settings)
+        problems += problems_of(view.catalogue.values(), spec, store.outcomes(spec))
     return problems
 
 
@@ -98,31 +98,31 @@ def _problems(problems: list[Problem]) -> None:
     st.dataframe(frame, hide_index=True)
 
 
-def _duplicates(look: View) -> None:
+def _duplicates(view: View) -> None:
     st.subheader("Duplicates", anchor=False)
     if not st.toggle("Look for tracks that sound the same", key="twice", bind="query-params"):
         return
-    verdicts = Verdicts.load(look.settings.paths.recordings)
-    groups = _groups(look, verdicts, look.label, look.collection().manifest.state, len(verdicts))
+    verdicts = Verdicts.load(view.settings.paths.recordings)
+    groups = _groups(view, verdicts, view.label, view.collection().manifest.state, len(verdicts))
     if not groups:
         st.success("No two tracks sound the same.", icon=":material/check_circle:")
-    for number, group in enumerate(groups[:MOST_GROUPS]):
+    for number, group in enumerate(groups[:MAX_GROUPS]):
         with st.container(border=True):
             for rank, hit in enumerate(group, 1):
-                hit_card(look, hit, rank, f"twice-{number}", picture=False, actions=("play",))
-    if len(groups) > MOST_GROUPS:
-        st.caption(f"{MOST_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")
+                hit_card(view, hit, rank, f"twice-{number}", picture=False, actions=("play",))
+    if len(groups) > MAX_GROUPS:
+        st.caption(f"{MAX_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing every track with its neighbours …")
 def _groups(
-    _look: View,
+    _view: View,
     _verdicts: Verdicts,
     label: str,
     state: str,  # noqa: ARG001
     count: int,  # noqa: ARG001
 ) -> list[list[Hit]]:
-    return duplicates(_look.collection(label), _verdicts)
+    return duplicates(_view.collection(label), _verdicts)
 
 
 if __name__ == "__main__":

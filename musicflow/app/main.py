@@ -4,7 +4,7 @@ import streamlit as st
 
 from musicflow import embedders
 from musicflow.app import sidebar, view
-from musicflow.app.cards import plain, player, telling
+from musicflow.app.cards import errors_shown, plain, player
 from musicflow.app.view import View
 from musicflow.embedders import EmbedderError
 from musicflow.index import Collections
@@ -15,7 +15,7 @@ from musicflow.settings import Settings
 def main() -> None:
     """Draw the frame and the page; a foreseen error is one sentence."""
     st.set_page_config("musicflow", page_icon=":material/graphic_eq:", layout="wide")
-    with telling():
+    with errors_shown():
         settings = Settings()
         index = _index(settings, settings.home, repr(fusion_weights(settings)))
         published = _published(settings, index)

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from musicflow.app.cards import Action, card, clean, cover, hit_card, plain, telling
+from musicflow.app.cards import Action, card, clean, cover, errors_shown, hit_card, plain
 from musicflow.app.projection import method, places
 from musicflow.app.view import View
 from musicflow.index import Hit
@@ -25,36 +25,36 @@ _MANY = 2000
 
 def main() -> None:
     """Draw the page."""
-    look: View = st.session_state.view
+    view: View = st.session_state.view
     st.title("Map")
-    collection = look.collection()
+    collection = view.collection()
     with st.spinner("Drawing the map: once for each state of the collection …"):
-        points = _places(look, look.label, collection.manifest.state)
-    walk = _walk(look)
-    wanted = set(collection.facet("track_id", look.filters)) if look.filters.conditions else None
+        points = _places(view, view.label, collection.manifest.state)
+    walk = _walk(view)
+    wanted = set(collection.facet("track_id", view.filters)) if view.filters.conditions else None
     left, right = st.columns([5, 3], gap="large")
     with left:
         clicked = st.plotly_chart(
             figure(points, wanted, [hit.track_id for hit in walk]),
-            key=f"points-{look.label}",
+            key=f"points-{view.label}",
             on_select="rerun",
             selection_mode="points",
             config={"displayModeBar": False, "scrollZoom": True},
         )
         shown = len(points) if wanted is None else len(wanted)
         st.caption(
-            f"{shown:,} tracks as {plain(look.label)} hears them, laid out by "
+            f"{shown:,} tracks as {plain(view.label)} hears them, laid out by "
             f"{method(len(points))}. Near points sound alike; distances between far ones "
             "say little. Scroll to zoom, click to hear."
         )
     with right:
-        _selected(look, clicked["selection"]["points"])
-        _path(look, walk)
+        _selected(view, clicked["selection"]["points"])
+        _path(view, walk)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _places(_look: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG001
-    return places(_look.collection(label), _look.settings.paths.map)
+def _places(_view: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG001
+    return places(_view.collection(label), _view.settings.paths.map)
 
 
 def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
@@ -118,18 +118,18 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
     )
 
 
-def _selected(look: View, chosen: list[dict[str, Any]]) -> None:
+def _selected(view: View, chosen: list[dict[str, Any]]) -> None:
     """The clicked track, and what can be done with it."""
     ids = [point["customdata"] for point in chosen if "customdata" in point]
     if not ids:
         st.info("Click a point to hear its track.", icon=":material/touch_app:")
         return
     track_id = ids[0] if isinstance(ids[0], str) else ids[0][0]
-    track = look.catalogue.get(track_id)
+    track = view.catalogue.get(track_id)
     if track is not None and (image := cover(track)):
         st.image(image, width="stretch")
     actions: tuple[Action, ...] = ("play", "like", "dislike")
-    card(look, look.collection().payload(track_id), "map", picture=False, actions=actions)
+    card(view, view.collection().payload(track_id), "map", picture=False, actions=actions)
     with st.container(horizontal=True):
         for end, name in (("start", "Start a path here"), ("end", "End it here")):
             st.button(name, key=f"path-{end}", on_click=_set_end, args=[end, track_id])
@@ -139,18 +139,18 @@ def _set_end(end: str, track_id: str) -> None:
     st.session_state[f"path_{end}"] = track_id
 
 
-def _walk(look: View) -> list[Hit]:
+def _walk(view: View) -> list[Hit]:
     """The path, once it has two ends."""
     state = st.session_state
     start, end = state.get("path_start"), state.get("path_end")
     if start is None or end is None or start == end:
         return []
-    with telling():
-        return path(look.collection(), start, end, state.get("steps", 6), look.filters)
+    with errors_shown():
+        return path(view.collection(), start, end, state.get("steps", 6), view.filters)
     return []
 
 
-def _path(look: View, walk: list[Hit]) -> None:
+def _path(view: View, walk: list[Hit]) -> None:
     if not walk:
         if "path_start" in st.session_state:
             st.caption("Now click the track where the path is to end.")
@@ -158,7 +158,7 @@ def _path(look: View, walk: list[Hit]) -> None:
     st.subheader("Path", anchor=False)
     st.slider("Tracks between", 1, 30, 6, key="steps", persist_state="session")
     for rank, hit in enumerate(walk, 1):
-        hit_card(look, hit, rank, "path", picture=False, actions=("play", "like"))
+        hit_card(view, hit, rank, "path", picture=False, actions=("play", "like"))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import streamlit as st
 
-from musicflow.app import uploads, view
-from musicflow.app.cards import buttons, by, card, plain, telling
+from musicflow.app import uploads
+from musicflow.app.cards import buttons, by, card, errors_shown, plain
 from musicflow.app.uploads import Upload
-from musicflow.app.view import MATCHES, View
+from musicflow.app.view import MATCHES, View, pick
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.index import Hit
 from musicflow.search.query import similar_to_track, similar_to_vector
@@ -17,7 +17,7 @@ Question = str | Upload
 """A track id, or an upload."""
 
 
-def ask(look: View) -> Question | None:
+def ask(view: View) -> Question | None:
     """Let a person choose what to ask with; None while nothing is chosen."""
     state = st.session_state
     left, right = st.columns([3, 2], gap="large")
@@ -31,13 +31,13 @@ def ask(look: View) -> Question | None:
             max_chars=200,
         )
         if words:
-            _matches(look, words)
+            _matches(view, words)
         st.button(
             "Surprise me",
             key="surprise",
             icon=":material/casino:",
             on_click=surprise,
-            args=[look],
+            args=[view],
         )
     with right:
         file = st.file_uploader(
@@ -47,19 +47,19 @@ def ask(look: View) -> Question | None:
             key=f"upload-{state.get('upload_key', 0)}",
         )
     if file is not None:
-        with telling():
+        with errors_shown():
             upload = uploads.accept(file.name, file.getvalue())
             _show_upload(upload)
             return upload
         return None
     if state.track:
-        _show_track(look, state.track)
+        _show_track(view, state.track)
         return state.track
     st.info("Search for a track, drop a song, or let chance decide.", icon=":material/hearing:")
     return None
 
 
-def answer(look: View, question: Question, label: str | None = None) -> list[Hit]:
+def answer(view: View, question: Question, label: str | None = None) -> list[Hit]:
     """The tracks that sound most like the question, by an embedder.
 
     Raises
@@ -67,14 +67,14 @@ def answer(look: View, question: Question, label: str | None = None) -> list[Hit
     QueryError
         If the track is not known, or the file cannot be used.
     """
-    collection = look.collection(label)
+    collection = view.collection(label)
     if isinstance(question, str):
-        return similar_to_track(collection, question, look.k, look.filters)
-    return similar_to_vector(collection, look.vector(question, label), look.k, look.filters)
+        return similar_to_track(collection, question, view.k, view.filters)
+    return similar_to_vector(collection, view.vector(question, label), view.k, view.filters)
 
 
-def _matches(look: View, words: str) -> None:
-    found = look.catalogue.search(words)
+def _matches(view: View, words: str) -> None:
+    found = view.catalogue.search(words)
     if not found:
         st.caption("No track has all these words.")
     with st.container(gap=None):
@@ -83,29 +83,29 @@ def _matches(look: View, words: str) -> None:
                 f"**{plain(track.name)}**{by(track.artist)} · {plain(track.genre)}",
                 key=f"match-{track.track_id}",
                 type="tertiary",
-                on_click=view.pick,
+                on_click=pick,
                 args=[track.track_id],
             )
     if len(found) > MATCHES:
         st.caption(f"{MATCHES} of {len(found):,} matches. More words narrow it down.")
 
 
-def surprise(look: View) -> None:
+def surprise(view: View) -> None:
     """Let chance pick a track that the embedder could use."""
-    collection = look.collection()
-    for track_id in random.sample(list(look.catalogue), min(50, len(look.catalogue))):
+    collection = view.collection()
+    for track_id in random.sample(list(view.catalogue), min(50, len(view.catalogue))):
         with suppress(KeyError):
             collection.payload(track_id)
-            return view.pick(track_id)
+            return pick(track_id)
 
 
-def _show_track(look: View, track_id: str) -> None:
+def _show_track(view: View, track_id: str) -> None:
     try:
-        payload = look.collection().payload(track_id)
+        payload = view.collection().payload(track_id)
     except KeyError:
         # The search says so, with the nearest ids.
         return
-    card(look, payload, "question", actions=("play", "like", "dislike"))
+    card(view, payload, "question", actions=("play", "like", "dislike"))
 
 
 def _show_upload(upload: Upload) -> None:

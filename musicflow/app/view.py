@@ -24,7 +24,7 @@ from musicflow.text import folded
 MATCHES = 8
 """So many matches of a search are shown."""
 
-MOST_PREFERENCES = 50
+MAX_PREFERENCES = 50
 """So many likes, and as many dislikes, are taken from an address."""
 
 Kind = Literal["like", "dislike"]
@@ -179,7 +179,7 @@ def restore() -> None:
     state = st.session_state
     if "liked" not in state:
         state.track = st.query_params.get("track", "")
-        state.liked = {kind: _get_all(kind)[:MOST_PREFERENCES] for kind in KINDS}
+        state.liked = {kind: _get_all(kind)[:MAX_PREFERENCES] for kind in KINDS}
         state.uploads = {}
         state.shown_before = []
 

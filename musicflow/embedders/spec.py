@@ -199,7 +199,7 @@ class EmbedderSpec:
         return round(shortest * self.sample_rate) - sum(self.pad_samples)
 
 
-def cut(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.ndarray]:
+def windows_of(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.ndarray]:
     """Cut a stream of audio into the windows of a spec.
 
     Parameters
@@ -307,7 +307,7 @@ class Embedder(ABC):
         sample_rate
             The array's rate in hertz.
         """
-        windows = list(cut(self._blocks(source, sample_rate), self.spec))
+        windows = list(windows_of(self._blocks(source, sample_rate), self.spec))
         batches = batches_of_one_length(windows, self.batch_size)
         vectors = np.concatenate([infer(self, batch).vectors for batch in batches])
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
@@ -349,7 +349,7 @@ class Embedder(ABC):
             Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``.
         """
         total, samples = np.zeros(self.spec.dim), 0
-        for batch in batches_of_one_length(cut(blocks, self.spec), self.batch_size):
+        for batch in batches_of_one_length(windows_of(blocks, self.spec), self.batch_size):
             vectors = infer(self, batch).vectors
             total += batch.shape[1] * vectors.sum(axis=0, dtype=np.float64)
             samples += batch.size

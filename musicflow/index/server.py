@@ -38,7 +38,7 @@ _ABANDONED = timedelta(days=1)
 
 _BATCH = 256
 _PAGE = 1000
-_SETTLE_S = 300.0
+_OPTIMIZER_TIMEOUT_S = 300.0
 """How long the server may take to show all that was sent."""
 
 _T = TypeVar("_T")
@@ -192,7 +192,7 @@ class ServerIndex:
             )
 
     def _settled(self, version: str, expected: int) -> int:
-        deadline = time.monotonic() + _SETTLE_S
+        deadline = time.monotonic() + _OPTIMIZER_TIMEOUT_S
         while True:
             count = self._server(lambda client: client.count(version, exact=True)).count
             if count == expected:

@@ -63,7 +63,7 @@ class Rules:
         return cls(settings.part_size, settings.ignore, limits, settings.paths.decoding_log)
 
 
-def quietly(items: Iterable, _title: str, _total: int) -> Iterator:
+def no_progress(items: Iterable, _title: str, _total: int) -> Iterator:
     """The `Progress` that shows nothing."""
     return iter(items)
 
@@ -81,7 +81,7 @@ def split(
 
 
 def scan(
-    root: Path, folder: Path, progress: Progress = quietly, rules: Rules = Rules()
+    root: Path, folder: Path, progress: Progress = no_progress, rules: Rules = Rules()
 ) -> list[AudioFile]:
     """Read the library: find the audio files below `root`, and look into those that changed.
 
@@ -116,7 +116,7 @@ def scan_partitions(
     root: Path,
     folder: Path,
     keys: Collection[str],
-    progress: Progress = quietly,
+    progress: Progress = no_progress,
     rules: Rules = Rules(),
 ) -> dict[str, list[AudioFile]]:
     """Read partitions of the library, as `scan` does all of it.
@@ -257,7 +257,7 @@ def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterat
     for file in files:
         former = before.get(state_of_file(file))
         if former is not None and not file.error:
-            if _sounded_the_same(former, file):
+            if _was_decoded_alike(former, file):
                 file = replace(file, former_hash=former.content_hash)
             else:
                 wrong.append(file.path)
@@ -271,7 +271,7 @@ def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterat
         )
 
 
-def _sounded_the_same(former: AudioFile, file: AudioFile) -> bool:
+def _was_decoded_alike(former: AudioFile, file: AudioFile) -> bool:
     # Opus at a rate that its header names; pieces of a chain left out; surround sound mixed alike.
     difference = abs(former.duration_s - file.duration_s)
     return (

@@ -19,7 +19,7 @@ from musicflow.settings import PARTITION_SIZE
 MANY_FOLDERS = 100
 """A library of more folders than this (one per artist, say) is split by hash alone."""
 
-EVERYTHING = "all"
+WHOLE = "all"
 ROOT = "root"
 
 
@@ -41,7 +41,7 @@ def slug(folder: str) -> str:
     """Return a folder's name in lower case, with letters, digits and single hyphens alone."""
     text = unicodedata.normalize("NFKC", folder).casefold()
     text = re.sub(r"\W+", "-", text).strip("-")[:60] or ROOT
-    return f"{text}-" if text == EVERYTHING else text
+    return f"{text}-" if text == WHOLE else text
 
 
 def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str, str]:
@@ -63,7 +63,7 @@ def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str
     names = {path: slug(folder_of(path)) for path in paths}
     counts = Counter(names.values())
     if len(counts) > MANY_FOLDERS:
-        names = dict.fromkeys(names, EVERYTHING)
+        names = dict.fromkeys(names, WHOLE)
         counts = Counter(names.values())
     shards = {name: 1 << (max(count - 1, 0) // size).bit_length() for name, count in counts.items()}
     return {path: _key(name, path, shards[name]) for path, name in names.items()}
@@ -78,7 +78,7 @@ def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
         splits[name].add(int(shard.partition("of")[2] or 1))
 
     def choose(path: str) -> str | None:
-        for name in (slug(folder_of(path)), EVERYTHING):
+        for name in (slug(folder_of(path)), WHOLE):
             for shards in splits.get(name, ()):
                 if (key := _key(name, path, shards)) in keys:
                     return key
@@ -90,7 +90,7 @@ def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
 def may_hold(keys: Iterable[str], folder: str) -> bool:
     """Return whether files of any of these partitions can lie in or below a folder."""
     names = {key.partition(".")[0] for key in keys}
-    return folder == "mp3" or bool(names & {EVERYTHING, slug(folder_of(f"{folder}/"))})
+    return folder == "mp3" or bool(names & {WHOLE, slug(folder_of(f"{folder}/"))})
 
 
 def _key(name: str, path: str, shards: int) -> str:

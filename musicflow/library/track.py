@@ -87,7 +87,7 @@ class Track:
 def known_artists(names: Iterable[str]) -> tuple[str, ...]:
     """Return artists as they are matched, without what only says that none is named."""
     found = dict.fromkeys(map(folded, names))
-    return tuple(name for name in found if name not in _NOBODY)
+    return tuple(name for name in found if name not in _NO_ARTIST)
 
 
 def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
@@ -181,4 +181,4 @@ class Library:
 
 
 _FILE = "tracks.parquet"
-_NOBODY = frozenset({"", folded(UNKNOWN), "unknown artist", "various artists", "various"})
+_NO_ARTIST = frozenset({"", folded(UNKNOWN), "unknown artist", "various artists", "various"})

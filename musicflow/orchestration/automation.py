@@ -20,7 +20,7 @@ from musicflow.orchestration.resources import Workspace
 EMBEDS = {"musicflow/embeds": "true"}
 """The tag of runs that embed the partitions they read."""
 
-_READ_ALONE = (
+_READ_WITHOUT_EMBEDDING = (
     When.newly_updated()
     & ~When.executed_with_root_target()
     & ~When.executed_with_tags(tag_values=EMBEDS)
@@ -29,18 +29,18 @@ _READ_ALONE = (
 # Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
 # not failed.
 _CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
-_FREE = (
+_DEPENDENCIES_IDLE = (
     ~When.any_deps_in_progress()
     # Nor their own dependencies: no comparison is made while some partitions are being embedded.
     & ~When.any_deps_match(When.any_deps_in_progress())
     # Nor what this very tick requests: a partition that was read alone is embedded first.
-    & ~When.any_deps_match(When.any_deps_match(_READ_ALONE))
+    & ~When.any_deps_match(When.any_deps_match(_READ_WITHOUT_EMBEDDING))
     & ~When.in_progress()
     & ~When.any_deps_match(_CHECK_FAILED)
 )
 
 WHEN_READ = (
-    When.any_deps_match(_READ_ALONE).since_last_handled() & ~When.in_progress()
+    When.any_deps_match(_READ_WITHOUT_EMBEDDING).since_last_handled() & ~When.in_progress()
 ).with_label("when a partition was read without being embedded")
 """The condition of vectors. In a run that embeds as well, one that failed is not tried again."""
 
@@ -57,7 +57,7 @@ def when_something_new(*needed: list[str]) -> When:
     """
     changed = When.any_deps_match(When.newly_updated() | When.will_be_requested())
     there = When.any_deps_match(~When.missing() | When.will_be_requested())
-    condition = (When.newly_missing() | changed).since_last_handled() & there & _FREE
+    condition = (When.newly_missing() | changed).since_last_handled() & there & _DEPENDENCIES_IDLE
     for key in needed:
         condition &= there.allow(dg.AssetSelection.assets(key))
     return condition.with_label("when something is new")

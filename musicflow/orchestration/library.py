@@ -48,10 +48,10 @@ def raw_audio(
     for key, files in partitions.items():
         context.add_asset_metadata(_about(files), partition_key=key)
     seen = [file for files in partitions.values() for file in files]
-    everything = [file for file in seen if not file.is_skipped]
-    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in everything)
+    audio_files = [file for file in seen if not file.is_skipped]
+    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in audio_files)
     broken = pd.DataFrame(
-        [(file.path, file.error) for file in everything if file.error], columns=["file", "reason"]
+        [(file.path, file.error) for file in audio_files if file.error], columns=["file", "reason"]
     )
     metadata: dict[str, Any] = {
         "root": dg.MetadataValue.path(str(root)),
@@ -59,7 +59,7 @@ def raw_audio(
         "problems": dg.MetadataValue.md(_markdown(broken.head(50)) or "none"),
         "not read": skipped_line(skipped_kinds(seen)) or "none",
     }
-    usable = [file for file in everything if not file.error]
+    usable = [file for file in audio_files if not file.error]
     if len(keys) == 1 and usable:
         # Of many partitions at once, each would keep a copy of the picture.
         metadata["samples"] = pictures.spectrograms(root, usable)

@@ -107,12 +107,12 @@ def is_per_embedder(asset: str) -> bool:
     return asset.split("/")[0] in PER_EMBEDDER
 
 
-def _silently(_text: str) -> None:
+def _tell_nobody(_text: str) -> None:
     """Tell nobody."""
 
 
 def materialize(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _silently
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _tell_nobody
 ) -> dict[str, str]:
     """Materialize all assets of a library that was scanned, and remember its settings.
 
@@ -153,7 +153,7 @@ def _run(
     settings: Settings,
     reporter: Reporter,
     selection: Sequence[list[str]],
-    tell: Callable[[str], None] = _silently,
+    tell: Callable[[str], None] = _tell_nobody,
 ) -> dict[str, str]:
     # What is printed shows on the terminal. Dagster's copying of it would take processes that
     # Ctrl-C makes print tracebacks.

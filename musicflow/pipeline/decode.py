@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow import audio, worker
-from musicflow.embedders.spec import EmbedderSpec, cut
+from musicflow.embedders.spec import EmbedderSpec, windows_of
 from musicflow.errors import words_of
 from musicflow.library import SHORT, Track
 
@@ -101,7 +101,7 @@ def decode(
         return Decoded(samples / spec.sample_rate, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
 
     try:
-        yield from cut(blocks(), spec)
+        yield from windows_of(blocks(), spec)
     except audio.AudioError as error:
         yield decoded(error=str(error), code=error.code)
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.library import Problem, Progress, Track, quietly
+from musicflow.library import Problem, Progress, Track, no_progress
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
 from musicflow.pipeline.plan import to_embed
@@ -31,7 +31,7 @@ def embed_tracks(
     spec: EmbedderSpec,
     store: EmbeddingStore,
     cache: Path,
-    progress: Progress = quietly,
+    progress: Progress = no_progress,
     *,
     own_process: bool = False,
     limits: audio.Limits = audio.Limits(),

@@ -14,7 +14,7 @@ import numpy as np
 from musicflow import audio, worker
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation.statistics import Interval, intervals
-from musicflow.library import AudioFile, LibraryError, Progress, Track, find, quietly
+from musicflow.library import AudioFile, LibraryError, Progress, Track, find, no_progress
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.pipeline.isolate import fault_of_file
 from musicflow.store import EmbeddingStore
@@ -76,7 +76,7 @@ def estimate(
     specs: Sequence[EmbedderSpec],
     cache: Path,
     sample: int = SAMPLE,
-    progress: Progress = quietly,
+    progress: Progress = no_progress,
     ignore: Collection[str] = (),
     *,
     limits: audio.Limits = audio.Limits(),

@@ -9,7 +9,7 @@ from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, report, state_of
 from musicflow.index import open_index
-from musicflow.library import Library, Progress, Rules, Track, join, quietly, scan
+from musicflow.library import Library, Progress, Rules, Track, join, no_progress, scan
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
@@ -68,7 +68,7 @@ class Plan:
         return tuple(s for s in self.steps if s.kind == "embed" and s.reason == "version")
 
 
-def plan_of(settings: Settings, progress: Progress = quietly) -> Plan:
+def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     """Scan the library that the settings name, and find out what is out of date.
 
     Raises

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from musicflow.embedders import musicnn
-from musicflow.embedders.spec import cut
+from musicflow.embedders.spec import windows_of
 from musicflow.settings import Settings
 from musicflow_tests.conftest import noise
 
@@ -45,7 +45,7 @@ def test_the_network_gives_upstreams_figures(
 
 def test_patches_are_those_of_a_whole_track_cut_by_upstream() -> None:
     samples = noise(1, seconds=10.0, rate=16_000).astype(np.float32)
-    windows = np.stack(list(cut([samples], musicnn.SPEC)))
+    windows = np.stack(list(windows_of([samples], musicnn.SPEC)))
     patches = musicnn.log_mel(torch.from_numpy(windows)).numpy()
     power = librosa.feature.melspectrogram(
         y=samples, sr=16_000, n_fft=512, hop_length=256, n_mels=96

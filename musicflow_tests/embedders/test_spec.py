@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from musicflow import embedders
 from musicflow.embedders import compute
-from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred, cut
+from musicflow.embedders.spec import Embedder, EmbedderSpec, Inferred, windows_of
 from musicflow.settings import Settings
 
 SPEC = EmbedderSpec("toy", "1", 10, 2, window_s=1.0, hop_s=0.5, layer="-", summary="")
@@ -43,7 +43,7 @@ def test_windows_do_not_depend_on_how_the_audio_arrives(
 ) -> None:
     audio = np.arange(1, sum(lengths) + 2, dtype=np.float32)
     blocks = np.split(audio, np.cumsum(lengths))
-    pieces, whole = list(cut(blocks, spec)), list(cut([audio], spec))
+    pieces, whole = list(windows_of(blocks, spec)), list(windows_of([audio], spec))
     assert len(pieces) == len(whole) >= 1
     for piece, window in zip(pieces, whole, strict=True):
         np.testing.assert_array_equal(piece, window)
@@ -52,7 +52,7 @@ def test_windows_do_not_depend_on_how_the_audio_arrives(
 @given(specs, st.integers(1, 80))
 def test_windows_are_whole_and_hop_apart(spec: EmbedderSpec, samples: int) -> None:
     audio = np.arange(1, samples + 1, dtype=np.float32)
-    windows = list(cut([audio], spec))
+    windows = list(windows_of([audio], spec))
     for window in windows[:-1]:
         assert len(window) == spec.window_samples
     if spec.tail != "keep":
@@ -67,14 +67,14 @@ def test_windows_are_whole_and_hop_apart(spec: EmbedderSpec, samples: int) -> No
 @given(st.integers(1, 80))
 def test_a_padded_tail_leaves_no_sample_out(samples: int) -> None:
     audio = np.arange(1, samples + 1, dtype=np.float32)
-    assert set(audio) <= set(np.concatenate(list(cut([audio], SPEC))))
+    assert set(audio) <= set(np.concatenate(list(windows_of([audio], SPEC))))
 
 
 def test_a_short_track_is_filled_with_itself_unless_upstream_pads_with_silence() -> None:
     audio = np.array([1, 2, 3], np.float32)
-    [padded] = cut([audio], SPEC)
+    [padded] = windows_of([audio], SPEC)
     assert padded.tolist() == [1, 2, 3, 0, 0, 0, 0, 0, 0, 0]
-    [repeated] = cut([audio], replace(SPEC, tail="drop", pad_s=(0.1, 0.1)))
+    [repeated] = windows_of([audio], replace(SPEC, tail="drop", pad_s=(0.1, 0.1)))
     assert repeated.tolist() == [0, 1, 2, 3, 1, 2, 3, 1, 2, 0]
 
 
