@@ -1,4 +1,4 @@
-"""How a track is shown and heard.
+"""Cards: a track, its sound, and the buttons to act on it.
 
 Names and tags come from files, and files from anywhere: `plain` makes text of them that is never
 taken for markup. Only files that the library lists are ever read.
@@ -66,7 +66,7 @@ FORESEEN = (
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Make one sentence of a foreseen error, where it happened; the page goes on below it."""
+    """Show a foreseen error as one sentence where it happened; the page goes on."""
     try:
         yield
     except FORESEEN as error:
@@ -80,7 +80,7 @@ def _tell(reason: str) -> None:
 
 
 def clean(text: object, longest: int = 100) -> str:
-    """A text on one line, without control and direction characters, and not too long."""
+    """Return a text on one line, shortened, without control characters."""
     line = str(text)[: 4 * longest]
     if not line.isprintable():
         kept = (c for c in line if c not in _DIRECTIONS)
@@ -94,24 +94,24 @@ _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 
 def plain(text: object, longest: int = 100) -> str:
-    """A text for Streamlit's Markdown that shows as it is."""
+    """Return a text that Streamlit's Markdown shows as it is."""
     # Addresses become links, escaped or not, unless an invisible joiner breaks them up.
     broken = _ADDRESS.sub("\u2060", clean(text, longest))
     return _PUNCTUATION.sub(r"\\\1", broken)
 
 
 def by(artist: str) -> str:
-    """An artist after a name, as Markdown; nothing where it is not known."""
+    """Return an artist as Markdown to follow a name; empty if not known."""
     return "" if artist == UNKNOWN else f" · {plain(artist)}"
 
 
 def length(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def player(catalogue: Catalogue) -> None:
-    """The one player, in the sidebar: it goes on while pages change."""
+    """Draw the one player, in the sidebar, where it goes on while pages change."""
     track = catalogue.get(st.session_state.get("playing", ""))
     if track is None:
         return
@@ -145,7 +145,7 @@ def card(
     picture: bool = True,
     actions: Sequence[Action] = ACTIONS,
 ) -> None:
-    """A track's picture, names, genre and tags, and what can be done with it.
+    """Draw a track: its picture, names, genre and tags, and buttons to act on it.
 
     Parameters
     ----------
@@ -180,13 +180,13 @@ def card(
 
 
 def none(view: View) -> None:
-    """Say why there is no answer."""
+    """Show why there is no answer."""
     reason = why_none(view.collection(), view.filters)
     st.info(plain(reason, longest=1000), icon=":material/filter_alt_off:")
 
 
 def hit_card(view: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
-    """An answer: a card with its rank and score."""
+    """Draw an answer: a card with its rank and score."""
     key, score = f"{where}-{hit.track_id}", f":violet-badge[{hit.score:.3f}]"
     if hit.duplicates:
         note += f" :gray-badge[+{len(hit.duplicates)} alike]"
@@ -194,7 +194,7 @@ def hit_card(view: View, hit: Hit, rank: int, where: str, note: str = "", **how:
 
 
 def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
-    """Where an answer stands beside another list of track ids, as Markdown.
+    """Return, as Markdown, a hit's rank in another list of track ids.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
 
 
 def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
-    """What can be done with a track, by its id, or with an upload."""
+    """Draw the buttons to act on a track, by its id, or on an upload."""
     with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):
         for action in actions:
             icon, what, do, *args = _DO[action]
@@ -239,18 +239,18 @@ _PICTURES = 5000
 
 @st.cache_resource(show_spinner=False)
 def _pictures() -> dict[str, bytes | None]:
-    """The pictures of all sessions, by content hash, the oldest first."""
+    """Return the pictures of all sessions, by content hash, the oldest first."""
     return {}
 
 
 def cover(track: Track) -> bytes | None:
-    """A picture of a track's first half minute: its spectrogram as a PNG; None without a sound."""
+    """Return a PNG of the first half minute's spectrogram; None without a sound."""
     draw([track])
     return _pictures().get(track.content_hash)
 
 
 def draw(tracks: Iterable[Track | None]) -> None:
-    """Draw the pictures of some tracks at once, which takes less time than one by one."""
+    """Draw the pictures of some tracks at once, which is faster than one by one."""
     known = _pictures()
     new = {track.content_hash: Path(track.path) for track in tracks if track is not None}
     new = {content: path for content, path in new.items() if content not in known}

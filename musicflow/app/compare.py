@@ -1,4 +1,4 @@
-"""Compare: the same question to several embedders, side by side or blind."""
+"""Compare: one query to several embedders, side by side or blind."""
 
 import itertools
 import random
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def overlap(first: Sequence[str], second: Sequence[str]) -> float:
-    """The share of the longer of two lists of answers that both hold; 1 for two empty ones."""
+    """Return the share of the longer list that both hold; 1 for two empty lists."""
     return (
         len(set(first) & set(second)) / max(len(first), len(second), 1) if first or second else 1.0
     )
@@ -117,7 +117,7 @@ def _blind(view: View, question: Question, labels: Sequence[str]) -> None:
 
 
 def _ballot(question: Question, labels: Sequence[str]) -> tuple[str, str]:
-    """Two of the embedders in an order of chance, the same until the vote."""
+    """Return two embedders in random order, the same until the vote."""
     about = question if isinstance(question, str) else question.key
     kept = st.session_state.get("ballot")
     if kept is None or kept[:2] != (about, tuple(labels)):
@@ -128,7 +128,7 @@ def _ballot(question: Question, labels: Sequence[str]) -> tuple[str, str]:
 
 
 def _without_a_trace(view: View, hits: Sequence[Hit], name: str) -> None:
-    """Answers without scores and tags, which would tell the embedder."""
+    """Draw answers without scores and tags, which would reveal the embedder."""
     for rank, hit in enumerate(hits, 1):
         payload = hit.payload | {"tags": ()}
         key = f"blind-{name}-{rank}"

@@ -1,4 +1,4 @@
-"""Find: what sounds like a track, and what suits one's taste."""
+"""Find: tracks that sound like a query, and tracks that suit one's taste."""
 
 import streamlit as st
 

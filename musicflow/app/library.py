@@ -1,4 +1,4 @@
-"""Library: what is in it, what could not be used and why, and what is there twice."""
+"""Library: its tracks, its problems with their reasons, and its duplicates."""
 
 from collections import Counter
 
@@ -71,7 +71,7 @@ def _collections(view: View) -> None:
 
 
 def _failures(view: View) -> list[Problem]:
-    """The embedders that could not be had, and what each has to say of tracks."""
+    """Return embedders that cannot be used, and the problems of tracks of the rest."""
     store = EmbeddingStore(view.settings.paths.embeddings)
     problems = [
         Problem("all tracks", spec.label, "error", str(why), "unavailable")

@@ -13,7 +13,7 @@ from musicflow.settings import Settings
 
 
 def main() -> None:
-    """Draw the frame and the page; a foreseen error is one sentence."""
+    """Draw the frame and the page; show a foreseen error as one sentence."""
     st.set_page_config("musicflow", page_icon=":material/graphic_eq:", layout="wide")
     with errors_shown():
         settings = Settings()
@@ -42,7 +42,7 @@ def _index(_settings: Settings, home: object, weights: str) -> Collections:  # n
 
 
 def _published(settings: Settings, index: Collections) -> list[str]:
-    """The labels of the collections there are, those of the settings first, fusions last."""
+    """Return the labels of all collections: first the settings', last the fusions."""
     names = [name for name in index.names() if _is_known(name, settings)]
     first = [spec.label for spec in embedders.specs_for(settings) if spec.label in names]
     return [*first, *(name for name in names if name not in first)]

@@ -58,7 +58,7 @@ def _places(_view: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG00
 
 
 def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
-    """Points by genre, those that are wanted, and a line through a path's tracks."""
+    """Return the figure: points by genre, and a line through a path's tracks."""
     coloured = dict(zip(points["genre"].value_counts().index, _COLOURS, strict=False))
     shown = points if wanted is None else points[points["track_id"].isin(wanted)]
     drawing = go.Figure()
@@ -98,7 +98,7 @@ def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go
 
 
 def escaped(text: object) -> str:
-    """A text for Plotly, which takes some HTML for markup."""
+    """Return a text for Plotly, which takes some HTML for markup."""
     return html.escape(clean(text))
 
 
@@ -119,7 +119,7 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
 
 
 def _selected(view: View, chosen: list[dict[str, Any]]) -> None:
-    """The clicked track, and what can be done with it."""
+    """Draw the clicked track, with buttons to act on it."""
     ids = [point["customdata"] for point in chosen if "customdata" in point]
     if not ids:
         st.info("Click a point to hear its track.", icon=":material/touch_app:")
@@ -140,7 +140,7 @@ def _set_end(end: str, track_id: str) -> None:
 
 
 def _walk(view: View) -> list[Hit]:
-    """The path, once it has two ends."""
+    """Return the path, once it has two ends."""
     state = st.session_state
     start, end = state.get("path_start"), state.get("path_end")
     if start is None or end is None or start == end:

@@ -1,4 +1,4 @@
-"""The map: every track's place in the plane, worked out once for each state of a collection."""
+"""The map: every track's place in the plane, computed once per collection state."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ FEW = 3000
 
 
 def method(count: int) -> str:
-    """How that many tracks are laid out."""
+    """Return the method that lays out so many tracks."""
     return "t-SNE" if 4 <= count <= FEW else "PCA"
 
 
 def places(collection: Collection, folder: Path) -> pd.DataFrame:
-    """Every track's id, artist, name and genre, and its place.
+    """Return every track's id, artist, name, genre and place.
 
     Parameters
     ----------

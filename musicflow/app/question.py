@@ -1,4 +1,4 @@
-"""The question: a track of the library, or a song from outside. Pages share it."""
+"""The query: a track of the library, or an upload. Pages share it."""
 
 import random
 from contextlib import suppress
@@ -18,7 +18,7 @@ Question = str | Upload
 
 
 def ask(view: View) -> Question | None:
-    """Let a person choose what to ask with; None while nothing is chosen."""
+    """Let a person choose the query; return None while nothing is chosen."""
     state = st.session_state
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -60,7 +60,7 @@ def ask(view: View) -> Question | None:
 
 
 def answer(view: View, question: Question, label: str | None = None) -> list[Hit]:
-    """The tracks that sound most like the question, by an embedder.
+    """Return the tracks that sound most like the query, by an embedder.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _matches(view: View, words: str) -> None:
 
 
 def surprise(view: View) -> None:
-    """Let chance pick a track that the embedder could use."""
+    """Choose a random track that the embedder could use."""
     collection = view.collection()
     for track_id in random.sample(list(view.catalogue), min(50, len(view.catalogue))):
         with suppress(KeyError):

@@ -70,7 +70,7 @@ def _keywords(collection: Collection, sign: Sign, before: str) -> list[Condition
 
 
 def _sign(field: Field, sign: Sign, count: int) -> Sign:
-    """Any of several values, unless a field that holds several is to hold all."""
+    """Return the operator of a filter: any of several values, or all of them."""
     if sign == "=" and count > 1 and field.several:
         every = st.toggle("All of these", key=f"all-{field.name}", bind="query-params")
         return "+=" if every else "="

@@ -1,4 +1,4 @@
-"""Songs from outside: checked, decoded apart from the app, and gone afterwards.
+"""Uploads: checked, decoded outside the app's process, and deleted afterwards.
 
 An upload never meets a decoder in this process, and no name it brings reaches the disk: its bytes
 are written as ``upload`` into a folder that lives as long as the decoding, a worker of bounded
@@ -31,19 +31,19 @@ RATIONS = Rations(cpu_s=60, memory_bytes=2 * 1024**3)
 
 @dataclass(frozen=True)
 class Upload:
-    """A song from outside: its bytes, and the name to show for it."""
+    """An uploaded song: its bytes, and the name to show for it."""
 
     name: str
     content: bytes = field(repr=False)
 
     @cached_property
     def key(self) -> str:
-        """What tells it from others: the first digits of its SHA-256."""
+        """Return its identity: the first digits of its SHA-256."""
         return hashlib.sha256(self.content).hexdigest()[:16]
 
     @property
     def kind(self) -> str:
-        """Its media type, going by its name."""
+        """Return its media type, judged by its name."""
         return mimetypes.guess_type("song" + PurePath(self.name).suffix)[0] or "audio/wav"
 
 
@@ -65,7 +65,7 @@ def accept(name: str, content: bytes) -> Upload:
 
 
 def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = None) -> np.ndarray:
-    """The vector of an upload.
+    """Return the vector of an upload.
 
     Parameters
     ----------

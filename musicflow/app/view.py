@@ -1,4 +1,4 @@
-"""What a page looks at: the collection, the filters, and what the session prefers.
+"""The view of a page: the collection, the filters and the session's preferences.
 
 Collections, facets and the library are opened once for all sessions, and again when a new state
 is published. What a person chose is kept in the address, so that a view can be shared.
@@ -49,7 +49,7 @@ class Catalogue(Mapping[str, Track]):
         return len(self._tracks)
 
     def search(self, text: str) -> list[Track]:
-        """The tracks whose artist, name, album, genre or id hold every word of a text.
+        """Return the tracks with every word in artist, name, album, genre or id.
 
         They are matched as a person reads them; see `folded`.
         """
@@ -63,7 +63,7 @@ class Catalogue(Mapping[str, Track]):
 
 @dataclass(frozen=True)
 class View:
-    """What a page looks at."""
+    """The library, collections, filters and count that a page shows."""
 
     settings: Settings
     index: Collections
@@ -76,15 +76,15 @@ class View:
 
     @property
     def embedders(self) -> list[str]:
-        """The labels of the published embedders, without fusions."""
+        """Return the labels of the published embedders, without fusions."""
         return [label for label in self.published if not fused.members(label)]
 
     def collection(self, label: str | None = None) -> Collection:
-        """An embedder's collection, by default the chosen one's."""
+        """Return an embedder's collection, by default the chosen one's."""
         return open_collection(self.index, label or self.label)
 
     def vector(self, upload: Upload, label: str | None = None) -> np.ndarray:
-        """The vector of an upload for a collection, shape ``(dim,)``; embedded once a session.
+        """Return an upload's vector for a collection, shape ``(dim,)``; cached per session.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class View:
 
 
 def open_collection(index: Collections, label: str) -> Collection:
-    """The published collection of an embedder or a fusion, opened once for each state of it.
+    """Open the published collection of an embedder or fusion, once per state.
 
     Raises
     ------
@@ -131,12 +131,12 @@ def _open(_index: Collections, label: str, state: str) -> Collection:  # noqa: A
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the library …")
 def open_catalogue(_settings: Settings, states: tuple[str, ...]) -> Catalogue:  # noqa: ARG001
-    """The library as it was when these states were published."""
+    """Return the library as it was when these states were published."""
     return Catalogue(Library.load(_settings.paths.library))
 
 
 def facet(collection: Collection, key: str) -> dict[str, int]:
-    """How many tracks there are of each value of a field, most first; counted once."""
+    """Count the tracks per value of a field, most first; computed once."""
     return _facet(collection, collection.manifest.embedder, collection.manifest.state, key)
 
 
@@ -175,7 +175,7 @@ def _text(track: Track) -> str:
 
 
 def restore() -> None:
-    """Take what the address says into a session that begins."""
+    """Read the address into a session that begins."""
     state = st.session_state
     if "liked" not in state:
         state.track = st.query_params.get("track", "")
@@ -189,7 +189,7 @@ def _get_all(name: str) -> list[str]:
 
 
 def remember() -> None:
-    """Put what the session holds into the address. Uploads cannot be shared."""
+    """Write the session into the address. Uploads cannot be shared."""
     state = st.session_state
     _set("track", [state.track] if state.track else [])
     for kind in KINDS:
@@ -231,19 +231,19 @@ def prefer(kind: Kind, example: str | Upload) -> None:
 
 
 def preferred(kind: Kind, example: str | Upload) -> bool:
-    """Tell whether something is liked, or disliked."""
+    """Return whether something is liked, or disliked."""
     key = example if isinstance(example, str) else example.key
     return key in st.session_state.liked[kind]
 
 
 def preferences(kind: Kind) -> list[str | Upload]:
-    """What the session likes or dislikes."""
+    """Return the session's likes or dislikes."""
     state = st.session_state
     return [state.uploads.get(key, key) for key in state.liked[kind]]
 
 
 def forget() -> None:
-    """Like and dislike nothing."""
+    """Drop all likes and dislikes."""
     st.session_state.liked = {kind: [] for kind in KINDS}
     st.session_state.uploads = {}
     st.session_state.shown_before = []

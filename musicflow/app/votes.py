@@ -1,4 +1,4 @@
-"""Blind votes: which of two embedders' answers a person liked better, and what that adds up to."""
+"""Blind votes: a person's choices between two embedders, and their totals."""
 
 import json
 import math
@@ -67,7 +67,7 @@ def cast(path: Path, vote: Vote) -> None:
 
 
 def read(path: Path) -> tuple[list[Vote], int]:
-    """The votes of a file, and how many lines of it cannot be read."""
+    """Return the votes of a file, and the number of its unreadable lines."""
     if not path.exists():
         return [], 0
     votes, unreadable = [], 0
@@ -80,14 +80,14 @@ def read(path: Path) -> tuple[list[Vote], int]:
 
 
 def standings(votes: Iterable[Vote]) -> list[Standing]:
-    """Each embedder's share of the votes it took part in, best first."""
+    """Return each embedder's share of its votes, best first."""
     taken = list(votes)
     names = sorted({name for vote in taken for name in (vote.first, vote.second)})
     return sorted((_standing(name, taken) for name in names), key=lambda s: -s.share)
 
 
 def wilson(wins: float, votes: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `votes`."""
+    """Return the 95 % interval of a share of `votes`."""
     share, spread = wins / votes, _Z**2 / votes
     middle = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)

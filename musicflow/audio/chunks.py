@@ -1,4 +1,4 @@
-"""Chunks of RIFF and its kin: where the samples lie, by their header's word.
+"""Chunks of RIFF and its kin: where a header says that the samples lie.
 
 FFmpeg takes a file that holds less than its header says for a shorter one. And it finds no samples
 behind a chunk of odd size whose pad byte a careless program left out.
@@ -21,19 +21,19 @@ _MAX_CHUNKS = 1000
 
 @dataclass(frozen=True)
 class Samples:
-    """Where the samples of a file lie: from a byte on, so many by the header."""
+    """The place of a file's samples: their first byte, and their size by the header."""
 
     start: int
     size: int
 
     def share_in(self, file_size: int) -> float:
-        """Return how many times more there should be than there is; 1 where all is there."""
+        """Return the stated size over the size that is there; 1 if all is there."""
         there = min(self.size, file_size - self.start)
         return self.size / there if there > 0 else 1.0
 
 
 def samples_of(path: Path) -> Samples | None:
-    """Return where the samples lie; None where the header does not say how many there are."""
+    """Return the place of the samples; None if the header does not state their size."""
     with path.open("rb") as file:
         form = file.read(4)
         if form not in _FORMS:
@@ -88,7 +88,7 @@ _FORMS = {
 def _chunks(
     file: BinaryIO, form: str, align: int = 2, counted: int = 0
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Name, size and first byte of each chunk from here on."""
+    """Yield name, size and first byte of each chunk from here on."""
     length = struct.calcsize(form)
     for _ in range(_MAX_CHUNKS):
         header = file.read(length)
@@ -140,7 +140,7 @@ def _is_chunk(file: BinaryIO, place: int, file_size: int) -> bool:
 
 
 class Padded(io.RawIOBase):
-    """A file with zero bytes put in before some places.
+    """A file with a zero byte inserted before each of some places.
 
     Parameters
     ----------
@@ -157,11 +157,11 @@ class Padded(io.RawIOBase):
         self._place = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:

@@ -1,4 +1,4 @@
-"""Containers: opening a file, what its audio is, and how long it says that is."""
+"""Containers: opening a file, its stream of audio and its facts."""
 
 import hashlib
 import stat
@@ -54,7 +54,7 @@ _LOST_PACKETS = 64
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file is, without decoding all of it.
+    """The facts of a file that need no full decoding.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class AudioInfo:
 
 @dataclass(frozen=True)
 class Piece:
-    """What FFmpeg can open of a file at once: nearly always all of it.
+    """The bytes of a file that FFmpeg opens at once: nearly always all of it.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Piece:
 
 
 def pieces(path: Path) -> list[Piece]:
-    """Split a file into what FFmpeg can open at once.
+    """Split a file into pieces that FFmpeg can open at once.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def _first_frame(codec: "AudioCodecContext", packet: "Packet") -> "AudioFrame | 
 
 
 def _decoder_facts(codec: "AudioCodecContext") -> bytes:
-    """What decides, beside the packets, how they sound."""
+    """Return the facts, beside the packets, that decide how they sound."""
     extra = bytes(codec.extradata or b"")
     if codec.name == "vorbis":
         extra = _without_comments(extra)
@@ -263,7 +263,7 @@ def _decoder_facts(codec: "AudioCodecContext") -> bytes:
 
 
 def _without_comments(headers: bytes) -> bytes:
-    """Vorbis' three headers in Xiph's lacing, without the second, which holds the tags."""
+    """Return Vorbis' three headers, in Xiph's lacing, without the one with tags."""
     if headers[:1] != b"\x02":
         return headers
     sizes, place = [], 1

@@ -51,7 +51,7 @@ _PLANES = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may take.
+    """The most that one file may take.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Limits:
 
 
 class Decoding:
-    """One pass over a file's samples; iterate over it once.
+    """The samples of a file, decoded once, block by block.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Decoding:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What is worth a word, once all of it is decoded."""
+        """Return notes on the file, once all of it is decoded."""
         loudest = self._peak
         texts = {
             "concealed": self._concealed,
@@ -167,7 +167,7 @@ class Decoding:
             )
 
     def _check(self, stated: float | None) -> None:
-        """Refuse what is not the whole piece, or no piece at all."""
+        """Refuse a file that is incomplete, silent or without samples."""
         if not self.seconds:
             raise AudioError("the file holds no audio", code="no-samples")
         faults, whole = self._frames.faults, max(self.seconds, stated or 0.0)
@@ -320,7 +320,7 @@ def _scale(samples: np.ndarray, type_: type[np.generic]) -> None:
 
 @dataclass
 class _Faults:
-    """What could not be decoded of a file."""
+    """The parts of a file that could not be decoded."""
 
     count: int = 0
     first_s: float = 0.0
@@ -347,7 +347,7 @@ class _Faults:
 
 
 class _Frames:
-    """The frames of one file, gathered into blocks, and what was lost on the way."""
+    """The frames of one file, gathered into blocks, and its faults."""
 
     def __init__(self, path: Path) -> None:
         self.faults = _Faults()
@@ -404,7 +404,7 @@ class _Frames:
                 self.faults.add(self._position_s)
 
     def _adjoining(self, packets: Iterator["av.Packet"]) -> Iterator["av.Packet"]:
-        """Notice what stands between packets that should stand side by side."""
+        """Yield packets that should adjoin, and count the bytes between them as faults."""
         faults, end = self.faults, None
         for packet in packets:
             size, place = packet.size, packet.pos

@@ -1,4 +1,4 @@
-"""What can be wrong with an audio file, and what is worth a word though it can be used."""
+"""Errors of files that cannot be used, and notes on files that can."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class AudioError(MusicflowError):
 
 @dataclass(frozen=True)
 class Note:
-    """Something to know about a file that can be used.
+    """A fact worth knowing about a file that can be used.
 
     Parameters
     ----------
@@ -34,6 +34,6 @@ class Note:
 
 
 def reason_of(error: Exception) -> str:
-    """Return FFmpeg's or the system's own words for an error, without the file's name."""
+    """Return an error's reason, by FFmpeg or the system, without the file's name."""
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

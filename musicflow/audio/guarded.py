@@ -1,4 +1,4 @@
-"""Decoding in workers: whatever a file holds, it harms nothing but its own worker."""
+"""Decoding in workers: a file that crashes or hangs one harms nothing else."""
 
 from collections.abc import Generator, Sequence
 from functools import partial

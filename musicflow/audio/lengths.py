@@ -1,4 +1,4 @@
-"""How long a file says it is."""
+"""The length that a file's header states."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def stated(
 
 
 def _of_mp3(path: Path, start: int, rate: int) -> float | None:
-    """By the header of Xing (Info) or VBRI, which FFmpeg passes over, in the frame before."""
+    """Return the length by the Xing (Info) or VBRI header before the first frame."""
     with path.open("rb") as file:
         file.seek(max(0, start - _LARGEST_FRAME))
         header = file.read(min(start, _LARGEST_FRAME))
@@ -67,7 +67,7 @@ def _of_mp3(path: Path, start: int, rate: int) -> float | None:
 
 
 def _xing_samples(header: bytes, frame: int) -> int:
-    """The count of frames, less what LAME says that the encoder put before and behind."""
+    """Return the samples of all frames, less the encoder's padding by LAME's tag."""
     if len(header) < 12 or not header[7] & 1:
         return 0
     # Flags say which of the counts of frames and bytes, a table and the quality are there.
@@ -84,7 +84,7 @@ _LARGEST_FRAME = 2881
 
 
 def _of_asf(path: Path) -> float | None:
-    """As FFmpeg has it, but for files written into a pipe, of which FFmpeg makes a guess."""
+    """Return the length by ASF's header; None for files written into a pipe."""
     try:
         return float(ASF(path).info.length) or None  # type: ignore[attr-defined]
     except Exception:  # Whatever it stumbles over, it then states no length.
@@ -92,7 +92,7 @@ def _of_asf(path: Path) -> float | None:
 
 
 def _seconds(clock: str) -> float | None:
-    """Matroska's ``00:03:12.345000000`` in seconds."""
+    """Return Matroska's ``00:03:12.345000000`` in seconds."""
     try:
         hours, minutes, seconds = clock.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -1,4 +1,4 @@
-"""Ogg's pages (RFC 3533): where one stream ends and the next begins, and whether the end is there.
+"""Ogg's pages (RFC 3533): the ends of streams, and whether the last one is there.
 
 FFmpeg reads a chain of streams only as long as rate and channels stay. So each is opened alone.
 """
@@ -17,7 +17,7 @@ _BEGINS, _ENDS = 2, 4
 
 
 def links(path: Path) -> list[tuple[int, int]]:
-    """Return where each link of a chain of streams begins and ends, in bytes; at least one."""
+    """Return first and last byte of each link of a chain of streams; at least one."""
     size = path.stat().st_size
     starts, before = [0], _BEGINS
     for place, flags in _pages(path):
@@ -44,7 +44,7 @@ _LARGEST_PAGE = 65_307
 
 
 def _pages(path: Path) -> Iterator[tuple[int, int]]:
-    """Place and flags of each page; what is damaged is passed over."""
+    """Yield place and flags of each page, passing over damaged ones."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         place = content.find(MAGIC)
         while place >= 0 and place + _HEADER <= len(content):

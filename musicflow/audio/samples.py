@@ -1,4 +1,4 @@
-"""Audio that is in memory already: arrays of any PCM type, to float32 mono at a wanted rate."""
+"""Audio in memory: arrays of any PCM type, to float32 mono at a wanted rate."""
 
 import numpy as np
 import soxr
@@ -8,7 +8,7 @@ from musicflow.audio.mixing import mix, peak, weights
 
 
 def as_mono(samples: np.ndarray, sample_rate: float | None, target_rate: int) -> np.ndarray:
-    """Bring an array of audio to what a model takes, by the rules for files.
+    """Return an array of audio as a model takes it, mixed by the rules for files.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machin
 
 
 def settings_of(**given: Any) -> Settings:
-    """The settings, with those options that were given."""
+    """Return the settings, with the options that were given."""
     settings = Settings(**{name: value for name, value in given.items() if value})
     _homes.append(settings.paths)
     return settings
@@ -58,7 +58,7 @@ def home_in_use() -> Home:
 
 
 def progress(items: Iterable, title: str, total: int) -> Iterator:
-    """A `Progress` that draws a bar."""
+    """Iterate with a progress bar."""
     if not total:
         yield from items
         return
@@ -84,7 +84,7 @@ def show_log() -> None:
 
 
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
-    """An empty table that fits a terminal: what is too long is cut, or folded where wanted."""
+    """Return an empty table that fits a terminal: long cells are cut, or folded."""
     table = Table(
         title=plain(title) or None,
         title_justify="left",
@@ -99,17 +99,17 @@ def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
 
 
 def plain(text: object) -> str:
-    """Text from outside, so that what looks like markup, or is no text, does no harm."""
+    """Return a text from outside without effect as markup, and as valid UTF-8."""
     return escape(str(text).encode("utf-8", "replace").decode())
 
 
 def print_json(value: object) -> None:
-    """Print for machines."""
+    """Print JSON to standard output."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in seconds, minutes or hours, whichever a person would say."""
+    """Return a duration as a person would say it, in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

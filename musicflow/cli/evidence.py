@@ -1,4 +1,4 @@
-"""The commands that measure and choose: estimate, recommend-embedder; and the comparison table."""
+"""The commands that estimate and choose, and the comparison as a table."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`musicflow index`: what is published, the version before, and the way to a server."""
+"""`musicflow index`: list, roll back and copy the published collections."""
 
 from dataclasses import asdict
 from typing import Annotated

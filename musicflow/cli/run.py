@@ -172,7 +172,7 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
 
 
 def _agreed(plan: Plan, yes: bool) -> bool:
-    """Say that vectors will be made again, and ask on a terminal."""
+    """Report which vectors will be made again, and ask on a terminal."""
     if not plan.remade:
         return True
     for step in plan.remade:
@@ -231,7 +231,7 @@ def _materialize(settings: Settings) -> Comparison:
 
 
 def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[str, ...]:
-    """Labels, those whose weights cannot be had replaced by untrained ones, and said so."""
+    """Return the embedders, untrained where weights are missing, and say so."""
     chosen = []
     for spec in map(embedders.spec_or_stand_in, labels):
         if spec.weights and (why := why_unavailable(spec, settings)):

@@ -226,7 +226,7 @@ def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collectio
 
 
 def _example(collection: Collection, text: str, settings: Settings) -> Example:
-    """A track of the collection if there is one of this id or name, else an audio file."""
+    """Return a track of this id or name, else the vector of an audio file."""
     try:
         return lookup.find_track(collection, text)
     except QueryError:

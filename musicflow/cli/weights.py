@@ -1,4 +1,4 @@
-"""`musicflow weights`: what weights there are, and what is here."""
+"""`musicflow weights`: list, fetch, verify and add weights."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,7 +123,7 @@ def _weights_of(spec: EmbedderSpec) -> Weights:
 def _for_weights(
     names: Sequence[str] | None, do: Callable[[EmbedderSpec, Path], str], as_json: bool
 ) -> None:
-    """Do something with the weights of each embedder; one that fails does not stop the rest."""
+    """Apply `do` to the weights of each embedder; report failures at the end."""
     cache = settings_of().cache
     done: list[dict[str, str]] = []
     for spec in _specs_of(names or None):

@@ -33,7 +33,7 @@ class AudioFile(Tags):
 
     @property
     def is_skipped(self) -> bool:
-        """Whether it is of a kind that is not read: it is counted, and is no problem."""
+        """Return whether its kind is not read: it is counted, but is no problem."""
         return self.code == KIND_NOT_READ
 
 

@@ -1,4 +1,4 @@
-"""What changed in a library since its partitions were last read, seen without opening a file."""
+"""Changes of a library since its last scan. No file is opened."""
 
 import hashlib
 from collections.abc import Collection
@@ -13,28 +13,28 @@ from musicflow.settings import PARTITION_SIZE
 
 @dataclass(frozen=True)
 class Changes:
-    """The files by partition, as they are and as they were read."""
+    """The state of the files per partition, now and at the last scan."""
 
     found: dict[str, set[FileState]]
     known: dict[str, set[FileState]]
 
     @property
     def changed(self) -> list[str]:
-        """The partitions whose files are not what was read of them."""
+        """Return the partitions whose files differ from the last scan."""
         return [key for key, states in self.found.items() if states != self.known.get(key)]
 
     @property
     def gone(self) -> list[str]:
-        """The partitions that were read and have no file any more."""
+        """Return the partitions of the last scan that have no file any more."""
         return sorted(self.known.keys() - self.found.keys())
 
     def digest(self, partition: str) -> str:
-        """A name for the state that a partition's files are in."""
+        """Return a hash of the state of a partition's files."""
         text = repr(sorted(self.found[partition]))
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
     def describe(self, partition: str) -> str:
-        """How many files of a partition were added, changed or deleted, for a person to read."""
+        """Return the numbers of added, changed and deleted files as a phrase."""
         before = {path: state for path, *state in self.known.get(partition, ())}
         now = {path: state for path, *state in self.found[partition]}
         counts = {

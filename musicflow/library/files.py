@@ -1,4 +1,4 @@
-"""Which audio files there are, and what their bytes and headers say.
+"""The scan: audio files below a root, with their content hashes, headers and tags.
 
 Reading a library again costs a look at sizes and times: only a file that is new or changed is
 hashed and probed. What is known is kept by partition, so that partitions can be read side by side.
@@ -64,7 +64,7 @@ class Rules:
 
 
 def no_progress(items: Iterable, _title: str, _total: int) -> Iterator:
-    """The `Progress` that shows nothing."""
+    """Iterate without showing progress."""
     return iter(items)
 
 
@@ -83,7 +83,7 @@ def split(
 def scan(
     root: Path, folder: Path, progress: Progress = no_progress, rules: Rules = Rules()
 ) -> list[AudioFile]:
-    """Read the library: find the audio files below `root`, and look into those that changed.
+    """Scan a library: find its audio files, and examine the new and changed ones.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def scan_partitions(
     progress: Progress = no_progress,
     rules: Rules = Rules(),
 ) -> dict[str, list[AudioFile]]:
-    """Read partitions of the library, as `scan` does all of it.
+    """Scan some partitions of a library, as `scan` does all of it.
 
     Raises
     ------
@@ -144,17 +144,17 @@ def scan_partitions(
 
 
 def known_partitions(folder: Path) -> set[str]:
-    """The partitions that have been read."""
+    """Return the partitions that have been scanned."""
     return {path.name.removesuffix(_SUFFIX) for path in (folder / _FILES).glob(f"*{_SUFFIX}")}
 
 
 def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
-    """What is known of the files, or of those in some partitions; sorted by path."""
+    """Return the files of the last scan, or those of some partitions, sorted by path."""
     return [AudioFile(**fields_of(AudioFile, row)) for row in _rows(folder, partitions)]
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
-    """Path, size and time of the files of each partition when it was read."""
+    """Return path, size and time of the files of each partition at its last scan."""
     columns = ["path", "size", "mtime_ns"]
     return {
         partition: set(zip(*(table[name].to_pylist() for name in columns), strict=True))
@@ -164,7 +164,7 @@ def load_states(folder: Path) -> dict[str, set[FileState]]:
 
 
 def forget_partitions(folder: Path, partitions: Iterable[str]) -> None:
-    """Forget what is known of the files of partitions that are gone; no vector is lost by it."""
+    """Forget the files of partitions that are gone. Their vectors stay."""
     for partition in partitions:
         _file(folder, partition).unlink(missing_ok=True)
 
@@ -177,7 +177,7 @@ def _examine_all(
     progress: Progress,
     rules: Rules,
 ) -> dict[str, list[AudioFile]]:
-    """Look into the files that are not known yet, and keep what is known of each partition."""
+    """Examine the files that are not known yet, and save the files per partition."""
     known = list(known)
     old = {state_of_file(f): f for f in known if f.version == VERSION and f.code != UNREADABLE}
     found = [file for files in partitions.values() for file in files]
@@ -197,7 +197,7 @@ def _examine_all(
 
 
 def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFile]:
-    """Look into files of anybody's choosing, in workers.
+    """Examine single files, whether or not they are of a library, in workers.
 
     Returns
     -------
@@ -210,7 +210,7 @@ def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFi
 
 
 def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:
-    """Look into files, in workers: whatever one holds, it costs its own row."""
+    """Examine files in workers: a file that crashes one costs its own row."""
     examine = partial(_examine, root, rules.limits.max_duration_s)
     names = [file.path for file in files]
     results = worker.each(
@@ -248,7 +248,7 @@ def _examine(root: Path, max_duration_s: float, file: AudioFile) -> AudioFile:
 
 
 def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterator[AudioFile]:
-    """Let files that an earlier version hashed otherwise be known by that hash too.
+    """Give files the hash by which an earlier version knew the same content.
 
     But for those that it did not decode as they sound: they are embedded anew.
     """

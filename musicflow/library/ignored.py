@@ -1,4 +1,4 @@
-"""What patterns leave out of a library, in git's notation for ignored files."""
+"""Patterns of files to leave out of a library, in git's notation."""
 
 import re
 from collections.abc import Iterable

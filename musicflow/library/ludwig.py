@@ -30,7 +30,7 @@ def is_ludwig(root: Path) -> bool:
 
 
 def labels_state(root: Path) -> str:
-    """What changes when the labels do: the size and time of their file; empty without one."""
+    """Return size and time of the file of labels as a text; empty without one."""
     try:
         status = (root / LABELS).stat()
     except OSError:
@@ -115,7 +115,7 @@ def _first(value: Any, otherwise: str = "") -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """All non-blank texts in a DynamoDB value, whatever lists they are nested in."""
+    """Yield all non-blank texts in a DynamoDB value, in lists of any depth."""
     if isinstance(value, str):
         if text := normalized(value):
             yield text

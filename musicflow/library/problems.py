@@ -1,4 +1,4 @@
-"""Problems and notes: what a person should know of files and tracks, and how it is counted."""
+"""Problems and notes on files and tracks, and sentences that count them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Verdicts on recordings: which contents sound the same, kept for all that asks.
+"""Verdicts on which contents sound the same. Evaluation writes, searches read them.
 
 Vectors tell near tracks; only their sound tells whether they are one recording. An evaluation
 compares the sound and keeps each verdict here. Searches are too quick to listen: they follow the
@@ -33,7 +33,7 @@ class Verdicts:
 
     @classmethod
     def load(cls, path: Path) -> "Verdicts":
-        """Read what `save` wrote; without verdicts if nothing was, or by another version."""
+        """Read saved verdicts; none if there is no file, or one of another version."""
         try:
             stored = json.loads(path.read_bytes())
             if stored["version"] == _VERSION:

@@ -1,4 +1,4 @@
-"""Dataclasses of simple fields as rows of Parquet, and back, whatever version wrote them."""
+"""Dataclasses as rows of Parquet, readable whatever version wrote them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, fields
@@ -16,7 +16,7 @@ def table_of(kind: Any, items: Iterable[Any]) -> pa.Table:
 
 
 def fields_of(kind: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Return what a row says of the fields of a kind.
+    """Return the fields of a dataclass that a row holds.
 
     A column that is no field is left out, and a field without a column keeps its default. Before
     there were ``artists``, a column ``artist`` held one.

@@ -24,7 +24,7 @@ from musicflow.text import normalized
 
 @dataclass(frozen=True, kw_only=True)
 class Tags:
-    """What the tags of a file say; texts are normalized, and empty where nothing is said.
+    """The tags of a file: normalized texts, empty where a tag is missing.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ _NAMES = {
 
 
 def _first_said(found: Sequence[Tags]) -> Tags:
-    """Take each field from the first tags that say something of it."""
+    """Return tags whose every field is the first that is set in `found`."""
     said: dict[str, Any] = {}
     for tags in reversed(found):
         said |= {name: value for name, value in vars(tags).items() if value != getattr(_NONE, name)}
@@ -146,7 +146,7 @@ def _tags(pairs: Iterable[tuple[str, Raw]]) -> Tags:
 
 
 def _gain(decibels: str, r128: str) -> float | None:
-    """What to add to the level. R128 (RFC 7845) counts in 1/256 dB, from a level 5 dB lower."""
+    """Return the gain in dB; R128 (RFC 7845) has 1/256 dB, from a level 5 dB lower."""
     if match := _DECIBELS.match(decibels):
         return float(match[0].replace(",", "."))
     if match := _DECIBELS.match(r128):
@@ -218,7 +218,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _pairs_of_ffmpeg(path: Path) -> list[tuple[str, Raw]]:
-    """The pairs that FFmpeg finds. Their bytes are kept: not all are UTF-8, as it assumes."""
+    """Return FFmpeg's pairs, their texts as bytes, since not all are UTF-8."""
     with (
         contextlib.suppress(Exception),
         av.open(str(path), metadata_encoding="latin-1") as container,
@@ -229,7 +229,7 @@ def _pairs_of_ffmpeg(path: Path) -> list[tuple[str, Raw]]:
 
 
 def _pairs(reader: Callable[[BinaryIO], Any], file: BinaryIO) -> list[tuple[str, Raw]]:
-    """The pairs that a reader of mutagen's finds; a tag that cannot be read is left out."""
+    """Return the pairs of a mutagen reader, without the tags that cannot be read."""
     pairs: list[tuple[str, Raw]] = []
     file.seek(0)
     # Whatever a tag library stumbles over, the audio may be fine.
@@ -261,7 +261,7 @@ def _pairs_of_tag(name: str, value: Any) -> Iterator[tuple[str, Raw]]:
 
 
 def _pairs_of_frame(frame: Any) -> Iterator[tuple[str, Raw]]:
-    """The pairs in a frame of ID3, whose Latin texts are in any code page in truth."""
+    """Yield the pairs of an ID3 frame; "Latin" texts may be in any code page."""
     if frame.FrameID == "RVA2":
         yield frame.HashKey, f"{frame.gain} dB"
     if not frame.FrameID.startswith("T"):
@@ -275,7 +275,7 @@ def _pairs_of_frame(frame: Any) -> Iterator[tuple[str, Raw]]:
 
 
 def _text(value: Any) -> Raw:
-    """A value of MP4, APEv2, ASF or a Vorbis comment."""
+    """Return the text of a value of MP4, APEv2, ASF or a Vorbis comment."""
     if isinstance(value, mutagen.asf.ASFBaseAttribute):
         value = value.value
     if isinstance(value, tuple):

@@ -80,18 +80,18 @@ class Track:
 
     @property
     def artist(self) -> str:
-        """All artists in one text, or `UNKNOWN`."""
+        """Return all artists in one text, or `UNKNOWN`."""
         return joined(self.artists) or UNKNOWN
 
 
 def known_artists(names: Iterable[str]) -> tuple[str, ...]:
-    """Return artists as they are matched, without what only says that none is named."""
+    """Return the artists as they are matched, without words such as "Unknown"."""
     found = dict.fromkeys(map(folded, names))
     return tuple(name for name in found if name not in _NO_ARTIST)
 
 
 def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
-    """Return the track of a file, named by its tags.
+    """Return the track of a file, with the fields of its tags.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
 
 
 def fields_from(tags: Tags) -> dict[str, Any]:
-    """Return the fields of a track that are what its tags say; its name is the layout's matter."""
+    """Return the fields of a track that tags decide. The layout decides its name."""
     said = {field.name: getattr(tags, field.name) for field in fields(Tags)}
     del said["title"]
     return said | {"album": tags.album or UNKNOWN}
@@ -137,7 +137,7 @@ class Library:
 
     @property
     def fingerprint(self) -> str:
-        """A name for what an evaluation sees of the library: 16 hexadecimal digits.
+        """Return 16 hexadecimal digits that identify the library to an evaluation.
 
         Ids, contents and labels count; where the files lie does not.
         """

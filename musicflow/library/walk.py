@@ -1,4 +1,4 @@
-"""The files below a library's root, by name, size and time; no file of them is opened.
+"""The files below a library's root, by name, size and time; no file is opened.
 
 One row per audio file, per file of a kind that is not read, and per thing that could not be used.
 """
@@ -68,7 +68,7 @@ def find(
 
 
 def kind_of(path: str) -> str:
-    """Return a file's suffix in lower case; empty where it has none, or none that is a kind."""
+    """Return a file's suffix in lower case; empty if it is not like that of a kind."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a Path for each costs too much
     return suffix if _KIND.fullmatch(suffix) else ""
 
@@ -152,12 +152,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _is_systems(name: str, is_folder: bool) -> bool:
-    """Whether a name is one of those that systems hide or leave behind."""
+    """Return whether a name is one that systems hide or leave behind."""
     return name.startswith(".") or (is_folder and name.casefold() in _SYSTEMS)
 
 
 def _file(entry: os.DirEntry, relative: str) -> Iterator[AudioFile]:
-    """The row of a file; none for what accompanies music, as pictures and playlists do."""
+    """Yield the row of a file; none for companions of music, such as pictures."""
     kind, path = kind_of(entry.name), _printable(relative)
     if kind not in audio.AUDIO_SUFFIXES:
         if kind not in _COMPANIONS:
@@ -182,7 +182,7 @@ def _joined(folder: str, name: str) -> str:
 
 
 def _lies_in(path: str, folder: str) -> bool:
-    """Whether a path without links is that of a folder, or of something below it."""
+    """Return whether a path without links is a folder or lies below it."""
     return path == folder or path.startswith(_joined(folder, ""))
 
 

@@ -1,4 +1,4 @@
-"""What keeps everything up to date by itself: conditions, a sensor for files, a daily schedule."""
+"""Automation: conditions of assets, a sensor for files and a nightly schedule."""
 
 import json
 from datetime import timedelta
@@ -100,7 +100,7 @@ refresh = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Every night at three, all partitions in one run: what failed is tried again, all is fresh."""
+    """Refresh all partitions in one run, nightly at three; retry what failed."""
     tags = all_partitions(context.instance)
     if not tags:
         return dg.SkipReason("no partition of a library is known yet")
@@ -169,7 +169,7 @@ def _ingest(partition: str, seen: Changes) -> dg.RunRequest:
 
 
 def _labels_read(workspace: Workspace, now: str) -> str:
-    """The state of the labels when they were read; as they are now if they never were."""
+    """Return the state of the labels at the last scan, or `now` if there was none."""
     try:
         return Library.load(workspace.paths.library).labels
     except LibraryError:

@@ -1,4 +1,4 @@
-"""Runs on many machines: Celery workers take whole runs, one each at a time.
+"""Runs on many machines: each Celery worker takes one whole run at a time.
 
 A run holds one partition of the library, so a worker that dies costs one partition at most. Start
 a worker on each machine with
@@ -41,10 +41,10 @@ create_resume_job_task(app)
 
 
 class WatchfulCeleryRunLauncher(CeleryRunLauncher):
-    """Dagster's launcher, which would take a run whose worker is gone for one that goes on."""
+    """Dagster's launcher, which also notices when the worker of a run is gone."""
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """See `dagster._core.launcher.RunLauncher`: asks the workers what they are at."""
+        """Ask the workers about a run; see `dagster._core.launcher.RunLauncher`."""
         health = super().check_run_worker_health(run)
         if health.status != WorkerStatus.RUNNING:
             return health

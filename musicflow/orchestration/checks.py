@@ -1,4 +1,4 @@
-"""The checks of each asset, made in the step that makes it.
+"""The checks of each asset, run in the step that makes it.
 
 A blocking check that fails stops what comes after: nothing is published that cannot be right. All
 others only tell; one bad file never stops a library.
@@ -65,7 +65,7 @@ def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetChec
 
 
 def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
-    """Of all files of the library that are known, not of one partition alone."""
+    """Check how many files of all known partitions can be used."""
     files = [file for file in files if not file.is_skipped]
     usable = sum(not file.error for file in files)
     share = usable / max(len(files), 1)
@@ -79,7 +79,7 @@ def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
 
 
 def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
-    """`coverage` and `labels_and_audio`."""
+    """Check `coverage` and `labels_and_audio`."""
     total = len(library.tracks)
     shares = {
         field: round(sum(getattr(t, field) != UNKNOWN for t in library.tracks) / total, 4)
@@ -94,7 +94,7 @@ def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
 
 
 def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]:
-    """`sound_vectors` and `live_dimensions`, of the partitions of this run."""
+    """Check `sound_vectors` and `live_dimensions`, on the partitions of this run."""
     faults = [
         f"{count} {what}"
         for count, what in [
@@ -114,7 +114,7 @@ def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]
 
 
 def counts_agree(collection: Collection, with_vector: int) -> dg.AssetCheckResult:
-    """What the engine counts, what was published, and how many tracks have a vector."""
+    """Check that the engine, the manifest and the store count the same tracks."""
     counted, published = collection.count(), collection.manifest.count
     text = f"{with_vector} tracks with a vector, {published} published, {counted} counted"
     return _result("counts_agree", counted == published == with_vector, text, ERROR)

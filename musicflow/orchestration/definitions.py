@@ -1,4 +1,4 @@
-"""Everything Dagster is shown, for the embedders that the home's settings name.
+"""Dagster's definitions for the embedders that the home's settings name.
 
 ::
 
@@ -46,7 +46,7 @@ def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsD
 
 
 def pool_of(spec: EmbedderSpec, device: Device) -> str:
-    """Where an embedder waits for its turn: what runs on a GPU leaves the processor to others."""
+    """Return the pool of an embedder: the GPU's own, or that of the processor."""
     return GPU if device in ("cuda", "mps") and spec.weights is not None else EMBEDDING
 
 

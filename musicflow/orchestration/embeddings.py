@@ -1,4 +1,4 @@
-"""`embeddings/<model>` and `collections/<model>`: one of each for every embedder.
+"""The assets `embeddings/<model>` and `collections/<model>`, one pair per embedder.
 
 The embedders do not depend on one another, so one can be materialized, and can fail, alone.
 Both assets do only what is not done yet: vectors are kept by content, and a collection that
@@ -38,7 +38,7 @@ from musicflow.store import Embedding, stack
 
 
 def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
-    """The vectors of one embedder; the settings of a run may change its hop and precision."""
+    """Return the asset of an embedder's vectors; a run may set hop and precision."""
     label, name = spec.label, spec.reference
 
     @dg.asset(
@@ -133,7 +133,7 @@ _COSTS = {
 
 
 def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
-    """The published collection of one embedder."""
+    """Return the asset of an embedder's published collection."""
     label, name = spec.label, spec.reference
 
     @dg.asset(
@@ -171,7 +171,7 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
 
 
 def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
-    """The partitions that tracks without a vector or a reason for none are in, and how many."""
+    """Return the number of tracks without a result, per partition, as a phrase."""
     choose = chooser(known_partitions(workspace.paths.library))
     root = f"{library.root}/"
     partitions = Counter(

@@ -42,7 +42,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
     )
     @explained()
     def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
-        """The scores of each embedder and of their fusions.
+        """Score each embedder and their fusions.
 
         An evaluation that is up to date is not made again.
         """
@@ -83,7 +83,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
 def embedder_comparison(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> dg.MaterializeResult:
-    """The comparison in MLflow and as a report in the home.
+    """Log the comparison to MLflow and write the report into the home.
 
     A comparison in the state of the last one is not logged again.
     """

@@ -1,4 +1,4 @@
-"""How an asset fails: in one sentence, and tried again only where that can help."""
+"""Failures of assets: one sentence, and a retry only where that can help."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ RETRIES, WAIT_S = 2, 5
 
 
 class PassingError(Exception):
-    """What may pass by itself; the message says what it is and what to do if it does not."""
+    """An error that may pass by itself; the message says what to do if it does not."""
 
 
 _FORESEEN = (
@@ -31,7 +31,7 @@ _FORESEEN = (
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what an asset runs into into a `dagster.Failure` whose text a person can act on.
+    """Turn any error into a `dagster.Failure` with a sentence to act on.
 
     No `dagster.RetryPolicy` does this: with one, Dagster tries again what a person cancelled.
     """

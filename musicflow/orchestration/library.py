@@ -1,4 +1,4 @@
-"""`raw_audio` and `track_metadata`: what files there are, and what tracks they make.
+"""The assets `raw_audio` and `track_metadata`: the files and their tracks.
 
 Two assets, because they change apart: files come and go, labels are corrected. Neither decodes
 anything; a file whose content did not change is not even opened again. The files are read partition
@@ -41,7 +41,7 @@ PREVIEW = 10
 def raw_audio(
     context: dg.AssetExecutionContext, workspace: Workspace, reporter: dg.ResourceParam[Reporter]
 ) -> dg.MaterializeResult:
-    """The audio files of the library: sizes, contents, lengths, and which are of no use."""
+    """Scan the library: sizes, contents and lengths of files, and the unusable ones."""
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
     partitions = scan_partitions(root, workspace.paths.library, keys, reporter(context), rules)
@@ -89,7 +89,7 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
 )
 @explained()
 def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
-    """The tracks: artist, name, genre and subgenres of each usable file."""
+    """Make tracks: artist, name, genre and subgenres of each usable file."""
     folder, root = workspace.paths.library, workspace.root
     library = join(root, load_files(folder), workspace.layout)
     library.save(folder)

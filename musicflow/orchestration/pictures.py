@@ -19,7 +19,7 @@ RATE = 16_000
 
 
 def durations(seconds: Sequence[float]) -> dg.MarkdownMetadataValue:
-    """How long the tracks are."""
+    """Draw a histogram of the tracks' lengths."""
     figure = Figure(figsize=(5.0, 2.4), dpi=80, layout="constrained")
     axes = figure.subplots()
     axes.hist(np.asarray(seconds) / 60, bins=30)
@@ -28,7 +28,7 @@ def durations(seconds: Sequence[float]) -> dg.MarkdownMetadataValue:
 
 
 def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataValue:
-    """The beginnings of some files, evenly picked, as the models hear them.
+    """Draw the beginnings of some files, evenly picked, as the models hear them.
 
     A file that cannot be read now is left out: what is wrong with it is told elsewhere.
     """
@@ -53,7 +53,7 @@ def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataV
 
 
 def shown(png: bytes, name: str) -> dg.MarkdownMetadataValue:
-    """A picture as Dagster's pages show it."""
+    """Return a picture as Dagster's pages show it."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 

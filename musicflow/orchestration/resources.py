@@ -1,4 +1,4 @@
-"""What assets are given: the settings, and a way to show progress."""
+"""The resources of assets: the settings, and a way to show progress."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -77,24 +77,24 @@ class Workspace(dg.ConfigurableResource):
 
     @classmethod
     def of(cls, settings: Settings) -> "Workspace":
-        """A workspace with just these settings."""
+        """Return a workspace with just these settings."""
         given = settings.model_dump(mode="json", include=set(cls.model_fields))
         return cls(**{name: value for name, value in given.items() if value is not None})
 
     @property
     def settings(self) -> Settings:
-        """The settings as they are now: a run sees what changed since Dagster was started."""
+        """Return the current settings, with changes since Dagster was started."""
         values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
         return Settings(**{name: v for name, v in values.items() if v not in (None, "", [], {})})
 
     @property
     def paths(self) -> Home:
-        """The layout of the home."""
+        """Return the paths of the home."""
         return self.settings.paths
 
     @property
     def root(self) -> Path:
-        """The library's folder.
+        """Return the library's folder.
 
         Raises
         ------
@@ -111,12 +111,12 @@ class Workspace(dg.ConfigurableResource):
 
     @property
     def layout(self) -> str:
-        """How the library is laid out."""
+        """Return the name of the library's layout."""
         return self.settings.library_format
 
     @property
     def specs(self) -> list[EmbedderSpec]:
-        """The embedders to compare."""
+        """Return the embedders to compare."""
         return specs_for(self.settings)
 
     def spec(self, name: str) -> EmbedderSpec:
@@ -125,12 +125,12 @@ class Workspace(dg.ConfigurableResource):
 
     @property
     def store(self) -> EmbeddingStore:
-        """The embedding store."""
+        """Return the embedding store."""
         return EmbeddingStore(self.paths.embeddings)
 
     @property
     def index(self) -> TrackIndex:
-        """The index."""
+        """Return the index."""
         return open_index(self.settings)
 
 

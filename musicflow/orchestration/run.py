@@ -1,4 +1,4 @@
-"""Running the assets from the command line: the same assets, in this process."""
+"""Runs of the assets in this process, for the command line and the Python API."""
 
 import json
 import os
@@ -39,7 +39,7 @@ EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
 
 
 def prepare(home: Home) -> None:
-    """Make a home ready for Dagster and MLflow; changes nothing where it is."""
+    """Make a home ready for Dagster and MLflow. A home that is ready stays as it is."""
     prepare_dagster(home)
     tracking.prepare(home)
 
@@ -67,7 +67,7 @@ def _prepare_dagster(home: Home) -> None:
 
 
 def has_own_configuration(home: Home) -> bool:
-    """Whether Dagster's configuration in a home is another than this version's: it stays."""
+    """Return whether a home's Dagster configuration differs from this version's."""
     return (home.dagster / CONFIG.name).read_bytes() != CONFIG.read_bytes()
 
 
@@ -92,7 +92,7 @@ def _was_killed(process: str) -> bool:
 
 
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """A killed command leaves its run as if it went on, and its places in the pools taken."""
+    """End the runs of killed commands, and free their places in the pools."""
     for run in instance.get_runs(_STARTED):
         if PROCESS in run.tags and _was_killed(run.tags[PROCESS]):
             instance.report_run_failed(run, "the process of this run was killed")
@@ -108,7 +108,7 @@ def is_per_embedder(asset: str) -> bool:
 
 
 def _tell_nobody(_text: str) -> None:
-    """Tell nobody."""
+    """Do nothing with a sentence."""
 
 
 def materialize(
@@ -180,7 +180,7 @@ def _run(
 
 @contextmanager
 def _explained(home: Home) -> Iterator[None]:
-    """Dagster keeps its records in databases; say what is wrong with them in a sentence."""
+    """Turn errors of Dagster's databases into a sentence."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Tracks to windows: one thread decodes the next tracks while a model works on these.
+"""Tracks to windows: one thread decodes the next tracks while the model works.
 
 The queue between them is bounded, so memory stays flat whatever the length of a track or the size
 of the library.
@@ -24,7 +24,7 @@ _QUEUED_SAMPLES = 10_000_000
 
 @dataclass
 class Decoded:
-    """What the decoding thread knows of a track once it has passed its last window on."""
+    """The outcome of decoding a track, passed on after its last window."""
 
     audio_s: float
     decode_s: float
@@ -86,7 +86,7 @@ def _drain(waiting: queue.Queue) -> None:
 def decode(
     track: Track, spec: EmbedderSpec, limits: audio.Limits
 ) -> Iterator[np.ndarray | Decoded]:
-    """A track's windows, then what became of it."""
+    """Yield a track's windows, then the outcome of decoding it."""
     samples = 0
     start = time.thread_time()
     decoding = audio.Decoding(Path(track.path), spec.sample_rate, limits)

@@ -16,7 +16,7 @@ from musicflow.store import Embedding, EmbeddingStore, problems_of
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one pass over the tracks did."""
+    """The counts, problems and rows of one call of `embed_tracks`."""
 
     embedded: int
     current: int

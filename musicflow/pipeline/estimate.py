@@ -1,4 +1,4 @@
-"""What a whole library would cost, from a small random sample of it.
+"""Time, memory and disk for a whole library, estimated from a random sample.
 
 Each embedder is measured in a process of its own, so that none pays for another's memory.
 """
@@ -34,7 +34,7 @@ _PAYLOAD_BYTES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one embedder would cost.
+    """The estimated cost of one embedder.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _measure_guarded(
     limits: audio.Limits,
     log: Path | None,
 ) -> Estimate:
-    """Measure in a worker, without the files that end it."""
+    """Measure in a worker, without the files that crash or hang it."""
     good = list(tracks)
     while True:
         try:
@@ -171,7 +171,7 @@ def measure(
     files: int,
     limits: audio.Limits = audio.Limits(),
 ) -> Estimate:
-    """Embed some tracks in this process, and reckon what all files would cost."""
+    """Embed some tracks in this process, and extrapolate to all files."""
     with tempfile.TemporaryDirectory() as folder:
         # The first windows through a model take longer, which a library pays for once.
         before, store = (EmbeddingStore(Path(folder, name)) for name in ("before", "all"))

@@ -1,4 +1,4 @@
-"""Files of anybody's choosing to vectors, kept as those of a library are."""
+"""Any files to vectors, kept as those of a library are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from musicflow.store import EmbeddingStore
 def embed_files(
     paths: Sequence[Path], spec: EmbedderSpec, settings: Settings
 ) -> tuple[np.ndarray, tuple[Problem, ...]]:
-    """Embed files, doing only what the home does not know yet.
+    """Embed files, except those whose vectors the home holds already.
 
     Returns
     -------

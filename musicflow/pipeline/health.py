@@ -1,4 +1,4 @@
-"""What can be told of vectors by looking at them alone."""
+"""The health of vectors: not finite, zero, all alike, or with dead dimensions."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Health:
-    """What can be told of vectors by looking at them alone."""
+    """The number of vectors, and of those and the dimensions that are faulty."""
 
     vectors: int
     dim: int
@@ -24,12 +24,12 @@ class Health:
 
     @property
     def all_alike(self) -> bool:
-        """Whether the vectors all point the same way, as those of a broken model do."""
+        """Return whether all vectors point the same way, as a broken model's do."""
         return self.vectors > 1 and self.spread < 1e-6
 
 
 def health_of(vectors: np.ndarray) -> Health:
-    """Look at vectors of different tracks, shape ``(N, dim)``."""
+    """Count faults in vectors of different tracks, shape ``(N, dim)``."""
     finite = np.isfinite(vectors).all(axis=1)
     lengths = np.linalg.norm(vectors, axis=1)
     good = np.flatnonzero(finite & (lengths > 0))

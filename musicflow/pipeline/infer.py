@@ -28,7 +28,7 @@ def embed_and_keep(
     cache: Path,
     limits: audio.Limits,
 ) -> Generator[Problem | None, None, None]:
-    """Embed tracks and keep what was made; yields for each what was in the way of reading it."""
+    """Embed and store tracks; yield per track its problem of reading, or None."""
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
@@ -63,7 +63,7 @@ def embed_and_keep(
 
 @dataclass
 class _Sum:
-    """A track on its way through the model: sums, each window counting by its length."""
+    """The sum of a track's vectors, each window weighted by its length."""
 
     vector: np.ndarray
     tags: np.ndarray
@@ -76,7 +76,7 @@ class _Sum:
 def _embed(
     tracks: list[Track], embedder: Embedder, limits: audio.Limits
 ) -> Iterator[Embedding | Problem]:
-    """Embed tracks, each as soon as its last window has been through the model."""
+    """Embed tracks; yield each as soon as the model has seen its last window."""
     spec = embedder.spec
     sums: dict[int, _Sum] = {}
     waiting: list[tuple[int, np.ndarray]] = []
@@ -152,7 +152,7 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
 
 
 class _PeakMemory:
-    """The most memory this process held while in the context, sampled."""
+    """The peak of this process's memory, sampled in the background."""
 
     def __enter__(self) -> "_PeakMemory":
         self._process = psutil.Process()

@@ -1,4 +1,4 @@
-"""Embedding in a worker: a file that crashes or hangs its decoder costs itself, not the run."""
+"""Embedding in a worker, so that a file that crashes or hangs costs only itself."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -21,7 +21,7 @@ def embed_isolated(
     limits: audio.Limits,
     log: Path | None,
 ) -> Generator[Problem | None, None, None]:
-    """`embed_and_keep` in a worker, or in another after each file that one could not decode.
+    """Run `embed_and_keep` in a worker; start another after each faulty file.
 
     Such a file would end every run. It becomes a row that says so.
     """

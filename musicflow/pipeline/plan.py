@@ -1,4 +1,4 @@
-"""What is out of date, and why: the only place that knows."""
+"""The plan: all work to do, and why. Nothing else decides what is up to date."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """The work of a run.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class Plan:
 
     @property
     def remade(self) -> tuple[Step, ...]:
-        """The steps that make vectors again which an earlier version or other settings made."""
+        """Return the steps that replace vectors of another version or other settings."""
         return tuple(s for s in self.steps if s.kind == "embed" and s.reason == "version")
 
 
 def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
-    """Scan the library that the settings name, and find out what is out of date.
+    """Scan the library of the settings, and return what is out of date.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
 
 
 def make_plan(settings: Settings, library: Library) -> Plan:
-    """Find out what is out of date. No vector is read, and no file is opened.
+    """Return what is out of date. No vector is read, and no file is opened.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore)
 
 
 def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | None:
-    """Return why an embedder cannot be used; None if it can, its weights fetched."""
+    """Return why an embedder cannot be used; None if it can. Weights are fetched."""
     try:
         embedders.fetch(spec, settings.cache)
     except EmbedderError as error:

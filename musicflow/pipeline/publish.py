@@ -1,4 +1,4 @@
-"""Vectors to collections: a new version is built beside, and switched in when it is whole."""
+"""Vectors to collections: a new version is built beside the old, then switched in."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _BLOCK = 1024
 def build_collection(
     tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore, index: TrackIndex
 ) -> Manifest:
-    """Publish the tracks that have a vector, unless just these are published.
+    """Publish the tracks that have a vector, unless they are published already.
 
     Returns
     -------
@@ -48,13 +48,13 @@ def build_collection(
 
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
-    """Tell whether a published collection is what publishing now would come to."""
+    """Return whether publishing now would change nothing."""
     now = state, index.quantization, fields.indexed()
     return (manifest.state, manifest.quantization, manifest.fields) == now
 
 
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec) -> str:
-    """A name for the exact content of a collection of these tracks: 16 hexadecimal digits."""
+    """Return 16 hexadecimal digits that identify a collection's exact content."""
     digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
     for track in tracks:
         digest.update(json.dumps([track.content_hash, fields.payload_of(track)]).encode())
@@ -68,7 +68,7 @@ def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
 
 
 def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manifest) -> float:
-    """One less the mean cosine of all pairs, which is the squared length of the mean vector."""
+    """Return 1 minus the mean cosine of all pairs, by the length of the mean vector."""
     total = np.zeros(manifest.dim)
     for start in range(0, len(tracks), _BLOCK):
         some = [rows[track.content_hash] for track in tracks[start : start + _BLOCK]]
@@ -79,7 +79,7 @@ def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manif
 def _standardizer(
     tracks: Sequence[Track], rows: dict[str, Embedding], spec: EmbedderSpec
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each dimension; a dimension that never changes is left as it is."""
+    """Return mean and deviation per dimension; a constant one is left unscaled."""
     if not spec.standardize or len(tracks) < 2:
         return (), ()
     vectors = stack([rows[track.content_hash] for track in tracks]).astype(np.float64)
