@@ -48,7 +48,7 @@ _BROWSERS_PLAY = frozenset(
     {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"}
 )
 _WHOLE_BYTES = 200_000_000
-"""A file is held in memory while it is played; of a larger one only the beginning is."""
+"""The largest file that is held in memory while it is played; others are cut."""
 _EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
 
 
@@ -234,7 +234,7 @@ _PICTURE_S = 30.0
 
 
 _PICTURES = 5000
-"""Pictures that are kept at most."""
+"""The most pictures that are kept."""
 
 
 @st.cache_resource(show_spinner=False)

@@ -15,7 +15,7 @@ from musicflow.app.votes import Standing, Vote
 from musicflow.index import Hit
 
 BLIND_K = 5
-"""So many answers each are judged in a blind test."""
+"""Answers per embedder in a blind test."""
 
 SIDE_BY_SIDE, BLIND = "Side by side", "Blind test"
 

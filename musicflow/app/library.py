@@ -15,7 +15,7 @@ from musicflow.search.duplicates import duplicates
 from musicflow.store import EmbeddingStore, problems_of
 
 MAX_GROUPS = 50
-"""So many groups of duplicates are shown."""
+"""The most groups of duplicates that are shown."""
 
 
 def main() -> None:

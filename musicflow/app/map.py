@@ -20,7 +20,7 @@ _COLOURS = (
 )  # fmt: skip
 _GREY = "#9a9a9a"
 _MANY = 2000
-"""From so many points on, WebGL draws them."""
+"""The number of points from which on WebGL draws them."""
 
 
 def main() -> None:

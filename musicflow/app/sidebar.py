@@ -10,8 +10,8 @@ from musicflow.index import Collection, Filters
 from musicflow.index.fields import Field, of_kind
 from musicflow.index.filters import Condition, Sign
 
-_MOST = 500
-"""So many values of a field are offered; the others can be typed."""
+_MAX_OFFERED = 500
+"""The most values of a field that are offered; others can be typed."""
 
 
 def embedder(published: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def filters(collection: Collection) -> Filters:
         conditions += _keywords(collection, "!=", "not-")
     with st.sidebar.expander("More filters", icon=":material/code:"):
         typed = st.text_area(
-            "As on the command line, one a line",
+            "As on the command line, one per line",
             key="where",
             bind="query-params",
             max_chars=2000,
@@ -59,10 +59,10 @@ def _keywords(collection: Collection, sign: Sign, before: str) -> list[Condition
             continue
         chosen = st.multiselect(
             field.title,
-            list(values)[:_MOST],
+            list(values)[:_MAX_OFFERED],
             key=before + field.name,
             bind="query-params",
-            accept_new_options=len(values) > _MOST,
+            accept_new_options=len(values) > _MAX_OFFERED,
         )
         if chosen:
             conditions.append(Condition(field.name, _sign(field, sign, len(chosen)), tuple(chosen)))

@@ -1,8 +1,8 @@
 """Uploads: checked, decoded outside the app's process, and deleted afterwards.
 
-An upload never meets a decoder in this process, and no name it brings reaches the disk: its bytes
-are written as ``upload`` into a folder that lives as long as the decoding, a worker of bounded
-means makes plain samples of them, and only these are embedded.
+An upload is never decoded in this process, and its name never reaches the disk. Its bytes are
+written as ``upload`` into a temporary folder. A worker with bounded time and memory decodes them
+to plain samples, and only these are embedded.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ MAX_MB = 64
 LIMITS = Limits(max_duration_s=15 * 60, timeout_s=90)
 
 RATIONS = Rations(cpu_s=60, memory_bytes=2 * 1024**3)
-"""What the decoder may use."""
+"""The bounds on the decoder's time and memory."""
 
 
 @dataclass(frozen=True)

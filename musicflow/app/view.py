@@ -1,7 +1,7 @@
 """The view of a page: the collection, the filters and the session's preferences.
 
 Collections, facets and the library are opened once for all sessions, and again when a new state
-is published. What a person chose is kept in the address, so that a view can be shared.
+is published. A session's choices are kept in the address, so that a view can be shared.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ from musicflow.settings import Settings
 from musicflow.text import folded
 
 MATCHES = 8
-"""So many matches of a search are shown."""
+"""The most matches of a search that are shown."""
 
 MAX_PREFERENCES = 50
-"""So many likes, and as many dislikes, are taken from an address."""
+"""The most likes, and the most dislikes, that are read from an address."""
 
 Kind = Literal["like", "dislike"]
 KINDS: tuple[Kind, Kind] = ("like", "dislike")
@@ -51,7 +51,7 @@ class Catalogue(Mapping[str, Track]):
     def search(self, text: str) -> list[Track]:
         """Return the tracks with every word in artist, name, album, genre or id.
 
-        They are matched as a person reads them; see `folded`.
+        Case, accents and Unicode forms do not matter; see `folded`.
         """
         words = folded(text).split()
         return [
@@ -108,7 +108,7 @@ class View:
 
 
 # --- opened once ---------------------------------------------------------------------------------
-# Streamlit tells calls apart by their arguments, but for those that begin with an underscore.
+# Streamlit identifies a call by its arguments, except those that begin with an underscore.
 
 
 def open_collection(index: Collections, label: str) -> Collection:

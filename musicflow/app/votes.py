@@ -36,7 +36,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class Standing:
-    """What votes say of an embedder.
+    """The votes for and against one embedder.
 
     `share` counts a tie as half a win; `low` and `high` bound it at 95 % (Wilson, Probable
     inference, the law of succession, and statistical inference, 1927).
@@ -52,7 +52,7 @@ class Standing:
 
 
 def cast(path: Path, vote: Vote) -> None:
-    """Add a vote to a file of JSON lines; when this returns, it is on disk.
+    """Append a vote to a file of JSON lines, and wait until it is on disk.
 
     A line is written in one piece, and after a line that a crash tore, a new one is begun.
     """

@@ -1,4 +1,4 @@
-"""What every command has in common: options, and how it speaks to people and machines."""
+"""Options, tables, progress and errors that the commands share."""
 
 import json
 import logging
@@ -19,17 +19,17 @@ out = Console()
 err = Console(stderr=True)
 
 USAGE = 2
-"""Exit code of a question that cannot be answered as it stands."""
+"""The exit code of a command that was given wrong or missing arguments."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""The exit code after Ctrl-C, as in shells."""
 
 FAILED = 1
-"""Exit code of work that did not come to its end."""
+"""The exit code of work that failed."""
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="The folder everything is kept in (or MUSICFLOW_HOME)."),
+    typer.Option("--home", help="The folder of all results (or set MUSICFLOW_HOME)."),
 ]
 IgnoreOption = Annotated[
     list[str] | None,
@@ -37,7 +37,7 @@ IgnoreOption = Annotated[
         metavar="PATTERN", help="Files or folders to leave out, as in a .gitignore; repeatable."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of(**given: Any) -> Settings:

@@ -25,7 +25,7 @@ from musicflow.evaluation import Comparison, choice, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
 
-WeightOption = Annotated[float, typer.Option(min=0.0, help="How much it matters.")]
+WeightOption = Annotated[float, typer.Option(min=0.0, help="Its weight; 0 to ignore it.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,13 +40,13 @@ def estimate(
         list[str] | None, typer.Option("--embedder", help="An embedder to measure; repeatable.")
     ] = None,
     ignore: IgnoreOption = None,
-    sample: Annotated[int, typer.Option(min=2, help="How many files to measure.")] = 24,
+    sample: Annotated[int, typer.Option(min=2, help="The number of files to measure.")] = 24,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what time, memory and disk a library would take, from a random sample of it.
+    """Estimate the time, memory and disk that a library needs, from a random sample of it.
 
-    Embedders whose weights are not here are measured with seeded ones: they cost the same.
+    Embedders without local weights are measured with seeded ones, which cost the same.
 
     Example: `musicflow estimate ~/Music --embedder musicnn --embedder mfcc`
     """
@@ -79,7 +79,7 @@ def estimate(
     out.print(
         plain(
             f"{folder}: {first.files} files, about {first.hours_of_audio:.1f} hours; "
-            f"{first.sampled} measured, {first.failed} of them of no use"
+            f"{first.sampled} measured, {first.failed} of them unusable"
         ),
         soft_wrap=True,
         highlight=False,
@@ -106,7 +106,7 @@ def recommend_embedder(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose an embedder by the last comparison: quality, speed and size of vectors weighed.
+    """Choose an embedder by the last comparison, weighing quality, speed and vector size.
 
     Example: `musicflow recommend-embedder --quality 1 --speed 0.5 --size 0`
     """

@@ -43,9 +43,9 @@ def list_collections(home: HomeOption = None, as_json: JsonOption = False) -> No
 def rollback(
     names: NamesArgument = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """Put the version before back in place; once more, and the newer one is back.
+    """Publish the previous version again. A second rollback returns to the newer one.
 
-    The next run publishes anew what is then out of date.
+    The next run publishes again what is out of date.
 
     Example: `musicflow index rollback musicnn`
     """
@@ -62,8 +62,8 @@ def copy(
 ) -> None:
     """Copy the home's collections to a server, without embedding again.
 
-    A key is taken from MUSICFLOW_QDRANT_API_KEY. To work with the server from then on, set
-    MUSICFLOW_QDRANT_URL.
+    The server's key is read from MUSICFLOW_QDRANT_API_KEY. Set MUSICFLOW_QDRANT_URL to search
+    on the server from then on.
 
     Example: `musicflow index copy --to http://localhost:6333`
     """

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Make a home ready for Dagster and MLflow. Doing it again changes nothing.
+    """Make a home ready for Dagster and MLflow. A home that is ready stays as it is.
 
     Example: `musicflow init --home ~/music-lab`
     """
@@ -33,8 +33,8 @@ def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
     prepare(settings.paths)
     if has_own_configuration(settings.paths):
         err.print(
-            f"{settings.paths.dagster / CONFIG.name} is not as this version would make it, and "
-            "stays as it is. To have it made anew, delete it first.",
+            f"{settings.paths.dagster / CONFIG.name} differs from this version's, and is kept. "
+            "Delete it to have it made again.",
             soft_wrap=True,
         )
     if as_json:
@@ -92,8 +92,8 @@ def app_command(
 
 
 def _exec(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
-    # By the interpreter, for a program's file has another name on each system. Safe path: a file
-    # in the folder that a person happens to be in is no module of ours.
+    # Run by the interpreter, since a program's file has another name on each system. The safe
+    # path (-P) keeps files of the current folder from standing in for modules.
     command = [sys.executable, "-P", "-m", program, *arguments]
     environment = os.environ | {
         "MUSICFLOW_HOME": str(settings.home),
@@ -101,5 +101,5 @@ def _exec(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
     }
     if sys.platform != "win32":
         os.execve(command[0], command, environment)
-    # Elsewhere the process would be another one, and the shell would not wait for it.
+    # On Windows, execve starts another process, and the shell would not wait for it.
     raise SystemExit(subprocess.call(command, env=environment))

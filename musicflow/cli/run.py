@@ -84,24 +84,24 @@ def run(
     ] = None,
     ignore: IgnoreOption = None,
     untrained: Annotated[
-        bool, typer.Option(help="Seeded weights: real dims and speed, no meaningful quality.")
+        bool, typer.Option(help="Use seeded weights: real dims and speed, meaningless quality.")
     ] = False,
     hop: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SECONDS", help="An embedder's hop, where not its own."),
+        typer.Option(metavar="NAME=SECONDS", help="An embedder's hop; repeatable."),
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Arithmetic of models that have a choice.")
+        Precision | None, typer.Option(help="The arithmetic of models that offer a choice.")
     ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where models run.")] = None,
+    device: Annotated[Device | None, typer.Option(help="The device that models run on.")] = None,
     exclude: Annotated[
-        Exclude | None, typer.Option(help="What an evaluation leaves out beside the query.")
+        Exclude | None, typer.Option(help="Tracks to exclude from a query's hits, beside itself.")
     ] = None,
     k: Annotated[
-        int | None, typer.Option("-k", min=1, help="One more precision@k, beside 1, 5 and 10.")
+        int | None, typer.Option("-k", min=1, help="Another k for precision@k, beside 1, 5 and 10.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done and how long it takes.")
+        bool, typer.Option("--dry-run", help="Show the work and its estimated time, and stop.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before embedding anything again.")
@@ -109,9 +109,9 @@ def run(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed, index and evaluate a folder of music, doing only what is not done yet.
+    """Embed, index and evaluate a folder of music, skipping what is up to date.
 
-    What is given is remembered in the home's `musicflow.toml`: Dagster works with it from then on.
+    The options are kept in the home's `musicflow.toml`, where Dagster reads them.
 
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
@@ -203,7 +203,7 @@ _WHY = {
     "new": "new",
     "version": "made by another version or other settings",
     "content": "tracks, labels or vectors changed",
-    "results": "what it follows from changed",
+    "results": "the results it is made of changed",
 }
 
 

@@ -39,7 +39,7 @@ EmbedderOption = Annotated[
     str | None,
     typer.Option(help="The embedder to search with, or a fusion: rrf:musicnn+mfcc."),
 ]
-CountOption = Annotated[int, typer.Option("-k", help="How many answers.")]
+CountOption = Annotated[int, typer.Option("-k", help="The number of answers.")]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option("--filter", help=f"{filter_forms()}; repeatable."),
@@ -92,7 +92,7 @@ def recommend_command(
         typer.Option(help="A track by its id or name, or an audio file; repeatable."),
     ] = None,
     dislike: Annotated[
-        list[str] | None, typer.Option(help="The same, for what should not come.")
+        list[str] | None, typer.Option(help="The same, for tracks to avoid; repeatable.")
     ] = None,
     strategy: Annotated[
         Strategy, typer.Option(help="How the examples become a score.")
@@ -107,9 +107,9 @@ def recommend_command(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend tracks from some that are liked, and some that are not.
+    """Recommend tracks like some, and unlike others.
 
-    The examples never come back, and copies of one recording count as one.
+    The answers exclude the examples. Copies of one recording count as one.
 
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
@@ -132,13 +132,13 @@ def recommend_command(
 def path(
     start: Annotated[str, typer.Argument(metavar="A", help="The first track, by id or name.")],
     end: Annotated[str, typer.Argument(metavar="B", help="The last one.")],
-    steps: Annotated[int, typer.Option(help="How many tracks lie between.")] = 8,
+    steps: Annotated[int, typer.Option(help="The number of tracks in between.")] = 8,
     embedder: EmbedderOption = None,
     where: FilterOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk from one track to another: a playlist whose tracks sound ever more like the last.
+    """Make a playlist from one track to another, each track more like the last one.
 
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
@@ -153,7 +153,7 @@ def path(
 def duplicates(
     embedder: EmbedderOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """List tracks that are copies of one recording, as far as an embedder can tell.
+    """List groups of tracks that are copies of one recording, as an embedder hears them.
 
     Example: `musicflow duplicates --json`
     """
@@ -186,7 +186,7 @@ def export(
     embedder: EmbedderOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Write a playlist of some tracks, or of what another command answers:
+    """Write a playlist of some tracks, or of another command's answers:
     `musicflow path A B --json | musicflow export`.
 
     Example: `musicflow export calm_acoustic_1 calm_acoustic_2 --output calm.m3u8`
@@ -218,7 +218,7 @@ def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collectio
     try:
         collection = index.open(label)
     except NoCollectionError:
-        # A name that no embedder has is told from one that has no collection.
+        # An unknown name raises its own error; a known one has no collection.
         lookup.specs_for(label, settings)
         raise
     with collection:

@@ -21,9 +21,9 @@ from musicflow.cli.console import (
 from musicflow.embedders import EmbedderError, EmbedderSpec, Weights
 
 app = typer.Typer(
-    help="The weights of the embedders: what there are, and what is here.\n\n"
+    help="The weights of the embedders: their sources and local files.\n\n"
     "On a closed network, set `MUSICFLOW_WEIGHTS_MIRROR` to a folder or an address that holds the "
-    "files, or get a file by other means and `musicflow weights add` it.",
+    "files. Or copy a file here by hand and add it with `musicflow weights add`.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -35,7 +35,7 @@ NamesArgument = Annotated[
 
 @app.command(name="list")
 def list_weights(as_json: JsonOption = False) -> None:
-    """Show where each embedder's weights come from, and whether they are here.
+    """Show the source of each embedder's weights, and whether they are here.
 
     Example: `musicflow weights list`
     """
@@ -81,7 +81,7 @@ def fetch_weights(names: NamesArgument = None, as_json: JsonOption = False) -> N
 
 @app.command(name="verify")
 def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """Check the weights that are here: their bytes, and what they make of a test tone.
+    """Check local weights: the bytes of the file, and the vector of a test tone.
 
     Example: `musicflow weights verify musicnn`
     """
@@ -95,10 +95,10 @@ def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> 
 @app.command(name="add")
 def add_weights(
     name: Annotated[str, typer.Argument(help="The embedder.")],
-    file: Annotated[Path, typer.Argument(help="Its weights, got by other means.")],
+    file: Annotated[Path, typer.Argument(help="The file of its weights.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check a file of weights that was got by other means, and take it in.
+    """Check a file of weights, and copy it to the others.
 
     Example: `musicflow weights add openl3 ~/openl3_audio_mel128_music-v0_4_0.h5.gz`
     """

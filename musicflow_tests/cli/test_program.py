@@ -128,7 +128,7 @@ def test_a_home_that_is_ready_stays_as_it_is_and_init_says_where_it_differs(
     configuration.write_text("# mine\ntelemetry:\n  enabled: false\n")
     code, _, errors = run("init")
     assert code == 0
-    assert f"{configuration} is not as this version would make it" in errors
+    assert f"{configuration} differs from this version's" in errors
     assert configuration.read_text().startswith("# mine")
 
 
