@@ -26,8 +26,8 @@ _READ_WITHOUT_EMBEDDING = (
     & ~When.executed_with_tags(tag_values=EMBEDS)
 )
 
-# Not `all_deps_blocking_checks_passed`: a check that never ran, of an embedder without weights, has
-# not failed.
+# Not `all_deps_blocking_checks_passed`: it would also wait for the check of an embedder without
+# weights, which never ran.
 _CHECK_FAILED = When.any_checks_match(When.check_failed(), blocking_only=True)
 _DEPENDENCIES_IDLE = (
     ~When.any_deps_in_progress()
@@ -42,7 +42,7 @@ _DEPENDENCIES_IDLE = (
 WHEN_READ = (
     When.any_deps_match(_READ_WITHOUT_EMBEDDING).since_last_handled() & ~When.in_progress()
 ).with_label("when a partition was read without being embedded")
-"""The condition of vectors. In a run that embeds as well, one that failed is not tried again."""
+"""The condition of vectors. Vectors that failed in a run that embeds are not tried again."""
 
 
 def when_something_new(*needed: list[str]) -> When:
@@ -66,10 +66,10 @@ def when_something_new(*needed: list[str]) -> When:
 DAILY = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)
 )
-"""Two nights may be missed before it counts as failed."""
+"""The policy of assets that the nightly run refreshes; two nights may be missed."""
 
 REQUESTS = 25
-"""Parts asked for in one tick at the most; the rest waits for the next."""
+"""The most partitions requested per tick; the rest waits for the next."""
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -179,9 +179,9 @@ def _labels_read(workspace: Workspace, now: str) -> str:
 def _why_nothing(files: int, seen: Changes, asked: dict[str, str], gone: object) -> str:
     text = f"{files} files in {len(seen.found)} partitions: "
     if gone:
-        return f"{text}{', '.join(gone)} not there; believed if so at the next look"  # type: ignore[arg-type]
+        return f"{text}{', '.join(gone)} missing; forgotten if still missing at the next tick"  # type: ignore[arg-type]
     if asked:
-        return f"{text}{', '.join(asked)} changed and asked for already"
+        return f"{text}{', '.join(asked)} changed and requested already"
     return f"{text}nothing changed"
 
 

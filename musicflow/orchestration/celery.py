@@ -27,13 +27,12 @@ app = make_app(
     }
 )
 app.conf.update(
-    # A worker takes a run from the queue when it can start it, not to have it at hand: what it
-    # held would be lost with it.
+    # A worker takes a run only when it can start it. A run that it held would die with it.
     worker_prefetch_multiplier=1,
     task_acks_late=True,
-    # A process for each run: what a run holds in memory goes with it.
+    # One process per run, so that its memory is freed at the end.
     worker_max_tasks_per_child=1,
-    # Redis hands out again what was not done after this; longer than any partition takes.
+    # Redis hands out unfinished tasks again after this time: longer than any partition takes.
     broker_transport_options={"visibility_timeout": _A_DAY},
 )
 create_execute_job_task(app)

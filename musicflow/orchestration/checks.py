@@ -1,7 +1,7 @@
 """The checks of each asset, run in the step that makes it.
 
-A blocking check that fails stops what comes after: nothing is published that cannot be right. All
-others only tell; one bad file never stops a library.
+A blocking check that fails stops the assets that follow, so that no faulty vectors are published.
+All others only report: one bad file never stops a library.
 """
 
 from collections import Counter
@@ -21,16 +21,16 @@ from musicflow.pipeline import Health
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 SOUND_SHARE = 0.95
-"""Fewer usable files than this are worth a look; fewer than half mean that something is broken."""
+"""A smaller share of usable files is a warning; less than half is an error."""
 
 KNOWN_SHARE = 0.9
-"""Of tracks with a genre: without one, a track takes no part in the evaluation."""
+"""The least share of tracks with a genre. The evaluation leaves out tracks without one."""
 
 DEAD_SHARE = 0.1
-"""Of dimensions that never change."""
+"""The largest share of dimensions with one value for all tracks."""
 
 FALL = 0.05
-"""Of precision at 10, from one evaluation to the next."""
+"""The largest fall of precision at 10 from one evaluation to the next."""
 
 LIBRARY = ("decodable",)
 TRACKS = ("coverage", "labels_and_audio")
@@ -40,13 +40,13 @@ EVALUATION = ("above_chance", "no_sudden_fall")
 
 _BLOCKING = {"sound_vectors", "counts_agree"}
 _DESCRIPTIONS = {
-    "decodable": "Nearly all files of the library can be decoded.",
-    "coverage": "Nearly all tracks have a genre.",
-    "labels_and_audio": "No labels without audio, no audio without labels.",
-    "sound_vectors": "All vectors are finite, have a length and the right dims; not all are alike.",
-    "live_dimensions": "Nearly every dimension differs between tracks.",
+    "decodable": f"At least {SOUND_SHARE:.0%} of the library's files can be decoded.",
+    "coverage": f"At least {KNOWN_SHARE:.0%} of the tracks have a genre.",
+    "labels_and_audio": "Every label has an audio file, and every audio file has labels.",
+    "sound_vectors": "All vectors are finite, nonzero and of the right dims, and they differ.",
+    "live_dimensions": f"At least {1 - DEAD_SHARE:.0%} of the dimensions differ between tracks.",
     "counts_agree": "The collection holds each track that has a vector, and no other.",
-    "above_chance": "The precision of each trained embedder is above chance.",
+    "above_chance": "Each trained embedder's precision@10 is above chance.",
     "no_sudden_fall": f"No embedder's precision@10 fell by more than {FALL}.",
 }
 
@@ -72,7 +72,7 @@ def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
     return _result(
         "decodable",
         share >= SOUND_SHARE,
-        f"{usable} of {len(files)} files are of use",
+        f"{usable} of {len(files)} files are usable",
         ERROR if share < 0.5 else WARN,
         {"share": round(share, 4)},
     )
@@ -130,7 +130,7 @@ def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetChe
     low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
     text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
     yield _result("above_chance", not low, text, ERROR)
-    # Scores under another rule say nothing of a fall.
+    # Scores under different rules cannot be compared.
     rows = last.rows if last else ()
     before = {(row.embedder, row.spec_hash, row.exclude): row.value(MAIN) for row in rows}
     falls = {

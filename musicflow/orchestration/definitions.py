@@ -58,8 +58,8 @@ def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definit
         schedules=[nightly],
         sensors=[library_changes, automation],
         resources={"workspace": Workspace(), "reporter": log_progress},
-        # One process for a run, one step after the other: embedders that share the processor would
-        # not be timed fairly, and starting a process takes longer than most steps do.
+        # One process per run, one step at a time: embedders that share the processor would not be
+        # timed fairly, and starting a process takes longer than most steps.
         executor=dg.in_process_executor,
     )
 

@@ -1,8 +1,8 @@
 """The assets `embeddings/<model>` and `collections/<model>`, one pair per embedder.
 
-The embedders do not depend on one another, so one can be materialized, and can fail, alone.
-Both assets do only what is not done yet: vectors are kept by content, and a collection that
-would come out the same is not built again.
+The embedders do not depend on one another, so each can be materialized, and can fail, alone.
+Both assets skip what is up to date: vectors are kept by content, and a collection that would not
+change is not built again.
 """
 
 from collections import Counter
@@ -50,7 +50,7 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         check_specs=checks.specs(["embeddings", label], checks.VECTORS),
         pool=pool,
         automation_condition=WHEN_READ,
-        description=f"A vector of {spec.dim} dimensions for each track: {spec.summary}.",
+        description=f"A vector of {spec.dim} dimensions per track: {spec.summary}.",
     )
     @explained()
     def embeddings(
@@ -85,7 +85,7 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
     folder = workspace.paths.library
     if unread := sorted(set(keys) - known_partitions(folder)):
         raise LibraryError(
-            f"nothing is known of {', '.join(unread)}: materialize raw_audio for it first"
+            f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
     tracks, _ = folders.read(workspace.root, load_files(folder, keys))
     return tracks
@@ -121,10 +121,10 @@ def _cost(vectors: list[Embedding]) -> dict[str, Any]:
 
 
 _COSTS = {
-    "tracks_per_s": "tracks a second",
+    "tracks_per_s": "tracks per second",
     "x_realtime": "times realtime",
-    "decode_ms": "decoding a track (ms)",
-    "embed_ms": "embedding a track (ms)",
+    "decode_ms": "decoding, per track (ms)",
+    "embed_ms": "embedding, per track (ms)",
     "cores": "cores busy",
     "load_s": "loading the model (s)",
     "peak_rss_mb": "peak memory (MB)",

@@ -1,7 +1,7 @@
 """The assets `retrieval_evaluation` and `embedder_comparison`.
 
-The evaluation only measures. The comparison logs to MLflow and writes the report, so that it
-can be made again, when MLflow was down say, without measuring again.
+The evaluation only measures. The comparison logs to MLflow and writes the report. So it can be
+repeated without measuring again, when MLflow was down for example.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def _log(
     context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
 ) -> Comparison:
     home = workspace.paths
-    # Imported here: it takes half a second, which a run without changes need not wait for.
+    # Imported here: it takes half a second, and a run without changes does not need it.
     from musicflow import tracking
 
     files = report.write(comparison, home.reports)
@@ -121,7 +121,7 @@ def _log(
     try:
         comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
     except Exception as error:
-        # Whatever MLflow's trouble is, it is not for good: it may be down or busy.
+        # Any error of MLflow may pass: it may be down or busy.
         raise PassingError(
             f"MLflow at {home.tracking_uri} did not take the figures: {words_of(error)}. They are "
             "kept: run it again, or materialize embedder_comparison, when it answers."

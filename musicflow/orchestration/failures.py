@@ -14,7 +14,7 @@ from musicflow.library import LibraryChangingError
 from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
 
 RETRIES, WAIT_S = 2, 5
-"""After 5 and 10 seconds: a disk or a network may have had a moment of weakness."""
+"""The number of retries, and the seconds before the first; the second waits twice as long."""
 
 
 class PassingError(Exception):
@@ -33,7 +33,7 @@ _FORESEEN = (
 def explained() -> Iterator[None]:
     """Turn any error into a `dagster.Failure` with a sentence to act on.
 
-    No `dagster.RetryPolicy` does this: with one, Dagster tries again what a person cancelled.
+    A `dagster.RetryPolicy` would also retry a step that was cancelled by hand.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def explained() -> Iterator[None]:
             _try_again(explain(error), error)
         raise dg.Failure(explain(error), allow_retries=False) from error
     except Exception as error:
-        # A mistake in a program makes it again.
+        # An error in a program would come again.
         reason = f"{type(error).__name__}: {words_of(error)}"
         raise dg.Failure(reason, allow_retries=False) from error
 

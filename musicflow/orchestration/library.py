@@ -1,8 +1,8 @@
 """The assets `raw_audio` and `track_metadata`: the files and their tracks.
 
-Two assets, because they change apart: files come and go, labels are corrected. Neither decodes
-anything; a file whose content did not change is not even opened again. The files are read partition
-by partition; the tracks are those of all partitions that have been read.
+They are two assets because files and labels change independently. Neither decodes a whole file,
+and an unchanged file is not opened again. Files are scanned per partition; the tracks are those
+of all scanned partitions.
 """
 
 from collections import Counter
@@ -61,7 +61,7 @@ def raw_audio(
     }
     usable = [file for file in audio_files if not file.error]
     if len(keys) == 1 and usable:
-        # Of many partitions at once, each would keep a copy of the picture.
+        # In a run of many partitions, each would store a copy of the picture.
         metadata["samples"] = pictures.spectrograms(root, usable)
     found = checks.decodable(load_files(workspace.paths.library))
     return dg.MaterializeResult(metadata=metadata, check_results=[found])

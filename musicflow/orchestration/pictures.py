@@ -1,4 +1,4 @@
-"""Pictures of a library, for the pages of its assets."""
+"""Pictures of a library, for the pages of its assets in Dagster."""
 
 import base64
 import io
@@ -30,7 +30,7 @@ def durations(seconds: Sequence[float]) -> dg.MarkdownMetadataValue:
 def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataValue:
     """Draw the beginnings of some files, evenly picked, as the models hear them.
 
-    A file that cannot be read now is left out: what is wrong with it is told elsewhere.
+    A file that cannot be decoded shows its error instead.
     """
     picked = [files[i] for i in np.linspace(0, len(files) - 1, SAMPLES).astype(int)]
     picked = list(dict.fromkeys(picked))

@@ -16,21 +16,21 @@ from musicflow.settings import Home, Settings
 from musicflow.store import EmbeddingStore
 
 EMBEDDING = "embedding"
-"""The pool of what keeps all cores busy."""
+"""The pool of steps that keep all cores busy."""
 
 GPU = "gpu"
-"""The pool of what runs on the GPU, where the settings name one."""
+"""The pool of steps that run on the GPU, if the settings name one."""
 
 INDEX = "index"
-"""The pool of what writes collections."""
+"""The pool of steps that write collections."""
 
 Reporter = Callable[[dg.AssetExecutionContext], Progress]
-"""Gives an asset the `Progress` to show people how far it is."""
+"""A function that makes the `Progress` of an asset."""
 
 
 def _described(name: str) -> str:
     text = Settings.model_fields[name].description
-    return f"{text} Left empty, MUSICFLOW_{name.upper()} or musicflow.toml says."
+    return f"{text} If empty, MUSICFLOW_{name.upper()} or musicflow.toml decides."
 
 
 # Dagster's launchpad offers the values of an enum, and takes no others.
@@ -62,7 +62,7 @@ class Processor(Enum):
 
 
 class Workspace(dg.ConfigurableResource):
-    """The settings of a run. What is left empty comes from the environment or the home."""
+    """The settings of a run. Empty ones come from the environment or the home."""
 
     home: str = Field(default="", description=_described("home"))
     library: str = Field(default="", description=_described("library"))
@@ -120,7 +120,7 @@ class Workspace(dg.ConfigurableResource):
         return specs_for(self.settings)
 
     def spec(self, name: str) -> EmbedderSpec:
-        """Return an embedder as it is to be run; see `spec_or_stand_in`."""
+        """Return an embedder under the run's settings; see `spec_or_stand_in`."""
         return spec_or_stand_in(name, self.settings)
 
     @property

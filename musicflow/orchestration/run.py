@@ -50,7 +50,7 @@ def prepare_dagster(home: Home) -> None:
     Limits that were set by hand stay.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
-    # Of several processes that make the database at once, all but one would fail.
+    # If several processes made the database at once, all but one would fail.
     with filelock.FileLock(home.dagster / ".lock"), _explained(home):
         _prepare_dagster(home)
 
@@ -74,7 +74,7 @@ def has_own_configuration(home: Home) -> bool:
 _STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
 
 PROCESS = "musicflow/process"
-"""The tag of a run in the process of a command: its host, its number and when it began."""
+"""The tag of a command's run: the host, number and start time of its process."""
 
 
 def _this_process() -> str:
@@ -116,7 +116,7 @@ def materialize(
 ) -> dict[str, str]:
     """Materialize all assets of a library that was scanned, and remember its settings.
 
-    An embedder that fails takes nothing down with it: the others are evaluated all the same.
+    If an embedder fails, the others are still evaluated.
 
     Parameters
     ----------
@@ -125,17 +125,17 @@ def materialize(
     reporter
         Shows progress.
     tell
-        Is given a sentence a person should see before, if there is one.
+        Called with a sentence to show before the run, if there is one.
 
     Returns
     -------
     dict
-        What failed: asset and reason.
+        The reason per asset that failed.
 
     Raises
     ------
     KeyboardInterrupt
-        If it was interrupted; what was done is kept.
+        If it was interrupted. All finished work is kept.
     """
     remember(settings.paths, **settings.remembered)
     prepare_dagster(settings.paths)
@@ -144,7 +144,7 @@ def materialize(
     everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)
     if failed and all(map(is_per_embedder, failed)):
-        # Dagster skipped the evaluation, which waits for all embedders.
+        # Dagster skipped the evaluation, which depends on all embedders.
         failed |= _run(settings, reporter, EVALUATION)
     return failed
 
@@ -155,12 +155,12 @@ def _run(
     selection: Sequence[list[str]],
     tell: Callable[[str], None] = _tell_nobody,
 ) -> dict[str, str]:
-    # What is printed shows on the terminal. Dagster's copying of it would take processes that
-    # Ctrl-C makes print tracebacks.
+    # Output goes straight to the terminal. Dagster would copy it in processes that print
+    # tracebacks after Ctrl-C.
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
-            tell(f"Also running: {', '.join(going_on)}. What both runs need is waited for.")
+            tell(f"Also running: {', '.join(going_on)}. This run waits where both need the same.")
         follow(instance, known_partitions(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders, settings.device),
@@ -195,7 +195,7 @@ def _explained(home: Home) -> Iterator[None]:
 def _reason(event: dg.DagsterEvent) -> str:
     failure = event.step_failure_data
     if failure.error is not None and failure.error.cls_name == _INTERRUPTED:
-        # Dagster takes Ctrl-C for one more failed step; to a person it ends the whole run.
+        # Dagster takes Ctrl-C for a failed step, but it should end the whole run.
         raise KeyboardInterrupt
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description

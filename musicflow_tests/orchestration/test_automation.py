@@ -225,9 +225,8 @@ def test_an_emptied_folder_leaves_the_partitions(daemon: Daemon, music: Path, ho
     for path in (music / "tones").iterdir():
         path.unlink()
     assert daemon.tick() == []
-    assert (
-        daemon.said == "6 files in 1 partitions: tones not there; believed if so at the next look"
-    )
+    missing = "tones missing; forgotten if still missing at the next tick"
+    assert daemon.said == f"6 files in 1 partitions: {missing}"
     assert daemon.tick() == ["relabel"]
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises"]
     daemon.carry_on()
@@ -300,7 +299,7 @@ def test_a_partition_that_failed_is_asked_for_again_only_when_it_changed(
         patch.setattr(files, "_save", broken)
         assert daemon.tick() == ["tones"]
         assert daemon.tick() == []
-        assert daemon.said == "13 files in 2 partitions: tones changed and asked for already"
+        assert daemon.said == "13 files in 2 partitions: tones changed and requested already"
     write("tones/newer.wav", tone(345))
     assert daemon.tick() == ["tones"]
     assert daemon.tick() == []

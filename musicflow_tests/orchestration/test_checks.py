@@ -69,9 +69,9 @@ def test_a_share_of_bad_files_warns_and_a_majority_is_an_error() -> None:
     few, most = checks.decodable([*good, *bad[:3]]), checks.decodable([*good[:3], *bad])
     assert (few.passed, few.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (most.passed, most.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert few.description == "20 of 23 files are of use"
+    assert few.description == "20 of 23 files are usable"
     other = [dataclasses.replace(file, code="kind-not-read") for file in bad]
-    assert checks.decodable([*good, *other]).description == "20 of 20 files are of use"
+    assert checks.decodable([*good, *other]).description == "20 of 20 files are usable"
 
 
 def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_path: Path) -> None:
