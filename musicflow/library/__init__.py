@@ -1,4 +1,4 @@
-"""Where tracks come from: files, and layouts that make tracks of them."""
+"""The library: files, and layouts that make tracks of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -63,21 +63,21 @@ __all__ = [
 
 
 def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Library:
-    """Make a library of the files that `scan` found.
+    """Return a library of the scanned files.
 
     Parameters
     ----------
     root
         The folder of music.
     files
-        What `scan` found there.
+        The files that `scan` returned.
     layout
         The name or address of the layout, or ``auto``; see `layouts.layout_of`.
 
     Raises
     ------
     LibraryError
-        If the folder cannot be read by the layout, or no file is of use.
+        If the layout cannot read the folder, or no file is usable.
     """
     found = layouts.layout_of(root, layout)
     labels = layouts.labels_state(root, found)

@@ -13,7 +13,7 @@ FileState = tuple[str, int, int]
 class AudioFile(Tags):
     """An audio file and its tags, or a thing in its place that is of no use.
 
-    `error` says why it is of no use, and `code` names that for programs; both are empty otherwise.
+    `error` says why it is of no use, and `code` is the reason's code. Both are empty otherwise.
     """
 
     path: str
@@ -25,9 +25,9 @@ class AudioFile(Tags):
     sample_rate: int = 0
     channels: int = 0
     former_hash: str = ""
-    """What an earlier version knew the same content by; empty where there was none."""
+    """The hash that an earlier version gave to the same content; empty if there was none."""
     version: int = 0
-    """That of the code which looked into it."""
+    """The version of the scan that examined it."""
     error: str = ""
     code: str = ""
 
@@ -38,5 +38,5 @@ class AudioFile(Tags):
 
 
 def state_of_file(file: AudioFile) -> FileState:
-    """Return path, size and time: what changes when a file does."""
+    """Return path, size and time, which change when a file does."""
     return file.path, file.size, file.mtime_ns

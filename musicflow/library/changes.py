@@ -48,13 +48,13 @@ class Changes:
 def changes(
     root: Path, folder: Path, part_size: int = PARTITION_SIZE, ignore: Collection[str] = ()
 ) -> Changes:
-    """Compare the files below `root` with what is known of them in `folder`.
+    """Compare the files below `root` with the last scan, which is kept in `folder`.
 
     Raises
     ------
     LibraryError
-        If the library is not there, is empty or cannot be listed: nothing is known then, least of
-        all that its files were deleted.
+        If the library is missing, is empty or cannot be listed. It does not follow that its files
+        were deleted.
     """
     found = split(find(root, ignore=ignore), part_size)
     states = {key: {state_of_file(file) for file in files} for key, files in found.items()}

@@ -43,7 +43,7 @@ def lay_out(root: Path) -> Path:
             "subgenres": {"L": [{"S": f"{genre}---{mood}"}]},
         }
     content = json.dumps({"tracks": labels}, indent=1).encode()
-    # Written again, the file would look changed to whoever follows the library.
+    # A file that is written again would count as changed.
     if not (root / LABELS).exists() or (root / LABELS).read_bytes() != content:
         write_atomically(root / LABELS, content)
     return root

@@ -1,7 +1,7 @@
 """The scan: audio files below a root, with their content hashes, headers and tags.
 
-Reading a library again costs a look at sizes and times: only a file that is new or changed is
-hashed and probed. What is known is kept by partition, so that partitions can be read side by side.
+A second scan compares sizes and times: only new and changed files are opened. The results are
+kept per partition, so that partitions can be scanned in parallel.
 """
 
 import contextlib
@@ -27,28 +27,28 @@ from musicflow.library.walk import find
 from musicflow.settings import PARTITION_SIZE, Settings, write_atomically
 
 VERSION = 1
-"""Raised when files that are known must be looked into again; 0 hashed them with their tags."""
+"""Raised when known files must be examined again. Version 0 hashed them with their tags."""
 
 _log = logging.getLogger("musicflow")
 
 Progress = Callable[[Iterable, str, int], Iterator]
-"""Wraps an iterable so that a person sees it go by: ``progress(items, title, total)``."""
+"""A function that iterates and shows progress: ``progress(items, title, total)``."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a library is read.
+    """The settings of a scan.
 
     Parameters
     ----------
     part_size
-        Files in a partition, about.
+        Approximate files per partition.
     ignore
-        Patterns of what to leave out; see `find`.
+        Patterns of files to leave out; see `find`.
     limits
-        What one file may take.
+        The most that one file may take.
     log
-        The file for what decoders say; None to drop it.
+        The file for the decoders' own messages; None to drop them.
     """
 
     part_size: int = PARTITION_SIZE
@@ -90,16 +90,16 @@ def scan(
     root
         The library.
     folder
-        Where what is known of the files is kept between scans.
+        The folder that keeps the files between scans.
     progress
-        Shows how far it is.
+        Shows progress.
     rules
-        How it is read.
+        The settings of the scan.
 
     Returns
     -------
     list of AudioFile
-        Sorted by path; those that are of no use carry their error.
+        Sorted by path; unusable files carry their error.
 
     Raises
     ------
@@ -135,8 +135,7 @@ def scan_partitions(
     if empty := sorted(key for key, files in partitions.items() if not files):
         raise LibraryError(
             f"no audio files of {', '.join(empty)} lie below {root}: the folder was renamed, "
-            "moved away or emptied. What is known of it stays until the library as a whole is "
-            "looked at again."
+            "moved away or emptied. Its files stay known until the whole library is scanned."
         )
     # A partition that is new may hold files of another: a folder that grew is split anew.
     known = load_files(folder, keys if known_partitions(folder).issuperset(keys) else None)
@@ -202,7 +201,7 @@ def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFi
     Returns
     -------
     list of AudioFile
-        One per path, in their order; one that is of no use carries its error.
+        One per path, in their order; unusable files carry their error.
     """
     files = [AudioFile(str(path.expanduser().absolute()), 0, 0) for path in paths]
     found = {file.path: file for file in _examined(Path("/"), files, rules)}
@@ -250,7 +249,7 @@ def _examine(root: Path, max_duration_s: float, file: AudioFile) -> AudioFile:
 def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterator[AudioFile]:
     """Give files the hash by which an earlier version knew the same content.
 
-    But for those that it did not decode as they sound: they are embedded anew.
+    Files that it decoded wrongly are left out: they are embedded again.
     """
     before = {state_of_file(f): f for f in known if f.version < VERSION and not f.error}
     wrong = []
@@ -272,7 +271,8 @@ def _connected(files: Iterable[AudioFile], known: Iterable[AudioFile]) -> Iterat
 
 
 def _was_decoded_alike(former: AudioFile, file: AudioFile) -> bool:
-    # Opus at a rate that its header names; pieces of a chain left out; surround sound mixed alike.
+    # It took Opus at the header's rate, left out pieces of a chain, and mixed surround channels
+    # equally.
     difference = abs(former.duration_s - file.duration_s)
     return (
         former.sample_rate == file.sample_rate
@@ -288,7 +288,7 @@ def _rows(folder: Path, partitions: Collection[str] | None) -> list[dict[str, An
         with contextlib.suppress(FileNotFoundError):
             path = _file(folder, key)
             tables.append((path.stat().st_mtime_ns, pq.read_table(path)))
-    # A folder that was split anew may be known twice for a while; what was read last counts.
+    # Files of a folder that was split again may be known twice. The later scan counts.
     tables.sort(key=lambda pair: pair[0])
     rows = {row["path"]: row for _, table in tables for row in table.to_pylist()}
     return [rows[path] for path in sorted(rows)]

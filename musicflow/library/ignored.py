@@ -10,12 +10,12 @@ from pathspec import GitIgnoreSpec
 from musicflow.library.track import LibraryError
 
 IGNORE_FILE = ".musicflowignore"
-"""Its lines are patterns, relative to the folder that it lies in."""
+"""The name of files with patterns, which are relative to the file's folder."""
 
 
 @dataclass(frozen=True)
 class Ignored:
-    """Patterns by the folder that they are relative to; the last one that matches decides.
+    """Patterns per folder that they are relative to; the last one that matches decides.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Ignored:
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> "Ignored":
-        """Return what the setting `ignore` leaves out.
+        """Return the patterns of the setting `ignore`.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class Ignored:
         return cls(((0, _compiled(lines, "the setting ignore")),)) if lines else cls()
 
     def below(self, folder: str, file: Path) -> "Ignored":
-        """Return what is left out below a folder that has an ignore file.
+        """Return these patterns with those of a folder's ignore file.
 
         Parameters
         ----------

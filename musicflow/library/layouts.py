@@ -1,4 +1,4 @@
-"""Layouts: how a folder of music says which file is which track, and of what genre.
+"""Layouts: ways to read tracks, with their names and genres, from a folder of music.
 
 A layout is found by a name, an entry point in the group ``musicflow.layouts`` or the address
 ``package.module:NAME`` of a `Layout`. Those that ship stand in the table below.
@@ -16,10 +16,10 @@ from musicflow.library.track import LibraryError, Track
 from musicflow.registry import Registry
 
 AUTO = "auto"
-"""The name for the first layout that a folder is of."""
+"""The name that stands for the first layout that detects the folder."""
 
 FALLBACK = "folders"
-"""The layout that any folder is of."""
+"""The layout of any other folder."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ def _no_labels(_root: Path) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """A way that folders of music are laid out.
+    """A way to lay out a folder of music.
 
     Parameters
     ----------
     name : str
-        Its name, for people.
+        Its name, to show.
     detect : callable
-        Given the folder of music, returns whether it is laid out this way. It is asked often, and
-        should look at a few names only.
+        Given the folder of music, returns whether it is laid out this way. It is called often, so
+        it should check a few names only.
     read : callable
         Given the folder of music and its audio files, returns the tracks and the problems. A
         file that cannot be used has an `error`, and makes no track.
     labels_state : callable
-        Given the folder of music, returns a text that changes when its labels do; empty where
-        the files have all that is known.
+        Given the folder of music, returns a text that changes when its labels do. Empty if the
+        files' tags are the only labels.
     """
 
     name: str

@@ -10,7 +10,7 @@ NAME_NOT_UTF8 = "name-not-utf8"
 NOT_A_FILE = "not-a-file"
 UNEXPECTED = "unexpected"
 UNREADABLE = "unreadable"
-"""Codes of what is of no use in a library, whatever it holds."""
+"""Codes of entries of a folder that cannot be used."""
 
 LABELS_WITHOUT_AUDIO = "labels-without-audio"
 AUDIO_WITHOUT_LABELS = "audio-without-labels"
@@ -28,14 +28,14 @@ class Problem:
     subject
         The track's id, or the path below the library's root of a file that is no track.
     stage
-        Where it showed: ``library`` or an embedder's name.
+        Where it was found: ``library`` or an embedder's name.
     severity
         An ``error`` leaves the track out; a ``warning`` does not. A ``note`` is no problem: notes
         are counted, not listed.
     reason
-        What is wrong, for a person to read.
+        The problem in words.
     code
-        What kind of problem it is, for programs; empty if it was kept by an earlier version.
+        The kind of problem; empty if an earlier version stored it.
     """
 
     subject: str
@@ -53,8 +53,8 @@ def without_notes(problems: Iterable[Problem]) -> list[Problem]:
 def note_lines(problems: Iterable[Problem]) -> list[str]:
     """Return one sentence per kind of note, with the number of tracks.
 
-    What depends on an embedder has a sentence per embedder. A fact of the file has one in all,
-    however many embedders noted it.
+    Notes that depend on an embedder have one sentence per embedder. Facts of files have one
+    sentence for all embedders.
     """
     subjects: dict[tuple[str, str], set[str]] = {}
     for problem in problems:

@@ -1,8 +1,8 @@
 """Verdicts on which contents sound the same. Evaluation writes, searches read them.
 
-Vectors tell near tracks; only their sound tells whether they are one recording. An evaluation
-compares the sound and keeps each verdict here. Searches are too quick to listen: they follow the
-verdicts, and go by vectors where there is none.
+Near vectors suggest that two tracks are one recording; only their sound can prove it. An
+evaluation compares the sound, and saves each verdict. Searches, which must be quick, use the
+verdicts, and the vectors where there is none.
 """
 
 import json
@@ -13,7 +13,7 @@ from musicflow.library.track import Track
 from musicflow.settings import write_atomically
 
 _VERSION = 1
-"""Raised when sounds are compared in another way."""
+"""Raised when the comparison of sounds changes."""
 
 Pair = tuple[str, str]
 """Two content hashes, the lesser first."""

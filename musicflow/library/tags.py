@@ -59,8 +59,8 @@ class Tags:
 def read_tags(path: Path) -> Tags:
     """Read the tags of an audio file.
 
-    A tag that cannot be read is left out, and costs no other. What separates names inside one
-    text ("AC/DC", "Simon & Garfunkel") is not guessed: several artists are several values.
+    A tag that cannot be read is left out; the others are kept. A text is never split at
+    separators ("AC/DC", "Simon & Garfunkel"): several artists are several values.
 
     Raises
     ------
@@ -99,7 +99,7 @@ _NAMES = {
     "gain": ("replaygain_track_gain", "rva2:track"),
     "gain_r128": ("r128_track_gain",),
 }
-"""What all kinds of tags call each field, in small letters; the first that is there counts."""
+"""The names of each field in all kinds of tags, in lower case; the first one found counts."""
 
 
 def _first_said(found: Sequence[Tags]) -> Tags:
@@ -164,7 +164,7 @@ _DECIBELS = re.compile(r"[-+]?\d{1,5}([.,]\d{1,9})?", re.ASCII)
 # --- code pages ----------------------------------------------------------------------------------
 
 _PAGES = ("cp1251", "cp1253", "cp932", "gb18030", "big5", "cp949", "cp1252")
-"""Code pages that are told apart. KOI8-R is none: it is cp1251 with the case turned round."""
+"""Code pages to choose from. KOI8-R is left out: it looks like cp1251 with the case swapped."""
 
 _FEWEST = 8
 _SHARE = 0.5
@@ -184,12 +184,12 @@ def _decoded(value: Raw, page: str | None) -> str:
 
 
 def _code_page(values: Iterable[bytes]) -> str | None:
-    """Guess the code page of a file's tags; None where they may well be Latin, as most are.
+    """Guess the code page of a file's tags; None if they may be Latin, as most are.
 
-    All tags of a file are judged together: one name is too short to tell anything. In a Latin
-    text few letters lie beyond ASCII; in any other most do. Only with `_FEWEST` of them, making
-    up `_SHARE` of the letters, is the detector asked, and its answer must be clear: it finds
-    Cyrillic in "Beyoncé", and Korean in two Chinese names.
+    All tags of a file are judged together, since one name is too short. A Latin text has few
+    letters beyond ASCII; any other has many. The detector is asked only if there are `_FEWEST`,
+    and they are `_SHARE` of the letters. Its answer must be clear, because it finds Cyrillic in
+    "Beyoncé", and Korean in two Chinese names.
     """
     foreign = b"\n".join(value for value in values if not _is_utf8(value))
     beyond = sum(byte >= 0x80 for byte in foreign)
@@ -232,7 +232,7 @@ def _pairs(reader: Callable[[BinaryIO], Any], file: BinaryIO) -> list[tuple[str,
     """Return the pairs of a mutagen reader, without the tags that cannot be read."""
     pairs: list[tuple[str, Raw]] = []
     file.seek(0)
-    # Whatever a tag library stumbles over, the audio may be fine.
+    # The audio may be fine even if the tags cannot be read.
     with contextlib.suppress(Exception):
         tags = reader(file)
         for name in tags.keys():  # noqa: SIM118 - those of ASF are a list
@@ -246,8 +246,8 @@ def _tags_of_file(file: BinaryIO) -> Any:
 
 
 _READERS = (_tags_of_file, partial(mutagen.id3.ID3, translate=False), mutagen.apev2.APEv2)
-"""The tags of the file's own kind; ID3 before AAC and FLAC; APEv2 behind MP3, from mp3gain. ID3
-is read as it stands, since translating it fails as a whole where one frame does."""
+"""Readers of tags of the file's own kind, of ID3 before AAC and FLAC, and of APEv2 behind MP3.
+ID3 is not translated, since one bad frame would make all of it fail."""
 
 
 def _pairs_of_tag(name: str, value: Any) -> Iterator[tuple[str, Raw]]:

@@ -20,7 +20,7 @@ from musicflow.text import folded, joined, normalized
 
 
 class LibraryError(MusicflowError):
-    """A folder that is no library; the message says what was looked for and where."""
+    """A folder that cannot be used as a library."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Track:
     path
         Absolute path of the audio file.
     content_hash
-        SHA-256 of the file's packets of audio: what vectors are kept by.
+        SHA-256 of the file's packets of audio; the key of its vectors.
     duration_s, sample_rate
-        As the file's header has them, in seconds and hertz.
+        Of the file's header, in seconds and hertz.
     artists
-        Every artist, in order; none where not known.
+        Every artist, in order; empty if not known.
     name, album, genre
-        `UNKNOWN` where not known. The genre is what the layout decides.
+        `UNKNOWN` if not known. The layout decides the genre.
     subgenres
-        Possibly none.
+        May be empty.
     album_artist
-        Who made the album; empty where the tags do not say.
+        The artist of the album; empty if the tags do not name one.
     genres
         Every genre that the tags name, in order.
     year
@@ -54,9 +54,9 @@ class Track:
     compilation
         Whether the album gathers tracks of several artists.
     replaygain_db
-        What ReplayGain adds to the track's level, in decibels.
+        The gain that ReplayGain adds to the track's level, in decibels.
     former_hash
-        What an earlier version knew the same content by; empty where there was none.
+        The hash that an earlier version gave to the same content; empty if there was none.
     """
 
     track_id: str
@@ -100,7 +100,7 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
     file
         A usable file of it.
     **fields
-        The fields of the track that the layout knows better, such as `genre`.
+        Fields that the layout decides instead of the tags, such as `genre`.
     """
     own: dict[str, Any] = {
         "track_id": file.path,
@@ -123,7 +123,7 @@ def fields_from(tags: Tags) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Library:
-    """A folder of music as it was last read."""
+    """A folder of music as it was last scanned."""
 
     name: str
     root: str
@@ -131,7 +131,7 @@ class Library:
     tracks: tuple[Track, ...]
     problems: tuple[Problem, ...]
     labels: str = ""
-    """The state of the file of labels when it was read: what changes when it does."""
+    """The state of the file of labels at the scan: a text that changes when the file does."""
     skipped: dict[str, int] = field(default_factory=dict)
     """The number of files of each kind that is not read, most frequent first."""
 
@@ -139,13 +139,13 @@ class Library:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that identify the library to an evaluation.
 
-        Ids, contents and labels count; where the files lie does not.
+        It depends on ids, contents and labels, and not on the files' folders.
         """
         digest = hashlib.sha256()
         for track in sorted(self.tracks, key=lambda track: track.track_id):
             seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
             credit = (track.artists, track.album_artist, track.compilation)
-            # What is no more than one artist counts as it did when there was only one.
+            # A single artist gives the digits of earlier versions, which knew only one.
             more = credit if len(track.artists) > 1 or track.album_artist else ()
             digest.update(json.dumps((*seen, track.artist, track.album, *more)).encode())
         return digest.hexdigest()[:16]
@@ -167,7 +167,7 @@ class Library:
         Raises
         ------
         LibraryError
-            If nothing was.
+            If nothing was written.
         """
         if not (folder / _FILE).exists():
             raise LibraryError("no library has been read yet: start with `musicflow run LIBRARY`")

@@ -1,6 +1,6 @@
 """The files below a library's root, by name, size and time; no file is opened.
 
-One row per audio file, per file of a kind that is not read, and per thing that could not be used.
+There is one row per audio file, per file of another kind, and per entry that cannot be used.
 """
 
 import os
@@ -34,28 +34,28 @@ def find(
 ) -> list[AudioFile]:
     """List the files below `root`, by path, size and time alone.
 
-    Linked folders are followed, but for those whose content is read anyway: inside the library,
-    around it, or read before through another link in the same top folder.
+    Linked folders are followed, unless their content is read anyway. Such folders lie inside the
+    library or around it, or were read through another link in the same top folder.
 
     Parameters
     ----------
     root
         The library.
     partitions
-        The partitions to list; all of the library where there are none.
+        The partitions to list; None for all of the library.
     ignore
-        Patterns of what to leave out, in git's notation, beside those of ignore files.
+        Patterns of files to leave out, in git's notation, beside those of ignore files.
 
     Returns
     -------
     list of AudioFile
-        Sorted by path; nothing is known of their content. What cannot be used has an error.
+        Sorted by path, without facts of their content. Unusable entries carry an error.
 
     Raises
     ------
     LibraryError
-        If `root` is no folder, cannot be listed, or holds no audio file at all, or if a pattern of
-        what to ignore is not valid.
+        If `root` is no folder, cannot be listed, or holds no audio file, or if a pattern of
+        `ignore` is not valid.
     """
     if not root.is_dir():
         raise LibraryError(f"there is no folder {root}: mount it, or name another library")
@@ -98,7 +98,7 @@ def _walk(root: Path, partitions: Collection[str] | None, ignored: Ignored) -> I
     while waiting:
         folder = waiting.pop()
         if not _lies_in(folder.real, home):
-            # By top folder, so that partitions that are read apart come to the same.
+            # Per top folder, so that partitions scanned one by one give the same files.
             before = read[top_folder(folder.relative)]
             if folder.real in before:
                 continue
@@ -199,7 +199,7 @@ _SYSTEMS = frozenset(
         "__MACOSX",
     )
 )  # fmt: skip
-"""Folders that systems leave: thumbnails, waste bins, what was saved from a damaged disk."""
+"""Folders that systems leave: thumbnails, waste bins, files saved from a damaged disk."""
 
 # fmt: off
 _COMPANIONS = frozenset({
@@ -213,5 +213,5 @@ _COMPANIONS = frozenset({
     ".cfg", ".csv", ".dat", ".db", ".ini", ".json", ".jsonl", ".lab", ".labels", ".lnk", ".parquet",
     ".sqlite", ".sqlite3", ".toml", ".tsv", ".xml", ".yaml", ".yml",
 })
-"""What lies beside music and is nobody's music: pictures, texts, lists, sums, data."""
+"""Files that accompany music and are not counted: pictures, texts, lists, sums, data."""
 # fmt: on
