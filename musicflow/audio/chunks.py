@@ -1,7 +1,7 @@
 """Chunks of RIFF and its kin: where a header says that the samples lie.
 
-FFmpeg takes a file that holds less than its header says for a shorter one. And it finds no samples
-behind a chunk of odd size whose pad byte a careless program left out.
+FFmpeg takes a file that is shorter than its header states for a whole one. It also finds no
+samples behind a chunk of odd size whose pad byte is missing.
 """
 
 import io
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 _UNKNOWN = 0x7FFF0000
-"""Sizes from here on are no sizes: they stand where a header was written into a pipe."""
+"""Larger sizes are placeholders, of headers that were written into a pipe."""
 
 
 _MAX_CHUNKS = 1000
-"""A file of zeros would be nothing but empty chunks."""
+"""The most chunks to read. A file of zeros would consist of empty chunks."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def missing_pads(path: Path) -> list[int]:
                 break
             end = file.tell() + struct.unpack("<I", header[4:])[0]
             if end % 2:
-                # Chunks begin at even places, were it not for pads left out before.
+                # Chunks begin at even places, unless an earlier pad is missing.
                 there = tuple(_is_chunk(file, place, size) for place in (end + 1, end))
                 if there == (False, True):
                     places.append(end)

@@ -31,25 +31,25 @@ AUDIO_SUFFIXES = frozenset({
     ".mp3", ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".spx", ".tta", ".w64",
     ".wav", ".webm", ".wma", ".wv",
 })
-"""Kinds of files that are read."""
+"""The kinds of files that are read, by suffix."""
 
 _FORMATS = (
     "aac,ac3,aiff,ape,asf,au,caf,dsf,dts,dtshd,eac3,flac,iff,m4a,matroska,mov,mp3,mp4,mpc,mpc8,"
     "ogg,tta,w64,wav,webm,wv"
 )
-"""What FFmpeg may take a file for, whatever its name. A playlist would lead to other files."""
+"""The formats that FFmpeg may detect. A playlist is none, as it would lead to other files."""
 
 BARE = frozenset({"aac", "ac3", "dts", "dtshd", "eac3", "flac", "mp3"})
-"""Containers that are none: packets stand side by side in the file."""
+"""Formats without a container: their packets adjoin in the file."""
 # fmt: on
 
 RATES = (1_000, 768_000)
-"""Sample rates outside of this range, in hertz, are no rates of music."""
+"""The least and the highest sample rate that are read, in hertz."""
 
 MAX_CHANNELS = 64
 
 _LOST_PACKETS = 64
-"""A file none of whose first packets can be decoded is not decoded any further."""
+"""The number of first packets of which one must be decodable."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class AudioInfo:
     Parameters
     ----------
     duration_s
-        In seconds: as its header states, or as its packets add up to; 0 where neither tells.
+        Seconds, by its header or the sum of its packets; 0 if neither is known.
     sample_rate
-        Of what its decoder gives, in hertz.
+        The decoder's, in hertz.
     channels
-        Of what its decoder gives.
+        The decoder's.
     codec
-        FFmpeg's name of its decoder.
+        FFmpeg's name of the decoder.
     audio_hash
-        SHA-256 of its packets of audio and of what a decoder must know: 64 hexadecimal digits.
-        Tags and pictures play no part.
+        SHA-256 of the packets of audio and the decoder's parameters: 64 hexadecimal digits. It
+        does not depend on tags and pictures.
     """
 
     duration_s: float
@@ -87,7 +87,7 @@ class Piece:
     path
         The file.
     start, end
-        Where it begins and ends, in bytes.
+        Its first byte, and the byte behind its last.
     pads
         Places before which a pad byte is missing; see `chunks.missing_pads`.
     """
@@ -98,8 +98,8 @@ class Piece:
     pads: tuple[int, ...] = ()
 
     def opened(self) -> "str | chunks.Padded":
-        """Return what PyAV opens."""
-        # An absolute path is never taken for the name of a protocol.
+        """Return the address or the file object for PyAV."""
+        # FFmpeg may take the beginning of a relative path for a protocol.
         path = self.path.absolute()
         if self.pads:
             return chunks.Padded(path, list(self.pads))
@@ -116,7 +116,7 @@ def pieces(path: Path) -> list[Piece]:
     AudioError
         If it is empty, or no file.
     OSError
-        If the system does not give it.
+        If it cannot be read.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -164,7 +164,7 @@ def opened(
 
 @cache
 def _let_ffmpeg_speak() -> None:
-    """Let FFmpeg write what it finds wrong to standard error; PyAV keeps it quiet."""
+    """Let FFmpeg write its messages to standard error, which PyAV turns off."""
     av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()
 
@@ -224,10 +224,10 @@ def _examine(piece: Piece, digest: "hashlib._Hash") -> AudioInfo:
                 f"none of its first {min(count, _LOST_PACKETS)} packets can be decoded",
                 code="damaged",
             )
-        # Packets of WavPack in a pipe do not say how long they are.
+        # Packets of WavPack from a pipe do not state their length.
         length = float(ticks * (stream.time_base or 0)) or count * frame.samples / frame.sample_rate
         seconds = lengths.stated(piece, container, stream, start) or length
-        # Of pieces that were joined, a header states the first one's length.
+        # The header of joined pieces states the length of the first one.
         if length > 1.01 * seconds + 0.1:
             seconds = length
         rate, channels = frame.sample_rate, frame.layout.nb_channels
@@ -240,7 +240,7 @@ def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator["Pa
             if packet.size:
                 yield packet
     except av.FFmpegError:
-        # The container breaks off; decoding will tell how much is missing.
+        # The container breaks off. Decoding finds out how much is missing.
         return
 
 

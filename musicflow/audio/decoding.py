@@ -32,21 +32,21 @@ SILENCE = 1e-4
 """A file none of whose channels rises above this (-80 dBFS) is silent."""
 
 QUIET = 1e-2
-"""Peaks below this (-40 dBFS) are worth a word: models were trained on louder music."""
+"""A file that peaks below this (-40 dBFS) gets a note: models were trained on louder music."""
 
 LOUD = 2.0
-"""Peaks above this (6 dB over full scale) are worth a word. Lossy codecs overshoot by less."""
+"""A file that peaks above this (+6 dBFS) gets a note. Lossy codecs overshoot by less."""
 
 _LOST = 0.01
 _LOST_S = 0.1
-"""A file may lack this share of its length, or this much of a short one. Beyond that it is not the
-piece that it says it is."""
+"""A file may lack this share of its length, or these seconds of a short one. A file that lacks
+more is refused."""
 
 _BREAKS = 100
-"""A container that breaks off more often is not read to its end."""
+"""The most faults of a container that are skipped to read the rest."""
 
 _PLANES = 8
-"""PyAV counts a frame's planes until it meets none; of so many there is no such end."""
+"""From so many planes per frame on, PyAV crashes, since it counts them up to an empty one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Limits:
     Parameters
     ----------
     max_duration_s
-        Seconds of audio beyond which it is refused.
+        The most seconds of audio; a longer file is refused.
     timeout_s
         Seconds that the decoder may work on it.
     """
@@ -96,7 +96,7 @@ class Decoding:
         self.sample_rate = sample_rate
         self.limits = limits
         self.seconds = 0.0
-        """Decoded so far."""
+        """Seconds decoded so far."""
         self._frames = _Frames(path)
         self._peaks = np.zeros(0, np.float32)
         self._cancelled = False
@@ -199,7 +199,7 @@ def stream(path: Path, sample_rate: int, limits: Limits = Limits()) -> Iterator[
 
 
 def decode(path: Path, sample_rate: int) -> np.ndarray:
-    """Decode a whole file at once: float32 mono, shape ``(n,)``. See `Decoding`."""
+    """Decode a whole file at once, to float32 mono, shape ``(n,)``; see `Decoding`."""
     return np.concatenate(list(stream(path, sample_rate)))
 
 
@@ -228,12 +228,12 @@ class _Block:
 
     @cached_property
     def peaks(self) -> np.ndarray:
-        """The largest magnitude in each channel; not finite where a sample is not."""
+        """Return the peak of each channel; not finite where a sample is not."""
         return peak(self.samples)
 
 
 class _Gathering:
-    """Frames of one format on their way into a block."""
+    """Frames of one format, gathered into a block."""
 
     def __init__(self, frame: "AudioFrame") -> None:
         self._rate, self._channels = frame.sample_rate, frame.layout.nb_channels
@@ -251,11 +251,11 @@ class _Gathering:
 
     @property
     def seconds(self) -> float:
-        """How much there is."""
+        """Return the length of the gathered frames in seconds."""
         return self._filled / self._rate
 
     def fits(self, frame: "AudioFrame") -> bool:
-        """Whether a frame can go into the same block."""
+        """Return whether a frame has the format of the block."""
         return bool(
             frame.sample_rate == self._rate
             and frame.format.name == self._format
@@ -263,18 +263,18 @@ class _Gathering:
         )
 
     def add(self, frame: "AudioFrame") -> bool:
-        """Take a frame; returns whether the block is full."""
+        """Add a frame; return whether the block is full."""
         self._frames.append(frame)
         self._filled += frame.samples
         return self._filled >= self._size
 
     def take(self) -> _Block:
-        """The block; an empty one begins."""
+        """Return the block, and begin an empty one."""
         # The same memory for each block: fresh memory costs as much as the copy into it.
         if self._filled > self._space.shape[1]:
             self._space = np.empty((self._channels, self._filled), np.float32)
         samples = self._space[:, : self._filled]
-        # Doubles beyond what a float holds become infinite, and are told as such.
+        # Doubles beyond the range of a float become infinite, which is reported.
         with np.errstate(over="ignore", invalid="ignore"):
             self._fill(samples)
         self._frames.clear()
@@ -307,11 +307,11 @@ _TYPES: dict[str, type[np.generic]] = {
     "u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64,
     "flt": np.float32, "dbl": np.float64,
 }  # fmt: skip
-"""FFmpeg's formats of samples; those of one plane a channel end in p."""
+"""FFmpeg's sample formats. The names of those with one plane per channel end in p."""
 
 
 def _scale(samples: np.ndarray, type_: type[np.generic]) -> None:
-    """Bring float samples that were of another type to full scale 1, in place."""
+    """Scale samples of an integer type to full scale 1, in place."""
     if type_ is np.uint8:
         samples -= 128
     if issubclass(type_, np.integer):
@@ -336,13 +336,13 @@ class _Faults:
         if not self.count:
             self.first_s = position_s
         self.count += 1
-        # What comes before the first sound is junk that was never part of it.
+        # Bytes before the first sound are junk, and no lost audio.
         if position_s:
             self.lost_s += seconds
             self.skipped += skipped
 
     def seconds(self, decoded_s: float) -> float:
-        """How much was lost, when so much could be decoded."""
+        """Return the lost seconds, given the decoded ones."""
         return self.lost_s + decoded_s * self.skipped / max(self.read, 1)
 
 
@@ -400,7 +400,7 @@ class _Frames:
                     yield packet
                 return
             except av.FFmpegError:
-                # What comes behind the fault may be sound.
+                # The packets behind the fault may be sound.
                 self.faults.add(self._position_s)
 
     def _adjoining(self, packets: Iterator["av.Packet"]) -> Iterator["av.Packet"]:

@@ -26,7 +26,7 @@ class Note:
         ``concealed``, ``longer-than-stated``, ``no-end``, ``channels-cancel``, ``one-sided``,
         ``quiet`` or ``over-full-scale``.
     text
-        The same for a person.
+        The fact in words.
     """
 
     code: str

@@ -28,11 +28,11 @@ def stream(
     sample_rate
         The rate of the output in hertz.
     limits
-        What the file may take.
+        The most that the file may take.
     log
         The file for the decoder's own messages; None to drop them.
     rations
-        What the decoder may use; None for no bounds.
+        The bounds on the decoder's time and memory; None for no bounds.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def stream(
     OSError
         If it cannot be read.
     WorkerError
-        If it crashes the decoder, or takes it too long.
+        If it crashes the decoder, or takes too long.
     MemoryError
         If it takes more memory than the rations allow.
     """

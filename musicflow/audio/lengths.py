@@ -19,11 +19,11 @@ _STATES_IT = frozenset({
     "aiff", "ape", "au", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpc", "mpc8", "tta",
     "wv",
 })
-"""Containers whose length FFmpeg reads from a header. Of others it guesses, or looks at the end."""
+"""Containers whose length FFmpeg reads from a header, and neither guesses nor reads off the end."""
 # fmt: on
 
 _OF_CHUNKS = frozenset({"caf", "dsf", "iff", "w64", "wav"})
-"""Containers of which FFmpeg takes a half for a whole; their headers state sizes."""
+"""Containers that FFmpeg reads as whole if they are cut off; their headers state sizes."""
 
 
 def stated(
@@ -31,8 +31,8 @@ def stated(
 ) -> float | None:
     """Return the length that a file's header states, in seconds; None where it states none.
 
-    A length that is guessed from the size of the file, or read off its last page, is none: a file
-    that was cut off is as long as that says. `start` is the place of the first packet in the file.
+    A length that is guessed from the file's size, or read off its last page, does not count: it
+    would hide that a file was cut off. `start` is the place of the first packet in the file.
     """
     name = container.format.name
     if name == "mp3":
@@ -48,7 +48,7 @@ def stated(
     if name in _OF_CHUNKS:
         samples = chunks.samples_of(piece.path)
         return length * samples.share_in(piece.end) if samples and length else None
-    # The last page of Ogg counts the samples before it, if it is the last.
+    # The page that ends an Ogg stream states the samples before it.
     states = name in _STATES_IT or (name == "ogg" and ogg.ends_whole(piece.path, piece.end))
     return length or None if states else None
 
@@ -70,7 +70,7 @@ def _xing_samples(header: bytes, frame: int) -> int:
     """Return the samples of all frames, less the encoder's padding by LAME's tag."""
     if len(header) < 12 or not header[7] & 1:
         return 0
-    # Flags say which of the counts of frames and bytes, a table and the quality are there.
+    # Flags say which fields are there: frames, bytes, a table and the quality.
     lame = 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if header[7] & bit)
     before_and_behind = header[lame + 21 : lame + 24]
     if header[lame : lame + 1] != b"L" or len(before_and_behind) < 3:
@@ -80,14 +80,14 @@ def _xing_samples(header: bytes, frame: int) -> int:
 
 
 _LARGEST_FRAME = 2881
-"""Bytes in a frame of MP3 at most."""
+"""The most bytes in a frame of MP3."""
 
 
 def _of_asf(path: Path) -> float | None:
     """Return the length by ASF's header; None for files written into a pipe."""
     try:
         return float(ASF(path).info.length) or None  # type: ignore[attr-defined]
-    except Exception:  # Whatever it stumbles over, it then states no length.
+    except Exception:  # A header that cannot be read states no length.
         return None
 
 

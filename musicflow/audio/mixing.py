@@ -1,8 +1,8 @@
 """Channels to mono, as a listener with one loudspeaker hears them.
 
-ITU-R BS.775 mixes surround sound to stereo: the centre and the surround channels 3 dB down, the
-low-frequency channel left out. The mean of that stereo is the mono, so that a stereo piece comes
-out the same whether it lies in two channels or in six.
+ITU-R BS.775 mixes surround sound to stereo: it lowers the centre and the surround channels by
+3 dB, and leaves out the low-frequency channel. The mean of that stereo is the mono. So a stereo
+piece sounds the same in two channels and in six.
 """
 
 import math
@@ -25,7 +25,7 @@ _WEIGHTS = {
 3 dB down into both surround channels, and so with a front channel's share into mono."""
 
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-"""What FFmpeg takes channels without names for."""
+"""FFmpeg's default layout per number of channels, for channels without names."""
 
 CANCELLED = 0.03
 """Channels cancel where their mix peaks at less than this share (-30 dB) of the loudest one."""
@@ -40,7 +40,7 @@ def weights(layout: str, channels: int) -> np.ndarray:
     layout
         FFmpeg's name of the channel layout, such as ``5.1(side)``.
     channels
-        How many channels there are.
+        The number of channels.
 
     Returns
     -------

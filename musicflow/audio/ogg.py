@@ -1,6 +1,7 @@
 """Ogg's pages (RFC 3533): the ends of streams, and whether the last one is there.
 
-FFmpeg reads a chain of streams only as long as rate and channels stay. So each is opened alone.
+FFmpeg reads a chain of streams only while rate and channels stay the same. So each stream is
+opened alone.
 """
 
 import mmap
@@ -13,7 +14,7 @@ _HEADER = 27
 """Bytes of a page before its table of segments."""
 
 _BEGINS, _ENDS = 2, 4
-"""Flags of a page: the first, and the last, of a stream."""
+"""Flags of the first page and of the last page of a stream."""
 
 
 def links(path: Path) -> list[tuple[int, int]]:
@@ -21,7 +22,7 @@ def links(path: Path) -> list[tuple[int, int]]:
     size = path.stat().st_size
     starts, before = [0], _BEGINS
     for place, flags in _pages(path):
-        # Streams that sound together begin side by side.
+        # Parallel streams begin on adjoining pages.
         if flags & _BEGINS and not before & _BEGINS:
             starts.append(place)
         before = flags

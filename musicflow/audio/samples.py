@@ -13,10 +13,10 @@ def as_mono(samples: np.ndarray, sample_rate: float | None, target_rate: int) ->
     Parameters
     ----------
     samples
-        Any float type, full scale 1, or any integer type of PCM, which is scaled; shape ``(n,)``,
-        or ``(channels, n)``, which is mixed as a file of so many channels is.
+        Any float type at full scale 1, or any integer type of PCM, which is scaled. Its shape is
+        ``(n,)``, or ``(channels, n)``, which is mixed as a file's channels are.
     sample_rate
-        Its rate in hertz.
+        Their rate in hertz.
     target_rate
         The wanted rate in hertz.
 
