@@ -270,7 +270,7 @@ def explain(error: OSError) -> str:
     """What an error of the operating system comes to, and what to do."""
     what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{what}. What was done is kept; run it again then."
+    return f"{where}{what}. All finished work is kept: then run it again."
 
 
 def explain_invalid(error: ValidationError) -> str:

@@ -80,7 +80,7 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; what was done is kept" in errors
+    assert "interrupted; all finished work is kept" in errors
     assert "Traceback" not in errors
     assert 0 < len(store.known(spec)) < len(paths)
     assert not (home.reports / "comparison.json").exists()
@@ -101,7 +101,7 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "embeddings/musicnn failed: the worker of musicnn was killed (SIGKILL)" in errors
-    assert "What was done is kept" in errors
+    assert "All finished work is kept" in errors
     kept = len(store.known(spec))
     assert 0 < kept < len(paths)
     rows = {row["embedder"]: row for row in json.loads(printed)["rows"]}

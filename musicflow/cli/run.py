@@ -217,14 +217,14 @@ def _materialize(settings: Settings) -> Comparison:
     try:
         failed = materialize(settings, lambda _context: progress, err.print)
     except KeyboardInterrupt:
-        stop("interrupted; what was done is kept for the next run", INTERRUPTED)
+        stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
     told = {row.embedder for row in comparison.rows if row.error} if comparison else set()
     for asset, reason in failed.items():
         if asset.rpartition("/")[2] not in told:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
     if comparison is None or any(not is_per_embedder(asset) for asset in failed):
-        stop("the run did not come to its end; what was done is kept for the next one", FAILED)
+        stop("the run failed; all finished work is kept for the next one", FAILED)
     if all(row.error for row in comparison.rows if row.kind != "baseline"):
         stop("no embedder could be evaluated", FAILED)
     return comparison

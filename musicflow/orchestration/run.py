@@ -188,7 +188,7 @@ def _explained(home: Home) -> Iterator[None]:
             raise
         raise HomeError(
             f"Dagster cannot keep its records in {home.dagster}: {words}. Make room, or give "
-            "the user of this process access. What was done is kept; run it again then."
+            "the user of this process access. All finished work is kept: then run it again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""From tracks to vectors to collections, doing only what is not done yet."""
+"""The pipeline: tracks to vectors to collections, skipping what is up to date."""
 
 from musicflow.pipeline.embed import Embedded, embed_tracks
 from musicflow.pipeline.health import Health, health_of

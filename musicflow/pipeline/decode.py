@@ -1,6 +1,6 @@
 """Tracks to windows: one thread decodes the next tracks while the model works.
 
-The queue between them is bounded, so memory stays flat whatever the length of a track or the size
+The queue between them is bounded. So memory does not grow with the length of a track or the size
 of the library.
 """
 
@@ -19,7 +19,7 @@ from musicflow.errors import words_of
 from musicflow.library import SHORT, Track
 
 _QUEUED_SAMPLES = 10_000_000
-"""Audio waiting for the model at most: 40 MB."""
+"""The most samples that wait for the model: 40 MB."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ def decode(
     except OSError as error:
         yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
     except Exception as error:
-        # Files find mistakes in decoders that nobody foresaw.
+        # A file may trigger any error of a decoder.
         reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
         yield decoded(error=reason, code="unexpected")
     else:

@@ -1,4 +1,4 @@
-"""Tracks to vectors, doing only what is not done yet."""
+"""Tracks to vectors, skipping those that have a current one."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,9 +21,9 @@ class Embedded:
     embedded: int
     current: int
     problems: tuple[Problem, ...]
-    """Of all tracks, those embedded before too."""
+    """Of all tracks, also of those embedded before."""
     rows: dict[str, Embedding]
-    """What the store holds of the tracks now, by content hash."""
+    """The store's rows of the tracks, by content hash."""
 
 
 def embed_tracks(
@@ -39,9 +39,9 @@ def embed_tracks(
 ) -> Embedded:
     """Bring the store up to date with the tracks.
 
-    A model is loaded only if there is work. Rows are kept as they come, so that a kill costs
-    seconds. A file that cannot be embedded becomes a row that says why, and is tried again only
-    when its content changed; one that cannot be read just now is reported and tried next time.
+    A model is loaded only if there is work. Rows are stored every few seconds, so that a killed
+    run loses little. A file that cannot be embedded gets a row with the reason; it is tried again
+    only when its content changes. A file that cannot be read is reported, and tried next time.
 
     Parameters
     ----------
@@ -50,23 +50,23 @@ def embed_tracks(
     spec
         The embedder.
     store
-        Where vectors are kept.
+        The store of vectors.
     cache
-        Where weights are kept.
+        The folder of weights.
     progress
-        Shows how far it is.
+        Shows progress.
     own_process
-        Whether to embed in a worker, so that its memory, and the time to load the model, are
-        this embedder's alone, and a file that crashes the decoder costs that file.
+        Whether to embed in a worker. Its memory and loading time are this embedder's alone, and a
+        file that crashes the decoder costs only itself.
     limits
-        What one file may take; only a worker is held to the time.
+        The most that one file may take. The time limit needs a worker.
     log
         The file for the messages of a worker's decoders; None to drop them.
 
     Raises
     ------
     EmbedderError
-        If the embedder cannot be used: its weights cannot be had, say.
+        If the embedder cannot be used, for example without its weights.
     WorkerError
         If the worker is killed, or crashes other than on a file.
     """
@@ -79,7 +79,7 @@ def embed_tracks(
             else embed_and_keep(work, spec, store, cache, limits)
         )
         try:
-            # Fetched before, so that a download does not count as loading.
+            # Weights are fetched first, so that a download does not count as loading.
             embedders.fetch(spec, cache)
             with closing(outcomes):
                 shown = progress(outcomes, f"Embedding, {spec.label}", len(work))
@@ -88,7 +88,7 @@ def embed_tracks(
             store.set_unavailable(spec, error)
             raise
         except worker.WorkerError as error:
-            kept = "What was done is kept: run it again, and it goes on from there."
+            kept = "All finished work is kept: run it again to go on from there."
             raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
     rows = store.read(spec, {track.content_hash for track in tracks})
     problems = (*unreadable, *problems_of(tracks, spec, rows))

@@ -1,6 +1,6 @@
 """Time, memory and disk for a whole library, estimated from a random sample.
 
-Each embedder is measured in a process of its own, so that none pays for another's memory.
+Each embedder is measured in a process of its own, so that its memory is its own.
 """
 
 import tempfile
@@ -26,10 +26,10 @@ _WARM_UP = 2
 
 _FLOAT = 4
 _COPIES = 3
-"""A vector is kept in the store, in the published collection, and in the one before it."""
+"""Copies of a vector: in the store, the published collection and the previous collection."""
 
 _PAYLOAD_BYTES = 2000
-"""What a collection and its indexes keep of a track beside its vector, about."""
+"""Approximate bytes per track in a collection and its indexes, beside the vector."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,22 @@ class Estimate:
     Parameters
     ----------
     embedder, weights, device
-        What was measured.
+        The embedder, the state of its weights, and the device.
     files
-        In the library.
+        Files in the library.
     sampled, failed
-        Files that were measured, and those of them that could not be used.
+        Files that were measured, and the unusable ones among them.
     load_s
-        Time to load the model.
+        Seconds to load the model.
     seconds, interval_s
-        For all files, decoding and loading included, and its 95 % interval (bootstrap over the
-        sample).
+        Seconds for all files, with decoding and loading, and their 95 % interval (bootstrap over
+        the sample).
     hours_of_audio
-        In the library, as the sample has it.
+        Hours of audio in the library, extrapolated from the sample.
     peak_rss_mb
-        The most memory the process held.
+        The peak memory of the process.
     disk_mb
-        Vectors and collections of all files.
+        Disk space of all vectors and collections.
     """
 
     embedder: str
@@ -87,19 +87,19 @@ def estimate(
     Parameters
     ----------
     root
-        The library. Only names are read of the files that are not drawn.
+        The library. Files outside the sample are not opened.
     specs
         The embedders.
     cache
-        Where weights are kept.
+        The folder of weights.
     sample
-        How many files to draw.
+        The number of files to draw.
     progress
-        Shows how far it is.
+        Shows progress.
     ignore
-        Patterns of what to leave out; see `library.find`.
+        Patterns of files to leave out; see `library.find`.
     limits
-        What one file may take.
+        The most that one file may take.
     log
         The file for the decoders' own messages; None to drop them.
 
@@ -108,7 +108,7 @@ def estimate(
     LibraryError
         If `root` holds no audio files.
     WeightsError
-        If an embedder's weights cannot be had.
+        If an embedder's weights are not available.
     WorkerError
         If the worker of an embedder is killed, or crashes other than on a file.
     """
@@ -160,7 +160,7 @@ def _measured(*what: Any) -> Generator[Estimate, None, None]:
 
 
 def _track(root: Path, file: AudioFile) -> Track:
-    # Nothing is kept of a sample, so its content need not be hashed.
+    # The sample's vectors are not kept, so no content hash is needed.
     return Track(file.path, str(root / file.path), file.path, 0.0, 0)
 
 
@@ -173,14 +173,14 @@ def measure(
 ) -> Estimate:
     """Embed some tracks in this process, and extrapolate to all files."""
     with tempfile.TemporaryDirectory() as folder:
-        # The first windows through a model take longer, which a library pays for once.
+        # The first windows take longer, but only once per library.
         before, store = (EmbeddingStore(Path(folder, name)) for name in ("before", "all"))
         first = embed_tracks(tracks[:_WARM_UP], spec, before, cache, limits=limits)
         done = embed_tracks(tracks, spec, store, cache, limits=limits)
     load_s = max((row.load_s for row in first.rows.values()), default=0.0)
     rows = list(done.rows.values())
     wall_s = sum(row.wall_s for row in rows)
-    # Decoding runs beside the model, so a track's own times add up to more than the pass took.
+    # Decoding runs beside the model, so the times per track add up to more than the wall time.
     own = np.array([row.decode_s + row.embed_s for row in rows])
     each = own * (wall_s / own.sum()) if own.sum() else np.zeros(1)
     low, high = intervals(each[:, None])[0] * files

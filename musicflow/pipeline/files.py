@@ -22,7 +22,7 @@ def embed_files(
     vectors : numpy.ndarray
         Float32, shape ``(len(paths), spec.dim)``; NaN where a file has none.
     problems : tuple of Problem
-        Each names its file.
+        One per problem; its subject is the file.
     """
     rules = Rules.of(settings)
     files = examine_files(paths, rules)

@@ -35,7 +35,7 @@ def health_of(vectors: np.ndarray) -> Health:
     good = np.flatnonzero(finite & (lengths > 0))
     spread, dead = 0.0, 0
     if len(good) > 1:
-        # A few at a time, so that many take no more memory.
+        # Block by block, so that memory does not grow with the number of vectors.
         blocks = [good[start : start + _BLOCK] for start in range(0, len(good), _BLOCK)]
         mean = sum(
             normalize(vectors[block]).sum(axis=0, dtype=np.float64) for block in blocks

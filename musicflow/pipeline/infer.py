@@ -1,4 +1,4 @@
-"""Windows to vectors: dense batches of several tracks' windows, kept as soon as they are made."""
+"""Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ from musicflow.store import Embedding, EmbeddingStore
 TOP_TAGS = 5
 
 _SAVE_EVERY_S = 2.0
-"""What a kill can cost at most, in seconds of work."""
+"""Seconds between writes to the store: the most work that a kill can lose."""
 
 
 def embed_and_keep(

@@ -23,7 +23,7 @@ def embed_isolated(
 ) -> Generator[Problem | None, None, None]:
     """Run `embed_and_keep` in a worker; start another after each faulty file.
 
-    Such a file would end every run. It becomes a row that says so.
+    A faulty file gets a row with the reason, so that it does not end the next run.
     """
     unreadable: set[str] = set()
     while tracks:
@@ -74,7 +74,7 @@ def fault_of_file(
     if error.code == "timeout":
         late = f"the decoder took longer than {limits.timeout_s:g} s"
         return track, worker.WorkerError(late, code="timeout")
-    # The model may have crashed while the track was decoded: only decoding it alone tells.
+    # The model may have crashed while the track was decoded. Decoding the track alone decides.
     try:
         alone = worker.iterate(
             "the decoder", _decode_only, track, spec, limits, timeout_s=limits.timeout_s

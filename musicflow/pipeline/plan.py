@@ -24,17 +24,17 @@ class Step:
     Parameters
     ----------
     kind
-        What is done.
+        The kind of work.
     subject
         The embedder; empty for the evaluation.
     tracks
-        How many tracks it is done for.
+        The number of tracks.
     reason
-        ``new``: never done before, for these tracks. ``version``: done before, by another version
-        of the embedder or under other settings. ``content``: tracks, labels or vectors changed.
-        ``results``: what it follows from changed.
+        ``new``: never done for these tracks. ``version``: done by another version of the embedder
+        or under other settings. ``content``: tracks, labels or vectors changed. ``results``: the
+        results it depends on changed.
     seconds
-        How long it will take, at the speed measured before; None where nothing was measured.
+        The estimated time, at the speed measured before; None if nothing was measured.
     """
 
     kind: Literal["embed", "publish", "evaluate"]
@@ -53,7 +53,7 @@ class Plan:
     library
         The library, as it was scanned.
     steps
-        In order; none if all is up to date.
+        In order; empty if all is up to date.
     comparison
         The last comparison, if it is up to date.
     """
@@ -76,7 +76,7 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     LibraryError
         If it holds no usable track.
     MusicflowError
-        If the settings name an embedder or a metric that there is not.
+        If the settings name an unknown embedder or metric.
     """
     # Errors in names come before any work.
     embedders.check_names(settings)

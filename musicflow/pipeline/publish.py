@@ -13,7 +13,7 @@ from musicflow.library import Track
 from musicflow.store import Embedding, EmbeddingStore, stack
 
 _LAYOUT = 2
-"""Raised when a collection holds more than before, so that those there are built anew."""
+"""Raised when collections hold more than before, so that older ones are built again."""
 
 _BLOCK = 1024
 
@@ -26,7 +26,7 @@ def build_collection(
     Returns
     -------
     Manifest
-        What is published now.
+        The manifest of the published collection.
     """
     known = store.known(spec)
     usable = [track for track in tracks if known.get(track.content_hash) == ""]

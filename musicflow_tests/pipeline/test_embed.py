@@ -292,7 +292,7 @@ def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
 ) -> None:
     evil.setenv("EVIL", "model")
     tracks = read(music, tmp_path).tracks
-    with pytest.raises(WorkerError, match=r"mfcc crashed \(SIGSEGV\). What was done is kept"):
+    with pytest.raises(WorkerError, match=r"mfcc crashed \(SIGSEGV\). All finished work is kept"):
         embed_tracks(tracks, SPEC, store, Path("unused"), own_process=True)
     assert store.known(SPEC) == {}
 
