@@ -24,8 +24,8 @@ def main() -> None:
     library = view.catalogue.library
     st.title("Library")
     st.caption(f"{plain(library.root)}, read as {library.format}")
-    told = [*library.problems, *_failures(view)]
-    problems = without_notes(told)
+    reported = [*library.problems, *_failures(view)]
+    problems = without_notes(reported)
     hours = sum(track.duration_s for track in library.tracks) / 3600
     with st.container(horizontal=True):
         st.metric("Tracks", f"{len(library.tracks):,}", border=True)
@@ -39,7 +39,7 @@ def main() -> None:
     with right:
         _collections(view)
     _problems(problems)
-    for line in filter(None, [*note_lines(told), skipped_line(library.skipped)]):
+    for line in filter(None, [*note_lines(reported), skipped_line(library.skipped)]):
         st.caption(plain(line, longest=500))
     _duplicates(view)
 

@@ -13,7 +13,7 @@ from musicflow.app.view import View
 from musicflow.index import Hit
 from musicflow.search.path import path
 
-# Tableau's ten; what has no colour of its own is grey.
+# Tableau's ten colours. Further genres are grey.
 _COLOURS = (
     "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
     "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",

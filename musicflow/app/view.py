@@ -123,7 +123,7 @@ def open_collection(index: Collections, label: str) -> Collection:
     return _open(index, label, manifest.state if manifest else "")
 
 
-# A collection that falls out is closed when the last session lets go of it.
+# A collection that leaves the cache is closed when the last session drops it.
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _open(_index: Collections, label: str, state: str) -> Collection:  # noqa: ARG001
     return _index.open(label)

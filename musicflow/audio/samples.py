@@ -28,8 +28,8 @@ def as_mono(samples: np.ndarray, sample_rate: float | None, target_rate: int) ->
     Raises
     ------
     ValueError
-        If there is no rate or an absurd one, if the array is empty, has another shape or type, or
-        holds values that are not numbers.
+        If the rate is missing or absurd, or if the array is empty, has another shape or type, or
+        holds NaN or infinity.
 
     Examples
     --------

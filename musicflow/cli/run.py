@@ -219,9 +219,9 @@ def _materialize(settings: Settings) -> Comparison:
     except KeyboardInterrupt:
         stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
-    told = {row.embedder for row in comparison.rows if row.error} if comparison else set()
+    reported = {row.embedder for row in comparison.rows if row.error} if comparison else set()
     for asset, reason in failed.items():
-        if asset.rpartition("/")[2] not in told:
+        if asset.rpartition("/")[2] not in reported:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
     if comparison is None or any(not is_per_embedder(asset) for asset in failed):
         stop("the run failed; all finished work is kept for the next one", FAILED)

@@ -89,8 +89,8 @@ def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Libr
         reasons = "".join(f"\n  {problem.subject}: {problem.reason}" for problem in broken[:5])
         raise LibraryError(f"no usable track lies below {root}{reasons}")
     tracks.sort(key=lambda track: track.track_id)
-    told = (*broken, *problems)
-    return Library(root.name, str(root), found.name, tuple(tracks), told, labels, skipped)
+    reported = (*broken, *problems)
+    return Library(root.name, str(root), found.name, tuple(tracks), reported, labels, skipped)
 
 
 def skipped_kinds(files: Iterable[AudioFile]) -> dict[str, int]:

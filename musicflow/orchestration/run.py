@@ -160,7 +160,7 @@ def _run(
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
-            tell(f"Also running: {', '.join(going_on)}. This run waits where both need the same.")
+            tell(f"Also running: {', '.join(going_on)}. This run waits for resources in use.")
         follow(instance, known_partitions(settings.paths.library))
         result = dg.materialize(
             assets_for(settings.embedders, settings.device),

@@ -68,7 +68,7 @@ def test_an_estimate_tells_time_memory_and_disk(
     monkeypatch.setattr(estimate, "estimate", lambda *_, **__: [made])
     code, printed, _ = run("estimate", str(music), "--embedder", "mfcc")
     assert code == 0
-    assert "50000 files, about 2500.0 hours; 24 measured, 1 of them of no use" in printed
+    assert "50000 files, about 2500.0 hours; 24 measured, 1 of them unusable" in printed
     assert "2.0 h 1.9 h – 2.2 h" in printed
     assert "500" in printed
     _, printed, _ = run("estimate", str(music), "--embedder", "mfcc", "--json")

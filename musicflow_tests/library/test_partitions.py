@@ -70,7 +70,7 @@ def test_a_flat_folder_is_split_by_hash_into_partitions_of_about_the_size(
     assert max(sizes.values()) <= size + 6 * size**0.5
 
 
-def test_genres_of_both_layouts_are_parts() -> None:
+def test_genres_of_both_layouts_are_partitions() -> None:
     found = ["mp3/rock/1.mp3", "mp3/Free Jazz/2.mp3", "rock/a/b/3.flac", "loose.wav", "mp3/x.mp3"]
     assert partition_keys(found) == dict(
         zip(found, ["rock", "free-jazz", "rock", "root", "mp3"], strict=True)
@@ -109,7 +109,7 @@ def test_a_partition_whose_folder_is_gone_is_an_error_and_stays_known(
     assert len(load_files(tmp_path / "known")) == 6
 
 
-def test_a_folder_that_is_split_anew_is_not_hashed_anew(
+def test_a_folder_that_is_split_again_is_not_hashed_again(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = scan(music, tmp_path / "known")
@@ -118,7 +118,9 @@ def test_a_folder_that_is_split_anew_is_not_hashed_anew(
     assert len(known_partitions(tmp_path / "known")) > 2
 
 
-def test_changes_are_told_by_part(music: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_changes_are_reported_per_partition(
+    music: Path, tmp_path: Path, write: Callable[..., Path]
+) -> None:
     scan(music, tmp_path / "known")
     assert changes(music, tmp_path / "known").changed == []
     write("tones/new.wav", tone(500))
