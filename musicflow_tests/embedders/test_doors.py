@@ -10,10 +10,10 @@ import pytest
 
 from musicflow import embedders, worker
 from musicflow.embedders import EmbedderError, EmbedderSpec
-from musicflow.embedding_store import EmbeddingStore
 from musicflow.library import join, scan
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
 from musicflow_tests import plugin
 
 ROOM = "toyflow.embedders"

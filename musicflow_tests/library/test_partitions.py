@@ -118,7 +118,7 @@ def test_a_folder_that_is_split_again_is_not_hashed_again(
     assert len(known_partitions(tmp_path / "known")) > 2
 
 
-def test_changes_are_reported_per_partition(
+def test_changes_are_told_per_partition(
     music: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
     scan(music, tmp_path / "known")
