@@ -9,6 +9,7 @@ import transformers
 
 from musicflow.embedders import wav2vec2
 from musicflow.embedders.weights import WeightsError
+from musicflow.kernels import fused
 from musicflow_tests.embedders.similarity import centred_cosines, chords, cosines
 
 RATE = wav2vec2.SPEC.sample_rate
@@ -80,7 +81,7 @@ def test_bf16_stays_close_to_float32(exact, rounded):
 
 @pytest.mark.slow
 def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, monkeypatch):
-    monkeypatch.setattr(wav2vec2, "_can_fuse", lambda _: False)
+    monkeypatch.setattr(fused, "_can_fuse", lambda _: False)
     plain = wav2vec2.Wav2Vec2(spec("bf16"), model)
     audio = chords(3, 1.0, RATE)
     assert centred_cosines(plain.infer(audio).vectors, rounded.infer(audio).vectors).min() >= 0.99
