@@ -135,7 +135,7 @@ def test_what_was_embedded_before_a_failure_is_kept(
 
     monkeypatch.setattr(mfcc.Mfcc, "infer", failing)
     monkeypatch.setattr(mfcc.Mfcc, "batch_size", 4)
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(embedders.EmbedderError, match="out of memory"):
         embed(library.tracks, store)
     assert len(store.read(SPEC)) == 4
     assert not [thread for thread in threading.enumerate() if thread.name == "decoding"]
@@ -222,7 +222,7 @@ def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
 
 CRASHING = """
 import ctypes, os, time
-from musicflow import audio, embedders
+from musicflow import audio
 iterate = audio.Decoding.__iter__
 def crash(): ctypes.string_at(0)
 def crashing(decoding):
@@ -231,7 +231,8 @@ def crashing(decoding):
         time.sleep(60) if os.environ["EVIL"] == "hang" else crash()
 audio.Decoding.__iter__ = crashing
 if os.environ["EVIL"] == "model":
-    embedders.mfcc.Mfcc.infer = lambda *_: crash()
+    from musicflow.embedders.mfcc import Mfcc
+    Mfcc.infer = lambda *_: crash()
 """
 """What a child runs before it begins: reading from nowhere stops the thread that does it at once.
 
