@@ -294,19 +294,21 @@ def _entry(name: str) -> EmbedderEntry:
 def _find(name: str, settings: Settings) -> EmbedderSpec:
     """Return the spec of a name, or of a label of an address in the settings."""
     plain = name.removesuffix(UNTRAINED)
-    if not is_address(plain) and plain not in REGISTRY:
-        for other in settings.embedders:
-            address = other.removesuffix(UNTRAINED)
-            if is_address(address) and _is_called(address, plain):
-                return spec_of(address + name.removeprefix(plain))
-    return spec_of(name)
-
-
-def _is_called(address: str, name: str) -> bool:
+    if is_address(plain) or plain in REGISTRY:
+        return spec_of(name)
+    broken = ""
+    for address in {other.removesuffix(UNTRAINED): None for other in settings.embedders}:
+        if is_address(address):
+            try:
+                if spec_of(address).name == plain:
+                    return spec_of(address + name.removeprefix(plain))
+            except EmbedderError as error:
+                broken = str(error)
     try:
-        return spec_of(address).name == name
-    except EmbedderError:
-        return False
+        return spec_of(name)
+    except UnknownEmbedderError as error:
+        # It may be the one that cannot be used now.
+        raise UnknownEmbedderError(error.message, broken or error.advice, error.code) from error
 
 
 def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
