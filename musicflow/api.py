@@ -195,11 +195,10 @@ class SearchableCollection:
         """
         import numpy as np
 
-        from musicflow.index import Filters
         from musicflow.search import lookup
         from musicflow.search import query as queries
 
-        asked = Filters.parse(_filter_texts(filters))
+        asked = queries.filters_for(self._collection, _filter_texts(filters))
         if isinstance(query, np.ndarray):
             return queries.similar_to_vector(self._collection, query, k, asked)
         path = Path(query).expanduser()

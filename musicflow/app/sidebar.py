@@ -9,6 +9,7 @@ from musicflow.app.view import extents, facet
 from musicflow.index import Collection, Filters
 from musicflow.index.fields import Field, of_kind
 from musicflow.index.filters import Condition, Sign
+from musicflow.search.query import filters_for
 
 _MAX_OFFERED = 500
 """The most values of a field that are offered; others can be typed."""
@@ -48,7 +49,7 @@ def filters(collection: Collection) -> Filters:
             max_chars=2000,
             placeholder="album=Kind of Blue\nname!=Intro\nduration_s<300",
         )
-    parsed = Filters.parse(line for line in (typed or "").splitlines() if line.strip())
+    parsed = filters_for(collection, (line for line in (typed or "").splitlines() if line.strip()))
     return Filters((*conditions, *parsed.conditions))
 
 

@@ -74,8 +74,9 @@ def search(
     """
     if (file is None) == (track is None):
         stop("say what to search with: a FILE, or --track NAME", USAGE)
-    filters = Filters.parse(where or [])
+    Filters.parse(where or [])  # Before a collection is opened.
     with _opened(home, embedder) as (collection, settings):
+        filters = query.filters_for(collection, where or [])
         if track is not None:
             track_id = lookup.find_track(collection, track)
             hits = query.similar_to_track(collection, track_id, k, filters)
@@ -113,8 +114,9 @@ def recommend_command(
 
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
-    filters = Filters.parse(where or [])
+    Filters.parse(where or [])  # Before a collection is opened.
     with _opened(home, embedder) as (collection, settings):
+        filters = query.filters_for(collection, where or [])
         hits = recommend(
             collection,
             [_example(collection, text, settings) for text in like or []],
@@ -142,8 +144,9 @@ def path(
 
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
-    filters = Filters.parse(where or [])
+    Filters.parse(where or [])
     with _opened(home, embedder) as (collection, _):
+        filters = query.filters_for(collection, where or [])
         first, last = (lookup.find_track(collection, name) for name in (start, end))
         hits = find_path(collection, first, last, steps, filters)
         about = "; the score is the likeness to the track before"

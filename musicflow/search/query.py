@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, Filters, Hit, normalize
 from musicflow.index.fields import FIELDS
+from musicflow.index.filters import Condition
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import nearest, specs_of
 from musicflow.settings import Settings
@@ -134,6 +136,35 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
     log = settings.paths.decoding_log
     vectors = [vector_of_file(path, spec, settings.cache, limits, log=log) for spec in specs]
     return np.concatenate(vectors)
+
+
+def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
+    """Read filters as people write them, with values as the tracks of a collection have them.
+
+    ``genre=hip hop`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
+    has stays as it is.
+
+    Raises
+    ------
+    FilterError
+        If a text is no filter.
+    """
+    asked = Filters.parse(texts)
+    return Filters(tuple(_as_held(collection, condition) for condition in asked.conditions))
+
+
+def _as_held(collection: Collection, condition: Condition) -> Condition:
+    if FIELDS[condition.key].kind != "keyword" or condition.key == "track_id":
+        return condition
+    held: dict[str, list[str]] = {}
+    for value in collection.facet(condition.key):
+        held.setdefault(folded(value), []).append(value)
+    values: list[str] = []
+    for value in map(str, condition.values):
+        same = held.get(folded(value), [value])
+        # Of spellings that are all demanded, no track has two.
+        values += [value if value in same else same[0]] if condition.sign == "+=" else same
+    return replace(condition, values=tuple(dict.fromkeys(values)))
 
 
 def why_none(collection: Collection, filters: Filters) -> str:
