@@ -141,7 +141,7 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
 def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
     """Read filters as people write them, with values as the tracks of a collection have them.
 
-    ``genre=hip hop`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
+    ``genre=HIP-HOP`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
     has stays as it is.
 
     Raises
