@@ -123,7 +123,7 @@ class EmbeddingStore:
         """Keep why the embedder itself could not be loaded, for the report; None once it could."""
         path = self._folder(spec) / _UNAVAILABLE
         if error is not None:
-            write_atomically(path, json.dumps(error.args).encode())
+            write_atomically(path, json.dumps([error.message, error.advice, error.code]).encode())
         else:
             path.unlink(missing_ok=True)
 

@@ -42,6 +42,9 @@ _LOST_S = 0.1
 """A file may lack this share of its length, or these seconds of a short one. A file that lacks
 more is refused."""
 
+_END_S = 1.0
+"""A fault this near to the end is where the file was cut off."""
+
 _BREAKS = 100
 """The most faults of a container that are skipped to read the rest."""
 
@@ -173,7 +176,7 @@ class Decoding:
         faults, whole = self._frames.faults, max(self.seconds, stated or 0.0)
         lost = max(0.0, stated - self.seconds) if stated else faults.seconds(self.seconds)
         allowed = max(_LOST * whole, _LOST_S)
-        inside = faults.count > 0 and 0 < faults.first_s < self.seconds - BLOCK_S
+        inside = faults.count > 0 and 0 < faults.first_s < self.seconds - _END_S
         if lost > allowed and inside:
             raise AudioError(
                 f"damaged near {faults.first_s:.1f} s: {lost:.1f} s cannot be decoded",

@@ -31,6 +31,7 @@ from musicflow.cli.console import (
 )
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import Comparison, report
+from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.library import Library, demo, without_notes
 from musicflow.pipeline import Plan, Step, plan_of
 from musicflow.pipeline.plan import why_unavailable
@@ -219,7 +220,8 @@ def _materialize(settings: Settings) -> Comparison:
     except KeyboardInterrupt:
         stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
-    reported = {row.embedder for row in comparison.rows if row.error} if comparison else set()
+    rows = comparison.rows if comparison is not None else ()
+    reported = {row.embedder for row in rows if row.error and row.code != NO_COLLECTION}
     for asset, reason in failed.items():
         if asset.rpartition("/")[2] not in reported:
             err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)

@@ -12,7 +12,7 @@ from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
-from musicflow.evaluation.results import Comparison, Dataset, Row
+from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, ready_of, state_of, states_of
 from musicflow.index import TrackIndex, normalize
 from musicflow.library import Library, Problem, Track
@@ -74,8 +74,10 @@ def compare(
     for spec in specs:
         row = _row(spec, library, vectors[spec.label], spec in ready)
         if spec not in ready:
-            why = store.unavailable(spec) or MusicflowError("no current collection is published")
-            row = replace(row, error=why.message, advice=why.advice)
+            why = store.unavailable(spec) or MusicflowError(
+                "no current collection is published", code=NO_COLLECTION
+            )
+            row = replace(row, error=why.message, advice=why.advice, code=why.code)
         elif spec.label not in found.figures:
             row = replace(row, error="fewer than two recordings have a vector of every embedder")
         else:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["embedder", "fusion", "baseline"]
 
+NO_COLLECTION = "no-collection"
+"""The code of a row whose embedder could be loaded but made no collection."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -77,8 +80,8 @@ class Row:
         The hash of the embedder's spec.
     mlflow_run_id
         The run that holds this row.
-    error, advice
-        Why there are no scores, and what to do about it; empty if there are.
+    error, advice, code
+        Why there are no scores, what to do about it, and the kind of error; empty if there are.
     """
 
     embedder: str
@@ -110,6 +113,7 @@ class Row:
     mlflow_run_id: str | None = None
     error: str = ""
     advice: str = ""
+    code: str = ""
 
     def value(self, name: str) -> float | None:
         """Return a score's value; None if there is none."""
