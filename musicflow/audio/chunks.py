@@ -181,7 +181,8 @@ class Padded(io.RawIOBase):
             return b"\0"
         before = sum(place < self._place for place in self._places)
         end = next((place for place in self._places if place > self._place), self._size)
-        wanted = end - self._place if size < 0 else min(size, end - self._place)
+        there = max(0, end - self._place)
+        wanted = there if size < 0 else min(size, there)
         self._file.seek(self._place - before)
         content = self._file.read(wanted)
         self._place += len(content)
