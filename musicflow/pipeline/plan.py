@@ -124,11 +124,14 @@ def make_plan(settings: Settings, library: Library) -> Plan:
 
 def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
     """Return the tracks without a current vector, one per content."""
-    if former := {t.content_hash: t.former_hash for t in tracks if t.former_hash}:
-        store.adopt(spec, former)
     known = store.known(spec)
     work = {track.content_hash: track for track in tracks if track.content_hash not in known}
-    return list(work.values())
+    # From all tracks, since of copies one alone may have been there before.
+    former = {t.content_hash: t.former_hash for t in tracks if t.former_hash}
+    if former := {hash_: old for hash_, old in former.items() if hash_ in work}:
+        store.adopt(spec, former)
+        known = store.known(spec)
+    return [track for hash_, track in work.items() if hash_ not in known]
 
 
 def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | None:
@@ -141,6 +144,8 @@ def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | N
 
 
 def _embedding(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:
+    if not work:
+        return []  # A run without changes reads no more than it must.
     before = store.known_elsewhere(spec)
     again = sum(bool(before & {track.content_hash, track.former_hash}) for track in work)
     each, load_s = store.pace(spec)

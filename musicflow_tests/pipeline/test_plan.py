@@ -10,7 +10,7 @@ from mutagen.id3 import APIC, ID3, TPE1
 from musicflow import embedders
 from musicflow.embedders import mfcc
 from musicflow.index import open_index
-from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of
+from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of, to_embed
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import tone
@@ -77,3 +77,16 @@ def test_a_new_tag_or_cover_costs_no_inference(settings: Settings, write: Write)
     plan = plan_of(settings)
     assert {step.kind for step in plan.steps} == {"publish", "evaluate"}
     assert sum(track.artist == "Nina" for track in plan.library.tracks) == 3
+
+
+def test_vectors_under_a_former_hash_are_taken_over_though_a_copy_is_new(
+    settings: Settings,
+) -> None:
+    plan = plan_of(settings)
+    carry_out(plan, settings)
+    track = plan.library.tracks[0]
+    old = replace(track, content_hash="new", former_hash=track.content_hash)
+    copy = replace(track, track_id="copy", content_hash="new")
+    store = EmbeddingStore(settings.paths.embeddings)
+    assert to_embed([old, copy], mfcc.SPEC, store) == []
+    assert store.known(mfcc.SPEC)["new"] == ""
