@@ -99,6 +99,11 @@ class Home:
         return self.root / "recordings.json"
 
     @property
+    def pace(self) -> Path:
+        """The seconds per track that publication and evaluation last took."""
+        return self.root / "pace.json"
+
+    @property
     def map(self) -> Path:
         """Where the app's map puts each track."""
         return self.root / "map"

@@ -26,6 +26,7 @@ from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import PassingError, explained
 from musicflow.orchestration.resources import Workspace
+from musicflow.pipeline.pace import EVALUATION, Pace
 
 MEASURED = "evaluation.json"
 
@@ -52,9 +53,10 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         comparison = Comparison.load(workspace.paths.reports / MEASURED)
         if comparison is None or not is_up_to_date(comparison, *given, method):
             verdicts = Verdicts.load(workspace.paths.recordings)
-            comparison = compare(*given, method, verdicts)
+            with Pace(workspace.paths.pace).measure(EVALUATION, len(library.tracks)):
+                comparison = compare(*given, method, verdicts)
+                projection.save(projection.project(*given), workspace.paths.reports)
             verdicts.save(workspace.paths.recordings)
-            projection.save(projection.project(*given), workspace.paths.reports)
             comparison.save(workspace.paths.reports / MEASURED)
         fused.save_weights(workspace.paths.fusions, comparison.fusions)
         scores = {row.embedder: row.value(MAIN) for row in comparison.rows}

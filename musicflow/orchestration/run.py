@@ -17,11 +17,18 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
-from musicflow.library import known_partitions
+from musicflow.library import AudioFile, known_partitions, load_files
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.partitions import all_partitions, follow
-from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, workspace_of
+from musicflow.orchestration.resources import (
+    EMBEDDING,
+    GPU,
+    INDEX,
+    Reporter,
+    resources_of,
+    workspace_of,
+)
 from musicflow.settings import Home, HomeError, Settings, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -166,7 +173,7 @@ def _run(
             assets_for(settings.embedders, settings.device),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
-            resources={"workspace": workspace_of(settings), "reporter": reporter},
+            resources=resources_of(workspace_of(settings), reporter, _as_scanned),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=EMBEDS | all_partitions(instance) | {PROCESS: _this_process()},
             raise_on_error=False,
@@ -176,6 +183,13 @@ def _run(
             for event in result.get_step_failure_events()
             if event.step_key
         }
+
+
+def _as_scanned(
+    _root: Path, folder: Path, keys: Sequence[str], *_: object
+) -> dict[str, list[AudioFile]]:
+    """Return the files of partitions that were scanned for the plan."""
+    return {key: load_files(folder, [key]) for key in keys}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
 from musicflow.library import Track
+from musicflow.pipeline.pace import Pace, publication
 from musicflow.store import Embedding, EmbeddingStore, stack
 
 _LAYOUT = 2
@@ -19,9 +21,26 @@ _BLOCK = 1024
 
 
 def build_collection(
-    tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore, index: TrackIndex
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    pace: Pace | None = None,
 ) -> Manifest:
     """Publish the tracks that have a vector, unless they are published already.
+
+    Parameters
+    ----------
+    tracks
+        The library.
+    spec
+        The embedder.
+    store
+        The store of vectors.
+    index
+        The index to publish in.
+    pace
+        Keeps the time that it took.
 
     Returns
     -------
@@ -34,6 +53,21 @@ def build_collection(
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):
         return published
+    timed = pace.measure(publication(spec.label), len(usable)) if pace else nullcontext()
+    with timed:
+        _publish(usable, spec, store, index, state)
+    published = index.manifest(spec.label)
+    assert published is not None
+    return published
+
+
+def _publish(
+    usable: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    state: str,
+) -> None:
     rows = store.read(spec, {track.content_hash for track in usable})
     center, scale = _standardizer(usable, rows, spec)
     manifest = Manifest(
@@ -42,9 +76,6 @@ def build_collection(
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     points = (_point(track, rows[track.content_hash], manifest) for track in usable)
     index.publish(spec.label, manifest, points)
-    published = index.manifest(spec.label)
-    assert published is not None
-    return published
 
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:

@@ -13,12 +13,12 @@ from musicflow import embedders
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import log_progress, workspace_of
+from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings
 
-RESOURCES = {"workspace": workspace_of(), "reporter": log_progress}
+RESOURCES = resources_of()
 
 
 def quiet(_context: object) -> object:
