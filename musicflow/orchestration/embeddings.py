@@ -19,6 +19,7 @@ from musicflow.evaluation import cost_of
 from musicflow.library import (
     Library,
     LibraryError,
+    Rules,
     Track,
     known_partitions,
     load_files,
@@ -190,7 +191,8 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
 
 def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
     """Return the number of tracks without a result, per partition, as a phrase."""
-    choose = chooser(known_partitions(workspace.paths.library))
+    music = Rules.of(workspace.settings).music(workspace.root)
+    choose = chooser(known_partitions(workspace.paths.library), music)
     root = f"{library.root}/"
     partitions = Counter(
         choose(track.path.removeprefix(root))
