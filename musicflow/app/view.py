@@ -157,7 +157,7 @@ def _extents(
     state: str,  # noqa: ARG001
 ) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
-    names = [field.name for field in of_kind("number")]
+    names = [field.name for field in of_kind("number", _collection.manifest.table)]
     for payload in _collection.payloads():
         for name in names:
             if (value := payload.get(name)) is not None:

@@ -228,7 +228,7 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:
-        for name, kind in DIALECT.payload_indexes():
+        for name, kind in DIALECT.payload_indexes(manifest):
             shard.update(edge.UpdateOperation.create_field_index(name, kind))
         track_ids: set[str] = set()
         for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):

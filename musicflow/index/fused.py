@@ -166,6 +166,7 @@ def _manifest(label: str, manifests: Sequence[Manifest], weights: Sequence[float
         hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
         min(manifest.count for manifest in manifests),
         spread=sum(w * manifest.spread for w, manifest in zip(weights, manifests, strict=True)),
+        extra={name: kind for manifest in manifests for name, kind in manifest.extra.items()},
     )
 
 

@@ -71,7 +71,10 @@ def _publish(
     rows = store.read(spec, {track.content_hash for track in usable})
     center, scale = _standardizer(usable, rows, spec)
     manifest = Manifest(
-        spec.label, spec.hash, spec.dim, state, len(usable), center=center, scale=scale
+        *(spec.label, spec.hash, spec.dim, state, len(usable)),
+        extra=fields.extra_kinds(usable),
+        center=center,
+        scale=scale,
     )
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     points = (_point(track, rows[track.content_hash], manifest) for track in usable)
@@ -80,7 +83,7 @@ def _publish(
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
     """Return whether publishing now would change nothing."""
-    now = state, index.quantization, fields.indexed()
+    now = state, index.quantization, fields.indexed(manifest.extra)
     return (manifest.state, manifest.quantization, manifest.fields) == now
 
 
