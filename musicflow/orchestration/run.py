@@ -29,6 +29,7 @@ from musicflow.orchestration.resources import (
     resources_of,
     workspace_of,
 )
+from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
 from musicflow.settings import Home, HomeError, Settings, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -106,20 +107,8 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-PER_EMBEDDER = ("embeddings", "collections")
-
-
-def is_per_embedder(asset: str) -> bool:
-    """Return whether an asset is of one embedder, not of the library or the evaluation."""
-    return asset.split("/")[0] in PER_EMBEDDER
-
-
-def _tell_nobody(_text: str) -> None:
-    """Do nothing with a sentence."""
-
-
 def materialize(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _tell_nobody
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Materialize all assets of a library that was scanned, and remember its settings.
 
@@ -152,7 +141,7 @@ def materialize(
     failed = _run(settings, reporter, everything, tell)
     if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which depends on all embedders.
-        failed |= _run(settings, reporter, EVALUATION)
+        failed |= _run(settings, reporter, EVALUATION, tell)
     return failed
 
 
@@ -160,7 +149,7 @@ def _run(
     settings: Settings,
     reporter: Reporter,
     selection: Sequence[list[str]],
-    tell: Callable[[str], None] = _tell_nobody,
+    tell: Callable[[str], None],
 ) -> dict[str, str]:
     # Output goes straight to the terminal. Dagster would copy it in processes that print
     # tracebacks after Ctrl-C.

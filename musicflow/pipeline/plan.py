@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from musicflow import embedders
+from musicflow import embedders, extras
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, is_up_to_date, report
@@ -116,11 +116,15 @@ def make_plan(settings: Settings, library: Library) -> Plan:
             steps.append(Step("publish", spec.label, count, reason, seconds))
     last = Comparison.load(home.reports / report.COMPARISON)
     given = library, specs, store, index, Method.of(settings)
-    if not steps and last is not None and last.mlflow_run_id and is_up_to_date(last, *given):
+    if not steps and last is not None and _is_recorded(last) and is_up_to_date(last, *given):
         return Plan(library, (), last)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
     return Plan(library, tuple(steps), None)
+
+
+def _is_recorded(comparison: Comparison) -> bool:
+    return bool(comparison.mlflow_run_id) or not extras.are_installed(*extras.RECORDS)
 
 
 def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:

@@ -184,7 +184,7 @@ def test_an_embedder_that_fails_takes_no_other_down(
     (tmp_path / weights.filename).write_bytes(b"no weights")
     settings = Settings(library=music, embedders=("musicnn", "mfcc"))
     plan_of(settings)
-    failed = materialize(settings, quiet)  # type: ignore[arg-type]
+    failed = materialize(settings, quiet, print)  # type: ignore[arg-type]
     [(asset, reason)] = failed.items()
     assert asset == "embeddings/musicnn"
     assert f"{weights.filename} has sha256:" in reason
