@@ -65,7 +65,7 @@ def _project(collection: Collection) -> pa.Table:
 
 
 def flatten(vectors: np.ndarray) -> np.ndarray:
-    """Bring unit vectors, shape ``(N, dim)``, into the plane: float32, shape ``(N, 2)``."""
+    """Project unit vectors ``(N, dim)`` into the plane: float32 ``(N, 2)``."""
     from sklearn.decomposition import PCA
 
     if len(vectors) < 2:

@@ -153,7 +153,7 @@ def path(
 def duplicates(
     embedder: EmbedderOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """List groups of tracks that are copies of one recording, as an embedder hears them.
+    """List groups of tracks that are copies of one recording.
 
     Example: `musicflow duplicates --json`
     """

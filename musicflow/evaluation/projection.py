@@ -64,7 +64,7 @@ def project(
 
 
 def tsne(vectors: np.ndarray) -> np.ndarray:
-    """Return unit vectors, shape ``(N, dim)`` and N at least 4, in the plane: shape ``(N, 2)``."""
+    """Project at least 4 unit vectors ``(N, dim)`` into the plane ``(N, 2)``."""
     # Imported here: it takes half a second, which few need to wait for.
     from sklearn.manifold import TSNE
 

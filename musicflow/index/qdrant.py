@@ -31,7 +31,7 @@ _Self = TypeVar("_Self", bound="QdrantCollection")
 
 
 def point_id(track_id: str) -> str:
-    """Return the engine's id of a track: always the same UUID, so that writing twice is safe."""
+    """Return the engine's id of a track: the same UUID every time."""
     return str(uuid.uuid5(_NAMESPACE, track_id))
 
 

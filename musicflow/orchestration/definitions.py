@@ -31,7 +31,7 @@ from musicflow.settings import Device, Settings
 
 
 def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
-    """Return all assets for the embedders of these names, on the device of the settings."""
+    """Return all assets for the embedders of these names, on a device."""
     specs = {spec.label: spec for spec in map(spec_or_stand_in, names)}
     models = [
         asset

@@ -98,7 +98,7 @@ def _embedded_again(tracks: list[Track], spec: EmbedderSpec, workspace: Workspac
 
 
 def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
-    """Return the usable files of some partitions, without labels, as no vector depends on them."""
+    """Return the usable files of some partitions as tracks without labels."""
     folder = workspace.paths.library
     if unread := sorted(set(keys) - known_partitions(folder)):
         raise LibraryError(

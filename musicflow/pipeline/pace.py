@@ -23,7 +23,7 @@ class Pace:
         self.path = path
 
     def estimate(self, work: str, tracks: int) -> float | None:
-        """Return the estimated seconds for a number of tracks; None if nothing was measured."""
+        """Return the estimated seconds for some tracks; None if not measured."""
         each = self._read().get(work)
         return None if each is None else each * tracks
 

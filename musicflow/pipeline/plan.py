@@ -149,7 +149,7 @@ def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | N
 
 
 def embedding_steps(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:
-    """Return the steps that embed tracks: new ones, and those of another version or setting."""
+    """Return the steps that embed tracks, by their reason."""
     if not work:
         return []  # A run without changes reads no more than it must.
     before = store.known_elsewhere(spec)

@@ -25,7 +25,7 @@ def is_per_embedder(stage: str) -> bool:
 
 
 def run_plan(plan: Plan, settings: Settings, progress: Progress = no_progress) -> dict[str, str]:
-    """Embed, publish and evaluate a library that was scanned, and remember its settings.
+    """Embed, publish and evaluate a scanned library; remember its settings.
 
     If an embedder fails, the others are still evaluated.
 

@@ -27,7 +27,7 @@ Example = str | np.ndarray
 def similar_to_track(
     collection: Collection, track_id: str, k: int, filters: Filters = Filters()
 ) -> list[Hit]:
-    """Return the k tracks that sound most like one of the collection, without it, best first.
+    """Return the k tracks that sound most like a track, best first.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
 
 
 def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
-    """Read filters as people write them, with values as the tracks of a collection have them.
+    """Read filters, with their values as a collection's tracks spell them.
 
     ``genre=HIP-HOP`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
     has stays as it is.
