@@ -164,6 +164,19 @@ class Settings(BaseSettings):
         description="How the folder is laid out: auto, ludwig, folders, the layout of an installed "
         "package, or package.module:NAME.",
     )
+    genre: Annotated[str, Option("--genre", "SOURCE")] = Field(
+        "auto",
+        description="Where genres come from: auto, tag, folder, or a table in CSV with the columns "
+        "path and genre.",
+    )
+    genre_level: Annotated[int | None, Option("--genre-level")] = Field(
+        None, ge=1, description="The level of the folders that are genres, 1 for the topmost."
+    )
+    genre_names: dict[str, str] = Field(
+        {},
+        description="Your own names of genres, by the spelling they stand for; an empty name "
+        "leaves a genre out.",
+    )
     ignore: Annotated[tuple[str, ...], Option("--ignore", "PATTERN")] = Field(
         (), description="Files or folders to leave out, as in a .gitignore."
     )
@@ -222,6 +235,16 @@ class Settings(BaseSettings):
     metrics: Annotated[tuple[str, ...], Option("--metric", "METRIC")] = Field(
         (), description="Metrics of other packages to add, each package.module:NAME."
     )
+
+    @field_validator("genre")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        if source in ("auto", "tag", "folder"):
+            return source
+        if not source.lower().endswith(".csv"):
+            raise ValueError(f"{source!r} is none of auto, tag, folder, and no table FILE.csv")
+        # Unattended runs start elsewhere.
+        return str(Path(source).expanduser().absolute())
 
     @field_validator("library_format")
     @classmethod

@@ -170,7 +170,7 @@ def card(
         if left and track is not None and (image := cover(track)):
             left[0].image(image, width="stretch")
         names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
-        about = [plain(payload["genre"]), length(payload["duration_s"])]
+        about = [plain(joined(payload["genre"])), length(payload["duration_s"])]
         about += [plain(tag) for tag in payload.get("tags") or ()]
         with middle.container(gap="xxsmall"):
             st.markdown(f"{rank} {names} {note}".strip())

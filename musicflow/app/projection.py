@@ -54,7 +54,8 @@ def _project(collection: Collection) -> pa.Table:
     ids, texts, vectors = [], [], []
     for point in collection.scroll():
         ids.append(point.track_id)
-        texts.append({key: joined(point.payload[key]) for key in ("artist", "name", "genre")})
+        told = {key: joined(point.payload[key]) for key in ("artist", "name")}
+        texts.append(told | {"genre": _main(point.payload["genre"])})
         vectors.append(point.vector)
     # The order of a scroll is the engine's own; places must not depend on it.
     order = sorted(range(len(ids)), key=ids.__getitem__)
@@ -62,6 +63,11 @@ def _project(collection: Collection) -> pa.Table:
     columns: dict[str, Any] = {"track_id": [ids[i] for i in order]}
     columns |= {key: [texts[i][key] for i in order] for key in ("artist", "name", "genre")}
     return pa.table(columns | {"x": plane[:, 0], "y": plane[:, 1]})
+
+
+def _main(genres: str | list[str]) -> str:
+    """Return the main genre, which a colour stands for; old collections hold one as it is."""
+    return genres if isinstance(genres, str) else genres[0]
 
 
 def flatten(vectors: np.ndarray) -> np.ndarray:

@@ -247,7 +247,7 @@ def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         {"rank": rank, "score": round(hit.score, 6)}
         | dict.fromkeys(FIELDS)
         | hit.payload
-        | {"artist": joined(hit.payload["artist"])}
+        | {name: joined(hit.payload[name]) for name in ("artist", "genre")}
         | {"duplicates": list(hit.duplicates)}
         for rank, hit in enumerate(hits, 1)
     ]

@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from musicflow.evaluation.metrics import Metric, table
-from musicflow.library import UNKNOWN, Track, known_artists
+from musicflow.library import Track, known_artists
 from musicflow.settings import Exclude, Settings
 
 ENOUGH = 0.5
@@ -132,8 +132,8 @@ class Labels:
 
 
 def genre_labels(tracks: Sequence[Track]) -> Labels:
-    """Return the genre of each track as its one label; `UNKNOWN` is none."""
-    return Labels([[] if track.genre == UNKNOWN else [track.genre] for track in tracks])
+    """Return the genres of each track as its labels: two that share one are relevant."""
+    return Labels([track.labels for track in tracks])
 
 
 Keys = Sequence[tuple[Hashable, ...]]

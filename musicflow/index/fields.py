@@ -74,7 +74,7 @@ FIELDS = {
         Field("track_id", "keyword", "Id", alias="id", offered=False),
         Field("artist", "keyword", "Artist", attribute="artists", missing=[UNKNOWN], several=True),
         Field("name", "keyword", "Name", offered=False),
-        Field("genre", "keyword", "Genre"),
+        Field("genre", "keyword", "Genre", attribute="labels", missing=[UNKNOWN], several=True),
         Field("subgenres", "keyword", "Subgenre", alias="subgenre", several=True),
         Field("album", "keyword", "Album"),
         Field("album_artist", "keyword", "Album artist"),

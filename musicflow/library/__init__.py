@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from musicflow.library import layouts
+from musicflow.library import labels, layouts
 from musicflow.library.audio_file import AudioFile, state_of_file
 from musicflow.library.changes import Changes, changes
 from musicflow.library.files import (
@@ -20,7 +20,8 @@ from musicflow.library.files import (
     scan_partitions,
     split,
 )
-from musicflow.library.layouts import Detection, Layout, LayoutError, labels_state
+from musicflow.library.labels import Rule
+from musicflow.library.layouts import Detection, Layout, LayoutError
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.rows import Extra
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
@@ -40,6 +41,7 @@ __all__ = [
     "LibraryError",
     "Problem",
     "Progress",
+    "Rule",
     "Rules",
     "Track",
     "changes",
@@ -65,7 +67,9 @@ __all__ = [
 ]
 
 
-def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Library:
+def join(
+    root: Path, files: list[AudioFile], layout: str = layouts.AUTO, rule: Rule = Rule()
+) -> Library:
     """Return a library of the scanned files.
 
     Parameters
@@ -75,15 +79,18 @@ def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Libr
     files
         The files that `scan` returned.
     layout
-        The name or address of the layout, or ``auto``; see `layouts.layout_of`.
+        The name or address of the layout, or ``auto``; see `layouts.detect`.
+    rule
+        Where genres come from.
 
     Raises
     ------
     LibraryError
-        If the layout cannot read the folder, or no file is usable.
+        If the layout cannot read the folder, no file is usable, or the table of genres cannot be
+        used.
     """
-    found = layouts.layout_of(root, layout)
-    labels = layouts.labels_state(root, found)
+    found, detection = layouts.detect(root, layout)
+    state = labels_state(root, found, rule)
     skipped = skipped_kinds(files)
     files = [file for file in files if not file.is_skipped]
     tracks, problems = layouts.read(found, root, files)
@@ -92,8 +99,31 @@ def join(root: Path, files: list[AudioFile], layout: str = layouts.AUTO) -> Libr
         reasons = "".join(f"\n  {problem.subject}: {problem.reason}" for problem in broken[:5])
         raise LibraryError(f"no usable track lies below {root}{reasons}")
     tracks.sort(key=lambda track: track.track_id)
-    reported = (*broken, *problems)
-    return Library(root.name, str(root), found.name, tuple(tracks), reported, labels, skipped)
+    is_generic = layout == layouts.AUTO and found.labels == "folder"
+    labelled, given = labels.label(tracks, files, root, rule, None if is_generic else found.labels)
+    return Library(
+        root.name,
+        str(root),
+        "tagged" if is_generic and given.source == "tag" else found.name,
+        tuple(labelled),
+        (*broken, *problems),
+        state,
+        skipped,
+        detection.reason,
+        given.source,
+        given.reason,
+    )
+
+
+def labels_state(root: Path, layout: str | Layout = layouts.AUTO, rule: Rule = Rule()) -> str:
+    """Return a text that changes when the labels of a folder do, other than tags and folders.
+
+    Raises
+    ------
+    LayoutError
+        If the name leads to no layout, or the layout fails.
+    """
+    return layouts.labels_state(root, layout) + rule.state
 
 
 def skipped_kinds(files: Iterable[AudioFile]) -> dict[str, int]:

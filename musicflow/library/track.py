@@ -40,13 +40,13 @@ class Track:
     artists
         Every artist, in order; empty if not known.
     name, album, genre
-        `UNKNOWN` if not known. The layout decides the genre.
+        `UNKNOWN` if not known. The genre is the first of `genres`.
     subgenres
         May be empty.
     album_artist
         The artist of the album; empty if the tags do not name one.
     genres
-        Every genre that the tags name, in order.
+        Every genre, the main one first. They are the labels that make tracks alike.
     year
         The year of release.
     track_number, disc_number
@@ -88,6 +88,13 @@ class Track:
         return joined(self.artists) or UNKNOWN
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Return all genres, the main one first; empty if none is known."""
+        if self.genre == UNKNOWN:
+            return ()
+        return self.genres if self.genre in self.genres else (self.genre,)
+
+    @property
     def decade(self) -> str | None:
         """Return the decade of release, such as "1980s"; None if the year is not known."""
         return None if self.year is None else f"{self.year // 10 * 10}s"
@@ -109,7 +116,8 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
     file
         A usable file of it.
     **fields
-        Fields that the layout decides instead of the tags, such as `genre`.
+        Fields that the layout decides instead of the tags, such as `genre`. Genres that it does
+        not name are not taken from the tags.
     """
     own: dict[str, Any] = {
         "track_id": file.path,
@@ -120,7 +128,13 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
         "sample_rate": file.sample_rate,
         "name": file.title or normalized(PurePosixPath(file.path).stem) or UNKNOWN,
     }
-    return Track(**own | fields_from(file) | fields)
+    return Track(**own | fields_from(file) | fields | _genres(**fields))
+
+
+def _genres(genre: str = "", genres: Iterable[str] = (), **_fields: Any) -> dict[str, Any]:
+    """Return the fields of the main genre and of all, by what a layout gave of the two."""
+    several = dict.fromkeys(name for name in (genre, *genres) if name not in ("", UNKNOWN))
+    return {"genre": next(iter(several), UNKNOWN), "genres": tuple(several)}
 
 
 def fields_from(tags: Tags) -> dict[str, Any]:
@@ -143,6 +157,17 @@ class Library:
     """The state of the file of labels at the scan: a text that changes when the file does."""
     skipped: dict[str, int] = field(default_factory=dict)
     """The number of files of each kind that is not read, most frequent first."""
+    layout_reason: str = ""
+    """What tells the layout."""
+    genre_source: str = ""
+    """Where genres come from: ``layout``, ``folder``, ``tag`` or ``table``."""
+    genre_reason: str = ""
+    """Why they come from there."""
+
+    @property
+    def reading(self) -> str:
+        """Return how the folder was read, and why, in one line."""
+        return f"read as {self.format} ({self.layout_reason}); genres: {self.genre_reason}"
 
     @property
     def fingerprint(self) -> str:
@@ -154,14 +179,16 @@ class Library:
         for track in sorted(self.tracks, key=lambda track: track.track_id):
             seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
             credit = (track.artists, track.album_artist, track.compilation)
-            # A single artist gives the digits of earlier versions, which knew only one.
+            # A single artist or genre gives the digits of earlier versions, which knew only one.
             more = credit if len(track.artists) > 1 or track.album_artist else ()
-            digest.update(json.dumps((*seen, track.artist, track.album, *more)).encode())
+            genres = (track.labels,) if len(track.labels) > 1 else ()
+            digest.update(json.dumps((*seen, track.artist, track.album, *more, *genres)).encode())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
         """Write the library into `folder`, whole or not at all."""
         about = {"name": self.name, "root": self.root, "format": self.format, "labels": self.labels}
+        about |= {name: getattr(self, name) for name in _REASONS}
         about["skipped"] = json.dumps(self.skipped)
         about["problems"] = json.dumps([asdict(problem) for problem in self.problems])
         table = table_of(Track, self.tracks)
@@ -186,8 +213,10 @@ class Library:
         tracks = tuple(Track(**fields_of(Track, row)) for row in table.to_pylist())
         where = about["name"], about["root"], about["format"]
         skipped = json.loads(about.get("skipped", "{}"))
-        return cls(*where, tracks, problems, about.get("labels", ""), skipped)
+        reasons = (about.get(name, "") for name in _REASONS)
+        return cls(*where, tracks, problems, about.get("labels", ""), skipped, *reasons)
 
 
 _FILE = "tracks.parquet"
+_REASONS = ("layout_reason", "genre_source", "genre_reason")
 _NO_ARTIST = frozenset({"", folded(UNKNOWN), "unknown artist", "various artists", "various"})

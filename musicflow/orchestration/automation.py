@@ -10,6 +10,7 @@ from musicflow.library import (
     Changes,
     Library,
     LibraryError,
+    Rule,
     Rules,
     changes,
     forget_partitions,
@@ -127,7 +128,7 @@ def library_changes(
         return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
     try:
         seen = changes(settings.library, folder, Rules.of(settings))
-        labels = labels_state(settings.library, settings.library_format)
+        labels = labels_state(settings.library, settings.library_format, Rule.of(settings))
     except LibraryError as error:
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
     before = json.loads(context.cursor or "{}")

@@ -14,6 +14,7 @@ import pandas as pd
 from musicflow.library import (
     AudioFile,
     Library,
+    Rule,
     Rules,
     join,
     known_partitions,
@@ -93,7 +94,7 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
 def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Make tracks: artist, name, genre and subgenres of each usable file."""
     folder, root = workspace.paths.library, workspace.root
-    library = join(root, load_files(folder), workspace.layout)
+    library = join(root, load_files(folder), workspace.layout, Rule.of(workspace.settings))
     library.save(folder)
     tracks = pd.DataFrame(library.tracks).assign(artist=[t.artist for t in library.tracks])
     genres = tracks["genre"].value_counts()
@@ -104,6 +105,7 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
         metadata={
             "dagster/row_count": len(tracks),
             "format": library.format,
+            "read as": library.reading,
             "fingerprint": library.fingerprint,
             "partitions not read yet": ", ".join(unread) or "none",
             "genres": dg.MetadataValue.md(_markdown(genres.reset_index())),

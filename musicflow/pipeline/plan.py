@@ -9,7 +9,7 @@ from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, is_up_to_date, report
 from musicflow.index import open_index
-from musicflow.library import Library, Progress, Rules, Track, join, no_progress, scan
+from musicflow.library import Library, Progress, Rule, Rules, Track, join, no_progress, scan
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.settings import Settings
@@ -84,7 +84,9 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     Method.of(settings)
     assert settings.library is not None
     files = scan(settings.library, settings.paths.library, progress, Rules.of(settings))
-    return make_plan(settings, join(settings.library, files, settings.library_format))
+    return make_plan(
+        settings, join(settings.library, files, settings.library_format, Rule.of(settings))
+    )
 
 
 def make_plan(settings: Settings, library: Library) -> Plan:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from musicflow.errors import words_of
 from musicflow.library.audio_file import AudioFile
@@ -63,12 +64,15 @@ class Layout:
     labels_state : callable
         Given the folder of music, returns a text that changes when its labels do. Empty if the
         files' tags are the only labels.
+    labels : {"layout", "folder", "tag"}
+        Where its genres come from: itself, the folders or the tags.
     """
 
     name: str
     detect: Callable[[Path], Detection | None]
     read: Callable[[Path, list[AudioFile]], tuple[Sequence[Track], Sequence[Problem]]]
     labels_state: Callable[[Path], str] = _no_labels
+    labels: Literal["layout", "folder", "tag"] = "layout"
 
 
 class LayoutError(LibraryError):
@@ -83,6 +87,7 @@ REGISTRY = Registry(
     Layout,
     {
         "ludwig": "musicflow.library.layouts.ludwig:LAYOUT",
+        "tagged": "musicflow.library.layouts.tagged:LAYOUT",
         FALLBACK: "musicflow.library.layouts.folders:LAYOUT",
     },
     LayoutError,
@@ -96,7 +101,12 @@ def names() -> tuple[str, ...]:
 
 
 def layout_of(root: Path, name: str = AUTO) -> Layout:
-    """Return the layout of a folder.
+    """Return the layout of a folder; see `detect`."""
+    return detect(root, name)[0]
+
+
+def detect(root: Path, name: str = AUTO) -> tuple[Layout, Detection]:
+    """Return the layout of a folder, and what tells it.
 
     Parameters
     ----------
@@ -112,17 +122,19 @@ def layout_of(root: Path, name: str = AUTO) -> Layout:
         be used is left out, with a warning in the log.
     """
     if name != AUTO:
-        return REGISTRY.get(name)
+        layout = REGISTRY.get(name)
+        return layout, detection(layout, root) or Detection("asked for")
     for other in REGISTRY.names():
         if other == FALLBACK:
             continue
         try:
             layout = REGISTRY.get(other)
-            if detection(layout, root) is not None:
-                return layout
+            if (found := detection(layout, root)) is not None:
+                return layout, found
         except LayoutError as error:
             _log.warning("%s", error)
-    return REGISTRY.get(FALLBACK)
+    layout = REGISTRY.get(FALLBACK)
+    return layout, detection(layout, root) or Detection("it is no folder")
 
 
 def detection(layout: Layout, root: Path) -> Detection | None:
@@ -159,8 +171,7 @@ def music_of(root: Path, layout: str = AUTO, ignore: Iterable[str] = ()) -> str:
     LibraryError
         If the name leads to no layout, the layout fails, or a pattern is not valid.
     """
-    found = detection(layout_of(root, layout), root)
-    return (found.music if found is not None else "") or music_folder(root, ignore)
+    return detect(root, layout)[1].music or music_folder(root, ignore)
 
 
 def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:

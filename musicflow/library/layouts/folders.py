@@ -1,28 +1,24 @@
-"""Any folder of music: ``<root>/<genre>/…``, with names from the files' own tags."""
+"""Any folder of music, such as ``<root>/<genre>/…``: names are those of the files' own tags.
 
-from pathlib import Path, PurePosixPath
+The folders that are genres are found by `labels`.
+"""
+
+from pathlib import Path
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
 from musicflow.library.problems import Problem
-from musicflow.library.track import UNKNOWN, Track, track_of
-from musicflow.text import normalized
+from musicflow.library.track import Track, track_of
 
 
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
-    """Make a track of each usable file; the topmost folder is its genre."""
-    return [_track(root, file) for file in files if not file.error], []
-
-
-def _track(root: Path, file: AudioFile) -> Track:
-    parts = PurePosixPath(file.path).parts
-    genre = normalized(parts[0]) if len(parts) > 1 else ""
-    return track_of(root, file, genre=genre or UNKNOWN)
+    """Make a track of each usable file."""
+    return [track_of(root, file) for file in files if not file.error], []
 
 
 def detect(root: Path) -> Detection | None:
     """Detect any folder."""
-    return Detection("it is a folder") if root.is_dir() else None
+    return Detection("it is a folder like any other") if root.is_dir() else None
 
 
-LAYOUT = Layout("folders", detect, read)
+LAYOUT = Layout("folders", detect, read, labels="folder")
