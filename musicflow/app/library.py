@@ -9,7 +9,14 @@ from musicflow import embedders
 from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
 from musicflow.index import Collection, Hit
-from musicflow.library import Problem, known_artists, note_lines, skipped_line, without_notes
+from musicflow.library import (
+    Problem,
+    doubts,
+    known_artists,
+    note_lines,
+    skipped_line,
+    without_notes,
+)
 from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
 from musicflow.store import EmbeddingStore, problems_of
@@ -23,7 +30,9 @@ def main() -> None:
     view: View = st.session_state.view
     library = view.catalogue.library
     st.title("Library")
-    st.caption(f"{plain(library.root)}, read as {library.format}")
+    st.caption(f"{plain(library.root)}, {plain(library.reading, longest=500)}")
+    for doubt in doubts(library):
+        st.warning(plain(str(doubt), longest=500), icon=":material/help:")
     reported = [*library.problems, *_failures(view)]
     problems = without_notes(reported)
     hours = sum(track.duration_s for track in library.tracks) / 3600

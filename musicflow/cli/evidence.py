@@ -8,6 +8,7 @@ import typer
 
 from musicflow import audio, embedders
 from musicflow.cli.console import (
+    FAILED,
     USAGE,
     HomeOption,
     JsonOption,
@@ -113,6 +114,8 @@ def recommend_embedder(
         stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
     if not quality + speed + size:
         stop("quality, speed and size cannot all be 0", USAGE)
+    if comparison.is_void:
+        stop("\n".join(report.doubt_lines(comparison)), FAILED)
     found = choice.rank_candidates(comparison.rows, quality, speed, size)
     if not found:
         stop("no embedder with trained weights has figures in the last comparison", USAGE)
@@ -150,6 +153,8 @@ def show(comparison: Comparison) -> None:
         f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
     )
     out.print(plain(title), soft_wrap=True, highlight=False)
+    for line in report.doubt_lines(comparison):
+        out.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True, highlight=False)
     # These fit into 80 columns; the report has the rest.
     shown = report.columns(comparison, "console")
     titles = [t for m in shown for t in ([m.title, "95 %"] if m.name == MAIN else [m.title])]

@@ -32,7 +32,7 @@ from musicflow.cli.options import takes_settings
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
-from musicflow.library import Library, demo, without_notes
+from musicflow.library import Library, demo, doubts, without_notes
 from musicflow.pipeline import Plan, Step, plan_of
 from musicflow.pipeline.plan import why_unavailable
 from musicflow.pipeline.run import is_per_embedder
@@ -128,8 +128,16 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     _show(comparison, settings, as_json)
 
 
+def _tell_of(library: Library) -> None:
+    """Report how a library was read, and what is odd about it."""
+    err.print(plain(f"{library.name}: {library.reading}"), soft_wrap=True, highlight=False)
+    for doubt in doubts(library):
+        err.print(f"[yellow]{plain(str(doubt))}[/yellow]", soft_wrap=True, highlight=False)
+
+
 def _agreed(plan: Plan, yes: bool) -> bool:
-    """Report which vectors will be made again, and ask on a terminal."""
+    """Report the library, and which vectors will be made again, and ask on a terminal."""
+    _tell_of(plan.library)
     if not plan.remade:
         return True
     for step in plan.remade:
@@ -144,8 +152,11 @@ def _agreed(plan: Plan, yes: bool) -> bool:
 def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
         steps = [asdict(step) for step in plan.steps]
-        print_json({"tracks": len(plan.library.tracks), "steps": steps})
+        found = [asdict(doubt) for doubt in doubts(plan.library)]
+        about = {"reading": plan.library.reading, "doubts": found}
+        print_json({"tracks": len(plan.library.tracks), **about, "steps": steps})
         return
+    _tell_of(plan.library)
     if not plan.steps:
         out.print("Nothing to do: all is up to date.")
         return

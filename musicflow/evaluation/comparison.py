@@ -15,7 +15,7 @@ from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, ready_of, state_of, states_of
 from musicflow.index import TrackIndex, normalize
-from musicflow.library import Library, Problem, Track
+from musicflow.library import Library, Problem, Track, doubts
 from musicflow.library.recordings import Verdicts
 from musicflow.store import Embedding, EmbeddingStore, problems_of, stack
 
@@ -92,6 +92,8 @@ def compare(
     floor = Row(RANDOM, "baseline", "none", RANDOM_DIM)
     if RANDOM in found.figures:
         floor = replace(floor, **vars(found.figures[RANDOM]))
+    found_doubts = doubts(library)
+    void = any(doubt.voids for doubt in found_doubts)
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
     problems += _not_embedded(library, ready, vectors)
     problems += _duplicates(common, found.first)
@@ -104,11 +106,15 @@ def compare(
         ),
         protocol=found.protocol,
         measures=metrics.measures(method.metrics, method.k),
-        rows=tuple(replace(row, exclude=found.protocol.exclude) for row in (*rows, floor)),
-        differences=tuple(found.differences),
+        rows=tuple(
+            replace(row, exclude=found.protocol.exclude, ranked=not void) for row in (*rows, floor)
+        ),
+        differences=() if void else tuple(found.differences),
         problems=(*library.problems, *problems),
         state=state_of(library, states_of(specs, manifests, ready), method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        doubts=found_doubts,
+        reading=library.reading,
     )
 
 

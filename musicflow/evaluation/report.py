@@ -41,10 +41,12 @@ COSTS = (
     ("precision", "precision"),
 )
 
+VOID = "This comparison means nothing, and nothing is ranked by it. Search works all the same."
+
 UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
 
 METHOD = (
-    "Each track is a query, compared with the others by cosine; a hit has its genre. Ranges are "
+    "Each track is a query, compared with the others by cosine; a hit shares a genre. Ranges are "
     "95 % of bootstrap resamples over the queries."
 )
 
@@ -145,7 +147,8 @@ def sections(comparison: Comparison) -> list[Section]:
     """Return the whole report, in order."""
     rows = comparison.rows
     scored = [row for row in rows if row.by_genre]
-    found = [_quality(comparison)]
+    found = [Section("What it means", text=doubt_lines(comparison))] if comparison.doubts else []
+    found.append(_quality(comparison))
     subgenres = [m for m in comparison.measures if m.labels == "subgenre"]
     if with_some := [row for row in rows if any(m.name in row.scores for m in subgenres)]:
         head = ["embedder", *(m.title for m in subgenres)]
@@ -176,6 +179,11 @@ def sections(comparison: Comparison) -> list[Section]:
     if notes := counts(comparison):
         found.append(Section("Notes", text=notes))
     return found
+
+
+def doubt_lines(comparison: Comparison) -> list[str]:
+    """Return a sentence per doubt, behind one that says whether the comparison means anything."""
+    return [*([VOID] if comparison.is_void else []), *(f"{d}" for d in comparison.doubts)]
 
 
 def counts(comparison: Comparison) -> list[str]:
@@ -246,6 +254,7 @@ def _about(comparison: Comparison) -> str:
 def _quality(comparison: Comparison) -> Section:
     rows, shown = comparison.rows, columns(comparison, "console", "report")
     text = [METHOD, f"Protocol: {comparison.protocol}."]
+    text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += fusion_notes(rows)

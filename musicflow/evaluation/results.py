@@ -12,7 +12,7 @@ from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference, Score
-from musicflow.library import Problem
+from musicflow.library import Doubt, Problem
 from musicflow.settings import write_atomically
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Row:
         The hash of the embedder's spec.
     mlflow_run_id
         The run that holds this row.
+    ranked
+        Whether it may be ranked: not where the whole comparison means nothing.
     error, advice, code
         Why there are no scores, what to do about it, and the kind of error; empty if there are.
     """
@@ -111,6 +113,7 @@ class Row:
     fusion: dict[str, float] = field(default_factory=dict)
     spec_hash: str = ""
     mlflow_run_id: str | None = None
+    ranked: bool = True
     error: str = ""
     advice: str = ""
     code: str = ""
@@ -122,8 +125,11 @@ class Row:
 
     @property
     def meaningful(self) -> bool:
-        """Whether its scores say something: seeded weights and the baseline do not."""
-        return self.kind != "baseline" and self.weights != "untrained"
+        """Whether its scores say something: seeded weights and the baseline do not.
+
+        Nothing does where genres are none.
+        """
+        return self.ranked and self.kind != "baseline" and self.weights != "untrained"
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,10 @@ class Comparison:
         When, in ISO 8601.
     mlflow_experiment_id, mlflow_run_id
         Where MLflow holds it.
+    doubts
+        Why it means little, or nothing.
+    reading
+        How the library was read, in one line.
     """
 
     dataset: Dataset
@@ -174,6 +184,13 @@ class Comparison:
     created: str
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
+    doubts: tuple[Doubt, ...] = ()
+    reading: str = ""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it means nothing, so that nothing is ranked by it."""
+        return any(doubt.voids for doubt in self.doubts)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

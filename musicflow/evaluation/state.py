@@ -9,7 +9,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Comparison
 from musicflow.index import Manifest, TrackIndex
-from musicflow.library import Library
+from musicflow.library import Library, doubts
 from musicflow.store import EmbeddingStore
 
 VERSION = 4
@@ -42,6 +42,7 @@ def state_of(
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [asdict(problem) for problem in library.problems]
     parts += library.skipped.items()
+    parts += [asdict(doubt) for doubt in doubts(library)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

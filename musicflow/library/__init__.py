@@ -22,6 +22,7 @@ from musicflow.library.files import (
 )
 from musicflow.library.labels import Rule
 from musicflow.library.layouts import Detection, Layout, LayoutError
+from musicflow.library.meaning import Doubt, doubts
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.rows import Extra
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
@@ -33,6 +34,7 @@ __all__ = [
     "AudioFile",
     "Changes",
     "Detection",
+    "Doubt",
     "Extra",
     "Layout",
     "LayoutError",
@@ -45,6 +47,7 @@ __all__ = [
     "Rules",
     "Track",
     "changes",
+    "doubts",
     "examine_files",
     "find",
     "forget_partitions",

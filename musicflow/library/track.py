@@ -167,6 +167,8 @@ class Library:
     @property
     def reading(self) -> str:
         """Return how the folder was read, and why, in one line."""
+        if not self.layout_reason:
+            return f"read as {self.format}"
         return f"read as {self.format} ({self.layout_reason}); genres: {self.genre_reason}"
 
     @property

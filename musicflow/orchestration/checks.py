@@ -14,7 +14,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import Collection
-from musicflow.library import UNKNOWN, AudioFile, Library
+from musicflow.library import UNKNOWN, AudioFile, Library, doubts
 from musicflow.library.problems import AUDIO_WITHOUT_LABELS, LABELS_WITHOUT_AUDIO
 from musicflow.pipeline import Health
 
@@ -33,7 +33,7 @@ FALL = 0.05
 """The largest fall of precision at 10 from one evaluation to the next."""
 
 LIBRARY = ("decodable",)
-TRACKS = ("coverage", "labels_and_audio")
+TRACKS = ("coverage", "labels_and_audio", "meaning")
 VECTORS = ("sound_vectors", "live_dimensions")
 COLLECTION = ("counts_agree",)
 EVALUATION = ("above_chance", "no_sudden_fall")
@@ -42,6 +42,7 @@ _BLOCKING = {"sound_vectors", "counts_agree"}
 _DESCRIPTIONS = {
     "decodable": f"At least {SOUND_SHARE:.0%} of the library's files can be decoded.",
     "coverage": f"At least {KNOWN_SHARE:.0%} of the tracks have a genre.",
+    "meaning": "A comparison by the library's genres means something.",
     "labels_and_audio": "Every label has an audio file, and every audio file has labels.",
     "sound_vectors": "All vectors are finite, nonzero and of the right dims, and they differ.",
     "live_dimensions": f"At least {1 - DEAD_SHARE:.0%} of the dimensions differ between tracks.",
@@ -79,7 +80,7 @@ def decodable(files: Sequence[AudioFile]) -> dg.AssetCheckResult:
 
 
 def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
-    """Check `coverage` and `labels_and_audio`."""
+    """Check `coverage`, `labels_and_audio` and `meaning`."""
     total = len(library.tracks)
     shares = {
         field: round(sum(getattr(t, field) != UNKNOWN for t in library.tracks) / total, 4)
@@ -91,6 +92,9 @@ def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
     mute, bare = codes[LABELS_WITHOUT_AUDIO], codes[AUDIO_WITHOUT_LABELS]
     text = f"{mute} labels without audio, {bare} audio files without labels"
     yield _result("labels_and_audio", not mute + bare, text, WARN, {"mute": mute, "bare": bare})
+    found = doubts(library)
+    text = "; ".join(map(str, found)) or "nothing is odd"
+    yield _result("meaning", not found, text, WARN)
 
 
 def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]:
