@@ -1,6 +1,7 @@
 """The commands that measure and choose, as a person runs them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
 from musicflow.index.fused import save_weights
+from musicflow.library import Doubt
 from musicflow.pipeline import estimate
 from musicflow.settings import Home
 from musicflow_tests.cli.conftest import Run
@@ -51,6 +53,19 @@ def test_a_choice_by_nothing_is_refused(run: Run) -> None:
     code, _, errors = run("recommend-embedder", *nothing)
     assert code == 2
     assert "cannot all be 0" in errors
+
+
+@pytest.mark.usefixtures("figures")
+def test_nothing_is_chosen_by_a_comparison_that_means_nothing(run: Run, home: Home) -> None:
+    path = home.reports / "comparison.json"
+    comparison = Comparison.load(path)
+    assert comparison is not None
+    doubt = Doubt("few-genres", "all have one genre", "name another", voids=True)
+    replace(comparison, doubts=(doubt,)).save(path)
+    code, _, errors = run("recommend-embedder")
+    assert code == 1
+    assert "This comparison means nothing" in errors
+    assert "all have one genre; name another" in errors
 
 
 def test_without_a_comparison_there_is_no_choice(run: Run) -> None:

@@ -13,6 +13,7 @@ from musicflow.evaluation import (
     Comparison,
     Dataset,
     Method,
+    choice,
     compare,
     cost_of,
     is_up_to_date,
@@ -23,7 +24,8 @@ from musicflow.evaluation.metrics import MAIN, Metric
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import counts, html, markdown, score, summary, write
 from musicflow.index import EmbeddedIndex
-from musicflow.library import Library, Problem, join, note_lines, scan
+from musicflow.library import Library, Problem, files, join, note_lines, scan
+from musicflow.library.tags import Tags
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.store import Embedding, EmbeddingStore
 
@@ -83,6 +85,66 @@ def test_the_time_to_load_a_model_is_that_of_the_passes_that_measured_it() -> No
     assert cost_of(rows)["cores"] is None
     assert cost_of(rows[:2])["load_s"] is None
     assert cost_of([]) == {}
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    "form", ["{genre} {n}/Album/{n}.wav", "{genre} {n}.wav", "Data/x/{genre}/{n}.wav"]
+)
+def test_the_same_music_laid_out_otherwise_has_the_same_figures_without_embedding(
+    form: str,
+    library: Library,
+    store: EmbeddingStore,
+    index: EmbeddedIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = evaluate(library, store, index).rows[0]
+    for track in library.tracks:
+        genre, name = track.genre, Path(track.path).stem
+        target = tmp_path / "other" / form.format(genre=genre, n=name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(track.path, target)
+    made = {t.content_hash: t.genre for t in library.tracks}
+
+    def tags(path: Path) -> Tags:
+        who = path.relative_to(tmp_path / "other").parts[0].removesuffix(".wav")
+        return Tags(artists=(who,), album="Album", genres=(who.partition(" ")[0],))
+
+    if "Data" not in form:
+        monkeypatch.setattr(files, "read_tags", tags)
+    other = join(tmp_path / "other", scan(tmp_path / "other", tmp_path / "known other"))
+    assert other.genre_source == ("folder" if "Data" in form else "tag")
+    assert {track.content_hash: track.genre for track in other.tracks} == made
+    assert embed_tracks(other.tracks, mfcc.SPEC, store, Path("unused")).embedded == 0
+    after = evaluate(other, store, index).rows[0]
+    assert {
+        name: score.value for name, score in after.scores.items() if name != "probe_accuracy"
+    } == {name: score.value for name, score in before.scores.items() if name != "probe_accuracy"}
+
+
+def test_a_comparison_by_one_genre_is_void_and_ranks_nothing(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex, tmp_path: Path
+) -> None:
+    one = replace(
+        library, tracks=tuple(replace(t, genre="x", genres=("x",)) for t in library.tracks)
+    )
+    comparison = evaluate(one, store, index)
+    assert comparison.is_void
+    assert [doubt.code for doubt in comparison.doubts] == ["few-genres"]
+    assert comparison.rows[0].value(MAIN) == 1.0
+    assert not any(row.meaningful for row in comparison.rows)
+    assert not comparison.differences
+    assert choice.rank_candidates(comparison.rows) == []
+    assert {word.quality for word in choice.words(comparison.rows)} == {""}
+    text = markdown(comparison)
+    assert "## What it means" in text
+    assert "This comparison means nothing" in text
+    assert text.index("This comparison") < text.index("## Quality")
+    comparison.save(tmp_path / "comparison.json")
+    assert Comparison.load(tmp_path / "comparison.json") == comparison
+    with index.open("mfcc") as collection:
+        assert collection.count() == 12
 
 
 def test_an_embedder_never_published_has_a_row_that_says_so(

@@ -112,6 +112,22 @@ def test_tracks_of_a_lone_genre_and_of_none_are_candidates_but_no_queries() -> N
     assert found.by_genre["b"] == plain.by_genre["b"]
 
 
+def test_tracks_that_share_one_of_several_genres_are_relevant() -> None:
+    tracks, vectors = library(), around(GENRES, 0)
+    alone = measured(tracks, vectors)
+    both = [
+        replace(t, genres=(t.genre, "common") if n % 20 == 0 else (t.genre,))
+        for n, t in enumerate(tracks)
+    ]
+    found = measured(both, vectors)
+    assert found.figures["space 0"].chance == pytest.approx((57 * 19 + 3 * 21) / 60 / 59)
+    assert alone.figures["space 0"].chance == pytest.approx(19 / 59)
+    assert found.figures["space 0"].by_genre.keys() == {"a", "b", "c"}
+    assert found.figures["space 0"].confusion.keys() == {"a", "b", "c"}
+    single = measured([replace(t, genres=(t.genre,)) for t in tracks], vectors)
+    assert single.figures == alone.figures
+
+
 def test_constant_vectors_score_like_chance_and_move_no_one_else() -> None:
     constant = np.ones((60, 4), np.float32) / 2
     alone = measured(library(), around(GENRES, 0))

@@ -76,7 +76,11 @@ def test_a_share_of_bad_files_warns_and_a_majority_is_an_error() -> None:
 
 def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_path: Path) -> None:
     library = join(music, scan(music, tmp_path / "known"))
-    assert passed(checks.tracks(library)) == {"coverage": True, "labels_and_audio": True}
+    assert passed(checks.tracks(library)) == {
+        "coverage": True,
+        "labels_and_audio": True,
+        "meaning": True,
+    }
     for name in ("tones", "noises"):
         (music / "mp3").mkdir(exist_ok=True)
         (music / name).rename(music / "mp3" / name)
@@ -84,11 +88,13 @@ def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_p
     for path in [*music.glob("mp3/noises/*"), *music.glob("mp3/tones/[2-5].wav")]:
         path.unlink()
     library = join(music, scan(music, tmp_path / "known"))
-    coverage, labels = checks.tracks(library)
+    coverage, labels, meaning = checks.tracks(library)
     assert not coverage.passed
     assert coverage.description == "50% of 2 tracks have a genre"
     assert not labels.passed
     assert labels.description == "1 labels without audio, 1 audio files without labels"
+    assert not meaning.passed
+    assert (meaning.description or "").startswith("1 of 2 tracks have the one genre tones; ")
 
 
 def comparison(**values: float) -> Comparison:
