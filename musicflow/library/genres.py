@@ -3,13 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from musicflow.text import folded, normalized
 
 Genres = tuple[str, ...]
 """The genres of a track, the main one first."""
 
+_TEXTS = 10_000
+"""The texts that are remembered: most tracks name genres that others name."""
 
+
+@lru_cache(_TEXTS)
 def split(text: str) -> Genres:
     """Return the genres that a text names: ``Rock; Pop / Funk`` are three.
 
@@ -25,6 +30,7 @@ def split(text: str) -> Genres:
     return tuple(dict.fromkeys(name for name in found if not name.strip("()").isdecimal()))
 
 
+@lru_cache(_TEXTS)
 def key(name: str) -> str:
     """Return the form by which spellings of one genre are the same: "Hip-Hop" and "hip hop"."""
     text = _AND.sub("n", folded(name))

@@ -7,6 +7,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -15,7 +16,7 @@ from musicflow.library.audio_file import AudioFile
 from musicflow.library.genres import Genres
 from musicflow.library.track import UNKNOWN, LibraryError, Track, known_artists
 from musicflow.settings import Settings
-from musicflow.text import folded, normalized
+from musicflow.text import folded, joined, normalized
 
 AUTO = "auto"
 
@@ -191,7 +192,7 @@ def from_folders(paths: Sequence[str], level: int | None = None) -> tuple[list[G
         folders of 2 to `MANY` names that hold at least two files; the first of all, if there is
         no such.
     """
-    parts = [PurePosixPath(path).parts[:-1] for path in paths]
+    parts = [path.split("/")[:-1] for path in paths]
     deepest = max(map(len, parts), default=0)
     if level is None:
         can_be = (
@@ -202,7 +203,7 @@ def from_folders(paths: Sequence[str], level: int | None = None) -> tuple[list[G
     return [(name,) if name else () for name in names], level
 
 
-def _are_genres(names: Sequence[tuple[str, ...]]) -> bool:
+def _are_genres(names: Sequence[Sequence[str]]) -> bool:
     counts = Counter(name for own in names for name in own)
     repeated = [count for count in counts.values() if count > 1]
     return 2 <= len(repeated) <= MANY and sum(repeated) >= MOST * len(names)
@@ -218,12 +219,19 @@ def coverage(labels: Sequence[Genres]) -> int:
 def are_artists(tracks: Sequence[Track], labels: Sequence[Genres]) -> bool:
     """Return whether most labels are called after the track's artist, or its album."""
     named = [(track, several) for track, several in zip(tracks, labels, strict=True) if several]
-    alike = sum(any(folded(name) in _makers(track) for name in several) for track, several in named)
+    alike = sum(
+        any(
+            folded(name) in _makers(track.artists, track.album_artist, track.album)
+            for name in several
+        )
+        for track, several in named
+    )
     return bool(named) and alike > MOST * len(named)
 
 
-def _makers(track: Track) -> tuple[str, ...]:
-    return known_artists((track.artist, *track.artists, track.album_artist, track.album))
+@lru_cache(10_000)
+def _makers(artists: tuple[str, ...], album_artist: str, album: str) -> tuple[str, ...]:
+    return known_artists((joined(artists), *artists, album_artist, album))
 
 
 def _told(labels: Sequence[Genres]) -> str:
