@@ -74,7 +74,9 @@ class Excerpts(Decoding):
     @property
     def notes(self) -> tuple[Note, ...]:
         """Return notes on the file, once all of it is read."""
-        through = Note(THROUGH, "its packets carry no times of their own, so all was decoded")
+        through = Note(
+            THROUGH, "its packets do not say to a sample when they are heard, so all was decoded"
+        )
         return super().notes if self._passages else (*super().notes, through)
 
     def _check(self, stated: float | None) -> None:

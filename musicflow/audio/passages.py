@@ -26,7 +26,7 @@ DRIFT_S = 0.1
 
 
 class UntimedError(Exception):
-    """A file whose packets do not say, or say wrongly, when they are heard."""
+    """A file whose packets do not say to a sample when they are heard."""
 
 
 class Passages:
@@ -46,6 +46,7 @@ class Passages:
         self._spans_s = spans_s
         self._sample_rate = sample_rate
         self._origin: float | None = None
+        self._rate = 0
         self._end_s = 0.0
         self._before_s = 0.0
         self._passed_s = 0.0
@@ -57,16 +58,21 @@ class Passages:
 
     def begin(self, frame: "AudioFrame") -> float:
         """Begin a passage with a frame, and return where it lies in seconds."""
-        if frame.pts is None or frame.time_base is None or not frame.duration:
+        tick, rate = frame.time_base, frame.sample_rate
+        if frame.pts is None or tick is None or not frame.duration:
+            raise UntimedError
+        # A clock too coarse for samples will do where frames last whole ticks.
+        if (1 / (tick * rate)).denominator > 1 and frame.duration * tick * rate != frame.samples:
             raise UntimedError
         # By its end: of Vorbis' frames that begin a page of Ogg, the beginning is misstated.
-        end_s = float((frame.pts + frame.duration) * frame.time_base)
-        start_s = end_s - frame.samples / frame.sample_rate
+        start_s = float((frame.pts + frame.duration) * tick) - frame.samples / rate
         if self._origin is None:
-            self._origin = start_s
+            self._origin, self._rate = start_s, rate
             # Rates with few common divisors meet rarely.
-            meet_s = 1 / math.gcd(frame.sample_rate, self._sample_rate)
+            meet_s = 1 / math.gcd(rate, self._sample_rate)
             self._before_s = _PRE_ROLL_S + LEAD_S + meet_s
+        if rate != self._rate:
+            raise UntimedError
         self.is_new = False
         return start_s - self._origin
 

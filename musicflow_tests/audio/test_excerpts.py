@@ -124,8 +124,9 @@ def loudness(samples: np.ndarray) -> list[float]:
     return [float(10 * np.log10(max(np.square(part).mean(), 1e-10))) for part in parts]
 
 
-# Behind a fault, a file that is decoded whole is early, and an excerpt is not.
-_DAMAGED = ("bad-frame", "hole", "joined-tagged", "half.ogg", "rate-0.flac")
+# Behind a fault, a file that is decoded whole is early, and an excerpt is not. Where the rate
+# changes, an excerpt ends.
+_DAMAGED = ("bad-frame", "hole", "joined-tagged", "joined-rates", "joined-near-rates", "half.ogg")
 _SOUND = [
     case
     for case in CASES
