@@ -4,12 +4,12 @@ Each track is embedded whole and with some coverages. Writes ``results/coverage-
 
 - cosine: of a track's vector to that of the whole track, mean and lowest.
 - overlap: the share of the ten nearest that are the same.
-- P@10 by label (the topmost folder), and the paired difference to the whole with its interval.
+- P@10 by label (the topmost folder), and the paired difference to the whole with its 95 % interval.
 - fast: processor time for all tracks whole, decoding and model, over what the part takes.
 
-Lines below say how much of the ten nearest a copy in MP3 at 128 kbit/s keeps, and which coverage the
-rule chooses: the least whose loss is under 0.01 and not significant, and whose overlap is no lower
-than that of the copies, nor than 0.85.
+Lines below say how much of the ten nearest a copy in MP3 at 128 kbit/s keeps, and which coverage
+the rule chooses: the least whose loss is under 0.01 and not significant, and whose overlap is no
+lower than that of the copies, nor than 0.85.
 
     python eval/coverage.py games --embedder musicnn --embedder mfcc
 """
@@ -69,7 +69,7 @@ def main() -> None:
         f"{len(tracks)} tracks under {len({t.genre for t in tracks})} labels, "
         f"{seconds.sum() / 3600:.1f} hours, median {np.median(seconds):.0f} s.",
         "",
-        "| embedder | heard | cosine | lowest | overlap@10 | P@10 | to the whole, 95 % | p | fast |",
+        "| embedder | heard | cosine | lowest | overlap@10 | P@10 | to the whole | p | fast |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     outcomes = []
