@@ -9,7 +9,7 @@ import pytest
 from musicflow import audio
 from musicflow.audio.excerpts import THROUGH, Excerpts, Span
 from musicflow.embedders import Embedder
-from musicflow_tests.audio.corpus import CASES, Case
+from musicflow_tests.audio.corpus import CASES, COARSE, Case
 from musicflow_tests.audio.test_corpus import cosine, written
 from musicflow_tests.audio.test_decoding import encode_aac
 from musicflow_tests.conftest import noise
@@ -149,4 +149,5 @@ def test_excerpts_of_every_kind_give_the_vectors_of_the_whole_file(
     assert excerpts.seconds == pytest.approx(decoding.seconds, abs=0.15)
     expected = [whole[start : start + count] for start, count in spans]
     vectors = [musicnn.embed(np.concatenate(parts), rate) for parts in (found, expected)]
-    assert cosine(*vectors) >= 0.9999
+    # At low rates, much of AAC is noise that its decoder makes at random.
+    assert cosine(*vectors) >= (0.9999 if case.cosine > COARSE else 0.999)
