@@ -206,6 +206,11 @@ class Settings(BaseSettings):
     hop_s: Annotated[dict[str, Annotated[float, Field(gt=0)]], Option("--hop", "NAME=SECONDS")] = (
         Field({}, description="Seconds from one window to the next, by embedder.")
     )
+    coverage_s: Annotated[float, Option("--coverage", "SECONDS")] = Field(
+        0.0,
+        ge=0,
+        description="Seconds of a track to hear, in excerpts spread evenly over it; 0: all of it.",
+    )
     precision: Annotated[Precision, Option("--precision")] = Field(
         "auto",
         description="Arithmetic of models with a choice; auto: the one that is fastest here.",

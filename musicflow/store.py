@@ -53,7 +53,7 @@ class Embedding:
     """The best tags first, from a model that tags."""
     tag_scores: tuple[float, ...] = ()
     audio_s: float = 0.0
-    """Seconds of audio decoded."""
+    """Seconds of the track, also where only a part of it is heard."""
     decode_s: float = 0.0
     """Processor time spent decoding and resampling."""
     embed_s: float = 0.0

@@ -260,6 +260,7 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "sample_rate": spec.sample_rate,
         "window_s": spec.window_s,
         "hop_s": spec.hop_s,
+        "coverage_s": spec.coverage_s,
         "layer": spec.layer,
         "pooling": spec.pooling,
         "precision": spec.precision,

@@ -7,6 +7,7 @@ samples. This is the only place where channels are mixed and rates are changed.
 from musicflow.audio.container import AUDIO_SUFFIXES, AudioInfo, examine
 from musicflow.audio.decoding import Decoding, Limits, decode, stream
 from musicflow.audio.errors import AudioError, Note
+from musicflow.audio.excerpts import Excerpts, Span
 from musicflow.audio.samples import as_mono
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "AudioError",
     "AudioInfo",
     "Decoding",
+    "Excerpts",
     "Limits",
     "Note",
+    "Span",
     "as_mono",
     "decode",
     "examine",

@@ -17,6 +17,7 @@ from musicflow.audio import container as containers
 from musicflow.audio import ogg
 from musicflow.audio.errors import AudioError, Note
 from musicflow.audio.mixing import mix, peak, weights
+from musicflow.audio.passages import Passages
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -100,33 +101,42 @@ class Decoding:
         self.limits = limits
         self.seconds = 0.0
         """Seconds decoded so far."""
-        self._frames = _Frames(path)
+        self._frames = Frames(path)
         self._peaks = np.zeros(0, np.float32)
         self._cancelled = False
         self._concealed = self._longer = self._endless = ""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         resampler, rate = None, 0
+        for block in self._blocks():
+            if block.rate != rate:
+                if resampler is not None:
+                    yield last_of(resampler)
+                resampler, rate = resampler_of(block.rate, self.sample_rate), block.rate
+            mono = self._mix(block)
+            yield mono if resampler is None else resampler.resample_chunk(mono)
+        if resampler is not None:
+            yield last_of(resampler)
+
+    def _blocks(self) -> Iterator["Block"]:
+        """Yield the blocks of the file, then refuse it if it cannot be used."""
         lengths: list[float | None] = []
         for piece in containers.pieces(self.path):
             with containers.opened(piece) as (container, stream, codec):
                 for block in self._frames.blocks(container, stream, codec):
                     self._look_at(block)
-                    if block.rate != rate:
-                        if resampler is not None:
-                            yield _last_of(resampler)
-                        resampler, rate = _resampler(block.rate, self.sample_rate), block.rate
-                    shares = weights(block.layout, len(block.samples))
-                    mono, cancelled = mix(block.samples, shares, block.peaks)
-                    self._cancelled |= cancelled
-                    yield mono if resampler is None else resampler.resample_chunk(mono)
+                    yield block
                 start = self._frames.start
                 lengths.append(containers.lengths.stated(piece, container, stream, start))
                 if container.format.name == "ogg" and not ogg.ends_whole(piece.path, piece.end):
                     self._endless = f"its end is missing: it breaks off after {self.seconds:.1f} s"
         self._check(sum(filter(None, lengths)) if all(lengths) else None)
-        if resampler is not None:
-            yield _last_of(resampler)
+
+    def _mix(self, block: "Block") -> np.ndarray:
+        shares = weights(block.layout, len(block.samples))
+        mono, cancelled = mix(block.samples, shares, block.peaks)
+        self._cancelled |= cancelled
+        return mono
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -153,7 +163,7 @@ class Decoding:
     def _peak(self) -> float:
         return float(self._peaks.max(initial=0.0))
 
-    def _look_at(self, block: "_Block") -> None:
+    def _look_at(self, block: "Block") -> None:
         peaks = block.peaks
         if not np.isfinite(peaks).all():
             raise AudioError(
@@ -163,7 +173,7 @@ class Decoding:
             # The first block, or channels that come or go: then only the loudest so far counts.
             self._peaks = np.full_like(peaks, self._peak)
         self._peaks = np.maximum(self._peaks, peaks)
-        self.seconds += block.samples.shape[1] / block.rate
+        self.seconds = block.start_s + block.samples.shape[1] / block.rate
         if self.seconds > self.limits.max_duration_s:
             raise AudioError(
                 f"longer than {self.limits.max_duration_s / 3600:g} hours", code="too-long"
@@ -206,11 +216,13 @@ def decode(path: Path, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(stream(path, sample_rate)))
 
 
-def _resampler(source: int, target: int) -> soxr.ResampleStream | None:
+def resampler_of(source: int, target: int) -> soxr.ResampleStream | None:
+    """Return a resampler of one channel; None where there is nothing to do."""
     return None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
 
 
-def _last_of(resampler: soxr.ResampleStream) -> np.ndarray:
+def last_of(resampler: soxr.ResampleStream) -> np.ndarray:
+    """Return the samples that a resampler still holds."""
     return np.asarray(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
 
 
@@ -222,12 +234,14 @@ def _decibels(peak: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Samples of one format: float32, shape ``(C, n)``, until the next block is made."""
 
     samples: np.ndarray
     rate: int
     layout: str
+    start_s: float
+    """Where it begins, in seconds."""
 
     @cached_property
     def peaks(self) -> np.ndarray:
@@ -271,7 +285,7 @@ class _Gathering:
         self._filled += frame.samples
         return self._filled >= self._size
 
-    def take(self) -> _Block:
+    def take(self, start_s: float) -> Block:
         """Return the block, and begin an empty one."""
         # The same memory for each block: fresh memory costs as much as the copy into it.
         if self._filled > self._space.shape[1]:
@@ -283,7 +297,7 @@ class _Gathering:
         self._frames.clear()
         self._filled = 0
         _scale(samples, self._type)
-        return _Block(samples, self._rate, self._layout)
+        return Block(samples, self._rate, self._layout, start_s)
 
     def _fill(self, samples: np.ndarray) -> None:
         frames = self._frames
@@ -349,25 +363,34 @@ class _Faults:
         return self.lost_s + decoded_s * self.skipped / max(self.read, 1)
 
 
-class _Frames:
-    """The frames of one file, gathered into blocks, and its faults."""
+class Frames:
+    """The frames of one file, gathered into blocks, and its faults.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        The file.
+    passages
+        The passages to decode; all of the file if not given.
+    """
+
+    def __init__(self, path: Path, passages: Passages | None = None) -> None:
         self.faults = _Faults()
         self.start: int | None = None
         """The place of the first packet in the file."""
         self._path = path
-        self._taken_s = 0.0
+        self._passages = passages
+        self._start_s = 0.0
         self._gathering: _Gathering | None = None
 
     def blocks(
         self, container: "InputContainer", stream: "AudioStream", codec: "AudioCodecContext"
-    ) -> Iterator[_Block]:
-        decode, gathering = codec.decode, self._gathering
+    ) -> Iterator[Block]:
+        """Yield the blocks of a piece of the file."""
+        decode, gathering, passages = codec.decode, self._gathering, self._passages
         packets = self._packets(container, stream)
-        if container.format.name in containers.BARE:
-            packets = self._adjoining(packets)
-        for packet in packets:
+        tick_s = float(stream.time_base or 1)
+        for packet in packets if passages is None else passages.of(packets, tick_s):
             try:
                 frames = decode(packet)
             except av.FFmpegError:
@@ -378,22 +401,34 @@ class _Frames:
                     yield from self._take()
                     containers.check_format(frame)
                     gathering = self._gathering = _Gathering(frame)
+                if passages is not None and passages.is_new:
+                    self._start_s = passages.begin(frame)
                 if gathering.add(frame):
                     yield from self._take()
+            if packet is None and passages is not None:
+                passages.check(self._position_s)
+                yield from self._take()
+                codec.flush_buffers()
         yield from self._take()
 
-    def _take(self) -> Iterator[_Block]:
-        if self._gathering is not None and self._gathering.seconds:
-            self._taken_s += self._gathering.seconds
-            yield self._gathering.take()
+    def _take(self) -> Iterator[Block]:
+        if self._gathering is not None and (seconds := self._gathering.seconds):
+            start_s = self._start_s
+            self._start_s += seconds
+            yield self._gathering.take(start_s)
 
-    def _lose(self, packet: "av.Packet", stream: "AudioStream") -> None:
+    def _lose(self, packet: "av.Packet | None", stream: "AudioStream") -> None:
         # The tag of a piece that was joined is no loss.
-        if not bytes(packet).startswith(b"ID3"):
+        if packet is not None and not bytes(packet).startswith(b"ID3"):
             length = float((packet.duration or 0) * (stream.time_base or 0))
             self.faults.add(self._position_s, length)
 
     def _packets(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
+        packets = self._demuxed(container, stream)
+        bare = container.format.name in containers.BARE
+        return self._adjoining(packets) if bare else packets
+
+    def _demuxed(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
         for _ in range(_BREAKS):
             packets = container.demux(stream)
             try:
@@ -420,4 +455,4 @@ class _Frames:
 
     @property
     def _position_s(self) -> float:
-        return self._taken_s + (self._gathering.seconds if self._gathering is not None else 0.0)
+        return self._start_s + (self._gathering.seconds if self._gathering is not None else 0.0)

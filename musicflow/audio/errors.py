@@ -24,7 +24,7 @@ class Note:
     ----------
     code
         ``concealed``, ``longer-than-stated``, ``no-end``, ``channels-cancel``, ``one-sided``,
-        ``quiet`` or ``over-full-scale``.
+        ``quiet``, ``over-full-scale`` or ``decoded-through``.
     text
         The fact in words.
     """

@@ -96,6 +96,26 @@ def estimate(
             one.device,
         )
     out.print(table)
+    if any(one.choices for one in found):
+        table = table_of(
+            "Hearing a part of each track", ["embedder", "heard", "time", "kept", "lowest"]
+        )
+        for one in found:
+            for choice in one.choices:
+                heard = f"{choice.coverage_s:g} s" if choice.coverage_s else "all"
+                # Of vectors that mean nothing, a loss means nothing.
+                meaningful = one.weights != "untrained"
+                loss = [
+                    f"{value:.3f}" if meaningful else "–" for value in (choice.kept, choice.lowest)
+                ]
+                table.add_row(one.embedder, heard, duration(choice.seconds), *loss)
+        out.print(table)
+        out.print(
+            "kept: cosine to the vector of the whole track; 1 is the same, 0 as far as another "
+            "track. Choose with --coverage.",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def recommend_embedder(

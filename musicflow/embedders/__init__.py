@@ -13,7 +13,6 @@ from pathlib import Path
 from musicflow.embedders.errors import (
     DeviceError,
     EmbedderError,
-    HopError,
     InterfaceError,
     MissingExtraError,
     UnknownEmbedderError,
@@ -42,7 +41,6 @@ __all__ = [
     "EmbedderError",
     "EmbedderSpec",
     "Frames",
-    "HopError",
     "Inferred",
     "InterfaceError",
     "MissingExtraError",
@@ -118,7 +116,7 @@ def spec_of(name: str) -> EmbedderSpec:
 
 
 def spec_for(name: str, settings: Settings) -> EmbedderSpec:
-    """Return the spec of an embedder with the hop, precision and device of the settings.
+    """Return the spec of an embedder with the hop, coverage, precision and device of the settings.
 
     A precision that the embedder does not offer leaves it as it is.
 
@@ -133,8 +131,6 @@ def spec_for(name: str, settings: Settings) -> EmbedderSpec:
     ------
     UnknownEmbedderError
         If there is no such embedder, or the settings give a hop for one that there is not.
-    HopError
-        If the hop is longer than the window: music between two windows would go unheard.
     """
     return _as_set(_find(name, settings), settings)
 
@@ -151,11 +147,6 @@ def spec_or_stand_in(name: str, settings: Settings | None = None) -> EmbedderSpe
         See `spec_for`.
     settings
         See `spec_for`; if not given, the spec is that of `spec_of`.
-
-    Raises
-    ------
-    HopError
-        See `spec_for`.
     """
     try:
         spec = spec_of(name) if settings is None else _find(name, settings)
@@ -314,13 +305,14 @@ def _find(name: str, settings: Settings) -> EmbedderSpec:
 def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
     hops = {_name_of(key, settings): hop for key, hop in settings.hop_s.items()}
     hop_s = hops.get(spec.label, hops.get(spec.name, spec.hop_s))
-    if hop_s > spec.window_s:
-        raise HopError(
-            f"hop_s of {spec.name} is set to {hop_s:g} s, which is more than the "
-            f"{spec.window_s:g} s of its window: music between two windows would go unheard"
-        )
     precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
-    return replace(spec, hop_s=hop_s, precision=precision, device=settings.device)
+    return replace(
+        spec,
+        hop_s=hop_s,
+        precision=precision,
+        device=settings.device,
+        coverage_s=settings.coverage_s,
+    )
 
 
 def _name_of(key: str, settings: Settings) -> str:

@@ -25,10 +25,6 @@ class MissingExtraError(EmbedderError):
     code = "missing-extra"
 
 
-class HopError(EmbedderError):
-    """A hop that an embedder cannot take."""
-
-
 class DeviceError(EmbedderError):
     """A device that models cannot run on."""
 

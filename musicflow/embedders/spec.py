@@ -72,6 +72,8 @@ class EmbedderSpec:
         False for seeded weights, which show dims and speed but no quality.
     device
         Where the model is to run.
+    coverage_s
+        Seconds of a track that are heard; 0 for all of it. See `coverage`.
     extra
         The packages the model needs beside its own: an extra of musicflow (``openl3``), or what
         pip installs (``mine[gpu]``).
@@ -104,6 +106,7 @@ class EmbedderSpec:
     weights: Weights | None = None
     trained: bool = True
     device: Device = "auto"
+    coverage_s: float = 0.0
     extra: str | None = None
     address: str = ""
 
@@ -155,6 +158,9 @@ class EmbedderSpec:
     def _digest(self, *left_out: str) -> str:
         values = {name: value for name, value in asdict(self).items() if name not in left_out}
         values["weights"] = self.weights and self.weights.identity
+        # Vectors of whole tracks keep the names they had before coverage came.
+        if not self.coverage_s:
+            del values["coverage_s"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -219,19 +225,19 @@ def windows_of(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.
     window, hop = spec.window_samples, spec.hop_samples
     before, after = spec.pad_samples
     rest = np.zeros(before, np.float32)
-    first = True
+    first, start = True, 0
     for block in _then_silence(blocks, after):
         rest = np.concatenate([rest, block])
-        start = 0
         while len(rest) - start >= window:
             yield rest[start : start + window]
             first = False
             start += hop
         # What the next window shares with this one stays.
-        rest = rest[start:]
+        passed = min(start, len(rest))
+        rest, start = rest[passed:], start - passed
     if first:
         yield _fill(rest[before : len(rest) - after], spec)
-    elif spec.tail == "pad" and len(rest) > window - hop:
+    elif spec.tail == "pad" and len(rest) > max(0, window - hop):
         yield np.pad(rest, (0, window - len(rest)))
     elif spec.tail == "keep" and len(rest) >= round(spec.min_s * spec.sample_rate):
         yield rest
@@ -298,7 +304,7 @@ class Embedder(ABC):
         """
 
     def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
-        """Return the vector of every window of a track.
+        """Return the vector of every window of a track, which is heard whole.
 
         Parameters
         ----------
@@ -314,7 +320,7 @@ class Embedder(ABC):
         return Frames(vectors, times)
 
     def embed(self, source: Source, sample_rate: float | None = None) -> np.ndarray:
-        """Return the vector of a whole track: its windows' mean, by their length.
+        """Return the vector of a track: its windows' mean, by their length.
 
         Parameters
         ----------
@@ -338,18 +344,35 @@ class Embedder(ABC):
         OSError
             If it cannot be read.
         """
-        return self.embed_stream(self._blocks(source, sample_rate))
+        # It stands on this module.
+        from musicflow.embedders import coverage
+
+        if isinstance(source, str | os.PathLike):
+            windows = coverage.windows_of_file(Path(source).expanduser(), self.spec)
+            return self.embed_windows(windows)
+        samples = as_mono(source, sample_rate, self.spec.sample_rate)
+        return self.embed_windows(coverage.windows_of_array(samples, self.spec))
 
     def embed_stream(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """Return the vector of a track that comes in blocks of any length.
+        """Return the vector of a track that comes in blocks of any length, heard whole.
 
         Parameters
         ----------
         blocks
             Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``.
         """
+        return self.embed_windows(windows_of(blocks, self.spec))
+
+    def embed_windows(self, windows: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the mean vector of windows, by their length.
+
+        Parameters
+        ----------
+        windows
+            Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``.
+        """
         total, samples = np.zeros(self.spec.dim), 0
-        for batch in batches_of_one_length(windows_of(blocks, self.spec), self.batch_size):
+        for batch in batches_of_one_length(windows, self.batch_size):
             vectors = infer(self, batch).vectors
             total += batch.shape[1] * vectors.sum(axis=0, dtype=np.float64)
             samples += batch.size

@@ -105,5 +105,6 @@ _OF_FILES = {
     "one-sided": "{tracks} {have} one silent channel and {are} heard 6 dB down",
     "quiet": "{tracks} {are} very quiet",
     "over-full-scale": "{tracks} {are} far over full scale",
+    "decoded-through": "{tracks} {were} decoded whole to hear a part",
 }
 _OTHER = "{tracks} {have} the note {code} of {stage}"

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from musicflow import audio, worker
-from musicflow.embedders.spec import EmbedderSpec, windows_of
+from musicflow.embedders.coverage import Hearing
+from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.library import SHORT, Track
 
@@ -87,21 +88,14 @@ def decode(
     track: Track, spec: EmbedderSpec, limits: audio.Limits
 ) -> Iterator[np.ndarray | Decoded]:
     """Yield a track's windows, then the outcome of decoding it."""
-    samples = 0
     start = time.thread_time()
-    decoding = audio.Decoding(Path(track.path), spec.sample_rate, limits)
-
-    def blocks() -> Iterator[np.ndarray]:
-        nonlocal samples
-        for block in decoding:
-            samples += len(block)
-            yield block
+    hearing = Hearing(Path(track.path), spec, track.duration_s, limits)
 
     def decoded(**outcome: str | bool | tuple[audio.Note, ...]) -> Decoded:
-        return Decoded(samples / spec.sample_rate, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
+        return Decoded(hearing.seconds, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
 
     try:
-        yield from windows_of(blocks(), spec)
+        yield from hearing
     except audio.AudioError as error:
         yield decoded(error=str(error), code=error.code)
     except OSError as error:
@@ -111,9 +105,9 @@ def decode(
         reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
         yield decoded(error=reason, code="unexpected")
     else:
-        notes = list(decoding.notes)
-        if samples < spec.short_samples:
-            notes.append(audio.Note(SHORT, _short(samples, spec)))
+        notes = list(hearing.notes)
+        if hearing.samples < spec.short_samples:
+            notes.append(audio.Note(SHORT, _short(hearing.samples, spec)))
         yield decoded(notes=tuple(notes))
 
 

@@ -17,10 +17,13 @@ from musicflow.evaluation.statistics import Interval, intervals
 from musicflow.library import AudioFile, LibraryError, Progress, Track, find, no_progress
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.pipeline.isolate import fault_of_file
-from musicflow.store import EmbeddingStore
+from musicflow.store import Embedding, EmbeddingStore, stack
 
 SAMPLE = 24
 SEED = 0
+
+COVERAGES = (15.0, 30.0, 60.0, 120.0)
+"""The coverages that are measured beside the whole track, in seconds."""
 
 _WARM_UP = 2
 
@@ -30,6 +33,27 @@ _COPIES = 3
 
 _PAYLOAD_BYTES = 2000
 """Approximate bytes per track in a collection and its indexes, beside the vector."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The estimated cost and loss of one coverage.
+
+    Parameters
+    ----------
+    coverage_s
+        Seconds of each track that are heard; 0 for all.
+    seconds
+        Seconds for all files.
+    kept, lowest
+        The cosine of a track's vector to that of the whole track, mean and lowest over the sample:
+        1 is the same, and 0 is as far as another track is on average.
+    """
+
+    coverage_s: float
+    seconds: float
+    kept: float
+    lowest: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,8 @@ class Estimate:
         The peak memory of the process.
     disk_mb
         Disk space of all vectors and collections.
+    choices
+        Cost and loss by coverage, where a track of the sample is longer.
     """
 
     embedder: str
@@ -69,6 +95,7 @@ class Estimate:
     hours_of_audio: float
     peak_rss_mb: float
     disk_mb: float
+    choices: tuple[Choice, ...] = ()
 
 
 def estimate(
@@ -172,17 +199,12 @@ def measure(
     limits: audio.Limits = audio.Limits(),
 ) -> Estimate:
     """Embed some tracks in this process, and extrapolate to all files."""
-    with tempfile.TemporaryDirectory() as folder:
-        # The first windows take longer, but only once per library.
-        before, store = (EmbeddingStore(Path(folder, name)) for name in ("before", "all"))
-        first = embed_tracks(tracks[:_WARM_UP], spec, before, cache, limits=limits)
-        done = embed_tracks(tracks, spec, store, cache, limits=limits)
-    load_s = max((row.load_s for row in first.rows.values()), default=0.0)
-    rows = list(done.rows.values())
-    wall_s = sum(row.wall_s for row in rows)
-    # Decoding runs beside the model, so the times per track add up to more than the wall time.
-    own = np.array([row.decode_s + row.embed_s for row in rows])
-    each = own * (wall_s / own.sum()) if own.sum() else np.zeros(1)
+    # The first windows take longer, but only once per library.
+    first = _rows(spec, tracks[:_WARM_UP], cache, limits)
+    load_s = max((row.load_s for row in first.values()), default=0.0)
+    found = _rows(spec, tracks, cache, limits)
+    rows = list(found.values())
+    each = _seconds(rows)
     low, high = intervals(each[:, None])[0] * files
     return Estimate(
         embedder=spec.label,
@@ -197,4 +219,69 @@ def measure(
         hours_of_audio=sum(row.audio_s for row in rows) / max(len(tracks), 1) * files / 3600,
         peak_rss_mb=max((row.peak_rss_mb for row in rows), default=0.0),
         disk_mb=files * (_COPIES * _FLOAT * spec.dim + _PAYLOAD_BYTES) / 1e6,
+        choices=_choices(spec, found, tracks, cache, files, limits),
     )
+
+
+def _choices(
+    spec: EmbedderSpec,
+    found: dict[str, Embedding],
+    tracks: list[Track],
+    cache: Path,
+    files: int,
+    limits: audio.Limits,
+) -> tuple[Choice, ...]:
+    longest = max((row.audio_s for row in found.values()), default=0.0)
+    coverages = [coverage for coverage in COVERAGES if coverage < longest]
+    if not coverages or len(tracks) < 2:
+        return ()
+    made = {spec.coverage_s: found}
+    for coverage in (0.0, *coverages):
+        if coverage not in made:
+            made[coverage] = _rows(replace(spec, coverage_s=coverage), tracks, cache, limits)
+    used = [key for key in made[0.0] if all(rows[key].vector is not None for rows in made.values())]
+    if len(used) < 2:
+        return ()
+    whole = _vectors(made[0.0], used)
+    choices = []
+    for coverage in (*coverages, 0.0):
+        cosines = _kept(_vectors(made[coverage], used), whole, spec)
+        seconds = float(_seconds(list(made[coverage].values())).mean()) * files
+        choices.append(Choice(coverage, seconds, float(cosines.mean()), float(cosines.min())))
+    return tuple(choices)
+
+
+def _rows(
+    spec: EmbedderSpec, tracks: list[Track], cache: Path, limits: audio.Limits
+) -> dict[str, Embedding]:
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddingStore(Path(folder))
+        return embed_tracks(tracks, spec, store, cache, limits=limits).rows
+
+
+def _seconds(rows: list[Embedding]) -> np.ndarray:
+    """Return the seconds that each track takes, shape ``(N,)``, or one 0 without tracks."""
+    wall_s = sum(row.wall_s for row in rows)
+    # Decoding runs beside the model, so the times per track add up to more than the wall time.
+    own = np.array([row.decode_s + row.embed_s for row in rows])
+    return own * (wall_s / own.sum()) if own.sum() else np.zeros(1)
+
+
+def _vectors(rows: dict[str, Embedding], keys: list[str]) -> np.ndarray:
+    return stack([rows[key] for key in keys]).astype(np.float64)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def _kept(part: np.ndarray, whole: np.ndarray, spec: EmbedderSpec) -> np.ndarray:
+    """Return the cosine of each vector to that of the whole track, relative to other tracks."""
+    if spec.standardize:
+        center, scale = whole.mean(axis=0), np.maximum(whole.std(axis=0), 1e-9)
+        part, whole = (part - center) / scale, (whole - center) / scale
+    part, whole = map(_unit, (part, whole))
+    total, count = whole.sum(axis=0), len(whole)
+    others = (total @ total - count) / (count * (count - 1))
+    cosines: np.ndarray = ((part * whole).sum(axis=1) - others) / max(1 - others, 1e-9)
+    return cosines

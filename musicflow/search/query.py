@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow import audio, embedders
-from musicflow.audio import guarded
+from musicflow.embedders.coverage import windows_of_file
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, Filters, Hit, normalize
@@ -89,18 +89,18 @@ def vector_of_file(
     WeightsError
         If the embedder's weights cannot be had.
     """
-    decoded = guarded.stream(path, spec.sample_rate, limits, log=log, rations=rations)
+    decoded = windows_of_file(path, spec, limits, log=log, rations=rations)
     with closing(decoded):
-        blocks = _heard(path, decoded)
+        windows = _heard(path, decoded)
         # No model is loaded for a file that cannot even be opened.
-        first = next(blocks)
-        return embedders.load(spec, cache).embed_stream(itertools.chain([first], blocks))
+        first = next(windows)
+        return embedders.load(spec, cache).embed_windows(itertools.chain([first], windows))
 
 
-def _heard(path: Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pass a file's blocks on, and make query errors of what is wrong with it."""
+def _heard(path: Path, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass a file's windows on, and make query errors of what is wrong with it."""
     try:
-        yield from blocks
+        yield from windows
     except MemoryError as error:
         raise QueryError(f"{path}: it takes more memory than it may") from error
     except OSError as error:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicflow import audio, embedders
-from musicflow.embedders import Embedder, WeightsError
-from musicflow.settings import Settings
+from musicflow import audio
+from musicflow.embedders import Embedder
 from musicflow_tests.audio.corpus import CASES, SECONDS, Case, Sound, ToolMissingError, by_ffmpeg
 
 pytestmark = pytest.mark.slow
@@ -24,14 +23,6 @@ needs_awkward = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def musicnn() -> Embedder:
-    try:
-        return embedders.load(embedders.spec_of("musicnn"), Settings().cache)
-    except WeightsError as error:
-        pytest.skip(f"musicnn's weights cannot be had: {error}")
-
-
-@pytest.fixture(scope="module")
 def vector_of(musicnn: Embedder) -> Callable[[tuple[Sound, ...]], np.ndarray]:
     """The vector of the music itself, made once for all files it is in."""
 
@@ -43,9 +34,9 @@ def vector_of(musicnn: Embedder) -> Callable[[tuple[Sound, ...]], np.ndarray]:
     return vector
 
 
-def written(case: Case, folder: Path) -> Path:
+def written(case: Case, folder: Path, seconds: float = SECONDS) -> Path:
     try:
-        return case.write(folder)
+        return case.write(folder, seconds)
     except ToolMissingError as error:
         pytest.skip(str(error))
 

@@ -148,11 +148,13 @@ def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
     run: Run, music: Path
 ) -> None:
     options = ["--hop", "mfcc=1", "--precision", "fp32", "--exclude", "duplicates", "-k", "3"]
+    options += ["--coverage", "1"]
     code, printed, _ = run("run", str(music), "--embedder", "mfcc", *options, "--json")
     assert code == 0
     row, _ = json.loads(printed)["rows"]
     settings = Settings()
     assert (settings.hop_s, settings.precision) == ({"mfcc": 1.0}, "fp32")
+    assert settings.coverage_s == 1.0
     assert (settings.exclude, row["exclude"]) == ("duplicates", "duplicates")
     # Six tones and six noises, told apart at sight.
     assert row["scores"]["precision_at_k"]["value"] == 1.0

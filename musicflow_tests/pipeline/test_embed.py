@@ -13,7 +13,7 @@ import soundfile
 
 from musicflow import audio, embedders
 from musicflow.audio import Limits
-from musicflow.embedders import mfcc
+from musicflow.embedders import coverage, mfcc
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Library, Track, join, scan
 from musicflow.pipeline import Embedded, build_collection, decode, embed_tracks, infer, to_embed
@@ -149,14 +149,14 @@ def test_a_long_track_never_waits_in_memory_as_a_whole(
     library = read(path.parents[1], tmp_path)
     monkeypatch.setattr(decode, "_QUEUED_SAMPLES", SPEC.window_samples)
     waiting = []
-    real = decode.windows_of
+    real = coverage.windows_of
 
     def watched(blocks: Iterator[np.ndarray], spec: embedders.EmbedderSpec) -> Iterator[np.ndarray]:
         for window in real(blocks, spec):
             waiting.append(len(window))
             yield window
 
-    monkeypatch.setattr(decode, "windows_of", watched)
+    monkeypatch.setattr(coverage, "windows_of", watched)
     assert embed(library.tracks, store).embedded == 1
     assert waiting == [SPEC.window_samples] * 4
     [row] = store.read(SPEC).values()

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from musicflow.pipeline import estimate as module
 from musicflow.pipeline.estimate import Estimate, estimate, measure
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore
+from musicflow_tests.conftest import noise
 
 
 def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +40,19 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
     assert found.hours_of_audio == pytest.approx(1000 * 100 / 3600)
     assert (found.peak_rss_mb, found.failed, found.device) == (500.0, 0, "cpu")
     assert found.disk_mb == pytest.approx(1000 * (3 * 4 * 60 + 2000) / 1e6)
+
+
+def test_each_coverage_is_told_with_its_time_and_its_loss(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    files = [write(f"{n}.wav", np.cumsum(noise(n, 50.0, 8000)) / 50, 8000) for n in range(3)]
+    tracks = [Track(path.name, str(path), path.name, 0.0, 0) for path in files]
+    found = measure(mfcc.SPEC, tracks, tmp_path, files=1000)
+    assert [choice.coverage_s for choice in found.choices] == [15.0, 30.0, 0.0]
+    part, more, whole = found.choices
+    assert (whole.kept, whole.lowest) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert all(choice.lowest <= choice.kept < 1.0 for choice in (part, more))
+    assert all(choice.seconds > 0 for choice in found.choices)
 
 
 def test_files_of_no_use_are_counted_and_cost_what_they_cost(music: Path, tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""Tracks per hour, from file to vector: full-length stereo MP3s, heard whole and in part.
+
+Songs of four minutes are joined from the music of a folder and kept as MP3 at 192 kbit/s. Each
+embedder embeds them all, whole and in part by turns, in workers as `musicflow run` does; loading is
+left out. Writes ``results/throughput.md``: medians over the rounds.
+
+    python eval/throughput.py genre_clips
+    python eval/throughput.py genre_clips --songs 8 --rounds 1 --only musicnn --only mfcc
+"""
+
+import argparse
+import dataclasses
+import itertools
+import statistics
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+from machine import machine
+
+from musicflow import audio, embedders
+from musicflow.embedders import EmbedderSpec
+from musicflow.library import Track
+from musicflow.pipeline import embed_tracks
+from musicflow.settings import Settings
+from musicflow.store import EmbeddingStore
+
+RATE = 44_100
+SONG_S = 240
+NAMES = ("musicnn", "openl3", "panns", "wav2vec2", "mfcc")
+
+
+def main() -> None:
+    """Make the songs, embed them, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("music", type=Path, help="a folder of music of any length")
+    parser.add_argument("--songs", type=int, default=60)
+    parser.add_argument("--coverage", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", choices=NAMES)
+    options = parser.parse_args()
+    names = options.only or NAMES
+    with tempfile.TemporaryDirectory() as folder:
+        tracks = _songs(options.music, Path(folder), options.songs)
+        rows = [_row(name, tracks, options.coverage, options.rounds) for name in names]
+    heard = f"{options.coverage:g} s"
+    text = "\n".join(
+        [
+            "# Tracks per hour",
+            "",
+            f"`python eval/throughput.py {options.music.name} --songs {options.songs} --rounds "
+            f"{options.rounds}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+            "",
+            f"{options.songs} stereo MP3s of {SONG_S} s, from file to vector, medians of "
+            f"{options.rounds} rounds; {heard} are spread evenly over each song.",
+            "",
+            f"| embedder | weights | whole | {heard} | ratio | CPU s a song, whole | {heard} | MB, "
+            f"whole | {heard} |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+    (Path(__file__).parent / "results" / "throughput.md").write_text(text)
+    print(text)
+
+
+def _songs(music: Path, folder: Path, count: int) -> list[Track]:
+    """Join music to songs, the second channel a little later and softer than the first."""
+    paths = sorted(p for p in music.rglob("*") if p.suffix.lower() in audio.AUDIO_SUFFIXES)
+    order = np.random.default_rng(0).permutation(len(paths)).tolist()
+    sounds = (audio.decode(paths[row], RATE) for row in itertools.cycle(order))
+    tracks, rest = [], np.zeros(0, np.float32)
+    for number in range(count):
+        parts = [rest]
+        while sum(map(len, parts)) < SONG_S * RATE:
+            parts.append(next(sounds))
+        rest = np.concatenate(parts)
+        song, rest = rest[: SONG_S * RATE], rest[SONG_S * RATE :]
+        path = folder / f"{number}.mp3"
+        _write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
+        info = audio.examine(path)
+        tracks.append(Track(path.name, str(path), info.audio_hash, info.duration_s, RATE))
+    return tracks
+
+
+def _write(path: Path, song: np.ndarray) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, layout="stereo")
+        stream.bit_rate = 192_000
+        frame = av.AudioFrame.from_ndarray(song, "fltp", "stereo")
+        frame.sample_rate = RATE
+        for part in (frame, None):
+            container.mux(stream.encode(part))
+
+
+def _row(name: str, tracks: Sequence[Track], coverage: float, rounds: int) -> str:
+    spec = embedders.spec_of(name)
+    if spec.weights is not None and spec.weights.state(Settings().cache) == "missing":
+        spec = embedders.untrained(spec)
+    both = spec, dataclasses.replace(spec, coverage_s=coverage)
+    measured = [[_measured(one, tracks) for one in both] for _ in range(rounds)]
+    medians = [
+        [statistics.median(run[side][figure] for run in measured) for side in range(2)]
+        for figure in range(3)
+    ]
+    (whole, part), cpu, memory = medians
+    figures = [
+        *(f"{3600 / seconds:,.0f}" for seconds in (whole, part)),
+        f"{whole / part:.1f}",
+        *(f"{seconds:.2f}" for seconds in cpu),
+        *(f"{megabytes:.0f}" for megabytes in memory),
+    ]
+    return f"| {name} | {spec.weights_state} | {' | '.join(figures)} |"
+
+
+def _measured(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[float, float, float]:
+    """Seconds and processor time a song, and the most megabytes held."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddingStore(Path(folder))
+        done = embed_tracks(tracks, spec, store, Settings().cache, own_process=True)
+    rows = list(done.rows.values())
+    assert all(row.vector is not None for row in rows), done.problems
+    return (
+        statistics.mean(row.wall_s for row in rows),
+        statistics.mean(row.cpu_s for row in rows),
+        max(row.peak_rss_mb for row in rows),
+    )
+
+
+if __name__ == "__main__":
+    main()
