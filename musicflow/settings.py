@@ -7,13 +7,20 @@ A setting comes, in this order, from an argument, the environment (`MUSICFLOW_â€
 import errno
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
 import tomlkit
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +28,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from musicflow import address
 from musicflow.registry import is_address
 
 Exclude = Literal["artist", "duplicates", "none"]
@@ -122,6 +130,32 @@ _ALWAYS_KEPT = ("library", "library_format", "embedders")
 _KEPT_IF_GIVEN = {"ignore", "hop_s", "precision", "device", "exclude", "k", "metrics"}
 
 
+class Alias(BaseModel):
+    """A short name for a model from outside: ``[aliases.NAME]`` in the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(alias="from", description="The address: hub:, hear:, onnx: or vectors:.")
+    trust_remote_code: bool = Field(
+        False, description="Whether code of this model's repository may run."
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _is_an_address(cls, source: str) -> str:
+        found = address.parse(source)
+        if found is None or found.given:
+            raise ValueError(f"{source!r} is no address: write hub:, hear:, onnx: or vectors:")
+        return address.absolute(source)
+
+    def named(self, name: str) -> str:
+        """Return the address with its name, which every process understands."""
+        found = address.parse(self.source)
+        assert found is not None
+        trust = self.trust_remote_code or found.trust_remote_code
+        return str(replace(found, given=name, trust_remote_code=trust))
+
+
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
@@ -164,6 +198,9 @@ class Settings(BaseSettings):
     embedders: tuple[str, ...] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, by name.",
+    )
+    aliases: dict[str, Alias] = Field(
+        {}, description="Models from outside, by the name that embedders and commands use."
     )
     hop_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="Seconds from one window to the next, by embedder, where not its own."
@@ -235,6 +272,7 @@ class Settings(BaseSettings):
         self.cache = self.cache.expanduser().absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
+        self.embedders = tuple(map(address.absolute, self.embedders))
 
     @property
     def remembered(self) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""Embedders: one file per model, found by a name, an entry point or ``package.module:NAME``.
+"""Embedders: one file per model, found by a name, an entry point or an address.
 
 An embedder is an `EmbedderEntry`: a spec and a way to load it. Those that ship stand in the table
-below. To add one of your own, change nothing here: see `spec_of` for how it is found.
+below. To add one of your own, change nothing here: see `spec_of` for how it is found. Models from
+outside come through an adapter: `ADAPTERS`.
 """
 
-import re
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from musicflow import address
+from musicflow.address import Address
 from musicflow.embedders.errors import (
     DeviceError,
     EmbedderError,
@@ -30,10 +33,12 @@ from musicflow.embedders.spec import (
 )
 from musicflow.embedders.weights import Weights
 from musicflow.errors import MusicflowError, words_of
-from musicflow.registry import UNKNOWN, Registry, is_address
+from musicflow.registry import UNKNOWN, Registry
+from musicflow.registry import is_address as is_import
 from musicflow.settings import Settings
 
 __all__ = [
+    "ADAPTERS",
     "REGISTRY",
     "UNTRAINED",
     "DeviceError",
@@ -52,6 +57,7 @@ __all__ = [
     "check_names",
     "fetch",
     "infer",
+    "is_address",
     "load",
     "names",
     "prepare",
@@ -87,10 +93,24 @@ REGISTRY = Registry(
 )
 """All embedders, by name."""
 
+SAME_NAME = "same-name"
+"""The code of an error: two embedders have one name."""
+
+ADAPTERS: dict[address.Kind, str] = {
+    "hear": f"{_HERE}.adapters.hear",
+}
+"""By kind of address, the module whose `entry` makes an `EmbedderEntry` of an `Address`."""
+
 
 def names() -> tuple[str, ...]:
     """Return the names of all embedders that ship or are installed. Nothing is imported."""
     return REGISTRY.names()
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name says by itself where an embedder is, whatever the settings."""
+    plain = name.removesuffix(UNTRAINED)
+    return is_import(plain) or address.parse(plain) is not None
 
 
 def spec_of(name: str) -> EmbedderSpec:
@@ -99,9 +119,9 @@ def spec_of(name: str) -> EmbedderSpec:
     Parameters
     ----------
     name
-        A name that ships, the name of an entry point in the group ``musicflow.embedders``, or the
-        address ``package.module:NAME`` of an `EmbedderEntry`. With ``-untrained`` behind it, the
-        spec is that of seeded weights.
+        A name that ships, the name of an entry point in the group ``musicflow.embedders``, the
+        address ``package.module:NAME`` of an `EmbedderEntry`, or one of a model from outside (see
+        `musicflow.address`). With ``-untrained`` behind it, the spec is that of seeded weights.
 
     Raises
     ------
@@ -125,7 +145,7 @@ def spec_for(name: str, settings: Settings) -> EmbedderSpec:
     Parameters
     ----------
     name
-        As for `spec_of`; or the label of an embedder that the settings name by its address.
+        As for `spec_of`; or an alias, or the label of an address, in the settings.
     settings
         The settings.
 
@@ -160,7 +180,7 @@ def spec_or_stand_in(name: str, settings: Settings | None = None) -> EmbedderSpe
     try:
         spec = spec_of(name) if settings is None else _find(name, settings)
     except EmbedderError as error:
-        return _stand_in(name, error)
+        return _stand_in(name if settings is None else _expanded(name, settings), error)
     return spec if settings is None else _as_set(spec, settings)
 
 
@@ -171,19 +191,28 @@ def specs_for(settings: Settings) -> list[EmbedderSpec]:
 
 
 def check_names(settings: Settings) -> None:
-    """Stop at a name that nothing has. What is there but broken costs itself alone.
+    """Stop at a name that nothing or more than one has. What is broken costs itself alone.
 
     Raises
     ------
     UnknownEmbedderError
-        If no embedder has the name.
+        If no embedder has the name, or two have it; then its code is ``same-name``.
     """
+    known: dict[str, EmbedderSpec] = {}
     for name in settings.embedders:
         try:
-            spec_for(name, settings)
-        except UnknownEmbedderError as error:
+            spec = spec_for(name, settings)
+        except EmbedderError as error:
             if error.code == UNKNOWN:
                 raise
+            continue
+        other = known.setdefault(spec.label, spec)
+        if other.hash != spec.hash:
+            raise UnknownEmbedderError(
+                f"{other.reference} and {spec.reference} are both called {spec.label!r}",
+                "name one yourself: NAME=ADDRESS, or an alias in the settings",
+                SAME_NAME,
+            )
 
 
 def untrained(spec: EmbedderSpec) -> EmbedderSpec:
@@ -277,7 +306,8 @@ def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
 
 def _entry(name: str) -> EmbedderEntry:
     """Return the entry that a name or an address leads to, if no other has its name."""
-    entry = REGISTRY.get(name)
+    outside = address.parse(name)
+    entry = REGISTRY.get(name) if outside is None else _adapted(outside)
     own = entry.spec.name
     if not is_address(name) and own != name:
         raise UnknownEmbedderError(
@@ -291,17 +321,38 @@ def _entry(name: str) -> EmbedderEntry:
     return entry
 
 
+def _adapted(outside: Address) -> EmbedderEntry:
+    """Return the entry that an adapter makes of an address."""
+    adapter = importlib.import_module(ADAPTERS[outside.kind])
+    try:
+        entry: EmbedderEntry = adapter.entry(outside)
+    except (EmbedderError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise InterfaceError(f"{outside} cannot be used, {what}") from error
+    return replace(entry, spec=replace(entry.spec, address=str(outside)))
+
+
+def _expanded(name: str, settings: Settings) -> str:
+    """Return the address that a name is an alias of; the name, if it is none."""
+    plain = name.removesuffix(UNTRAINED)
+    alias = settings.aliases.get(plain)
+    return name if alias is None else alias.named(plain) + name.removeprefix(plain)
+
+
 def _find(name: str, settings: Settings) -> EmbedderSpec:
-    """Return the spec of a name, or of a label of an address in the settings."""
+    """Return the spec of a name, an alias, or a label of an address in the settings."""
+    name = _expanded(name, settings)
     plain = name.removesuffix(UNTRAINED)
     if is_address(plain) or plain in REGISTRY:
         return spec_of(name)
     broken = ""
-    for address in {other.removesuffix(UNTRAINED): None for other in settings.embedders}:
-        if is_address(address):
+    for other in {other.removesuffix(UNTRAINED): None for other in settings.embedders}:
+        if is_address(other):
             try:
-                if spec_of(address).name == plain:
-                    return spec_of(address + name.removeprefix(plain))
+                if _own_name(other) == plain:
+                    return spec_of(other + name.removeprefix(plain))
             except EmbedderError as error:
                 broken = str(error)
     try:
@@ -309,6 +360,12 @@ def _find(name: str, settings: Settings) -> EmbedderSpec:
     except UnknownEmbedderError as error:
         # It may be the one that cannot be used now.
         raise UnknownEmbedderError(error.message, broken or error.advice, error.code) from error
+
+
+def _own_name(plain: str) -> str:
+    """Return the name of the embedder at an address; a model from outside is not looked at."""
+    outside = address.parse(plain)
+    return spec_of(plain).name if outside is None else outside.name
 
 
 def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
@@ -334,5 +391,7 @@ def _name_of(key: str, settings: Settings) -> str:
 
 
 def _stand_in(name: str, error: EmbedderError) -> EmbedderSpec:
-    label = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "embedder"
+    plain = name.removesuffix(UNTRAINED)
+    outside = address.parse(plain)
+    label = address.safe(name) if outside is None else outside.name
     return EmbedderSpec(label, "0", 1, 0, 1.0, 1.0, "none", str(error), address=name)
