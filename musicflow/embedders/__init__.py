@@ -98,6 +98,7 @@ SAME_NAME = "same-name"
 
 ADAPTERS: dict[address.Kind, str] = {
     "hear": f"{_HERE}.adapters.hear",
+    "onnx": f"{_HERE}.adapters.onnx",
 }
 """By kind of address, the module whose `entry` makes an `EmbedderEntry` of an `Address`."""
 
@@ -323,8 +324,8 @@ def _entry(name: str) -> EmbedderEntry:
 
 def _adapted(outside: Address) -> EmbedderEntry:
     """Return the entry that an adapter makes of an address."""
-    adapter = importlib.import_module(ADAPTERS[outside.kind])
     try:
+        adapter = importlib.import_module(ADAPTERS[outside.kind])
         entry: EmbedderEntry = adapter.entry(outside)
     except (EmbedderError, MemoryError):
         raise
