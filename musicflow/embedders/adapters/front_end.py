@@ -65,7 +65,7 @@ class Mel(BaseModel):
     fmax: float | None = None
     scale: Literal["slaney", "htk"] = "slaney"
     norm: Literal["slaney", "sum", "none"] = "slaney"
-    power: Literal[1.0, 2.0] = 2.0
+    power: float = Field(2.0, gt=0)
     half: bool = False
     log: Literal["ln", "log10", "db", "none"] = "log10"
     log_scale: float = 1.0
@@ -162,8 +162,8 @@ def log_mel(windows: "Tensor", mel: Mel, sample_rate: int) -> "Tensor":
         windows, mel.n_fft, mel.hop, length, window, center=False, return_complex=True
     )
     power = spectrum.real.square() + spectrum.imag.square()
-    if mel.power == 1:
-        power = power.sqrt()
+    if mel.power != 2:
+        power = power.pow(mel.power / 2)
     bank = melscale_fbanks(
         mel.n_fft // 2 + 1,
         mel.fmin,

@@ -135,9 +135,7 @@ def _of_length(outputs: dict[str, Any], dim: int, file: Path) -> str:
     named = [name for name, shape in outputs.items() if dim in list(shape)[1:]]
     if len(named) != 1:
         what = ", ".join(f"{name} {list(shape)}" for name, shape in outputs.items())
-        raise EmbedderError(
-            f"{file.name} has {len(named)} outputs of {dim} dims",
-            f"name one of {what}",
-            "front-end",
+        raise FrontEndError(
+            f"{file.name} has {len(named)} outputs of {dim} dims", f"name one of {what}"
         )
     return named[0]
