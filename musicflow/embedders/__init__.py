@@ -97,6 +97,7 @@ SAME_NAME = "same-name"
 """The code of an error: two embedders have one name."""
 
 ADAPTERS: dict[address.Kind, str] = {
+    "hub": f"{_HERE}.adapters.hub",
     "hear": f"{_HERE}.adapters.hear",
     "onnx": f"{_HERE}.adapters.onnx",
 }

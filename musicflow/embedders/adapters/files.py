@@ -35,6 +35,11 @@ class LocalWeights(Weights):
         """The first file."""
         return str(self.files[0])
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the first file."""
+        return self.files[0].parent
+
     def state(self, cache: Path) -> Literal["missing", "unchecked", "checked"]:  # noqa: ARG002
         """Return whether the files are there; they are what their digest says."""
         return "checked" if all(file.exists() for file in self.files) else "missing"
