@@ -1,7 +1,11 @@
-"""Where everything lives and what a run works on.
+"""Paths of a home, and the settings of a run.
 
-A setting comes, in this order, from an argument, the environment (`MUSICFLOW_…`), or
-`musicflow.toml` in the home folder. The names are the same in all three.
+A setting comes, in this order, from an option, the environment (`MUSICFLOW_…`), or
+`musicflow.toml` in the home folder. Its names are the same in the last two.
+
+A new setting is one line in `Settings`. The list of settings in the docs follows from it. If it
+carries an `Option`, so do the option of `musicflow run`, the field of Dagster's launchpad, and what
+a home remembers.
 """
 
 import errno
@@ -21,6 +25,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -42,6 +47,22 @@ PARTITION_SIZE = 1000
 
 HOME = "~/.musicflow"
 """The folder that everything is kept in, unless a person says otherwise."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """Marks a setting that a run is given. The home remembers it for unattended runs.
+
+    Parameters
+    ----------
+    flag
+        The option of `musicflow run`.
+    metavar
+        The word that stands for its value in the help.
+    """
+
+    flag: str
+    metavar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ class Home:
 
 
 _ALWAYS_KEPT = ("library", "library_format", "embedders")
-_KEPT_IF_GIVEN = {"ignore", "hop_s", "precision", "device", "exclude", "k", "metrics"}
+"""The settings that a home remembers even where they were not given."""
 
 
 class Alias(BaseModel):
@@ -167,14 +188,13 @@ class Settings(BaseSettings):
         description="Downloaded weights, shared by all homes.",
     )
     library: Path | None = Field(None, description="The folder of music.")
-    library_format: str = Field(
+    library_format: Annotated[str, Option("--format", "LAYOUT")] = Field(
         "auto",
         description="How the folder is laid out: auto, ludwig, folders, the layout of an installed "
         "package, or package.module:NAME.",
     )
-    ignore: tuple[str, ...] = Field(
-        (),
-        description="Patterns of what to leave out of the library, as in a .gitignore.",
+    ignore: Annotated[tuple[str, ...], Option("--ignore", "PATTERN")] = Field(
+        (), description="Files or folders to leave out, as in a .gitignore."
     )
     part_size: int = Field(
         PARTITION_SIZE,
@@ -195,21 +215,21 @@ class Settings(BaseSettings):
     mlflow_url: str = Field(
         "http://localhost:5000", description="Where MLflow's pages are, for links to them."
     )
-    embedders: tuple[str, ...] = Field(
+    embedders: Annotated[tuple[str, ...], Option("--embedder", "NAME")] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
-        description="The embedders to compare, by name.",
+        description="The embedders to compare, each a name or an address.",
     )
     aliases: dict[str, Alias] = Field(
         {}, description="Models from outside, by the name that embedders and commands use."
     )
-    hop_s: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="Seconds from one window to the next, by embedder, where not its own."
+    hop_s: Annotated[dict[str, Annotated[float, Field(gt=0)]], Option("--hop", "NAME=SECONDS")] = (
+        Field({}, description="Seconds from one window to the next, by embedder.")
     )
-    precision: Precision = Field(
+    precision: Annotated[Precision, Option("--precision")] = Field(
         "auto",
         description="Arithmetic of models with a choice; auto: the one that is fastest here.",
     )
-    device: Device = Field(
+    device: Annotated[Device, Option("--device")] = Field(
         "auto", description="Where models run; auto: on an NVIDIA GPU, if there is one."
     )
     qdrant_url: str | None = Field(
@@ -225,13 +245,13 @@ class Settings(BaseSettings):
     quantization: Literal["none", "int8"] = Field(
         "none", description="int8: an index keeps a byte a dimension in memory, not four."
     )
-    exclude: Exclude = Field(
-        "artist", description="What an evaluation leaves out beside the query itself."
+    exclude: Annotated[Exclude, Option("--exclude")] = Field(
+        "artist", description="The tracks that a query excludes in the evaluation, beside itself."
     )
-    k: int = Field(
+    k: Annotated[int, Option("-k")] = Field(
         10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
     )
-    metrics: tuple[str, ...] = Field(
+    metrics: Annotated[tuple[str, ...], Option("--metric", "METRIC")] = Field(
         (), description="Metrics of other packages to add, each package.module:NAME."
     )
 
@@ -277,13 +297,23 @@ class Settings(BaseSettings):
     @property
     def remembered(self) -> dict[str, Any]:
         """Return what the home remembers of a run: library and embedders, and what was given."""
-        names = [*_ALWAYS_KEPT, *sorted(_KEPT_IF_GIVEN & self.model_fields_set)]
-        return {name: getattr(self, name) for name in names}
+        given = sorted(options_of_a_run().keys() & self.model_fields_set - set(_ALWAYS_KEPT))
+        return {name: getattr(self, name) for name in (*_ALWAYS_KEPT, *given)}
 
     @property
     def paths(self) -> Home:
         """The layout of the home."""
         return Home(self.home)
+
+
+def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:
+    """Return the settings that a run is given, by name, in order, with their options."""
+    return {
+        name: (field, mark)
+        for name, field in Settings.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, Option)
+    }
 
 
 class HomeError(Exception):

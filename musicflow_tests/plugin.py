@@ -51,11 +51,12 @@ NAMESAKE = EmbedderEntry(spec("mfcc"), lambda spec, cache: Loudness(spec))
 """,
     "toyflow/unusable.py": "raise RuntimeError('no import today')\n",
     "toyflow/layouts.py": """
-from musicflow.library import Layout, track_of
+from musicflow.library import Detection, Layout, track_of
 
 
 def detect(root):
-    return (root / "prefixed.txt").is_file()
+    if (root / "prefixed.txt").is_file():
+        return Detection("prefixed.txt lies in it")
 
 
 def read(root, files):

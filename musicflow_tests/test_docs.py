@@ -10,11 +10,13 @@ import pytest
 import typer
 
 import musicflow as mf
+from docs import settings_table
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.cli import app
 from musicflow.evaluation import metrics
 from musicflow.library import layouts, problems, scan
-from musicflow.settings import Settings
+from musicflow.orchestration.resources import workspace_of
+from musicflow.settings import Settings, options_of_a_run
 from musicflow_tests import notebook
 from musicflow_tests.conftest import RATE, tone
 
@@ -65,11 +67,17 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "fusion:mfcc+loudness" in printed
 
 
-def test_the_docs_name_every_setting() -> None:
-    named = set(
-        re.findall(r"^\| `([a-z_]+)` ", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE)
-    )
-    assert named == Settings.model_fields.keys()
+def test_a_setting_is_one_line() -> None:
+    """Option, launchpad, memory and docs follow from the table of settings."""
+    flags = {flag for p in typer.main.get_group(app).commands["run"].params for flag in p.opts}
+    launchpad = type(workspace_of()).model_fields
+    table = settings_table.on_page_markdown((DOCS / "settings.md").read_text("utf-8"))
+    for name, (field, option) in options_of_a_run().items():
+        assert option.flag in flags
+        assert name in launchpad
+        assert name in Settings(**{name: field.default}).remembered
+        assert f"| `{name}` | `{option.flag}` |" in table
+    assert table.count("\n| `") >= len(Settings.model_fields)
 
 
 def test_the_docs_name_every_kind_of_file_and_note() -> None:

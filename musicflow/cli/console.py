@@ -31,12 +31,6 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The folder of all results (or set MUSICFLOW_HOME)."),
 ]
-IgnoreOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="PATTERN", help="Files or folders to leave out, as in a .gitignore; repeatable."
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,6 @@ from musicflow import audio, embedders
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
-    IgnoreOption,
     JsonOption,
     duration,
     out,
@@ -21,6 +20,7 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
+from musicflow.cli.options import takes_settings
 from musicflow.evaluation import Comparison, choice, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
@@ -34,12 +34,10 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="recommend-embedder")(recommend_embedder)
 
 
+@takes_settings("embedders", "ignore")
 def estimate(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
-    embedder: Annotated[
-        list[str] | None, typer.Option("--embedder", help="An embedder to measure; repeatable.")
-    ] = None,
-    ignore: IgnoreOption = None,
+    given: dict[str, Any],
     sample: Annotated[int, typer.Option(min=2, help="The number of files to measure.")] = 24,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -52,7 +50,7 @@ def estimate(
     """
     from musicflow.pipeline.estimate import estimate as measure
 
-    settings = settings_of(home=home, embedders=embedder, library=folder, ignore=ignore)
+    settings = settings_of(home=home, library=folder, **given)
     specs = [
         embedders.untrained(spec)
         if spec.weights is not None

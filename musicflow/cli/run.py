@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,6 @@ from musicflow.cli.console import (
     INTERRUPTED,
     USAGE,
     HomeOption,
-    IgnoreOption,
     JsonOption,
     duration,
     err,
@@ -29,18 +28,14 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
+from musicflow.cli.options import takes_settings
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.library import Library, demo, without_notes
 from musicflow.pipeline import Plan, Step, plan_of
 from musicflow.pipeline.plan import why_unavailable
-from musicflow.settings import Device, Exclude, Precision, Settings
-
-EmbeddersOption = Annotated[
-    list[str] | None,
-    typer.Option("--embedder", help="An embedder to compare; repeatable."),
-]
+from musicflow.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,15 +45,16 @@ def add_to(app: typer.Typer) -> None:
     app.command()(compare)
 
 
+@takes_settings("embedders")
 def demo_command(
-    embedder: EmbeddersOption = None, home: HomeOption = None, as_json: JsonOption = False
+    given: dict[str, Any], home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
     """Compare the embedders on 28 tracks that come with a package.
 
     Example: `musicflow demo`
     """
     extras.require("musicflow demo", "dagster", "mlflow", "demo")
-    settings = settings_of(home=home, embedders=embedder)
+    settings = settings_of(home=home, **given)
     root = settings.paths.demo
     if settings.library not in (None, root):
         stop(
@@ -72,35 +68,13 @@ def demo_command(
     _run(settings_of(home=home, library=root, library_format="ludwig", embedders=labels), as_json)
 
 
+@takes_settings()
 def run(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
-    embedder: EmbeddersOption = None,
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="LAYOUT",
-            help="How the folder is laid out: auto, ludwig, folders, or package.module:NAME.",
-        ),
-    ] = None,
-    ignore: IgnoreOption = None,
+    given: dict[str, Any],
     untrained: Annotated[
         bool, typer.Option(help="Use seeded weights: real dims and speed, meaningless quality.")
     ] = False,
-    hop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=SECONDS", help="An embedder's hop; repeatable."),
-    ] = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="The arithmetic of models that offer a choice.")
-    ] = None,
-    device: Annotated[Device | None, typer.Option(help="The device that models run on.")] = None,
-    exclude: Annotated[
-        Exclude | None, typer.Option(help="Tracks to exclude from a query's hits, beside itself.")
-    ] = None,
-    k: Annotated[
-        int | None, typer.Option("-k", min=1, help="Another k for precision@k, beside 1, 5 and 10.")
-    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the work and its estimated time, and stop.")
     ] = False,
@@ -117,18 +91,7 @@ def run(
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
     extras.require("musicflow run", "dagster", "mlflow")
-    given = {
-        "home": home,
-        "library": folder,
-        "library_format": layout,
-        "ignore": ignore,
-        "embedders": embedder,
-        "hop_s": dict(map(_hop, hop or [])),
-        "precision": precision,
-        "device": device,
-        "exclude": exclude,
-        "k": k,
-    }
+    given |= {"home": home, "library": folder}
     settings = settings_of(**given)
     if untrained:
         specs = embedders.specs_for(settings)
@@ -151,13 +114,6 @@ def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if comparison is None:
         stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
     _show(comparison, settings, as_json)
-
-
-def _hop(text: str) -> tuple[str, str]:
-    name, equals, seconds = text.partition("=")
-    if not equals:
-        stop(f"--hop {text} names no seconds: write it like --hop openl3=0.1", USAGE)
-    return name, seconds
 
 
 def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:

@@ -100,6 +100,7 @@ ADAPTERS: dict[address.Kind, str] = {
     "hub": f"{_HERE}.adapters.hub",
     "hear": f"{_HERE}.adapters.hear",
     "onnx": f"{_HERE}.adapters.onnx",
+    "vectors": f"{_HERE}.adapters.vectors",
 }
 """By kind of address, the module whose `entry` makes an `EmbedderEntry` of an `Address`."""
 

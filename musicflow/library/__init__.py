@@ -20,7 +20,7 @@ from musicflow.library.files import (
     scan_partitions,
     split,
 )
-from musicflow.library.layouts import Layout, LayoutError, labels_state
+from musicflow.library.layouts import Detection, Layout, LayoutError, labels_state
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
@@ -30,6 +30,7 @@ __all__ = [
     "UNKNOWN",
     "AudioFile",
     "Changes",
+    "Detection",
     "Layout",
     "LayoutError",
     "Library",

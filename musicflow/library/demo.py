@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-from musicflow.library.ludwig import AUDIO, LABELS
+from musicflow.library.layouts.ludwig import AUDIO, LABELS
 from musicflow.library.track import LibraryError
 from musicflow.settings import write_atomically
 

@@ -20,10 +20,10 @@ from musicflow.library import (
     Library,
     LibraryError,
     Track,
-    folders,
     known_partitions,
     load_files,
     note_lines,
+    track_of,
     without_notes,
 )
 from musicflow.library.partitions import chooser
@@ -87,8 +87,8 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
         raise LibraryError(
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
-    tracks, _ = folders.read(workspace.root, load_files(folder, keys))
-    return tracks
+    usable = [file for file in load_files(folder, keys) if not file.error]
+    return [track_of(workspace.root, file) for file in usable]
 
 
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:

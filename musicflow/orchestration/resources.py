@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import LibraryError, Progress
-from musicflow.settings import Home, Settings
+from musicflow.settings import Home, Settings, options_of_a_run
 from musicflow.store import EmbeddingStore
 
 EMBEDDING = "embedding"
@@ -28,58 +28,8 @@ Reporter = Callable[[dg.AssetExecutionContext], Progress]
 """A function that makes the `Progress` of an asset."""
 
 
-def _described(name: str) -> str:
-    text = Settings.model_fields[name].description
-    return f"{text} If empty, MUSICFLOW_{name.upper()} or musicflow.toml decides."
-
-
-# Dagster's launchpad offers the values of an enum, and takes no others.
-
-
-class Exclusion(Enum):
-    """`settings.Exclude`."""
-
-    artist = "artist"
-    duplicates = "duplicates"
-    none = "none"
-
-
-class Arithmetic(Enum):
-    """`settings.Precision`."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Processor(Enum):
-    """`settings.Device`."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
 class Workspace(dg.ConfigurableResource):
-    """The settings of a run. Empty ones come from the environment or the home."""
-
-    home: str = Field(default="", description=_described("home"))
-    library: str = Field(default="", description=_described("library"))
-    library_format: str = Field(default="", description=_described("library_format"))
-    ignore: list[str] = Field(default=[], description=_described("ignore"))
-    embedders: list[str] = Field(default=[], description=_described("embedders"))
-    hop_s: dict[str, float] = Field(default={}, description=_described("hop_s"))
-    precision: Arithmetic | None = Field(default=None, description=_described("precision"))
-    device: Processor | None = Field(default=None, description=_described("device"))
-    exclude: Exclusion | None = Field(default=None, description=_described("exclude"))
-    k: int | None = Field(default=None, description=_described("k"))
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Workspace":
-        """Return a workspace with just these settings."""
-        given = settings.model_dump(mode="json", include=set(cls.model_fields))
-        return cls(**{name: value for name, value in given.items() if value is not None})
+    """The settings of a run. See `workspace_of` for its fields in the launchpad."""
 
     @property
     def settings(self) -> Settings:
@@ -132,6 +82,41 @@ class Workspace(dg.ConfigurableResource):
     def index(self) -> TrackIndex:
         """Return the index."""
         return open_index(self.settings)
+
+
+def workspace_of(settings: Settings | None = None) -> Workspace:
+    """Return a workspace with fields for the settings of a run.
+
+    Parameters
+    ----------
+    settings
+        Their values. Where a value is missing, the environment or the home decides.
+    """
+    names = ("home", "library", *options_of_a_run())
+    made = create_model("Workspace", __base__=Workspace, **{name: _field(name) for name in names})
+    given = settings.model_dump(mode="json", include=set(names)) if settings is not None else {}
+    return made(**{name: value for name, value in given.items() if value is not None})
+
+
+def _field(name: str) -> Any:
+    """Return type and default of a setting's field. An empty one is not given."""
+    field = Settings.model_fields[name]
+    text = f"{field.description} If empty, MUSICFLOW_{name.upper()} or musicflow.toml decides."
+    kind: Any = field.annotation
+    if get_origin(kind) is tuple:
+        return list[str], Field(default=[], description=text)
+    if get_origin(kind) is dict:
+        return dict[str, float], Field(default={}, description=text)
+    if get_origin(kind) is Literal:
+        # The launchpad offers the values of an enum, and takes no others.
+        kind = _enum(name, get_args(kind))
+    elif kind not in (int, float, bool):
+        return str, Field(default="", description=text)
+    return kind | None, Field(default=None, description=text)
+
+
+def _enum(name: str, values: Iterable[str]) -> Any:
+    return Enum(name, [(value, value) for value in values])
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from musicflow.library import known_partitions
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.partitions import all_partitions, follow
-from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, Workspace
+from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, workspace_of
 from musicflow.settings import Home, HomeError, Settings, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -166,7 +166,7 @@ def _run(
             assets_for(settings.embedders, settings.device),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
-            resources={"workspace": Workspace.of(settings), "reporter": reporter},
+            resources={"workspace": workspace_of(settings), "reporter": reporter},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=EMBEDS | all_partitions(instance) | {PROCESS: _this_process()},
             raise_on_error=False,

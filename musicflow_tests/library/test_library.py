@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from musicflow import worker
 from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
-from musicflow.library.ludwig import _strings
+from musicflow.library.layouts.ludwig import _strings
 from musicflow.library.tags import Tags
 from musicflow_tests.conftest import noise, tone
 

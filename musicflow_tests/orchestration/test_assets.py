@@ -13,12 +13,12 @@ from musicflow import embedders
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import Workspace, log_progress
+from musicflow.orchestration.resources import log_progress, workspace_of
 from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings
 
-RESOURCES = {"workspace": Workspace(), "reporter": log_progress}
+RESOURCES = {"workspace": workspace_of(), "reporter": log_progress}
 
 
 def quiet(_context: object) -> object:
@@ -123,7 +123,7 @@ def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
 
 
 def test_the_launchpad_offers_just_the_values_that_settings_take() -> None:
-    for name, field in Workspace.model_fields.items():
+    for name, field in type(workspace_of()).model_fields.items():
         choices = [kind for kind in get_args(field.annotation) if isinstance(kind, EnumMeta)]
         for values in choices:
             taken = get_args(Settings.model_fields[name].annotation)

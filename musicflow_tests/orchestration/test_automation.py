@@ -18,7 +18,7 @@ from musicflow.library import Library, files, known_partitions
 from musicflow.orchestration import evaluation, pictures
 from musicflow.orchestration.automation import library_changes, nightly
 from musicflow.orchestration.definitions import definitions_for
-from musicflow.orchestration.resources import Workspace
+from musicflow.orchestration.resources import Workspace, workspace_of
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
@@ -43,7 +43,7 @@ class Daemon:
     def tick(self) -> list[str]:
         """Look at the library and run what is asked for; tells the partitions, or the job."""
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={"workspace": Workspace()}
+            instance=self.instance, cursor=self.cursor, resources={"workspace": workspace_of()}
         )
         result = library_changes(context)
         if isinstance(result, dg.SkipReason):

@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from musicflow.library.audio_file import AudioFile
-from musicflow.library.layouts import Layout
+from musicflow.library.layouts import Detection, Layout
 from musicflow.library.problems import Problem
 from musicflow.library.track import UNKNOWN, Track, track_of
 from musicflow.text import normalized
@@ -20,4 +20,9 @@ def _track(root: Path, file: AudioFile) -> Track:
     return track_of(root, file, genre=genre or UNKNOWN)
 
 
-LAYOUT = Layout("folders", Path.is_dir, read)
+def detect(root: Path) -> Detection | None:
+    """Detect any folder."""
+    return Detection("it is a folder") if root.is_dir() else None
+
+
+LAYOUT = Layout("folders", detect, read)

@@ -29,6 +29,23 @@ def _no_labels(_root: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """What a layout found in a folder of its kind.
+
+    Parameters
+    ----------
+    reason : str
+        What tells the layout, to print: "labels.json and mp3/ lie here".
+    music : str
+        The folder below the root that holds the music, such as ``mp3``; empty if it is the root.
+        The folders in it are the partitions.
+    """
+
+    reason: str
+    music: str = ""
+
+
+@dataclass(frozen=True)
 class Layout:
     """A way to lay out a folder of music.
 
@@ -37,8 +54,8 @@ class Layout:
     name : str
         Its name, to show.
     detect : callable
-        Given the folder of music, returns whether it is laid out this way. It is called often, so
-        it should check a few names only.
+        Given the folder of music, returns a `Detection` if it is laid out this way, else None. It
+        is called often, so it should check a few names only.
     read : callable
         Given the folder of music and its audio files, returns the tracks and the problems. A
         file that cannot be used has an `error`, and makes no track.
@@ -48,7 +65,7 @@ class Layout:
     """
 
     name: str
-    detect: Callable[[Path], bool]
+    detect: Callable[[Path], Detection | None]
     read: Callable[[Path, list[AudioFile]], tuple[Sequence[Track], Sequence[Problem]]]
     labels_state: Callable[[Path], str] = _no_labels
 
@@ -64,8 +81,8 @@ REGISTRY = Registry(
     "musicflow.layouts",
     Layout,
     {
-        "ludwig": "musicflow.library.ludwig:LAYOUT",
-        FALLBACK: "musicflow.library.folders:LAYOUT",
+        "ludwig": "musicflow.library.layouts.ludwig:LAYOUT",
+        FALLBACK: "musicflow.library.layouts.folders:LAYOUT",
     },
     LayoutError,
 )
@@ -100,11 +117,28 @@ def layout_of(root: Path, name: str = AUTO) -> Layout:
             continue
         try:
             layout = REGISTRY.get(other)
-            if _detects(layout, root):
+            if detection(layout, root) is not None:
                 return layout
         except LayoutError as error:
             _log.warning("%s", error)
     return REGISTRY.get(FALLBACK)
+
+
+def detection(layout: Layout, root: Path) -> Detection | None:
+    """Return what a layout found in a folder; None if the folder is not of its kind.
+
+    Raises
+    ------
+    LayoutError
+        If the layout fails or returns something else.
+    """
+    try:
+        found = layout.detect(root)
+    except Exception as error:
+        raise _failed(layout, error) from error
+    if found is not None:
+        _check(layout, [found], Detection)
+    return found
 
 
 def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
@@ -145,13 +179,6 @@ def labels_state(root: Path, layout: str | Layout = AUTO) -> str:
     layout = layout_of(root, layout) if isinstance(layout, str) else layout
     try:
         return str(layout.labels_state(root))
-    except Exception as error:
-        raise _failed(layout, error) from error
-
-
-def _detects(layout: Layout, root: Path) -> bool:
-    try:
-        return bool(layout.detect(root))
     except Exception as error:
         raise _failed(layout, error) from error
 

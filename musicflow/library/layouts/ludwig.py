@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
-from musicflow.library.layouts import Layout
+from musicflow.library.layouts import Detection, Layout
 from musicflow.library.problems import (
     AUDIO_WITHOUT_LABELS,
     FOLDER_UNREADABLE,
@@ -24,9 +24,11 @@ AUDIO = "mp3"
 LABELS = "labels.json"
 
 
-def is_ludwig(root: Path) -> bool:
-    """Return whether a folder is laid out this way."""
-    return (root / LABELS).is_file() and (root / AUDIO).is_dir()
+def detect(root: Path) -> Detection | None:
+    """Detect a file of labels beside the folder of audio."""
+    if (root / LABELS).is_file() and (root / AUDIO).is_dir():
+        return Detection(f"{LABELS} and {AUDIO}/ lie in it", AUDIO)
+    return None
 
 
 def labels_state(root: Path) -> str:
@@ -126,4 +128,4 @@ def _strings(value: Any) -> Iterator[str]:
         yield from _strings([value.get(kind) for kind in ("S", "SS", "L")])
 
 
-LAYOUT = Layout("ludwig", is_ludwig, read, labels_state)
+LAYOUT = Layout("ludwig", detect, read, labels_state)
