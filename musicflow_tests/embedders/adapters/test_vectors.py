@@ -86,7 +86,6 @@ def test_vectors_hear_no_audio(tmp_path: Path) -> None:
         ("v.npz", ["a", "a"], [[1.0], [2.0]], "holds 'a' twice"),
         ("v.csv", ["a", "b"], [[1.0], [np.nan]], "not finite"),
         ("v.npz", ["a", "b"], [[1.0]], "2 keys, and vectors of shape (1, 1)"),
-        ("v.npz", ["a"], [1.0], "1 keys, and vectors of shape (1,)"),
     ],
 )
 def test_a_table_that_is_not_one_finite_vector_per_key_is_refused(
