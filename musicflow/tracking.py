@@ -266,6 +266,9 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "device": row.device,
         "weights": spec.weights_state,
         "weights_identity": spec.weights.identity if spec.weights else "",
+        "licence": spec.licence,
+        "address": spec.address,
+        "faults": " ".join(row.faults),
     }
 
 

@@ -398,5 +398,6 @@ def _csv(comparison: Comparison) -> str:
     for row in comparison.rows:
         found = [row.scores.get(name) for name in scored]
         values = (v for one in found for v in ((one.value, one.low, one.high) if one else [""] * 3))
-        writer.writerow([*(getattr(row, name) for name in names), *values])
+        known = {name: getattr(row, name) for name in names} | {"faults": " ".join(row.faults)}
+        writer.writerow([*known.values(), *values])
     return text.getvalue()

@@ -80,6 +80,8 @@ class Row:
         The hash of the embedder's spec.
     mlflow_run_id
         The run that holds this row.
+    faults
+        Codes of what to know of an embedder from outside; see `embedders.looks`.
     error, advice, code
         Why there are no scores, what to do about it, and the kind of error; empty if there are.
     """
@@ -111,6 +113,7 @@ class Row:
     fusion: dict[str, float] = field(default_factory=dict)
     spec_hash: str = ""
     mlflow_run_id: str | None = None
+    faults: tuple[str, ...] = ()
     error: str = ""
     advice: str = ""
     code: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 
 from musicflow import audio, embedders
+from musicflow.embedders import looks
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec
 from musicflow.library import Problem, Track
@@ -36,12 +37,14 @@ def embed_and_keep(
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
         store.set_unavailable(spec, None)
+        load_s = time.perf_counter() - start
+        if looks.is_from_outside(spec) and store.faults(spec) is None:
+            store.set_faults(spec, looks.look(embedder))
         if isinstance(embedder, Given):
             yield from _take(tracks, embedder, store)
             return
         batch: list[Embedding] = []
         since, cpu = time.perf_counter(), time.process_time()
-        load_s = since - start
 
         def keep() -> None:
             nonlocal since, cpu
