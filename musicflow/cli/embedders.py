@@ -49,7 +49,7 @@ def list_embedders(
     for kind, title in _KINDS.items():
         _show(title, [offer for offer in offers if offer.kind == kind])
     out.print("* not for commercial use", highlight=False)
-    out.print("A name of your own: NAME=ADDRESS, or [aliases.NAME] in musicflow.toml.")
+    out.print(plain("A name of your own: NAME=ADDRESS, or [aliases.NAME] in musicflow.toml."))
 
 
 @app.command()

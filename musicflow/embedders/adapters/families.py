@@ -258,12 +258,54 @@ class Codec(Family):
         return output.float().mean(dim=2)
 
 
+class Dasheng(Family):
+    """Dasheng, by code of its own: its output is ``(B, T, D)`` in ``hidden_states``.
+
+    Its extractor limits levels by the loudest of a batch, so that each window is taken alone.
+    """
+
+    named: ClassVar[tuple[str, ...]] = (LAST,)
+
+    _DIMS: ClassVar = {"dasheng-base": 768, "dasheng-0.6B": 1280, "dasheng-1.2B": 1536}
+
+    @property
+    def sample_rate(self) -> int:
+        """Return the rate in hertz."""
+        return int(self.extractor.get("sampling_rate", 16_000))
+
+    @property
+    def layers(self) -> int:
+        """Return -1: no layer has a number."""
+        return -1
+
+    def dim(self, layer: str) -> int:  # noqa: ARG002
+        """Return the length of a vector."""
+        given = self.config.get("encoder_kwargs", {}).get("embed_dim")
+        return int(given or self._DIMS[self._of(self.config, "name")])
+
+    def inputs(self, extractor: Any, audio: "Tensor") -> dict[str, "Tensor"]:
+        """Return what the model takes, each window by itself."""
+        import torch
+
+        alone = [super(Dasheng, self).inputs(extractor, window[None]) for window in audio]
+        return {name: torch.cat([one[name] for one in alone]) for name in alone[0]}
+
+    def run(self, model: Any, inputs: dict[str, "Tensor"], layer: str) -> Any:  # noqa: ARG002
+        """Return the model's output."""
+        return model(**inputs)
+
+    def vectors(self, output: Any, layer: str, samples: int) -> "Tensor":  # noqa: ARG002
+        """See `Family.vectors`."""
+        return output.hidden_states.float().mean(dim=1)
+
+
 _FAMILIES: dict[str, type[Family]] = {
     "audio-spectrogram-transformer": Ast,
     "clap": Clap,
     "whisper": Whisper,
     "encodec": Codec,
     "dac": Codec,
+    "dasheng": Dasheng,
 }
 
 

@@ -121,7 +121,9 @@ class Hub(Embedder):
 def _model(folder: Path, spec: EmbedderSpec, trust: bool) -> Any:
     import torch
     from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
         if not hasattr(config, "conv_pos_batch_norm"):

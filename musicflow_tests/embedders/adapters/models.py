@@ -152,6 +152,44 @@ class OddModel(PreTrainedModel):
 '''
 
 
+DASHENG_CODE = """
+import torch
+from transformers import BatchFeature, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers import SequenceFeatureExtractor
+
+
+class DashengConfig(PretrainedConfig):
+    model_type = "dasheng"
+
+
+class DashengFeatureExtractor(SequenceFeatureExtractor):
+    def __init__(self, feature_size=8, sampling_rate=16_000, padding_value=0.0, **more):
+        super().__init__(feature_size, sampling_rate, padding_value, **more)
+
+    def __call__(self, x, sampling_rate=None, return_tensors="pt"):
+        levels = torch.stack([torch.as_tensor(one) for one in x]).unfold(1, 160, 160).abs().log1p()
+        return BatchFeature({"input_values": torch.maximum(levels, levels.max() * 0.3)})
+
+
+class DashengModel(PreTrainedModel):
+    config_class = DashengConfig
+    main_input_name = "input_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.inner = torch.nn.Linear(160, config.encoder_kwargs["embed_dim"])
+        self.post_init()
+
+    def _init_weights(self, module):
+        pass
+
+    def forward(self, input_values, labels=None):
+        states = self.inner(input_values)
+        return SequenceClassifierOutput(logits=states.mean(1).sigmoid(), hidden_states=states)
+"""
+
+
 def save(kind: str, folder: Path) -> Path:
     """Save a model of a kind, with its feature extractor; return the folder."""
     with torch.random.fork_rng(devices=[]):
@@ -164,21 +202,43 @@ def save(kind: str, folder: Path) -> Path:
 
 def save_remote(folder: Path) -> Path:
     """Save a model that comes with its own code."""
-    import safetensors.torch
-
-    folder.mkdir(parents=True)
-    (folder / "odd.py").write_text(REMOTE_CODE)
     config = {
         "model_type": "odd_model",
         "hidden_size": 16,
         "num_hidden_layers": 1,
         "auto_map": {"AutoConfig": "odd.OddConfig", "AutoModel": "odd.OddModel"},
     }
+    _save_with_code(folder, config, "odd", REMOTE_CODE)
+    speech_extractor().save_pretrained(folder)
+    return folder
+
+
+def save_dasheng(folder: Path) -> Path:
+    """Save a model that is called as Dasheng is, whose extractor looks across a batch."""
+    classes = {"AutoConfig": "DashengConfig", "AutoModel": "DashengModel"}
+    config = {
+        "model_type": "dasheng",
+        "encoder_kwargs": {"embed_dim": 16},
+        "auto_map": {auto: f"dasheng.{name}" for auto, name in classes.items()},
+    }
+    _save_with_code(folder, config, "dasheng", DASHENG_CODE)
+    extractor = {
+        "feature_extractor_type": "DashengFeatureExtractor",
+        "sampling_rate": 16_000,
+        "auto_map": {"AutoFeatureExtractor": "dasheng.DashengFeatureExtractor"},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(extractor))
+    return folder
+
+
+def _save_with_code(folder: Path, config: dict[str, Any], name: str, code: str) -> None:
+    import safetensors.torch
+
+    folder.mkdir(parents=True)
+    (folder / f"{name}.py").write_text(code)
     (folder / "config.json").write_text(json.dumps(config))
     weights = {
         "inner.weight": torch.randn(16, 160, generator=torch.Generator().manual_seed(0)),
         "inner.bias": torch.zeros(16),
     }
     safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    speech_extractor().save_pretrained(folder)
-    return folder

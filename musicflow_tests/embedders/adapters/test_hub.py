@@ -198,6 +198,22 @@ def test_code_of_a_repository_runs_only_if_a_person_allowed_it(tmp_path: Path) -
     assert cosines(found, torch.tanh(frames @ weights.T).mean(1).numpy()).min() >= 0.99999
 
 
+def test_a_window_does_not_hear_the_loudest_of_its_batch(tmp_path: Path) -> None:
+    folder = models.save_dasheng(tmp_path / "dasheng")
+    spec = embedders.spec_of(f"hub:{folder}?trust_remote_code")
+    assert (spec.dim, spec.layer, spec.sample_rate) == (16, "last", 16_000)
+    embedder = embedders.load(spec, NOWHERE)
+    windows = chords(3, 2.0, 16_000)
+    together = embedder.infer(windows).vectors
+    model = transformers.AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+    extract = transformers.AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+    with torch.inference_mode():
+        alone = [model(**extract([window])).hidden_states.mean(1) for window in windows]
+        padded = model(**extract(list(windows))).hidden_states.mean(1)
+    assert cosines(together, torch.cat(alone).numpy()).min() >= 0.99999
+    assert cosines(together, padded.numpy()).min() < 0.999
+
+
 def test_other_code_is_another_spec(tmp_path: Path) -> None:
     folder = models.save_remote(tmp_path / "odd")
     before = embedders.spec_of(f"hub:{folder}").hash
