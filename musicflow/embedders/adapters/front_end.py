@@ -205,7 +205,7 @@ def read(path: Path) -> FrontEnd:
     except FileNotFoundError as error:
         raise FrontEndError(
             f"the front end {path} is not there",
-            f'write it (docs/embedders.md), or one line: front_end = "{ready[0]}"',
+            f'write it (docs/models.md), or one line: front_end = "{ready[0]}"',
         ) from error
     except ValidationError as error:
         first = error.errors()[0]

@@ -211,7 +211,7 @@ def test_a_window_does_not_hear_the_loudest_of_its_batch(tmp_path: Path) -> None
         alone = [model(**extract([window])).hidden_states.mean(1) for window in windows]
         padded = model(**extract(list(windows))).hidden_states.mean(1)
     assert cosines(together, torch.cat(alone).numpy()).min() >= 0.99999
-    assert cosines(together, padded.numpy()).min() < 0.999
+    assert not np.allclose(together, padded.numpy(), rtol=0.01)
 
 
 def test_other_code_is_another_spec(tmp_path: Path) -> None:
