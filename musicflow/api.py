@@ -101,6 +101,8 @@ def compare(
 ) -> "Comparison":
     """Compare embedders on a folder of music, as ``musicflow run`` does.
 
+    Where Dagster and MLflow are installed, they record the run.
+
     Parameters
     ----------
     library
@@ -121,10 +123,8 @@ def compare(
     LibraryError
         If the folder holds no usable track.
     MusicflowError
-        If Dagster or MLflow is not installed, or no embedder could be compared; its advice says
-        what to install, or why.
+        If no embedder could be compared; its advice says why.
     """
-    from musicflow import extras
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison, report
     from musicflow.pipeline import plan_of
@@ -132,13 +132,12 @@ def compare(
     settings = _settings(
         home, library=Path(library), embedders=tuple(embedders) if embedders else None
     )
-    found, failed = plan_of(settings).comparison, {}
+    plan = plan_of(settings)
+    found, failed = plan.comparison, {}
     if found is None:
-        extras.require("musicflow.compare", "dagster", "mlflow")
-        from musicflow.library import no_progress
-        from musicflow.orchestration.run import materialize
+        from musicflow.runs import carry_out
 
-        failed = materialize(settings, lambda _context: no_progress)
+        failed = carry_out(plan, settings)
         found = Comparison.load(settings.paths.reports / report.COMPARISON)
     if found is None or all(row.error for row in found.rows if row.kind != "baseline"):
         reasons = "; ".join(f"{asset}: {reason}" for asset, reason in failed.items())

@@ -14,6 +14,9 @@ EXTRAS = {
 """The modules of each extra, all of which ``all`` installs."""
 
 
+RECORDS = ("dagster", "mlflow")
+"""The extras that record a run."""
+
 MISSING = "missing-extra"
 """The code of the error."""
 
@@ -41,6 +44,11 @@ def require(what: str, *extras: str) -> None:
             f"pip install 'musicflow[{','.join(missing)}]'",
             MISSING,
         )
+
+
+def are_installed(*extras: str) -> bool:
+    """Return whether extras are installed. Nothing is imported."""
+    return all(map(_is_installed, extras))
 
 
 def _is_installed(extra: str) -> bool:

@@ -128,7 +128,7 @@ def _imported(address: str) -> object:
 
 
 def look_here(module: str) -> None:
-    """Let a module be imported from the current folder, if it is there and nowhere else.
+    """Import from the current folder what is nowhere else.
 
     Workers are given the path of their parent, and so find it too.
     """

@@ -107,6 +107,11 @@ class Home:
         return self.root / "recordings.json"
 
     @property
+    def pace(self) -> Path:
+        """The seconds per track that publication and evaluation last took."""
+        return self.root / "pace.json"
+
+    @property
     def map(self) -> Path:
         """Where the app's map puts each track."""
         return self.root / "map"
@@ -330,19 +335,19 @@ _REMEDIES = {
 
 
 def is_lasting(error: OSError) -> bool:
-    """Whether an error of the operating system stays until a person does something."""
+    """Return whether an error of the system stays until a person acts."""
     return error.errno in _REMEDIES
 
 
 def explain(error: OSError) -> str:
-    """What an error of the operating system comes to, and what to do."""
+    """Return what an error of the operating system means, and what to do."""
     what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}. All finished work is kept: then run it again."
 
 
 def explain_invalid(error: ValidationError) -> str:
-    """Which setting is not valid, and why."""
+    """Return which setting is not valid, and why."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     return f"the setting {where!r} is not valid: {first['msg']}"

@@ -94,7 +94,7 @@ class EmbeddingStore:
         self.root = root
 
     def known(self, spec: EmbedderSpec) -> dict[str, str]:
-        """The content hashes for which there is a vector, or a lasting error, and that error."""
+        """Return the contents with a vector or a lasting error, and that error."""
         return {
             row["content_hash"]: row["error"]
             for table in self._tables(spec, ["content_hash", "error"])
@@ -102,7 +102,7 @@ class EmbeddingStore:
         }
 
     def read(self, spec: EmbedderSpec, only: Collection[str] | None = None) -> dict[str, Embedding]:
-        """All rows of an embedder, or those of some contents, by content hash."""
+        """Return the rows of an embedder, or of some contents, by content hash."""
         rows: dict[str, Embedding] = {}
         for table in self._tables(spec):
             if only is not None:
@@ -123,7 +123,7 @@ class EmbeddingStore:
         }
 
     def set_unavailable(self, spec: EmbedderSpec, error: MusicflowError | None) -> None:
-        """Keep why the embedder itself could not be loaded, for the report; None once it could."""
+        """Keep why the embedder could not be loaded; None once it could."""
         path = self._folder(spec) / _UNAVAILABLE
         if error is not None:
             write_atomically(path, json.dumps([error.message, error.advice, error.code]).encode())
@@ -131,7 +131,7 @@ class EmbeddingStore:
             path.unlink(missing_ok=True)
 
     def unavailable(self, spec: EmbedderSpec) -> MusicflowError | None:
-        """Return why the embedder could not be loaded when it last was to be; None if it could."""
+        """Return why the embedder could not be loaded; None if it could."""
         path = self._folder(spec) / _UNAVAILABLE
         return MusicflowError(*json.loads(path.read_text("utf-8"))) if path.exists() else None
 
@@ -254,7 +254,7 @@ def faults_of(spec: EmbedderSpec, faults: Iterable[Fault]) -> list[Problem]:
 def problems_of(
     tracks: Iterable[Track], spec: EmbedderSpec, rows: Mapping[str, Embedding]
 ) -> list[Problem]:
-    """What an embedder's rows say went wrong with tracks."""
+    """Return the problems that an embedder's rows tell of tracks."""
     problems = []
     for track in tracks:
         row = rows.get(track.content_hash)
@@ -269,7 +269,7 @@ def problems_of(
 
 
 def stack(rows: Sequence[Embedding]) -> np.ndarray:
-    """The vectors of rows that have one: float32, shape ``(N, dim)``."""
+    """Return the vectors of rows that have one: float32, ``(N, dim)``."""
     return np.stack([row.vector for row in rows if row.vector is not None])
 
 

@@ -18,7 +18,7 @@ def normalized(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return the form of a text that is matched: two texts that read the same have one form.
+    """Return the form of a text that is matched: one for all that read alike.
 
     It is never shown. These count as the same:
 
@@ -47,7 +47,7 @@ def folded(text: str) -> str:
 
 
 def joined(names: str | Sequence[str]) -> str:
-    """Return names as one text. A text is its own: old collections hold one name as it is."""
+    """Return names as one text; a text as it is, which old collections hold."""
     return names if isinstance(names, str) else ", ".join(names)
 
 

@@ -408,7 +408,7 @@ def _send(answers: IO[bytes], message: object) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, with where it arose; only its text if it does not survive the way."""
+    """Return the error with its origin; its text alone if it cannot be sent."""
     error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))
@@ -418,7 +418,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _apply(function: Callable[[Any], Any]) -> Generator[tuple[int, bytes], None, None]:
-    """Answer the parent's items, each a number and a value, with their pickled results."""
+    """Answer the parent's items (number, value) with their pickled results."""
     while True:
         for number, item in pickle.loads(_inbox.get()):
             begin(number)
@@ -556,7 +556,7 @@ def _start(errors: int, one_thread: bool) -> "subprocess.Popen[bytes]":
 
 @contextlib.contextmanager
 def _shared_watch() -> Iterator[tuple[_Watch, Path]]:
-    """A watch, and the file by which another process shares it."""
+    """Yield a watch, and the file by which another process shares it."""
     handle, name = tempfile.mkstemp(prefix="musicflow-watch-")
     try:
         with os.fdopen(handle, "r+b") as file:
@@ -636,7 +636,7 @@ class _Crew:
         return taken
 
     def _work(self, waiting: "deque[int]") -> None:
-        """Let one worker answer the waiting items and more, until there are none or it dies."""
+        """Let one worker answer the waiting items until it ends or dies."""
         with _Worker(*self._how) as worker, self._in_reach(worker):
             worker.send(pickle.dumps((_apply, (self._function,))))
             self._send(worker, waiting)

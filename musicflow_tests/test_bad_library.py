@@ -17,7 +17,7 @@ from musicflow.library.files import split
 from musicflow.library.walk import find
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.partitions import all_partitions, follow
-from musicflow.orchestration.resources import log_progress, workspace_of
+from musicflow.orchestration.resources import resources_of
 from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import PARTITION_SIZE, Home
 from musicflow_tests.audio.corpus import CASES, build
@@ -95,7 +95,7 @@ def test_in_dagster_no_run_is_red_for_a_bad_file(library: tuple[Path, Codes], ho
         follow(instance, split(find(root), PARTITION_SIZE))
         result = dg.materialize(
             assets_for(["mfcc"]),
-            resources={"workspace": workspace_of(), "reporter": log_progress},
+            resources=resources_of(),
             instance=instance,
             tags=all_partitions(instance),
             raise_on_error=False,

@@ -262,7 +262,7 @@ def draw(tracks: Iterable[Track | None]) -> None:
 
 
 def spectrogram(samples: np.ndarray) -> bytes:
-    """Draw 16 kHz samples: time to the right, frequency upwards on a logarithmic scale."""
+    """Draw 16 kHz samples: time to the right, log frequency upwards."""
     import matplotlib.image
 
     starts = np.linspace(0, max(len(samples) - _WINDOW, 0), 2 * _COLUMNS).astype(int)

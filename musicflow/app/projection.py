@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicflow.evaluation.projection import tsne
 from musicflow.index import Collection
 from musicflow.settings import write_atomically
 from musicflow.text import joined
@@ -64,9 +65,8 @@ def _project(collection: Collection) -> pa.Table:
 
 
 def flatten(vectors: np.ndarray) -> np.ndarray:
-    """Bring unit vectors, shape ``(N, dim)``, into the plane: float32, shape ``(N, 2)``."""
+    """Project unit vectors ``(N, dim)`` into the plane: float32 ``(N, 2)``."""
     from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
 
     if len(vectors) < 2:
         return np.zeros((len(vectors), 2), np.float32)
@@ -75,6 +75,5 @@ def flatten(vectors: np.ndarray) -> np.ndarray:
         plane = PCA(components, svd_solver="covariance_eigh").fit_transform(vectors)
         plane = np.pad(plane, ((0, 0), (0, 2 - components)))
     else:
-        perplexity = min(30.0, (len(vectors) - 1) / 3)
-        plane = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(vectors)
+        plane = tsne(vectors)
     return plane.astype(np.float32)

@@ -55,7 +55,7 @@ def filters(collection: Collection) -> Filters:
 
 def _keywords(collection: Collection, sign: Sign, before: str) -> list[Condition]:
     conditions = []
-    for field in of_kind("keyword"):
+    for field in of_kind("keyword", collection.manifest.table):
         if not field.offered or not (values := facet(collection, field.name)):
             continue
         chosen = st.multiselect(
@@ -81,7 +81,7 @@ def _sign(field: Field, sign: Sign, count: int) -> Sign:
 def _numbers(collection: Collection) -> list[Condition]:
     conditions = []
     found = extents(collection)
-    for field in of_kind("number"):
+    for field in of_kind("number", collection.manifest.table):
         if not field.offered or field.name not in found:
             continue
         least, greatest = found[field.name]

@@ -84,7 +84,7 @@ class View:
         return open_collection(self.index, label or self.label)
 
     def vector(self, upload: Upload, label: str | None = None) -> np.ndarray:
-        """Return an upload's vector for a collection, shape ``(dim,)``; cached per session.
+        """Return an upload's vector, shape ``(dim,)``; cached per session.
 
         Raises
         ------
@@ -146,7 +146,7 @@ def _facet(_collection: Collection, label: str, state: str, key: str) -> dict[st
 
 
 def extents(collection: Collection) -> dict[str, tuple[float, float]]:
-    """Return the least and greatest value of each number that tracks have; looked up once."""
+    """Return the least and greatest value of each number field; cached."""
     return _extents(collection, collection.manifest.embedder, collection.manifest.state)
 
 
@@ -157,7 +157,7 @@ def _extents(
     state: str,  # noqa: ARG001
 ) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
-    names = [field.name for field in of_kind("number")]
+    names = [field.name for field in of_kind("number", _collection.manifest.table)]
     for payload in _collection.payloads():
         for name in names:
             if (value := payload.get(name)) is not None:

@@ -71,7 +71,7 @@ class _Lines(logging.Handler):
 
 
 def show_log() -> None:
-    """Show this package's warnings, and its words on what takes long, on standard error."""
+    """Show this package's warnings and notices on standard error."""
     log = logging.getLogger("musicflow")
     log.setLevel(logging.INFO)
     log.handlers = [_Lines()]

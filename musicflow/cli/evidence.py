@@ -42,7 +42,7 @@ def estimate(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate the time, memory and disk that a library needs, from a random sample of it.
+    """Estimate the time, memory and disk that a library needs, from a sample.
 
     Embedders without local weights are measured with seeded ones, which cost the same.
 
@@ -104,7 +104,7 @@ def recommend_embedder(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose an embedder by the last comparison, weighing quality, speed and vector size.
+    """Choose an embedder by the last comparison: quality, speed, vector size.
 
     Example: `musicflow recommend-embedder --quality 1 --speed 0.5 --size 0`
     """

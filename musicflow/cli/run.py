@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders, extras
+from musicflow import embedders, extras, runs
 from musicflow.cli import evidence
 from musicflow.cli.console import (
     FAILED,
@@ -35,6 +35,7 @@ from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.library import Library, demo, without_notes
 from musicflow.pipeline import Plan, Step, plan_of
 from musicflow.pipeline.plan import why_unavailable
+from musicflow.pipeline.run import is_per_embedder
 from musicflow.settings import Settings
 
 
@@ -53,7 +54,7 @@ def demo_command(
 
     Example: `musicflow demo`
     """
-    extras.require("musicflow demo", "dagster", "mlflow", "demo")
+    extras.require("musicflow demo", "demo")
     settings = settings_of(home=home, **given)
     root = settings.paths.demo
     if settings.library not in (None, root):
@@ -90,7 +91,6 @@ def run(
 
     Example: `musicflow run ~/Music --embedder musicnn --embedder mfcc`
     """
-    extras.require("musicflow run", "dagster", "mlflow")
     given |= {"home": home, "library": folder}
     settings = settings_of(**given)
     if untrained:
@@ -122,7 +122,7 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     if comparison is not None:
         err.print(f"Nothing changed since {comparison.created}.")
     elif _agreed(plan, yes):
-        comparison = _materialize(settings)
+        comparison = _carried_out(plan, settings)
     else:
         stop("nothing was done", FAILED)
     _show(comparison, settings, as_json)
@@ -168,11 +168,9 @@ def _about(step: Step) -> str:
     return f" (about {duration(step.seconds)})" if step.seconds is not None else ""
 
 
-def _materialize(settings: Settings) -> Comparison:
-    with err.status("Starting…"):
-        from musicflow.orchestration.run import is_per_embedder, materialize
+def _carried_out(plan: Plan, settings: Settings) -> Comparison:
     try:
-        failed = materialize(settings, lambda _context: progress, err.print)
+        failed = runs.carry_out(plan, settings, progress, err.print)
     except KeyboardInterrupt:
         stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
@@ -225,15 +223,15 @@ def _show_where_next(settings: Settings) -> None:
     typed = Path(sys.argv[0])
     program = typed.name if shutil.which(typed.name) else str(typed)
     known = Settings().home == settings.home
-    option = "" if known else f" --home {settings.home}"
+    option = "" if known else f" --home {shlex.quote(str(settings.home))}"
     track = Library.load(settings.paths.library).tracks[0].track_id
-    lines = {
+    lines: dict[str, object] = {
         "Report": settings.paths.reports / "comparison.html",
         "Search": f"{program} search --track {shlex.quote(track)}{option}",
-        "Dagster": f"{program} dagster{option}",
-        "MLflow": f"{program} mlflow{option}",
-        "App": f"{program} app{option}",
     }
+    for name, needed in {"Dagster": extras.RECORDS, "MLflow": ("mlflow",), "App": ("app",)}.items():
+        if extras.are_installed(*needed):
+            lines[name] = f"{program} {name.lower()}{option}"
     out.print()
     for name, text in lines.items():
         out.print(f"{name:8} {plain(text)}", soft_wrap=True, highlight=False)

@@ -74,7 +74,6 @@ def search(
     """
     if (file is None) == (track is None):
         stop("say what to search with: a FILE, or --track NAME", USAGE)
-    Filters.parse(where or [])  # Before a collection is opened.
     with _opened(home, embedder) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         if track is not None:
@@ -114,7 +113,6 @@ def recommend_command(
 
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
-    Filters.parse(where or [])  # Before a collection is opened.
     with _opened(home, embedder) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         hits = recommend(
@@ -144,7 +142,6 @@ def path(
 
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
-    Filters.parse(where or [])
     with _opened(home, embedder) as (collection, _):
         filters = query.filters_for(collection, where or [])
         first, last = (lookup.find_track(collection, name) for name in (start, end))
@@ -156,7 +153,7 @@ def path(
 def duplicates(
     embedder: EmbedderOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """List groups of tracks that are copies of one recording, as an embedder hears them.
+    """List groups of tracks that are copies of one recording.
 
     Example: `musicflow duplicates --json`
     """
@@ -248,7 +245,8 @@ def _is_file(text: str) -> bool:
 def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     return [
         {"rank": rank, "score": round(hit.score, 6)}
-        | {name: hit.payload.get(name) for name in FIELDS}
+        | dict.fromkeys(FIELDS)
+        | hit.payload
         | {"artist": joined(hit.payload["artist"])}
         | {"duplicates": list(hit.duplicates)}
         for rank, hit in enumerate(hits, 1)

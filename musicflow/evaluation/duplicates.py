@@ -105,7 +105,10 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
-    """Compare the sound of pairs without a verdict; a file that cannot be read brings none."""
+    """Compare the sound of pairs without a verdict.
+
+    A file that cannot be read brings none.
+    """
     new = [(a, b) for a, b in pairs if verdicts.get(a.content_hash, b.content_hash) is None]
     ears = _Ears([track for pair in new for track in pair])
     for a, b in new:

@@ -31,9 +31,6 @@ def project(
         ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MAX_TRACKS` per embedder,
         drawn with a seed.
     """
-    # Imported here: it takes half a second, which few need to wait for.
-    from sklearn.manifold import TSNE
-
     parts = []
     for spec in specs:
         manifest = index.manifest(spec.label)
@@ -50,8 +47,7 @@ def project(
         drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS]
         tracks = [tracks[row] for row in np.sort(drawn).tolist()]
         vectors = normalize(stack([rows[track.content_hash] for track in tracks]), manifest)
-        perplexity = min(30.0, (len(tracks) - 1) / 3)
-        flat = TSNE(init="pca", perplexity=perplexity, random_state=SEED).fit_transform(vectors)
+        flat = tsne(vectors)
         parts.append(
             pd.DataFrame(
                 {
@@ -65,6 +61,15 @@ def project(
         )
     columns = ["embedder", "track_id", "genre", "x", "y"]
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+
+
+def tsne(vectors: np.ndarray) -> np.ndarray:
+    """Project at least 4 unit vectors ``(N, dim)`` into the plane ``(N, 2)``."""
+    # Imported here: it takes half a second, which few need to wait for.
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(vectors)
 
 
 def save(frame: pd.DataFrame, folder: Path) -> None:

@@ -166,7 +166,10 @@ class Exclusion:
 
 
 def artist_keys(tracks: Sequence[Track]) -> Keys:
-    """The known artists of each track, with that of its album unless it is a compilation."""
+    """Return the known artists of each track.
+
+    The album's artist is one of them, unless the album is a compilation.
+    """
     return [
         known_artists((*track.artists, *([] if track.compilation else [track.album_artist])))
         for track in tracks
@@ -174,7 +177,7 @@ def artist_keys(tracks: Sequence[Track]) -> Keys:
 
 
 def album_keys(tracks: Sequence[Track]) -> Keys:
-    """The known album of each track.
+    """Return the known album of each track.
 
     An album is a name in one folder: many are called "Greatest Hits".
     """
@@ -186,7 +189,7 @@ def album_keys(tracks: Sequence[Track]) -> Keys:
 
 
 def groups(keys: Keys) -> np.ndarray:
-    """Number the groups that tracks fall into if any that share a key are of one group.
+    """Return the group of each track; tracks that share a key are of one group.
 
     Returns
     -------
@@ -206,7 +209,7 @@ def groups(keys: Keys) -> np.ndarray:
 
 
 def _incidence(keys: Keys) -> csr_array:
-    """Which track holds which key, shape ``(N, keys)``."""
+    """Return which track holds which key, shape ``(N, keys)``."""
     numbers: dict[Hashable, int] = {}
     columns = [numbers.setdefault(key, len(numbers)) for own in keys for key in own]
     rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])

@@ -351,7 +351,10 @@ def _html_table(section: Section) -> str:
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[tuple[str, str, str]]:
-    """Problems as (what, stage, reason); what several stages say of one thing is one line."""
+    """Return problems as (subject, stage, reason).
+
+    Equal words of several stages on one subject are one line.
+    """
     stages: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
         stages.setdefault((problem.subject, problem.reason), []).append(problem.stage)

@@ -196,7 +196,7 @@ class Comparison:
         return {row.embedder: row.fusion for row in self.rows if row.kind == "fusion"}
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """Return a row per embedder and score: value and 95 % interval, beside speed and memory.
+        """Return a row per embedder and score, with 95 % interval and cost.
 
         Long form: the columns are ``embedder``, ``kind``, ``weights``, ``dim``, ``metric``,
         ``value``, ``low``, ``high``, ``tracks_per_s`` and ``peak_rss_mb``.

@@ -37,7 +37,7 @@ __all__ = [
 
 
 def open_index(settings: Settings) -> TrackIndex:
-    """Open the index of the settings: a server where they hold an address, else a folder."""
+    """Open the settings' index: a server if they name one, else a folder."""
     if settings.qdrant_url is None:
         return EmbeddedIndex(settings.paths.collections, settings.quantization)
     # Imported here: the client takes a second to load, which few commands need.

@@ -193,7 +193,7 @@ class EmbeddedCollection(QdrantCollection):
 
 
 def _lay(segments: Path, target: Path) -> None:
-    """Link to segments; copy them where the engine could not open them or links are not to be had.
+    """Link to segments; copy them where links do not work.
 
     The engine opens its files for writing, though it only reads them. Windows lets few users link.
     """
@@ -209,7 +209,10 @@ def _read_manifest(version: Path) -> Manifest:
 
 
 def _check_room(folder: Path, manifest: Manifest) -> None:
-    """The engine maps files into memory: if the disk fills up then, the process is killed."""
+    """Refuse to build where the disk is too small.
+
+    The engine maps files into memory. If the disk fills up then, the process is killed.
+    """
     needed = _ROOM + 3 * 4 * manifest.dim * manifest.count
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
@@ -228,7 +231,7 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
     )
     shard = edge.EdgeShard.create(str(folder), config)
     try:
-        for name, kind in DIALECT.payload_indexes():
+        for name, kind in DIALECT.payload_indexes(manifest):
             shard.update(edge.UpdateOperation.create_field_index(name, kind))
         track_ids: set[str] = set()
         for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):

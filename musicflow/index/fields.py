@@ -1,13 +1,17 @@
 """The table of payload fields: all that an index keeps of a track beside its vector.
 
 Payloads, the indexes of both engines, filters, facets, the command line's help and the app's
-sidebar follow from this table. A new field is one line here.
+sidebar follow from this table. A new field is one line here. A library may bring fields of its
+own (`Track.extra`); a collection's manifest tells their kinds.
 """
 
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from musicflow.library import UNKNOWN
+from musicflow.library import UNKNOWN, Track
 
 Kind = Literal["keyword", "number", "stored"]
 """How a field is filtered: by value, by size, or not at all."""
@@ -57,6 +61,8 @@ class Field:
         value = getattr(source, self.attribute or self.name)
         if self.missing is not None and value in (None, ()):
             return self.missing
+        if value == "":
+            return None
         return list(value) if isinstance(value, tuple) else value
 
 
@@ -71,6 +77,7 @@ FIELDS = {
         Field("genre", "keyword", "Genre"),
         Field("subgenres", "keyword", "Subgenre", alias="subgenre", several=True),
         Field("album", "keyword", "Album"),
+        Field("album_artist", "keyword", "Album artist"),
         Field("path", "stored", "Path"),
         Field("content_hash", "stored", "Content"),
         # As it was decoded: headers guess, or do not say.
@@ -82,6 +89,8 @@ FIELDS = {
             unit="seconds",
         ),
         Field("year", "number", "Year"),
+        Field("decade", "keyword", "Decade"),
+        Field("replaygain_db", "number", "ReplayGain", alias="gain", unit="dB", offered=False),
         Field("tags", "keyword", "Tag", alias="tag", source="embedding", several=True),
         Field("tag_scores", "stored", "Tag score", source="embedding", several=True),
     )
@@ -92,19 +101,32 @@ FIRST_INDEXED = ("track_id", "artist", "name", "genre", "subgenres", "album", DU
 """The fields indexed in collections whose manifest does not tell; never changed."""
 
 
-def indexed() -> tuple[str, ...]:
+Table = Mapping[str, Field]
+"""Fields by name."""
+
+
+def table_with(extra: Mapping[str, Kind]) -> Table:
+    """Return the table with the fields that a library brings."""
+    own = {
+        name: Field(name, kind, name.replace("_", " ").capitalize(), several=kind == "keyword")
+        for name, kind in extra.items()
+    }
+    return FIELDS | own
+
+
+def indexed(extra: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the names of all fields that can be filtered by."""
-    return tuple(field.name for field in FIELDS.values() if field.kind != "stored")
+    return (*(field.name for field in FIELDS.values() if field.kind != "stored"), *extra)
 
 
-def of_kind(kind: Kind) -> list[Field]:
+def of_kind(kind: Kind, table: Table = FIELDS) -> list[Field]:
     """Return the fields of a kind."""
-    return [field for field in FIELDS.values() if field.kind == kind]
+    return [field for field in table.values() if field.kind == kind]
 
 
-def find(name: str) -> Field | None:
+def find(name: str, table: Table = FIELDS) -> Field | None:
     """Return the field with a name or alias, if there is one that can be filtered by."""
-    for field in FIELDS.values():
+    for field in table.values():
         if field.kind != "stored" and name in (field.name, field.alias):
             return field
     return None
@@ -123,7 +145,8 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
     Returns
     -------
     dict
-        JSON values by the name of their field. A field without a value (None) is left out.
+        JSON values by the name of their field. A field without a value (None) is left out. The
+        track's extra values come last.
     """
     sources = {"track": track, "embedding": embedding}
     values = {
@@ -131,4 +154,31 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
         for field in FIELDS.values()
         if (source := sources[field.source]) is not None
     }
-    return {name: value for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if value is not None}
+    own = track.extra if isinstance(track, Track) else {}
+    return known | {
+        _own_name(name): list(value) if isinstance(value, tuple) else value
+        for name, value in own.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
+
+
+def extra_kinds(tracks: Iterable[Track]) -> dict[str, Kind]:
+    """Return the kinds of the extra values of some tracks, by the name of their field."""
+    kinds: dict[str, Kind] = {}
+    for track in tracks:
+        for name, value in track.extra.items():
+            kinds.setdefault(
+                _own_name(name), "number" if isinstance(value, _NUMBERS) else "keyword"
+            )
+    return dict(sorted(kinds.items()))
+
+
+_NUMBERS = (int, float)
+
+
+def _own_name(name: str) -> str:
+    """Return a name as a word that filters can name and no other field has."""
+    word = re.sub(r"\W+", "_", name).strip("_").lower() or "value"
+    taken = any(word in (field.name, field.alias) for field in FIELDS.values())
+    return f"own_{word}" if taken else word

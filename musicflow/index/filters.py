@@ -8,7 +8,7 @@ from typing import Literal
 
 from musicflow.errors import MusicflowError
 from musicflow.index import fields
-from musicflow.index.fields import Field
+from musicflow.index.fields import Field, Table
 
 _FORM = re.compile(
     r"\s*(?P<key>\w+)\s*(?P<sign>!=|\+=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL
@@ -51,7 +51,7 @@ class Filters:
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> "Filters":
+    def parse(cls, texts: Iterable[str], table: Table = fields.FIELDS) -> "Filters":
         """Read filters as people write them.
 
         Parameters
@@ -61,6 +61,8 @@ class Filters:
             ``duration_s<120`` and the like with a number. A key given several times with ``=``
             asks for any of its values, with ``+=`` for all, with ``!=`` for none; different keys
             must all hold.
+        table
+            The fields to name.
 
         Raises
         ------
@@ -69,50 +71,50 @@ class Filters:
         """
         values: dict[tuple[str, Sign], list[str]] = {}
         for text in texts:
-            field, sign, value = _split(text)
+            field, sign, value = _split(text, table)
             values.setdefault((field.name, sign), []).append(value)
-        return cls(tuple(_condition(key, sign, given) for (key, sign), given in values.items()))
+        conditions = (_condition(table[key], sign, given) for (key, sign), given in values.items())
+        return cls(tuple(conditions))
 
 
-def filter_forms() -> str:
+def filter_forms(table: Table = fields.FIELDS) -> str:
     """Return how filters are written, in one line."""
-    keywords = ", ".join(field.name for field in fields.of_kind("keyword"))
-    numbers = ", ".join(field.name for field in fields.of_kind("number"))
+    keywords = ", ".join(field.name for field in fields.of_kind("keyword", table))
+    numbers = ", ".join(field.name for field in fields.of_kind("number", table))
     return (
         "key=value (any of the values given), key+=value (all) or key!=value (none) with one of "
         f"{keywords}; or key<number (also <=, >, >=) with {numbers}"
     )
 
 
-def _split(text: str) -> tuple[Field, Sign, str]:
+def _split(text: str, table: Table) -> tuple[Field, Sign, str]:
     # What a terminal could not decode is in no tag either.
     match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
-    field = fields.find(match["key"]) if match else None
+    field = fields.find(match["key"], table) if match else None
     if match is None or field is None:
-        raise FilterError(f"{text!r} is no filter", f"write {filter_forms()}")
+        raise FilterError(f"{text!r} is no filter", f"write {filter_forms(table)}")
     sign: Sign = match["sign"]  # type: ignore[assignment]
     return field, sign, match["value"]
 
 
-def _condition(key: str, sign: Sign, given: list[str]) -> Condition:
-    number = fields.FIELDS[key].kind == "number"
+def _condition(field: Field, sign: Sign, given: list[str]) -> Condition:
+    key, number = field.name, field.kind == "number"
     if number != (sign in BOUNDS):
         signs = "<, <=, > or >=" if number else "=, += or !="
         raise FilterError(f"{key!r} cannot be compared with {sign}", f"write {signs}")
     if not number:
         return Condition(key, sign, tuple(given))
-    bounds = [_number(key, value) for value in given]
+    bounds = [_number(field, value) for value in given]
     # Of several bounds on one side, the narrowest is the one that counts.
     return Condition(key, sign, (min(bounds) if "<" in sign else max(bounds),))
 
 
-def _number(key: str, text: str) -> float:
-    unit = fields.FIELDS[key].unit
-    wanted = f"a finite number of {unit}" if unit else "a finite number"
+def _number(field: Field, text: str) -> float:
+    wanted = f"a finite number of {field.unit}" if field.unit else "a finite number"
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise FilterError(f"{key!r} cannot be compared with {text!r}", f"give {wanted}")
+        raise FilterError(f"{field.name!r} cannot be compared with {text!r}", f"give {wanted}")
     return value

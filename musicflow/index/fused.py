@@ -166,6 +166,7 @@ def _manifest(label: str, manifests: Sequence[Manifest], weights: Sequence[float
         hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
         min(manifest.count for manifest in manifests),
         spread=sum(w * manifest.spread for w, manifest in zip(weights, manifests, strict=True)),
+        extra={name: kind for manifest in manifests for name, kind in manifest.extra.items()},
     )
 
 
@@ -231,7 +232,7 @@ class FusedCollection:
             member.collection.close()
 
     def normalize(self, vectors: np.ndarray) -> np.ndarray:
-        """See `Collection.normalize`. Shape ``(N, dim)``: what the members gave, side by side."""
+        """Normalize as `Collection.normalize` does, each member its own part."""
         parts = zip(self._members, self._split(vectors), strict=True)
         return self._joined([member.collection.normalize(part) for member, part in parts])
 
@@ -264,7 +265,10 @@ class FusedCollection:
         filters: Filters = Filters(),
         without: Sequence[str] = (),
     ) -> list[Hit]:
-        """See `Collection.recommend`. Scores are as Qdrant has them, or fused ranks of such."""
+        """Recommend as `Collection.recommend` does.
+
+        Scores are as Qdrant has them, or fused ranks of such.
+        """
         check_normalized(likes, self.manifest)
         check_normalized(dislikes, self.manifest)
 
@@ -313,7 +317,7 @@ class FusedCollection:
         k: int,
         filters: Filters,
     ) -> list[list[Hit]]:
-        """The best of the candidates that `ask` gets from each member for any of the questions."""
+        """Return the best candidates that `ask` gets from the members."""
         by_tags = any(condition.key in _fields_of_embeddings() for condition in filters.conditions)
         own = [self._parts(question) for question in questions]
         found = {
@@ -341,7 +345,7 @@ class FusedCollection:
         ]
 
     def _parts(self, question: "_Examples") -> list["_Examples"]:
-        """What a question is to each member."""
+        """Return a question's part for each member."""
         parts = zip(self._split(question.likes), self._split(question.dislikes), strict=True)
         return [_Examples(_directions(a), _directions(b), question.strategy) for a, b in parts]
 
@@ -360,7 +364,7 @@ class _Member:
     """Keeps out the tracks that another member does not hold."""
 
     def held(self, filters: Filters) -> Filters:
-        """Filters that let through only what all members hold."""
+        """Return filters that let through only what all members hold."""
         return Filters((*filters.conditions, *self.beyond))
 
 
@@ -376,7 +380,7 @@ class _Examples:
         return len(self.likes) + len(self.dislikes) > 0
 
     def scores(self, vectors: np.ndarray) -> np.ndarray:
-        """The score of each vector, as Qdrant has it; shapes ``(N, dim)``, ``(N,)``."""
+        """Return the score of each vector, as Qdrant has it, shape ``(N,)``."""
         liked, disliked = vectors @ self.likes.T, vectors @ self.dislikes.T
         if self.strategy == "sum-scores":
             return liked.sum(axis=1) - disliked.sum(axis=1)
@@ -391,7 +395,7 @@ def _squashed(cosines: np.ndarray) -> np.ndarray:
 
 
 def _directions(part: np.ndarray) -> np.ndarray:
-    """A member's part of some vectors, of length one again.
+    """Return a member's part of some vectors, of length one again.
 
     A part without length says nothing, and is left out: the member has no weight, or examples
     cancel each other out there.
@@ -422,7 +426,7 @@ def _none_of(track_ids: set[str]) -> tuple[Condition, ...]:
 
 
 def _fused_ranks(parts: Sequence[_Examples], vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """What tracks score by the ranks that each member gives them for its part of a question."""
+    """Return the scores of tracks by the ranks that the members give them."""
     asked = [(part, own) for part, own in zip(parts, vectors, strict=True) if part]
     return by_rank([_ranks(part.scores(own)) for part, own in asked])
 

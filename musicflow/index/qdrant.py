@@ -31,7 +31,7 @@ _Self = TypeVar("_Self", bound="QdrantCollection")
 
 
 def point_id(track_id: str) -> str:
-    """Return the engine's id of a track: always the same UUID, so that writing twice is safe."""
+    """Return the engine's id of a track: the same UUID every time."""
     return str(uuid.uuid5(_NAMESPACE, track_id))
 
 
@@ -65,10 +65,10 @@ class Dialect:
     recommend: Callable[[list[Any], list[Any], ScoreStrategy], Any]
     indexes: Mapping[fields.Kind, Any]
 
-    def payload_indexes(self) -> Iterator[tuple[str, Any]]:
-        """Yield the name and the type of every payload index."""
-        for name in fields.indexed():
-            yield name, self.indexes[fields.FIELDS[name].kind]
+    def payload_indexes(self, manifest: Manifest) -> Iterator[tuple[str, Any]]:
+        """Yield the name and the type of every payload index of a collection."""
+        for name in fields.indexed(manifest.extra):
+            yield name, self.indexes[manifest.table[name].kind]
 
     def points(
         self, points: Iterable[Point], manifest: Manifest, size: int
@@ -275,4 +275,6 @@ def _hit(point: Any) -> Hit:
 
 def described(manifest: Manifest, quantization: Quantization) -> Manifest:
     """Return the manifest of a collection that is built now."""
-    return dataclasses.replace(manifest, quantization=quantization, fields=fields.indexed())
+    return dataclasses.replace(
+        manifest, quantization=quantization, fields=fields.indexed(manifest.extra)
+    )

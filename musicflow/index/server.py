@@ -174,7 +174,7 @@ class ServerIndex:
             )
         )
         # The fields first: the engine's graph is then built with filters in mind.
-        for field, kind in DIALECT.payload_indexes():
+        for field, kind in DIALECT.payload_indexes(manifest):
             self._index_field(version, field, kind)
         track_ids: set[str] = set()
         for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):

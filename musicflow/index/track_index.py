@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from musicflow.errors import MusicflowError
-from musicflow.index.fields import FIRST_INDEXED
+from musicflow.index.fields import FIRST_INDEXED, Kind, Table, table_with
 from musicflow.index.filters import Filters
 
 Quantization = Literal["none", "int8"]
@@ -72,8 +72,9 @@ class Manifest:
 
     `state` names its exact content; `center` and `scale` are what vectors are standardised
     with, empty where they are not. `spread` is how far apart two tracks are on average: one less
-    the cosine. `count`, `quantization` and `fields`, the payload fields that have an index of
-    their own, are the index's to say.
+    the cosine. `extra` has the kinds of the payload fields that the library brings. `count`,
+    `quantization` and `fields`, the payload fields that have an index of their own, are the
+    index's to say.
     """
 
     embedder: str
@@ -84,8 +85,14 @@ class Manifest:
     quantization: Quantization = "none"
     spread: float = 1.0
     fields: tuple[str, ...] = FIRST_INDEXED
+    extra: dict[str, Kind] = field(default_factory=dict, hash=False)
     center: tuple[float, ...] = field(default=(), repr=False)
     scale: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def table(self) -> Table:
+        """Return all fields of its payloads."""
+        return table_with(self.extra)
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "Manifest":

@@ -192,7 +192,10 @@ class _Space:
         self._places = [np.empty(0, np.float32)] * 2
 
     def framed(self, batch: int, height: int, width: int, channels: int) -> _Framed:
-        """Images yet to be set, in their frame. Those before the last ones are overwritten."""
+        """Return images yet to be set, in their frame.
+
+        Those before the last ones are overwritten.
+        """
         shape = batch, *(2 + 4 * math.ceil(size / 4) for size in (height, width)), channels
         last, place = self._places
         if place.size < math.prod(shape):

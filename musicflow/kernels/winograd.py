@@ -53,7 +53,7 @@ class Transforms(NamedTuple):
 
 
 def _transforms(*points: float) -> Transforms:
-    """Return Cook and Toom's construction, which interpolates at points and at infinity."""
+    """Return Cook and Toom's construction, by interpolation at points."""
     from numpy.polynomial.polynomial import polyfromroots
 
     roots = np.array(points)
@@ -134,7 +134,7 @@ def transform_filter(kernel: np.ndarray, m: int, rounded: bool = False) -> np.nd
 
 
 def pack_first_filter(kernel: np.ndarray) -> np.ndarray:
-    """Arrange filters of one channel, shape ``(C_out, 1, 3, 3)``, as `convolve` takes them.
+    """Arrange filters of one channel, ``(C_out, 1, 3, 3)``, for `convolve`.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def _compiled(**options: Any) -> Any:
 
 
 def _cached_on_disk(function: Any) -> Any:
-    """Have numba keep what it compiles, where there is a folder that can be written to."""
+    """Keep what numba compiles, where there is a folder to write to."""
     with contextlib.suppress(RuntimeError):
         function.enable_caching()
     return function
@@ -219,7 +219,7 @@ def _sum_of_pairs(builder, a, b, total):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _multiply_rows(_context, kernel, _a, _pitch, _b, _depth, _c, _gap):  # type: ignore[no-untyped-def]
-    """The innermost loop: some rows times a panel, written in the compiler's own language.
+    """Multiply some rows by a panel: the innermost loop, in LLVM's language.
 
     In Python's, it finds no vector instructions for sums that are kept in registers. Takes the
     kernel, for its type; and addresses and distances in words: of the rows, a; from one to the
@@ -274,7 +274,7 @@ def _multiply_rows(_context, kernel, _a, _pitch, _b, _depth, _c, _gap):  # type:
 
 @intrinsic
 def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
-    """A float as an array holds it: as it is, or the bits of a bfloat16, to the nearest."""
+    """Return a float as an array holds it: as it is, or as bfloat16 bits."""
     rounded = target.dtype == types.uint16
 
     def generate(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
@@ -293,7 +293,7 @@ def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
 
 @_compiled(inline="always")
 def _transform_axis(factors, source, start, stride, target, to, gap):  # type: ignore[no-untyped-def]
-    """One transform of one axis: a constant matrix times lines that are `stride` apart."""
+    """Multiply a constant matrix by lines that are `stride` apart: one axis."""
     for c in range(LANES):
         for i in range(factors.shape[0]):
             total = np.float32(0)
@@ -305,7 +305,10 @@ def _transform_axis(factors, source, start, stride, target, to, gap):  # type: i
 
 @_compiled()
 def _transform_data(tile, pixels, corner, line, channels, half, matrices, to):  # type: ignore[no-untyped-def]
-    """Transform one input tile, `LANES` channels of it, and scatter it to V ``(alpha^2, rows, C)``.
+    """Transform one input tile and scatter it to V ``(alpha^2, rows, C)``.
+
+    It has `LANES` channels.
+
 
     It begins at `corner`, and its lines are `line` apart.
     """
@@ -342,7 +345,7 @@ def _scatter(tile, framed, height, width, first, count, matrices):  # type: igno
 
 @_compiled()
 def _scatter_from_first(tile, framed, height, width, before, first, count, matrices):  # type: ignore[no-untyped-def]
-    """Make `count` input tiles by the first layer, transform them and scatter them to V.
+    """Make `count` input tiles by the first layer, and scatter them to V.
 
     A tile is made, transformed and forgotten. Where tiles overlap, pixels are made more than once,
     which takes less time than to write all of them to memory and to read them again.
@@ -405,7 +408,7 @@ def _make_line(taps, kernel, made, start):  # type: ignore[no-untyped-def]
 
 @_compiled()
 def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
-    """Make M: multiply the first `count` rows of V, and those that fill up the last `_ROWS`."""
+    """Multiply the first `count` rows of V, filled up to `_ROWS`: make M."""
     rows, wide = _index(matrices.shape[1]), _index(out.shape[2])
     words = _index(matrices.shape[2]) // (_BYTES // _index(matrices.itemsize))
     a, b, c = _index(matrices.ctypes.data), _index(kernel.ctypes.data), _index(out.ctypes.data)
@@ -427,7 +430,7 @@ def _multiply(matrices, kernel, count, out):  # type: ignore[no-untyped-def]
 
 @_compiled()
 def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, framed):  # type: ignore[no-untyped-def]
-    """Gather `count` tiles from M, transform them back, and do what follows the convolution."""
+    """Gather `count` tiles from M, transform them back, and finish them."""
     m = _index(len(tile))
     alpha = m + _TWO
     rows, channels = _index(matrices.shape[1]), _index(matrices.shape[2])
@@ -478,7 +481,7 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
 def convolve(  # type: ignore[no-untyped-def]
     tile, framed, height, width, before, kernel, bias, floor, pooling, start, stop, block, out
 ):
-    """Convolve the tiles from `start` to `stop`, some at a time, on one core. Holds no lock.
+    """Convolve the tiles from `start` to `stop` on one core, without a lock.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from musicflow.library.files import (
 )
 from musicflow.library.layouts import Detection, Layout, LayoutError, labels_state
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
+from musicflow.library.rows import Extra
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
 
@@ -31,6 +32,7 @@ __all__ = [
     "AudioFile",
     "Changes",
     "Detection",
+    "Extra",
     "Layout",
     "LayoutError",
     "Library",

@@ -1,14 +1,11 @@
 """Changes of a library since its last scan. No file is opened."""
 
 import hashlib
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from musicflow.library.audio_file import FileState, state_of_file
-from musicflow.library.files import load_states, split
-from musicflow.library.walk import find
-from musicflow.settings import PARTITION_SIZE
+from musicflow.library.files import Rules, load_states, split_library
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,7 @@ class Changes:
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def changes(
-    root: Path, folder: Path, part_size: int = PARTITION_SIZE, ignore: Collection[str] = ()
-) -> Changes:
+def changes(root: Path, folder: Path, rules: Rules = Rules()) -> Changes:
     """Compare the files below `root` with the last scan, which is kept in `folder`.
 
     Raises
@@ -56,6 +51,6 @@ def changes(
         If the library is missing, is empty or cannot be listed. It does not follow that its files
         were deleted.
     """
-    found = split(find(root, ignore=ignore), part_size)
+    found = split_library(root, rules)
     states = {key: {state_of_file(file) for file in files} for key, files in found.items()}
     return Changes(states, load_states(folder))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from musicflow import audio, worker
 from musicflow.errors import words_of
+from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.partitions import chooser, partition_keys
 from musicflow.library.problems import UNEXPECTED, UNREADABLE
@@ -45,6 +46,8 @@ class Rules:
         Approximate files per partition.
     ignore
         Patterns of files to leave out; see `find`.
+    layout
+        The layout, which says where the music lies; see `layouts.music_of`.
     limits
         The most that one file may take.
     log
@@ -53,6 +56,7 @@ class Rules:
 
     part_size: int = PARTITION_SIZE
     ignore: tuple[str, ...] = ()
+    layout: str = layouts.AUTO
     limits: audio.Limits = audio.Limits()
     log: Path | None = None
 
@@ -60,7 +64,12 @@ class Rules:
     def of(cls, settings: Settings) -> "Rules":
         """Return the rules that the settings name."""
         limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
-        return cls(settings.part_size, settings.ignore, limits, settings.paths.decoding_log)
+        layout, log = settings.library_format, settings.paths.decoding_log
+        return cls(settings.part_size, settings.ignore, layout, limits, log)
+
+    def music(self, root: Path) -> str:
+        """Return the folder below a library's root that holds the music."""
+        return layouts.music_of(root, self.layout, self.ignore)
 
 
 def no_progress(items: Iterable, _title: str, _total: int) -> Iterator:
@@ -69,15 +78,27 @@ def no_progress(items: Iterable, _title: str, _total: int) -> Iterator:
 
 
 def split(
-    files: Iterable[AudioFile], part_size: int = PARTITION_SIZE
+    files: Iterable[AudioFile], part_size: int = PARTITION_SIZE, music: str = ""
 ) -> dict[str, list[AudioFile]]:
-    """Split all files of a library into its partitions."""
+    """Split all files of a library into its partitions; see `partition_keys`."""
     files = list(files)
-    keys = partition_keys((file.path for file in files), part_size)
+    keys = partition_keys((file.path for file in files), part_size, music)
     partitions: dict[str, list[AudioFile]] = {key: [] for key in sorted(set(keys.values()))}
     for file in files:
         partitions[keys[file.path]].append(file)
     return partitions
+
+
+def split_library(root: Path, rules: Rules = Rules()) -> dict[str, list[AudioFile]]:
+    """Find the files of a library, and split them into its partitions.
+
+    Raises
+    ------
+    LibraryError
+        As `find` does.
+    """
+    music = rules.music(root)
+    return split(find(root, ignore=rules.ignore, music=music), rules.part_size, music)
 
 
 def scan(
@@ -106,7 +127,7 @@ def scan(
     LibraryError
         As `find` does.
     """
-    partitions = split(find(root, ignore=rules.ignore), rules.part_size)
+    partitions = split_library(root, rules)
     _examine_all(root, folder, partitions, load_files(folder), progress, rules)
     forget_partitions(folder, known_partitions(folder) - partitions.keys())
     return load_files(folder)
@@ -127,9 +148,10 @@ def scan_partitions(
         As `scan` does, and if a partition has no file. Only a look at the whole library can tell
         that a partition is gone; see `forget_partitions`.
     """
-    choose = chooser(keys)
+    music = rules.music(root)
+    choose = chooser(keys, music)
     partitions: dict[str, list[AudioFile]] = {key: [] for key in keys}
-    for file in find(root, keys, rules.ignore):
+    for file in find(root, keys, rules.ignore, music):
         if key := choose(file.path):
             partitions[key].append(file)
     if empty := sorted(key for key, files in partitions.items() if not files):

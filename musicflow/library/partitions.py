@@ -1,9 +1,10 @@
 """Partitions of a library, which are read and embedded independently.
 
-A partition is a topmost folder (``<genre>``, or ``mp3/<genre>`` in Ludwig's layout), named by its
-slug. A folder of very many files is split further, by a hash of the file's path. So is a library
-of very many folders. Folders with the same slug share a partition. Only work is split this way:
-no answer depends on it.
+A partition is a folder in the one that holds the music (``<genre>``, or ``mp3/<genre>`` in
+Ludwig's layout), named by its slug. Files elsewhere are in the partition of their topmost folder.
+A folder of very many files is split further, by a hash of the file's path. So is a library of
+very many folders. Folders with the same slug share a partition. Only work is split this way: no
+answer depends on it.
 
 A key alone says which files belong to it: ``jazz``, or ``jazz.2of4``, or ``all.2of4``.
 """
@@ -23,18 +24,33 @@ WHOLE = "all"
 ROOT = "root"
 
 
-def folder_of(path: str) -> str:
-    """Return the topmost folder of a path below the library's root; empty if there is none."""
-    first, *rest = path.split("/")
-    if first == "mp3" and len(rest) > 1:
-        return rest[0]
-    return first if rest else ""
+def folder_of(path: str, music: str = "") -> str:
+    """Return the name of the folder that a file's partition is called after.
+
+    Parameters
+    ----------
+    path
+        The file's path below the library's root.
+    music
+        The folder below the root that holds the music; empty if it is the root.
+
+    Returns
+    -------
+    str
+        The folder in `music` that the file lies in. Otherwise the topmost folder of the path;
+        empty if there is none.
+    """
+    return _partition_folder(path.rpartition("/")[0], music).rpartition("/")[2]
 
 
-def top_folder(path: str) -> str:
-    """Return the path of the topmost folder that a folder is or lies in."""
-    first, *rest = path.split("/")
-    return f"{first}/{rest[0]}" if first == "mp3" and rest else first
+def top_folder(path: str, music: str = "") -> str:
+    """Return the path of the partition's folder that a folder is or lies in."""
+    return _partition_folder(path, music)
+
+
+def _partition_folder(folder: str, music: str) -> str:
+    above = f"{music}/" if music and folder.startswith(f"{music}/") else ""
+    return above + folder[len(above) :].partition("/")[0]
 
 
 def slug(folder: str) -> str:
@@ -44,7 +60,9 @@ def slug(folder: str) -> str:
     return f"{text}-" if text == WHOLE else text
 
 
-def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str, str]:
+def partition_keys(
+    paths: Iterable[str], size: int = PARTITION_SIZE, music: str = ""
+) -> dict[str, str]:
     """Split a library.
 
     Parameters
@@ -54,13 +72,15 @@ def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str
     size
         Approximate files per partition. A folder is split into two, four, eight…, so that its
         partitions stay the same while it grows a little.
+    music
+        The folder below the root that holds the music; empty if it is the root.
 
     Returns
     -------
     dict
         The key of each path's partition.
     """
-    names = {path: slug(folder_of(path)) for path in paths}
+    names = {path: slug(folder_of(path, music)) for path in paths}
     counts = Counter(names.values())
     if len(counts) > MANY_FOLDERS:
         names = dict.fromkeys(names, WHOLE)
@@ -69,7 +89,7 @@ def partition_keys(paths: Iterable[str], size: int = PARTITION_SIZE) -> dict[str
     return {path: _key(name, path, shards[name]) for path, name in names.items()}
 
 
-def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
+def chooser(keys: Iterable[str], music: str = "") -> Callable[[str], str | None]:
     """Return a function from a path to its partition among `keys`, None where it is in none."""
     keys = set(keys)
     splits: dict[str, set[int]] = defaultdict(set)
@@ -78,7 +98,7 @@ def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
         splits[name].add(int(shard.partition("of")[2] or 1))
 
     def choose(path: str) -> str | None:
-        for name in (slug(folder_of(path)), WHOLE):
+        for name in (slug(folder_of(path, music)), WHOLE):
             for shards in splits.get(name, ()):
                 if (key := _key(name, path, shards)) in keys:
                     return key
@@ -87,10 +107,12 @@ def chooser(keys: Iterable[str]) -> Callable[[str], str | None]:
     return choose
 
 
-def may_hold(keys: Iterable[str], folder: str) -> bool:
+def may_hold(keys: Iterable[str], folder: str, music: str = "") -> bool:
     """Return whether files of any of these partitions can lie in or below a folder."""
     names = {key.partition(".")[0] for key in keys}
-    return folder == "mp3" or bool(names & {WHOLE, slug(folder_of(f"{folder}/"))})
+    if f"{music}/".startswith(f"{folder}/"):
+        return True
+    return bool(names & {WHOLE, slug(folder_of(f"{folder}/", music))})
 
 
 def _key(name: str, path: str, shards: int) -> str:

@@ -1,5 +1,6 @@
 """Dataclasses as rows of Parquet, readable whatever version wrote them."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any
@@ -8,11 +9,15 @@ import pyarrow as pa
 
 UNKNOWN = "Unknown"
 
+Extra = dict[str, str | float | tuple[str, ...]]
+"""Values by name: a text, a number, or several texts."""
+
 
 def table_of(kind: Any, items: Iterable[Any]) -> pa.Table:
     """Return a row per item, with the columns of its kind."""
     schema = pa.schema([(field.name, _TYPES[field.type]) for field in fields(kind)])
-    return pa.Table.from_pylist([asdict(item) for item in items], schema)
+    rows = ({name: _stored(value) for name, value in asdict(item).items()} for item in items)
+    return pa.Table.from_pylist(list(rows), schema)
 
 
 def fields_of(kind: Any, row: dict[str, Any]) -> dict[str, Any]:
@@ -23,12 +28,22 @@ def fields_of(kind: Any, row: dict[str, Any]) -> dict[str, Any]:
     """
     if "artists" not in row and row.get("artist") not in (None, "", UNKNOWN):
         row = row | {"artists": [row["artist"]]}
-    names = {field.name for field in fields(kind)}
+    types = {field.name: field.type for field in fields(kind)}
     return {
-        name: tuple(value) if isinstance(value, list) else value
+        name: _restored(value, types[name])
         for name, value in row.items()
-        if name in names
+        if name in types and not (value is None and types[name] == Extra)
     }
+
+
+def _stored(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _restored(value: Any, kind: Any) -> Any:
+    if kind == Extra:
+        return {name: _restored(own, None) for name, own in json.loads(value).items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 _TYPES: dict[object, pa.DataType] = {
@@ -39,4 +54,5 @@ _TYPES: dict[object, pa.DataType] = {
     int | None: pa.int64(),
     str: pa.string(),
     tuple[str, ...]: pa.list_(pa.string()),
+    Extra: pa.string(),
 }

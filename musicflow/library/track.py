@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicflow.errors import MusicflowError
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
-from musicflow.library.rows import UNKNOWN, fields_of, table_of
+from musicflow.library.rows import UNKNOWN, Extra, fields_of, table_of
 from musicflow.library.tags import Tags
 from musicflow.settings import write_atomically
 from musicflow.text import folded, joined, normalized
@@ -57,6 +57,9 @@ class Track:
         The gain that ReplayGain adds to the track's level, in decibels.
     former_hash
         The hash that an earlier version gave to the same content; empty if there was none.
+    extra
+        Values of the layout's own, by name: texts, which can be filtered by value, or numbers. A
+        name has one kind of value in all tracks.
     """
 
     track_id: str
@@ -77,11 +80,17 @@ class Track:
     compilation: bool = False
     replaygain_db: float | None = None
     former_hash: str = ""
+    extra: Extra = field(default_factory=dict, hash=False)
 
     @property
     def artist(self) -> str:
         """Return all artists in one text, or `UNKNOWN`."""
         return joined(self.artists) or UNKNOWN
+
+    @property
+    def decade(self) -> str | None:
+        """Return the decade of release, such as "1980s"; None if the year is not known."""
+        return None if self.year is None else f"{self.year // 10 * 10}s"
 
 
 def known_artists(names: Iterable[str]) -> tuple[str, ...]:

@@ -30,7 +30,10 @@ class LibraryChangingError(LibraryError):
 
 
 def find(
-    root: Path, partitions: Collection[str] | None = None, ignore: Iterable[str] = ()
+    root: Path,
+    partitions: Collection[str] | None = None,
+    ignore: Iterable[str] = (),
+    music: str = "",
 ) -> list[AudioFile]:
     """List the files below `root`, by path, size and time alone.
 
@@ -45,6 +48,8 @@ def find(
         The partitions to list; None for all of the library.
     ignore
         Patterns of files to leave out, in git's notation, beside those of ignore files.
+    music
+        The folder below the root that holds the music; see `partitions`.
 
     Returns
     -------
@@ -60,8 +65,8 @@ def find(
     if not root.is_dir():
         raise LibraryError(f"there is no folder {root}: mount it, or name another library")
     ignored = Ignored.of(ignore)
-    files = sorted(_walk(root, partitions, ignored), key=lambda file: file.path)
-    if not _any_audio(files) and not (partitions and _any_audio(_walk(root, None, ignored))):
+    files = sorted(_walk(root, partitions, ignored, music), key=lambda file: file.path)
+    if not _any_audio(files) and not (partitions and _any_audio(_walk(root, None, ignored, music))):
         suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
         raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
     return files
@@ -87,11 +92,52 @@ class _Folder:
         return _joined(self.path, name), f"{self.relative}/{name}" if self.relative else name
 
 
+def music_folder(root: Path, ignore: Iterable[str] = ()) -> str:
+    """Return the folder below `root` that the music begins in; empty if it is the root.
+
+    As long as a folder holds one folder and no audio file, the music begins in that one. Links
+    are not followed. Only names are read.
+
+    Raises
+    ------
+    LibraryError
+        If a pattern of `ignore` is not valid.
+    """
+    folder: _Folder | None = _Folder(str(root), "", "", Ignored.of(ignore))
+    found = ""
+    while folder is not None:
+        found, folder = folder.relative, _only_folder(folder)
+    return found
+
+
+def _only_folder(folder: _Folder) -> _Folder | None:
+    """Return the only folder in a folder that holds no audio file; None if there is no such."""
+    try:
+        with os.scandir(folder.path) as listing:
+            entries = list(listing)
+    except OSError:
+        return None
+    ignored = _with_ignore_file(folder, entries)
+    inner: list[_Folder] = []
+    for entry in entries:
+        (path, relative), is_folder = folder.child(entry.name), _is_folder(entry)
+        if not is_folder and kind_of(entry.name) not in audio.AUDIO_SUFFIXES:
+            continue
+        if _is_systems(entry.name, is_folder) or ignored.covers(relative, is_folder):
+            continue
+        if inner or not is_folder or entry.is_symlink():
+            return None
+        inner.append(_Folder(path, relative, "", ignored))
+    return inner[0] if inner else None
+
+
 def _any_audio(files: Iterable[AudioFile]) -> bool:
     return any(not file.is_skipped for file in files)
 
 
-def _walk(root: Path, partitions: Collection[str] | None, ignored: Ignored) -> Iterator[AudioFile]:
+def _walk(
+    root: Path, partitions: Collection[str] | None, ignored: Ignored, music: str
+) -> Iterator[AudioFile]:
     home = os.path.realpath(root)
     read: dict[str, set[str]] = defaultdict(set)
     waiting = [_Folder(str(root), "", home, ignored)]
@@ -99,7 +145,7 @@ def _walk(root: Path, partitions: Collection[str] | None, ignored: Ignored) -> I
         folder = waiting.pop()
         if not _lies_in(folder.real, home):
             # Per top folder, so that partitions scanned one by one give the same files.
-            before = read[top_folder(folder.relative)]
+            before = read[top_folder(folder.relative, music)]
             if folder.real in before:
                 continue
             before.add(folder.real)
@@ -118,7 +164,7 @@ def _walk(root: Path, partitions: Collection[str] | None, ignored: Ignored) -> I
                 continue
             if not is_folder:
                 yield from _file(entry, relative)
-            elif partitions is None or may_hold(partitions, relative):
+            elif partitions is None or may_hold(partitions, relative, music):
                 real = _joined(folder.real, entry.name)
                 if entry.is_symlink():
                     real = os.path.realpath(path)

@@ -10,6 +10,7 @@ from musicflow.library import (
     Changes,
     Library,
     LibraryError,
+    Rules,
     changes,
     forget_partitions,
     labels_state,
@@ -125,7 +126,7 @@ def library_changes(
     if settings.library is None:
         return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
     try:
-        seen = changes(settings.library, folder, settings.part_size, settings.ignore)
+        seen = changes(settings.library, folder, Rules.of(settings))
         labels = labels_state(settings.library, settings.library_format)
     except LibraryError as error:
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")

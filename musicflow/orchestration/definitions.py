@@ -26,12 +26,12 @@ from musicflow.orchestration.automation import (
 from musicflow.orchestration.embeddings import collection_asset, embeddings_asset
 from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
 from musicflow.orchestration.library import raw_audio, track_metadata
-from musicflow.orchestration.resources import EMBEDDING, GPU, log_progress, workspace_of
+from musicflow.orchestration.resources import EMBEDDING, GPU, resources_of
 from musicflow.settings import Device, Settings
 
 
 def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
-    """Return all assets for the embedders of these names, on the device of the settings."""
+    """Return all assets for the embedders of these names, on a device."""
     specs = {spec.label: spec for spec in map(spec_or_stand_in, names)}
     models = [
         asset
@@ -57,7 +57,7 @@ def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definit
         jobs=[ingest, relabel, refresh],
         schedules=[nightly],
         sensors=[library_changes, automation],
-        resources={"workspace": workspace_of(), "reporter": log_progress},
+        resources=resources_of(),
         # One process per run, one step at a time: embedders that share the processor would not be
         # timed fairly, and starting a process takes longer than most steps.
         executor=dg.in_process_executor,

@@ -19,6 +19,7 @@ from musicflow.evaluation import cost_of
 from musicflow.library import (
     Library,
     LibraryError,
+    Rules,
     Track,
     known_partitions,
     load_files,
@@ -34,6 +35,8 @@ from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import PARTITIONS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
 from musicflow.pipeline import Embedded, build_collection, embed_tracks, health_of
+from musicflow.pipeline.pace import Pace
+from musicflow.pipeline.plan import embedding_steps, to_embed
 from musicflow.store import Embedding, stack
 
 
@@ -61,6 +64,12 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         spec = workspace.spec(name)
         tracks = _tracks(workspace, context.partition_keys)
         settings = workspace.settings
+        again = _embedded_again(tracks, spec, workspace)
+        if again:
+            context.log.warning(
+                f"{again} tracks have vectors by another version or other settings and are "
+                "embedded again"
+            )
         done = embed_tracks(
             tracks,
             spec,
@@ -74,14 +83,22 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         made = [row for row in done.rows.values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(
-            metadata=_about(tracks, spec, done), check_results=list(checks.vectors(health, spec))
+            metadata={**_about(tracks, spec, done), "embedded again": again},
+            check_results=list(checks.vectors(health, spec)),
         )
 
     return embeddings
 
 
+def _embedded_again(tracks: list[Track], spec: EmbedderSpec, workspace: Workspace) -> int:
+    """Return how many tracks lose vectors of another version or other settings."""
+    work = to_embed(tracks, spec, workspace.store)
+    steps = embedding_steps(work, spec, workspace.store)
+    return sum(step.tracks for step in steps if step.reason == "version")
+
+
 def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
-    """Return the usable files of some partitions, without labels, as no vector depends on them."""
+    """Return the usable files of some partitions as tracks without labels."""
     folder = workspace.paths.library
     if unread := sorted(set(keys) - known_partitions(folder)):
         raise LibraryError(
@@ -150,7 +167,9 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
         spec, library = workspace.spec(name), Library.load(workspace.paths.library)
-        manifest = build_collection(library.tracks, spec, workspace.store, workspace.index)
+        manifest = build_collection(
+            *(library.tracks, spec, workspace.store, workspace.index), Pace(workspace.paths.pace)
+        )
         known = workspace.store.known(spec)
         with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
         with workspace.index.open(label) as published:
@@ -172,7 +191,8 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
 
 def _missing(workspace: Workspace, library: Library, known: Container[str]) -> str:
     """Return the number of tracks without a result, per partition, as a phrase."""
-    choose = chooser(known_partitions(workspace.paths.library))
+    music = Rules.of(workspace.settings).music(workspace.root)
+    choose = chooser(known_partitions(workspace.paths.library), music)
     root = f"{library.root}/"
     partitions = Counter(
         choose(track.path.removeprefix(root))

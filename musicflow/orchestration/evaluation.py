@@ -10,24 +10,14 @@ from pathlib import Path
 import dagster as dg
 
 from musicflow.errors import words_of
-from musicflow.evaluation import (
-    Comparison,
-    Method,
-    compare,
-    is_up_to_date,
-    projection,
-    report,
-)
+from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.metrics import MAIN
-from musicflow.index import fused
 from musicflow.library import Library
-from musicflow.library.recordings import Verdicts
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import PassingError, explained
 from musicflow.orchestration.resources import Workspace
-
-MEASURED = "evaluation.json"
+from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 
 
 def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
@@ -48,15 +38,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
-        method = Method.of(workspace.settings)
-        comparison = Comparison.load(workspace.paths.reports / MEASURED)
-        if comparison is None or not is_up_to_date(comparison, *given, method):
-            verdicts = Verdicts.load(workspace.paths.recordings)
-            comparison = compare(*given, method, verdicts)
-            verdicts.save(workspace.paths.recordings)
-            projection.save(projection.project(*given), workspace.paths.reports)
-            comparison.save(workspace.paths.reports / MEASURED)
-        fused.save_weights(workspace.paths.fusions, comparison.fusions)
+        comparison = evaluate_library(*given, workspace.settings)
         scores = {row.embedder: row.value(MAIN) for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}

@@ -18,7 +18,6 @@ from musicflow.library import (
     join,
     known_partitions,
     load_files,
-    scan_partitions,
     skipped_kinds,
     skipped_line,
 )
@@ -26,7 +25,7 @@ from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import PARTITIONS
-from musicflow.orchestration.resources import Reporter, Workspace
+from musicflow.orchestration.resources import Reporter, Scan, Workspace
 
 PREVIEW = 10
 
@@ -39,12 +38,15 @@ PREVIEW = 10
 )
 @explained()
 def raw_audio(
-    context: dg.AssetExecutionContext, workspace: Workspace, reporter: dg.ResourceParam[Reporter]
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    reporter: dg.ResourceParam[Reporter],
+    scan: dg.ResourceParam[Scan],
 ) -> dg.MaterializeResult:
     """Scan the library: sizes, contents and lengths of files, and the unusable ones."""
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
-    partitions = scan_partitions(root, workspace.paths.library, keys, reporter(context), rules)
+    partitions = scan(root, workspace.paths.library, keys, reporter(context), rules)
     for key, files in partitions.items():
         context.add_asset_metadata(_about(files), partition_key=key)
     seen = [file for files in partitions.values() for file in files]

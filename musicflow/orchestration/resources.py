@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
-from musicflow.library import LibraryError, Progress
+from musicflow.library import AudioFile, LibraryError, Progress, scan_partitions
 from musicflow.settings import Home, Settings, options_of_a_run
 from musicflow.store import EmbeddingStore
 
@@ -26,6 +26,9 @@ INDEX = "index"
 
 Reporter = Callable[[dg.AssetExecutionContext], Progress]
 """A function that makes the `Progress` of an asset."""
+
+Scan = Callable[..., dict[str, list[AudioFile]]]
+"""A function that scans partitions, as `scan_partitions` does."""
 
 
 class Workspace(dg.ConfigurableResource):
@@ -117,6 +120,19 @@ def _field(name: str) -> Any:
 
 def _enum(name: str, values: Iterable[str]) -> Any:
     return Enum(name, [(value, value) for value in values])
+
+
+def resources_of(
+    workspace: Workspace | None = None,
+    reporter: Reporter | None = None,
+    scan: Scan = scan_partitions,
+) -> dict[str, Any]:
+    """Return the resources of all assets; by default those of Dagster's own processes."""
+    return {
+        "workspace": workspace or workspace_of(),
+        "reporter": reporter or log_progress,
+        "scan": scan,
+    }
 
 
 def _plain(value: Any) -> Any:

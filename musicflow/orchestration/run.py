@@ -17,11 +17,19 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
-from musicflow.library import known_partitions
+from musicflow.library import AudioFile, known_partitions, load_files
 from musicflow.orchestration.automation import EMBEDS
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.partitions import all_partitions, follow
-from musicflow.orchestration.resources import EMBEDDING, GPU, INDEX, Reporter, workspace_of
+from musicflow.orchestration.resources import (
+    EMBEDDING,
+    GPU,
+    INDEX,
+    Reporter,
+    resources_of,
+    workspace_of,
+)
+from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
 from musicflow.settings import Home, HomeError, Settings, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -99,20 +107,8 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-PER_EMBEDDER = ("embeddings", "collections")
-
-
-def is_per_embedder(asset: str) -> bool:
-    """Return whether an asset is of one embedder, not of the library or the evaluation."""
-    return asset.split("/")[0] in PER_EMBEDDER
-
-
-def _tell_nobody(_text: str) -> None:
-    """Do nothing with a sentence."""
-
-
 def materialize(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None] = _tell_nobody
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Materialize all assets of a library that was scanned, and remember its settings.
 
@@ -145,7 +141,7 @@ def materialize(
     failed = _run(settings, reporter, everything, tell)
     if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which depends on all embedders.
-        failed |= _run(settings, reporter, EVALUATION)
+        failed |= _run(settings, reporter, EVALUATION, tell)
     return failed
 
 
@@ -153,7 +149,7 @@ def _run(
     settings: Settings,
     reporter: Reporter,
     selection: Sequence[list[str]],
-    tell: Callable[[str], None] = _tell_nobody,
+    tell: Callable[[str], None],
 ) -> dict[str, str]:
     # Output goes straight to the terminal. Dagster would copy it in processes that print
     # tracebacks after Ctrl-C.
@@ -166,7 +162,7 @@ def _run(
             assets_for(settings.embedders, settings.device),
             selection=[dg.AssetKey(key) for key in selection],
             instance=instance,
-            resources={"workspace": workspace_of(settings), "reporter": reporter},
+            resources=resources_of(workspace_of(settings), reporter, _as_scanned),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=EMBEDS | all_partitions(instance) | {PROCESS: _this_process()},
             raise_on_error=False,
@@ -176,6 +172,13 @@ def _run(
             for event in result.get_step_failure_events()
             if event.step_key
         }
+
+
+def _as_scanned(
+    _root: Path, folder: Path, keys: Sequence[str], *_: object
+) -> dict[str, list[AudioFile]]:
+    """Return the files of partitions that were scanned for the plan."""
+    return {key: load_files(folder, [key]) for key in keys}
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from musicflow import embedders
+from musicflow import embedders, extras
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, report, state_of
+from musicflow.evaluation import Comparison, Method, is_up_to_date, report
 from musicflow.index import open_index
 from musicflow.library import Library, Progress, Rules, Track, join, no_progress, scan
+from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
@@ -97,29 +98,33 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         The library, as it was just scanned.
     """
     home = settings.paths
-    store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    store, index, pace = EmbeddingStore(home.embeddings), open_index(settings), Pace(home.pace)
+    specs = embedders.specs_for(settings)
     steps: list[Step] = []
-    states: list[tuple[EmbedderSpec, str]] = []
-    for spec in embedders.specs_for(settings):
+    for spec in specs:
         if store.unavailable(spec) and why_unavailable(spec, settings):
-            states.append((spec, ""))
             continue
         work = to_embed(library.tracks, spec, store)
-        steps += _embedding(work, spec, store)
+        steps += embedding_steps(work, spec, store)
         known = store.known(spec)
         usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
         state, manifest = collection_state(usable, spec), index.manifest(spec.label)
         if work or manifest is None or not is_published(manifest, state, index):
             reason: Reason = "new" if manifest is None else "content"
-            steps.append(Step("publish", spec.label, len(usable) + len(work), reason))
-        states.append((spec, state))
+            count = len(usable) + len(work)
+            seconds = pace.estimate(publication(spec.label), count)
+            steps.append(Step("publish", spec.label, count, reason, seconds))
     last = Comparison.load(home.reports / report.COMPARISON)
-    state = state_of(library, states, Method.of(settings))
-    if not steps and last is not None and last.mlflow_run_id and last.state == state:
+    given = library, specs, store, index, Method.of(settings)
+    if not steps and last is not None and _is_recorded(last) and is_up_to_date(last, *given):
         return Plan(library, (), last)
-    reason = "new" if last is None else "results"
-    steps.append(Step("evaluate", "", len(library.tracks), reason))
+    reason, count = "new" if last is None else "results", len(library.tracks)
+    steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
     return Plan(library, tuple(steps), None)
+
+
+def _is_recorded(comparison: Comparison) -> bool:
+    return bool(comparison.mlflow_run_id) or not extras.are_installed(*extras.RECORDS)
 
 
 def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:
@@ -143,7 +148,8 @@ def why_unavailable(spec: EmbedderSpec, settings: Settings) -> EmbedderError | N
     return None
 
 
-def _embedding(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:
+def embedding_steps(work: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Step]:
+    """Return the steps that embed tracks, by their reason."""
     if not work:
         return []  # A run without changes reads no more than it must.
     before = store.known_elsewhere(spec)

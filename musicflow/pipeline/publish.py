@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
 from musicflow.library import Track
+from musicflow.pipeline.pace import Pace, publication
 from musicflow.store import Embedding, EmbeddingStore, stack
 
 _LAYOUT = 2
@@ -19,9 +21,26 @@ _BLOCK = 1024
 
 
 def build_collection(
-    tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore, index: TrackIndex
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    pace: Pace | None = None,
 ) -> Manifest:
     """Publish the tracks that have a vector, unless they are published already.
+
+    Parameters
+    ----------
+    tracks
+        The library.
+    spec
+        The embedder.
+    store
+        The store of vectors.
+    index
+        The index to publish in.
+    pace
+        Keeps the time that it took.
 
     Returns
     -------
@@ -34,22 +53,37 @@ def build_collection(
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):
         return published
-    rows = store.read(spec, {track.content_hash for track in usable})
-    center, scale = _standardizer(usable, rows, spec)
-    manifest = Manifest(
-        spec.label, spec.hash, spec.dim, state, len(usable), center=center, scale=scale
-    )
-    manifest = replace(manifest, spread=_spread(usable, rows, manifest))
-    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
-    index.publish(spec.label, manifest, points)
+    timed = pace.measure(publication(spec.label), len(usable)) if pace else nullcontext()
+    with timed:
+        _publish(usable, spec, store, index, state)
     published = index.manifest(spec.label)
     assert published is not None
     return published
 
 
+def _publish(
+    usable: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    state: str,
+) -> None:
+    rows = store.read(spec, {track.content_hash for track in usable})
+    center, scale = _standardizer(usable, rows, spec)
+    manifest = Manifest(
+        *(spec.label, spec.hash, spec.dim, state, len(usable)),
+        extra=fields.extra_kinds(usable),
+        center=center,
+        scale=scale,
+    )
+    manifest = replace(manifest, spread=_spread(usable, rows, manifest))
+    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
+    index.publish(spec.label, manifest, points)
+
+
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
     """Return whether publishing now would change nothing."""
-    now = state, index.quantization, fields.indexed()
+    now = state, index.quantization, fields.indexed(manifest.extra)
     return (manifest.state, manifest.quantization, manifest.fields) == now
 
 

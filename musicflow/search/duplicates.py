@@ -110,7 +110,7 @@ def overrule(
 
 
 def _judged(pairs: np.ndarray, contents: Sequence[str], verdicts: Verdicts) -> np.ndarray:
-    """Return pairs of rows without those that sound different, with those that sound alike."""
+    """Return pairs of rows, corrected by the sound of the recordings."""
     places = _places(contents)
     sounding: list[list[int]] = []
     different: set[tuple[int, int]] = set()

@@ -19,12 +19,12 @@ def fusion_weights(settings: Settings) -> fused.Weights:
 
 
 def open_collections(settings: Settings) -> Collections:
-    """Open all that can be searched: the index, and the fusions that an evaluation weighed."""
+    """Open all collections: those of the index, and the fusions."""
     return fused.Fusions(open_index(settings), fusion_weights(settings))
 
 
 def specs_for(label: str, settings: Settings) -> list[EmbedderSpec]:
-    """Return the embedder with a name, or the members of a fusion, as the settings have them.
+    """Return the embedder with a name, or the members of a fusion.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def artists_of(track: dict[str, Any]) -> list[str]:
 
 
 def _names(track: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of a track, folded: alone, after an artist or all of them; and its id."""
+    """Return the folded names of a track: with and without artists; its id."""
     name = track["name"]
     artists = dict.fromkeys((joined(track["artist"]), *artists_of(track)))
     called = (name, *(f"{artist} - {name}" for artist in artists), track["track_id"])

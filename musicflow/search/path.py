@@ -16,7 +16,7 @@ _CANDIDATES = 100
 def path(
     collection: Collection, start: str, end: str, steps: int, filters: Filters = Filters()
 ) -> list[Hit]:
-    """Return a path from one track to another through tracks ever more like the second.
+    """Return a path from one track to another, ever more like the second.
 
     Candidates are the tracks around the straight line between the two. Each belongs to the step
     whose share of the way it has gone, and of all ways with one track a step the smoothest is
@@ -66,7 +66,10 @@ def path(
 def _smoothest(
     ids: Sequence[str], vectors: np.ndarray, first: np.ndarray, last: np.ndarray, steps: int
 ) -> list[str]:
-    """The tracks of the smoothest way; steps that no candidate belongs to are left out."""
+    """Return the tracks of the smoothest way.
+
+    Steps that no candidate belongs to are left out.
+    """
     way = last - first
     gone = (vectors - first) @ way / max(float(way @ way), 1e-9)
     step = np.clip(np.rint(gone * (steps + 1)), 1, steps)

@@ -32,5 +32,5 @@ def playlist(tracks: Iterable[dict[str, Any]], form: PlaylistFormat) -> str:
 
 
 def _line(text: str) -> str:
-    """A tag may hold line breaks; a playlist's line cannot."""
+    """Return a text on one line: a tag may hold line breaks."""
     return " ".join(text.splitlines())

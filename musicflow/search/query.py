@@ -13,7 +13,6 @@ from musicflow.audio import guarded
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, Filters, Hit, normalize
-from musicflow.index.fields import FIELDS
 from musicflow.index.filters import Condition
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import nearest, specs_of
@@ -28,7 +27,7 @@ Example = str | np.ndarray
 def similar_to_track(
     collection: Collection, track_id: str, k: int, filters: Filters = Filters()
 ) -> list[Hit]:
-    """Return the k tracks that sound most like one of the collection, without it, best first.
+    """Return the k tracks that sound most like a track, best first.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
 
 
 def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
-    """Read filters as people write them, with values as the tracks of a collection have them.
+    """Read filters, with their values as a collection's tracks spell them.
 
     ``genre=HIP-HOP`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
     has stays as it is.
@@ -149,12 +148,12 @@ def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
     FilterError
         If a text is no filter.
     """
-    asked = Filters.parse(texts)
+    asked = Filters.parse(texts, collection.manifest.table)
     return Filters(tuple(_as_held(collection, condition) for condition in asked.conditions))
 
 
 def _as_held(collection: Collection, condition: Condition) -> Condition:
-    if FIELDS[condition.key].kind != "keyword" or condition.key == "track_id":
+    if collection.manifest.table[condition.key].kind != "keyword" or condition.key == "track_id":
         return condition
     held: dict[str, list[str]] = {}
     for value in collection.facet(condition.key):
@@ -171,7 +170,7 @@ def why_none(collection: Collection, filters: Filters) -> str:
     """Return which filters no track passes, with the nearest values that tracks have."""
     reasons = []
     for condition in filters.conditions:
-        field = FIELDS[condition.key]
+        field = collection.manifest.table[condition.key]
         if field.kind != "keyword" or condition.sign == "!=":
             continue
         values = list(collection.facet(condition.key))

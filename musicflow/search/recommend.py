@@ -152,7 +152,7 @@ def _fold(
     manifest: Manifest,
     verdicts: Verdicts,
 ) -> tuple[list[Hit], np.ndarray]:
-    """Leave out duplicates of the examples, and fold others into the best of each recording."""
+    """Leave out duplicates of the examples, and fold those among the hits."""
     contents = contents_of([hit.payload for hit in hits])
     lengths = np.array([hit.payload.get(DURATION, 0.0) for hit in hits])
     copies = near(vectors @ vectors.T, manifest) & same_length(lengths, lengths)

@@ -5,10 +5,17 @@ from dataclasses import dataclass, replace
 import pytest
 
 from musicflow.index import Filters, Manifest, TrackIndex
-from musicflow.index.fields import FIELDS, FIRST_INDEXED, Field, indexed, payload_of
+from musicflow.index.fields import (
+    FIELDS,
+    FIRST_INDEXED,
+    Field,
+    extra_kinds,
+    indexed,
+    payload_of,
+)
 from musicflow.index.filters import FilterError, filter_forms
 from musicflow.library import UNKNOWN, Track
-from musicflow.search.query import why_none
+from musicflow.search.query import filters_for, why_none
 from musicflow.store import Embedding
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
@@ -87,7 +94,10 @@ def test_a_field_without_a_value_is_left_out_or_has_its_own() -> None:
     payload = payload_of(Track("a", "", "", 1.0, 8000))
     assert "year" not in payload
     assert payload["artist"] == [UNKNOWN]
-    assert payload_of(replace(TRACK, year=1959))["year"] == 1959
+    dated = payload_of(replace(TRACK, year=1959, album_artist="Otto", replaygain_db=-3.5))
+    assert (dated["year"], dated["decade"]) == (1959, "1950s")
+    assert (dated["album_artist"], dated["replaygain_db"]) == ("Otto", -3.5)
+    assert not {"decade", "album_artist", "replaygain_db"} & payload.keys()
 
 
 def test_a_field_may_have_another_attribute_and_a_value_where_there_is_none(
@@ -107,6 +117,44 @@ def test_a_collection_from_before_a_field_has_no_values_of_it(
     with index.open(name) as collection:
         assert collection.facet("label") == {}
         assert collection.count(Filters.parse(["label=x"])) == 0
+
+
+EXTRA = [
+    Track("a", "", "", 1.0, 8000, extra={"Mood": ("calm", "warm"), "bpm": 120.5, "id": "x1"}),
+    Track("b", "", "", 1.0, 8000, extra={"Mood": "calm", "bpm": 90}),
+    Track("c", "", "", 1.0, 8000, extra={"bpm": float("nan")}),
+]
+
+
+def test_values_that_a_library_brings_are_filters_and_facets(index: TrackIndex, name: str) -> None:
+    manifest = replace(MANIFEST, extra=extra_kinds(EXTRA))
+    assert manifest.extra == {"bpm": "number", "mood": "keyword", "own_id": "keyword"}
+    made = [
+        replace(point, track_id=track.track_id, payload=payload_of(track))
+        for point, track in zip(points(vectors(3)), EXTRA, strict=True)
+    ]
+    index.publish(name, manifest, made)
+    with index.open(name) as collection:
+        assert collection.manifest.extra == manifest.extra
+        assert collection.facet("mood") == {"calm": 2, "warm": 1}
+        assert collection.facet("own_id") == {"x1": 1}
+        for texts, found in [
+            (["mood=CALM"], {"a", "b"}),
+            (["mood+=calm", "mood+=warm"], {"a"}),
+            (["bpm>100"], {"a"}),
+            (["bpm<100", "mood=calm"], {"b"}),
+            (["own_id!=x1"], {"b", "c"}),
+        ]:
+            filters = filters_for(collection, texts)
+            assert {payload["track_id"] for payload in collection.payloads(filters)} == found
+        with pytest.raises(FilterError, match=r"no filter: write .*mood.*bpm"):
+            filters_for(collection, ["tempo>3"])
+
+
+def test_fields_of_the_table_keep_their_names() -> None:
+    payload = payload_of(replace(TRACK, extra={"Genre": "Bop", "subgenre": "x", "My own!": "y"}))
+    assert payload["genre"] == "Jazz"
+    assert (payload["own_genre"], payload["own_subgenre"], payload["my_own"]) == ("Bop", "x", "y")
 
 
 def test_what_is_stored_only_is_no_filter() -> None:

@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow import worker
-from musicflow.library import UNKNOWN, Library, LibraryError, Problem, demo, files, join, scan
+from musicflow.library import (
+    UNKNOWN,
+    Extra,
+    Library,
+    LibraryError,
+    Problem,
+    Track,
+    demo,
+    files,
+    join,
+    scan,
+)
 from musicflow.library.layouts.ludwig import _strings
 from musicflow.library.tags import Tags
 from musicflow_tests.conftest import noise, tone
@@ -267,6 +278,13 @@ def test_files_of_the_version_before_are_known_by_their_former_hash(
     assert [file.former_hash for file in scanned] == ["hash", ""]
     assert all(len(file.content_hash) == 64 for file in scanned)
     assert "embedded again: 1 (jazz/b.wav)" in caplog.text
+
+
+def test_extra_values_of_a_track_are_saved_with_their_kinds(tmp_path: Path) -> None:
+    extra: Extra = {"mood": ("calm", "warm"), "bpm": 120.5, "takes": 3, "label": "Blue Note"}
+    library = Library("a", "/a", "x", (Track("a", "", "", 1.0, 8000, extra=extra),), ())
+    library.save(tmp_path)
+    assert Library.load(tmp_path) == library
 
 
 def test_a_library_that_the_version_before_saved_is_read(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from musicflow.library import (
     split,
 )
 from musicflow.library.partitions import MANY_FOLDERS, chooser, may_hold, partition_keys, slug
+from musicflow.library.walk import music_folder
 from musicflow_tests.conftest import tone
 
 names = st.text(
@@ -45,17 +46,21 @@ def test_slugs_keep_the_letters_of_all_languages() -> None:
     assert slug("all") == "all-"
 
 
-@given(st.sets(paths, max_size=60), st.integers(1, 20))
-def test_each_file_is_in_one_partition_and_the_key_tells_which(found: set[str], size: int) -> None:
-    keys = partition_keys(found, size)
+@given(st.data(), st.sets(paths, max_size=60), st.integers(1, 20))
+def test_each_file_is_in_one_partition_and_the_key_tells_which(
+    data: st.DataObject, found: set[str], size: int
+) -> None:
+    folders = [folder for path in found for folder in (path.rpartition("/")[0], path)]
+    music = data.draw(st.sampled_from(["", "no such", *sorted(folders)]))
+    keys = partition_keys(found, size, music)
     assert keys.keys() == found
-    choose = chooser(set(keys.values()))
+    choose = chooser(set(keys.values()), music)
     for path, key in keys.items():
         assert choose(path) == key
-        assert chooser([key])(path) == key
+        assert chooser([key], music)(path) == key
         folder = path.rpartition("/")[0]
         while folder:
-            assert may_hold([key], folder)
+            assert may_hold([key], folder, music)
             folder = folder.rpartition("/")[0]
 
 
@@ -70,11 +75,58 @@ def test_a_flat_folder_is_split_by_hash_into_partitions_of_about_the_size(
     assert max(sizes.values()) <= size + 6 * size**0.5
 
 
-def test_genres_of_both_layouts_are_partitions() -> None:
+def test_the_folders_in_that_of_the_music_are_partitions() -> None:
     found = ["mp3/rock/1.mp3", "mp3/Free Jazz/2.mp3", "rock/a/b/3.flac", "loose.wav", "mp3/x.mp3"]
-    assert partition_keys(found) == dict(
+    assert partition_keys(found, music="mp3") == dict(
         zip(found, ["rock", "free-jazz", "rock", "root", "mp3"], strict=True)
     )
+    assert set(partition_keys(found).values()) == {"mp3", "rock", "root"}
+
+
+@pytest.mark.parametrize(
+    ("names", "music"),
+    [
+        (["rock/1.wav", "jazz/2.wav"], ""),
+        (
+            ["Data/genres_original/rock/1.wav", "Data/genres_original/jazz/2.wav"],
+            "Data/genres_original",
+        ),
+        (["Data/cover.jpg", "Data/rock/1.wav", "Data/jazz/2.wav"], "Data"),
+        (["Data/intro.wav", "Data/rock/1.wav"], "Data"),
+        (["intro.wav", "Data/rock/1.wav"], ""),
+        (["books/1.wav", "Data/rock/1.wav", "Data/jazz/2.wav"], "Data"),
+        (
+            ["__MACOSX/rock/1.wav", "Data/.hidden/1.wav", "Data/rock/1.wav", "Data/jazz/1.wav"],
+            "Data",
+        ),
+    ],
+)
+def test_the_music_begins_where_the_only_folder_of_each_level_leads(
+    names: list[str], music: str, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert music_folder(tmp_path, ["books"]) == music
+
+
+def test_a_link_to_its_own_folder_is_no_endless_way_down(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path)
+    assert music_folder(tmp_path) == ""
+
+
+@pytest.mark.parametrize("above", ["Data/genres_original", "fma_small"])
+def test_a_library_below_other_folders_has_the_partitions_of_its_own(
+    above: str, music: Path, tmp_path: Path
+) -> None:
+    nested = tmp_path / "nested" / above
+    nested.parent.mkdir(parents=True)
+    music.rename(nested)
+    scan(tmp_path / "nested", tmp_path / "known")
+    assert known_partitions(tmp_path / "known") == {"noises", "tones"}
+    found = scan_partitions(tmp_path / "nested", tmp_path / "apart", ["tones"])
+    assert len(found["tones"]) == 6
+    assert changes(tmp_path / "nested", tmp_path / "known").changed == []
 
 
 def test_a_library_of_very_many_folders_is_split_by_hash_alone() -> None:

@@ -40,8 +40,8 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def found(root: Path, *ignore: str) -> list[str]:
-    return [file.path for file in find(root, ignore=ignore)]
+def found(root: Path, *ignore: str, music: str = "") -> list[str]:
+    return [file.path for file in find(root, ignore=ignore, music=music)]
 
 
 def codes(files: list[AudioFile]) -> dict[str, str]:
@@ -155,7 +155,7 @@ def test_a_folder_outside_is_read_once_in_each_top_folder(tmp_path: Path) -> Non
     for place in ("a/x", "a/y", "b/x", "mp3/c/x", "mp3/d/x"):
         (root / place).symlink_to(tmp_path / "else")
     (root / "a" / "w").symlink_to(tmp_path / "else" / "deep")
-    assert found(root) == [
+    assert found(root, music="mp3") == [
         "a/1.wav", "a/w/6.wav", "a/x/3.wav",
         "b/2.wav", "b/x/3.wav", "b/x/deep/6.wav",
         "mp3/c/4.wav", "mp3/c/x/3.wav", "mp3/c/x/deep/6.wav",
@@ -173,9 +173,9 @@ trees = st.tuples(
 
 
 @settings(max_examples=60, deadline=None)
-@given(trees, st.integers(1, 3))
+@given(trees, st.integers(1, 3), st.sampled_from(["", "mp3", "a/a", "b"]))
 def test_partitions_read_one_by_one_are_the_whole_library_whatever_the_links(
-    tmp_path_factory: pytest.TempPathFactory, tree: Any, size: int
+    tmp_path_factory: pytest.TempPathFactory, tree: Any, size: int, music: str
 ) -> None:
     base = tmp_path_factory.mktemp("tree")
     root = touch(base / "music", "1.wav")
@@ -186,11 +186,12 @@ def test_partitions_read_one_by_one_are_the_whole_library_whatever_the_links(
         (base / target).mkdir(parents=True, exist_ok=True)
         if not (base / folder / name).is_symlink():
             (base / folder / name).symlink_to(base / target)
-    whole = find(root)
-    for key, files in split(whole, size).items():
-        assert [file for file in find(root, [key]) if chooser([key])(file.path) == key] == files
+    whole = find(root, music=music)
+    for key, files in split(whole, size, music).items():
+        choose = chooser([key], music)
+        assert [f for f in find(root, [key], music=music) if choose(f.path) == key] == files
     reads = Counter(
-        (top_folder(folder) if folder else "", (root / file.path).resolve())
+        (top_folder(folder, music) if folder else "", (root / file.path).resolve())
         for file in whole
         for folder in [file.path.rpartition("/")[0]]
     )
@@ -296,6 +297,6 @@ def test_a_file_of_no_use_is_judged_again_by_a_new_version(
 def test_ignored_files_are_forgotten(music: Path, tmp_path: Path, write: Write) -> None:
     write("books/long.wav", tone(440))
     scan(music, tmp_path / "known")
-    assert changes(music, tmp_path / "known", ignore=["books"]).gone == ["books"]
+    assert changes(music, tmp_path / "known", Rules(ignore=("books",))).gone == ["books"]
     assert len(scan(music, tmp_path / "known", rules=Rules(ignore=("books",)))) == 12
-    assert "books" not in changes(music, tmp_path / "known", ignore=["books"]).known
+    assert "books" not in changes(music, tmp_path / "known", Rules(ignore=("books",))).known

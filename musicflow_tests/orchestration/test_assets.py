@@ -13,12 +13,12 @@ from musicflow import embedders
 from musicflow.evaluation import Comparison
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import log_progress, workspace_of
+from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings
 
-RESOURCES = {"workspace": workspace_of(), "reporter": log_progress}
+RESOURCES = resources_of()
 
 
 def quiet(_context: object) -> object:
@@ -184,7 +184,7 @@ def test_an_embedder_that_fails_takes_no_other_down(
     (tmp_path / weights.filename).write_bytes(b"no weights")
     settings = Settings(library=music, embedders=("musicnn", "mfcc"))
     plan_of(settings)
-    failed = materialize(settings, quiet)  # type: ignore[arg-type]
+    failed = materialize(settings, quiet, print)  # type: ignore[arg-type]
     [(asset, reason)] = failed.items()
     assert asset == "embeddings/musicnn"
     assert f"{weights.filename} has sha256:" in reason

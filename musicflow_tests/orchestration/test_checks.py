@@ -14,7 +14,7 @@ from musicflow.library import AudioFile, join, scan
 from musicflow.orchestration import checks
 from musicflow.orchestration.definitions import assets_for
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import log_progress, workspace_of
+from musicflow.orchestration.resources import resources_of
 from musicflow.pipeline import health_of
 from musicflow.settings import Home
 from musicflow.store import Embedding, EmbeddingStore
@@ -121,7 +121,7 @@ def test_vectors_that_are_all_alike_are_never_published(
     result = dg.materialize(
         assets_for(["mfcc"]),
         instance=instance,
-        resources={"workspace": workspace_of(), "reporter": log_progress},
+        resources=resources_of(),
         tags=all_partitions(instance),
         raise_on_error=False,
     )

@@ -5,7 +5,7 @@ A layout is found by a name, an entry point in the group ``musicflow.layouts`` o
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from musicflow.errors import words_of
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
 from musicflow.library.track import LibraryError, Track
+from musicflow.library.walk import music_folder
 from musicflow.registry import Registry
 
 AUTO = "auto"
@@ -37,8 +38,8 @@ class Detection:
     reason : str
         What tells the layout, to print: "labels.json and mp3/ lie here".
     music : str
-        The folder below the root that holds the music, such as ``mp3``; empty if it is the root.
-        The folders in it are the partitions.
+        The folder below the root that holds the music, such as ``mp3``: the folders in it are the
+        partitions. If it is empty, the music begins where the only folder of each level leads.
     """
 
     reason: str
@@ -139,6 +140,27 @@ def detection(layout: Layout, root: Path) -> Detection | None:
     if found is not None:
         _check(layout, [found], Detection)
     return found
+
+
+def music_of(root: Path, layout: str = AUTO, ignore: Iterable[str] = ()) -> str:
+    """Return the folder below `root` that holds the music; empty if it is the root.
+
+    Parameters
+    ----------
+    root
+        The folder of music.
+    layout
+        The name of its layout; see `layout_of`.
+    ignore
+        Patterns of files to leave out; see `walk.find`.
+
+    Raises
+    ------
+    LibraryError
+        If the name leads to no layout, the layout fails, or a pattern is not valid.
+    """
+    found = detection(layout_of(root, layout), root)
+    return (found.music if found is not None else "") or music_folder(root, ignore)
 
 
 def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:

@@ -1,0 +1,72 @@
+"""A run of a plan in this process, without Dagster or MLflow."""
+
+from musicflow import embedders
+from musicflow.audio import Limits
+from musicflow.embedders.spec import EmbedderSpec
+from musicflow.errors import words_of
+from musicflow.evaluation import report
+from musicflow.index import TrackIndex, open_index
+from musicflow.library import Library, Progress, no_progress
+from musicflow.pipeline.embed import embed_tracks
+from musicflow.pipeline.evaluate import evaluate_library
+from musicflow.pipeline.pace import Pace
+from musicflow.pipeline.plan import Plan
+from musicflow.pipeline.publish import build_collection
+from musicflow.settings import Settings, remember
+from musicflow.store import EmbeddingStore
+
+PER_EMBEDDER = ("embeddings", "collections")
+"""The stages of one embedder; the others are of the library or the evaluation."""
+
+
+def is_per_embedder(stage: str) -> bool:
+    """Return whether a stage, such as ``embeddings/mfcc``, is of one embedder."""
+    return stage.split("/")[0] in PER_EMBEDDER
+
+
+def run_plan(plan: Plan, settings: Settings, progress: Progress = no_progress) -> dict[str, str]:
+    """Embed, publish and evaluate a scanned library; remember its settings.
+
+    If an embedder fails, the others are still evaluated.
+
+    Returns
+    -------
+    dict
+        The reason per embedder that failed, by ``embeddings/<label>``.
+    """
+    home = settings.paths
+    remember(home, **settings.remembered)
+    plan.library.save(home.library)
+    store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    specs = embedders.specs_for(settings)
+    failed = {}
+    for spec in specs:
+        try:
+            _embed_and_publish(plan.library, spec, store, index, settings, progress)
+        except Exception as error:
+            # One embedder's fault, whatever it is, must not cost the others.
+            failed[f"embeddings/{spec.label}"] = words_of(error)
+    comparison = evaluate_library(plan.library, specs, store, index, settings)
+    report.write(comparison, home.reports)
+    return failed
+
+
+def _embed_and_publish(
+    library: Library,
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    embed_tracks(
+        library.tracks,
+        spec,
+        store,
+        settings.cache,
+        progress,
+        own_process=True,
+        limits=Limits(settings.max_duration_s, settings.file_timeout_s),
+        log=settings.paths.decoding_log,
+    )
+    build_collection(library.tracks, spec, store, index, Pace(settings.paths.pace))
