@@ -206,7 +206,7 @@ def check_names(settings: Settings) -> None:
         try:
             spec = spec_for(name, settings)
         except EmbedderError as error:
-            if error.code == UNKNOWN:
+            if error.code == UNKNOWN or isinstance(error, HopError):
                 raise
             continue
         other = known.setdefault(spec.label, spec)
