@@ -181,6 +181,15 @@ def trained_model(path: Path) -> "nn.Module":
     return model
 
 
+def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
+    """Return the vectors ``(B, 2048)`` that upstream's code makes of windows ``(B, n)``."""
+    import torch
+
+    with torch.inference_mode():
+        vectors: np.ndarray = trained_model(path)(torch.from_numpy(windows))["embedding"].numpy()
+    return vectors
+
+
 def read_labels(wheel: Path) -> tuple[str, ...]:
     """The names of the 527 tags, in the order of the model's outputs.
 

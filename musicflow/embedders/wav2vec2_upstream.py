@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from musicflow.embedders.checkpoint import read_checkpoint
 from musicflow.embedders.errors import WeightsError
 
@@ -71,6 +73,19 @@ def trained_model(path: Path, config: "Wav2Vec2Config | None" = None) -> "Wav2Ve
     except (AttributeError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path} does not hold this wav2vec2: {error}") from error
     return model
+
+
+def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
+    """Return the vectors ``(B, 768)`` that upstream's code makes of windows ``(B, n)``."""
+    import torch
+    import transformers
+
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    inputs = extractor(list(windows), sampling_rate=16_000, return_tensors="pt")
+    with torch.inference_mode():
+        states = trained_model(path)(inputs.input_values).last_hidden_state
+    vectors: np.ndarray = states.mean(dim=1).numpy()
+    return vectors
 
 
 def _of_bare_model(saved: dict[str, "Tensor"], wanted: set[str]) -> dict[str, "Tensor"]:
