@@ -76,6 +76,9 @@ REGISTRY = Registry(
     EmbedderEntry,
     {
         "musicnn": f"{_HERE}.musicnn:ENTRY",
+        "musicnn-mtt": f"{_HERE}.musicnn:ENTRY_MTT",
+        "musicnn-vgg": f"{_HERE}.musicnn_vgg:ENTRY",
+        "musicnn-vgg-mtt": f"{_HERE}.musicnn_vgg:ENTRY_MTT",
         "mfcc": f"{_HERE}.mfcc:ENTRY",
         "openl3": f"{_HERE}.openl3:OPENL3",
         "openl3-mel256": f"{_HERE}.openl3:OPENL3_MEL256",

@@ -9,8 +9,8 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -297,6 +297,22 @@ class Embedder(ABC):
             Float32 mono audio in [-1, 1] at ``spec.sample_rate``, shape ``(B, n)``.
         """
 
+    def layers(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """Turn windows of one length into the vectors of every layer, in one pass.
+
+        Parameters
+        ----------
+        windows
+            See `infer`.
+
+        Returns
+        -------
+        dict
+            By layer, lowest first: float32, shape ``(B, dim)`` with the dims of the entry's
+            `EmbedderEntry.layers`. The layer of the spec alone, if the embedder has no others.
+        """
+        return {self.spec.layer: self.infer(windows).vectors}
+
     def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
         """Return the vector of every window of a track.
 
@@ -376,11 +392,14 @@ class EmbedderEntry:
     prepare
         Given the spec, does once what should not count as a run's time, such as to compile; it is
         called when weights were fetched. None if there is nothing to do.
+    layers
+        The dims of each layer that a spec may name, lowest first; empty for that of `spec` alone.
     """
 
     spec: EmbedderSpec
     load: Callable[[EmbedderSpec, Path], Embedder]
     prepare: Callable[[EmbedderSpec], None] | None = None
+    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:

@@ -3,8 +3,8 @@
 The tone is that of OpenL3's tests (``tests/data/audio/chirp_44k.wav`` of marl/openl3), which is a
 formula; its vectors are a part of that project's regression figures
 (``tests/data/regression/chirp_44k_*.npz``: mel256, music, 6144 dims, hop 0.1 s; every 64th
-dimension). The vectors for musicnn were made with musicnn 0.1.0. The packages of PANNs and wav2vec2
-are installed with ours: they run on the same file of weights.
+dimension). The vectors for musicnn and its kin were made with musicnn 0.1.0. The packages of PANNs
+and wav2vec2 are installed with ours: they run on the same file of weights.
 """
 
 from collections.abc import Callable
@@ -99,11 +99,11 @@ def _figures() -> dict[str, _Figures]:
     """Return the figures that are known of the weights of each embedder."""
     measured = replace(openl3.variant("mel256", "music", 6144, hop_s=0.1), precision="fp32")
     of_openl3 = _Figures("openl3", "openl3 0.4", measured, 2.0)
-    return {
-        "musicnn": _Figures("musicnn", "musicnn 0.1.0", spec_of("musicnn")),
-        "openl3-mel256": of_openl3,
-        "openl3-mel256-6144": of_openl3,
-    }
+    of_musicnn = {name: _Figures(name, "musicnn 0.1.0", spec_of(name)) for name in _MUSICNN}
+    return of_musicnn | {"openl3-mel256": of_openl3, "openl3-mel256-6144": of_openl3}
+
+
+_MUSICNN = ("musicnn", "musicnn-mtt", "musicnn-vgg", "musicnn-vgg-mtt")
 
 
 def _beside_figures(figures: _Figures, cache: Path) -> Check:
