@@ -1,4 +1,4 @@
-"""Addresses of models from outside: ``hub:MIT/ast@0a1b2c3#pooler``.
+"""Addresses of models from outside, such as ``hub:MIT/ast@0a1b2c3#pooler``, and of their layers.
 
 The form is ``[NAME=]KIND:PLACE[@REVISION][?trust_remote_code][#LAYER]``. It says all that is needed
 to find and load a model, so every process finds the same one.
@@ -100,6 +100,35 @@ def parse(text: str) -> Address | None:
     parts = {name: part or "" for name, part in found.groupdict().items()}
     trust = bool(parts.pop("trust"))
     return Address(**parts, trust_remote_code=trust)  # type: ignore[arg-type]
+
+
+def without_layer(text: str) -> tuple[str, str]:
+    """Return a name or an address without its layer, and the layer; empty if it has none.
+
+    Examples
+    --------
+    >>> without_layer("wav2vec2#7")
+    ('wav2vec2', '7')
+    """
+    outside = parse(text)
+    if outside is not None:
+        return str(replace(outside, layer="")), outside.layer
+    name, _, layer = text.partition("#")
+    return name, layer
+
+
+def with_layer(text: str, layer: str) -> str:
+    """Return a name or an address that has no layer with one; a given name gets it too."""
+    outside = parse(text)
+    if outside is None:
+        return f"{text}#{layer}"
+    given = outside.given and name_with_layer(outside.given, layer)
+    return str(replace(outside, layer=layer, given=given))
+
+
+def name_with_layer(name: str, layer: str) -> str:
+    """Return the name of an embedder of another layer than its own."""
+    return f"{name}_{safe(layer)}"
 
 
 def absolute(text: str) -> str:

@@ -23,12 +23,15 @@ from musicflow.embedders.errors import (
     WeightsError,
 )
 from musicflow.embedders.spec import (
+    ALL_LAYERS,
     UNTRAINED,
+    AllLayers,
     Embedder,
     EmbedderEntry,
     EmbedderSpec,
     Frames,
     Inferred,
+    Layers,
     infer,
 )
 from musicflow.embedders.weights import Weights
@@ -39,6 +42,7 @@ from musicflow.settings import Settings
 
 __all__ = [
     "ADAPTERS",
+    "ALL_LAYERS",
     "REGISTRY",
     "UNTRAINED",
     "DeviceError",
@@ -50,14 +54,17 @@ __all__ = [
     "HopError",
     "Inferred",
     "InterfaceError",
+    "Layers",
     "MissingExtraError",
     "UnknownEmbedderError",
     "Weights",
     "WeightsError",
+    "all_layers",
     "check_names",
     "fetch",
     "infer",
     "is_address",
+    "layers_of",
     "load",
     "names",
     "prepare",
@@ -76,9 +83,6 @@ REGISTRY = Registry(
     EmbedderEntry,
     {
         "musicnn": f"{_HERE}.musicnn:ENTRY",
-        "musicnn-mtt": f"{_HERE}.musicnn:ENTRY_MTT",
-        "musicnn-vgg": f"{_HERE}.musicnn_vgg:ENTRY",
-        "musicnn-vgg-mtt": f"{_HERE}.musicnn_vgg:ENTRY_MTT",
         "mfcc": f"{_HERE}.mfcc:ENTRY",
         "openl3": f"{_HERE}.openl3:OPENL3",
         "openl3-mel256": f"{_HERE}.openl3:OPENL3_MEL256",
@@ -90,6 +94,9 @@ REGISTRY = Registry(
         "openl3-mel256-env-6144": f"{_HERE}.openl3:OPENL3_MEL256_ENV_6144",
         "panns": f"{_HERE}.panns:ENTRY",
         "wav2vec2": f"{_HERE}.wav2vec2:ENTRY",
+        "musicnn-mtt": f"{_HERE}.musicnn:ENTRY_MTT",
+        "musicnn-vgg": f"{_HERE}.musicnn_vgg:ENTRY",
+        "musicnn-vgg-mtt": f"{_HERE}.musicnn_vgg:ENTRY_MTT",
         "openl3-tensorflow": f"{_HERE}.openl3_tensorflow:ENTRY",
     },
     UnknownEmbedderError,
@@ -116,7 +123,8 @@ def names() -> tuple[str, ...]:
 def is_address(name: str) -> bool:
     """Return whether a name says by itself where an embedder is, whatever the settings."""
     plain = name.removesuffix(UNTRAINED)
-    return is_import(plain) or address.parse(plain) is not None
+    base, layer = address.without_layer(plain)
+    return bool(layer) or is_import(base) or address.parse(base) is not None
 
 
 def spec_of(name: str) -> EmbedderSpec:
@@ -127,7 +135,8 @@ def spec_of(name: str) -> EmbedderSpec:
     name
         A name that ships, the name of an entry point in the group ``musicflow.embedders``, the
         address ``package.module:NAME`` of an `EmbedderEntry`, or one of a model from outside (see
-        `musicflow.address`). With ``-untrained`` behind it, the spec is that of seeded weights.
+        `musicflow.address`). With ``#LAYER`` behind it, the vector is that of another layer; with
+        ``-untrained`` behind all, the spec is that of seeded weights.
 
     Raises
     ------
@@ -253,6 +262,34 @@ def fetch(spec: EmbedderSpec, cache: Path) -> None:
             prepare(spec)
 
 
+def layers_of(spec: EmbedderSpec) -> list[EmbedderSpec]:
+    """Return the specs of all layers of an embedder, lowest first, its own among them.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    base = address.without_layer(spec.address.removesuffix(UNTRAINED) or spec.name)[0]
+    entry = _entry(base)
+    if not entry.layers:
+        return [spec]
+    specs = (spec_of(address.with_layer(base, layer)) for layer in entry.layers)
+    kept = {name: getattr(spec, name) for name in ("hop_s", "precision", "device", "trained")}
+    return [replace(one, **kept) for one in specs]
+
+
+def all_layers(spec: EmbedderSpec) -> EmbedderSpec:
+    """Return the spec of all layers at once: a window's vector is theirs behind one another.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers_of(spec)))
+
+
 def prepare(spec: EmbedderSpec) -> None:
     """Prepare an embedder for its first run, by compiling say; see `EmbedderEntry`.
 
@@ -280,13 +317,16 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
         If it cannot be used for another reason.
     """
     entry = _entry_of(spec)
+    own = spec
+    if spec.layer == ALL_LAYERS:
+        own = replace(spec, layer=entry.spec.layer, dim=entry.spec.dim)
     with _named(spec, "loaded"):
-        embedder = entry.load(spec, cache)
+        embedder = entry.load(own, cache)
     if not isinstance(embedder, Embedder):
         what = f"a {type(embedder).__name__}, not an Embedder"
         raise InterfaceError(f"the function that loads {spec.name} returned {what}")
-    embedder.spec = spec
-    return embedder
+    embedder.spec = own
+    return embedder if own is spec else AllLayers(embedder, spec, entry.layers)
 
 
 @contextmanager
@@ -313,7 +353,11 @@ def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
 def _entry(name: str) -> EmbedderEntry:
     """Return the entry that a name or an address leads to, if no other has its name."""
     outside = address.parse(name)
-    entry = REGISTRY.get(name) if outside is None else _adapted(outside)
+    if outside is None:
+        name, layer = address.without_layer(name)
+        entry = REGISTRY.get(name)
+    else:
+        layer, entry = "", _adapted(outside)
     own = entry.spec.name
     if not is_address(name) and own != name:
         raise UnknownEmbedderError(
@@ -324,7 +368,21 @@ def _entry(name: str) -> EmbedderEntry:
         raise UnknownEmbedderError(
             f"the embedder {name} is called {own!r}, as another is", "give it another name"
         )
-    return entry
+    return _of_layer(entry, layer) if layer else entry
+
+
+def _of_layer(entry: EmbedderEntry, layer: str) -> EmbedderEntry:
+    """Return the entry with the spec of one of its layers."""
+    spec = entry.spec
+    if layer == spec.layer:
+        return entry
+    if layer not in entry.layers:
+        known = ", ".join(entry.layers) or spec.layer
+        raise UnknownEmbedderError(
+            f"{spec.name} has no layer {layer!r}", f"its layers are {known}", UNKNOWN
+        )
+    name = address.name_with_layer(spec.name, layer)
+    return replace(entry, spec=replace(spec, name=name, layer=layer, dim=entry.layers[layer]))
 
 
 def _adapted(outside: Address) -> EmbedderEntry:
@@ -376,7 +434,9 @@ def _own_name(plain: str) -> str:
 
 def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
     hops = {_name_of(key, settings): hop for key, hop in settings.hop_s.items()}
-    hop_s = hops.get(spec.label, hops.get(spec.name, spec.hop_s))
+    whole = spec.name.removesuffix(address.name_with_layer("", spec.layer))
+    names = (spec.label, spec.name, whole)
+    hop_s = next((hops[name] for name in names if name in hops), spec.hop_s)
     if hop_s > spec.window_s:
         raise HopError(
             f"hop_s of {spec.name} is set to {hop_s:g} s, which is more than the "

@@ -19,7 +19,7 @@ import numpy as np
 
 from musicflow.embedders import compute
 from musicflow.embedders.keras import numbered, scale_and_shift
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
 from musicflow.embedders.weights import WheelWeights
 
@@ -269,11 +269,13 @@ class Musicnn(Embedder):
     def infer(self, windows: np.ndarray) -> Inferred:
         """The spec's layer ``(B, dim)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
         layers = self._run(windows)
-        return Inferred(_array(layers[self.spec.layer]), _array(layers["logits"].sigmoid()))
+        return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
 
-    def layers(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """All of `LAYERS`; see `Embedder.layers`."""
-        return {name: _array(layer) for name, layer in self._run(windows).items()}
+    def layers(self, windows: np.ndarray) -> Layers:
+        """All of `LAYERS`, and tag scores ``(B, 50)``; see `Embedder.layers`."""
+        layers = self._run(windows)
+        vectors = {name: compute.array(layer) for name, layer in layers.items()}
+        return Layers(vectors, tags_of(layers))
 
     def _run(self, windows: np.ndarray) -> dict[str, "torch.Tensor"]:
         import torch
@@ -345,9 +347,9 @@ def norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.nd
     return scale_and_shift(*(variables[f"{name}/{part}"] for part in parts))
 
 
-def _array(layer: "torch.Tensor") -> np.ndarray:
-    array: np.ndarray = layer.float().cpu().numpy()
-    return array
+def tags_of(layers: dict[str, "torch.Tensor"]) -> np.ndarray:
+    """Return the tag scores ``(B, 50)`` that follow from the last layer."""
+    return compute.array(layers["logits"].sigmoid())
 
 
 ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS)

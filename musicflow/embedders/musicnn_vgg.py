@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicflow.embedders import compute, musicnn
-from musicflow.embedders.musicnn import NetworkWeights, norm_of, variables_of
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.musicnn import NetworkWeights, norm_of, tags_of, variables_of
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,14 +112,13 @@ class MusicnnVgg(Embedder):
     def infer(self, windows: np.ndarray) -> Inferred:
         """The spec's layer ``(B, dim)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
         layers = self._run(windows)
-        return Inferred(
-            layers[self.spec.layer].float().cpu().numpy(),
-            layers["logits"].sigmoid().float().cpu().numpy(),
-        )
+        return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
 
-    def layers(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """All of `LAYERS`; see `Embedder.layers`."""
-        return {name: layer.float().cpu().numpy() for name, layer in self._run(windows).items()}
+    def layers(self, windows: np.ndarray) -> Layers:
+        """All of `LAYERS`, and tag scores ``(B, 50)``; see `Embedder.layers`."""
+        layers = self._run(windows)
+        vectors = {name: compute.array(layer) for name, layer in layers.items()}
+        return Layers(vectors, tags_of(layers))
 
     def _run(self, windows: np.ndarray) -> dict[str, "Tensor"]:
         import torch

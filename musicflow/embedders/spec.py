@@ -29,6 +29,9 @@ UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
 
 
+ALL_LAYERS = "*"
+"""The layer of a spec whose vectors are those of all layers behind one another."""
+
 _NOT_OF_VECTORS = ("summary", "extra", "device", "precisions", "address")
 """The fields of a spec that change no vector."""
 
@@ -260,6 +263,15 @@ class Inferred(NamedTuple):
     """Float32 scores in [0, 1], shape ``(B, len(tag_names))``, from a model that tags."""
 
 
+class Layers(NamedTuple):
+    """What every layer of a model says of a batch of B windows."""
+
+    vectors: dict[str, np.ndarray]
+    """By layer, lowest first: float32, shape ``(B, dim)``."""
+    tags: np.ndarray | None = None
+    """See `Inferred`."""
+
+
 class Frames(NamedTuple):
     """The vectors of one track over time."""
 
@@ -297,7 +309,7 @@ class Embedder(ABC):
             Float32 mono audio in [-1, 1] at ``spec.sample_rate``, shape ``(B, n)``.
         """
 
-    def layers(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+    def layers(self, windows: np.ndarray) -> Layers:
         """Turn windows of one length into the vectors of every layer, in one pass.
 
         Parameters
@@ -307,11 +319,12 @@ class Embedder(ABC):
 
         Returns
         -------
-        dict
-            By layer, lowest first: float32, shape ``(B, dim)`` with the dims of the entry's
-            `EmbedderEntry.layers`. The layer of the spec alone, if the embedder has no others.
+        Layers
+            Those of the entry's `EmbedderEntry.layers`; that of the spec alone, if the embedder
+            has no others.
         """
-        return {self.spec.layer: self.infer(windows).vectors}
+        vectors, tags = self.infer(windows)
+        return Layers({self.spec.layer: vectors}, tags)
 
     def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
         """Return the vector of every window of a track.
@@ -376,6 +389,32 @@ class Embedder(ABC):
         if isinstance(source, str | os.PathLike):
             return guarded.stream(Path(source).expanduser(), rate)
         return [as_mono(source, sample_rate, rate)]
+
+
+class AllLayers(Embedder):
+    """An embedder whose vectors are those of all its layers behind one another.
+
+    Parameters
+    ----------
+    embedder
+        With weights loaded.
+    spec
+        Its spec with all layers; see `embedders.all_layers`.
+    layers
+        The layers, in the order of the vectors.
+    """
+
+    def __init__(self, embedder: Embedder, spec: EmbedderSpec, layers: Iterable[str]) -> None:
+        self.spec = spec
+        self.tag_names = embedder.tag_names
+        self.device = embedder.device
+        self.batch_size = embedder.batch_size
+        self._embedder, self._names = embedder, tuple(layers) or (embedder.spec.layer,)
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """See `Embedder.infer`."""
+        vectors, tags = self._embedder.layers(windows)
+        return Inferred(np.concatenate([vectors[name] for name in self._names], axis=1), tags)
 
 
 @dataclass(frozen=True)

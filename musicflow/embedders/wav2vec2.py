@@ -5,7 +5,8 @@ Representations", 2020. The definition and the weights' names are those of
 `transformers.Wav2Vec2Model`; what runs is the forward pass below, from the same tensors.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.embedders.wav2vec2_features import FeatureEncoder
 from musicflow.embedders.wav2vec2_upstream import seeded_model, trained_model
 from musicflow.embedders.weights import UrlWeights
@@ -151,10 +152,31 @@ class Wav2Vec2(Embedder):
         at_once = _SAMPLES_AT_ONCE // windows.shape[1]
         with torch.inference_mode():
             audio = compute.tensor(windows, self.device)
-            return Inferred(compute.in_chunks(self._forward, audio, at_once).cpu().numpy())
+            return Inferred(compute.array(compute.in_chunks(self._last, audio, at_once)))
 
-    def _forward(self, audio: "Tensor") -> "Tensor":
-        """``(B, n)`` to the mean over time of the layer asked for, ``(B, dim)``."""
+    def layers(self, windows: np.ndarray) -> Layers:
+        """Every layer up to the spec's; see `Embedder.layers`."""
+        import torch
+
+        at_once = _SAMPLES_AT_ONCE // windows.shape[1]
+        with torch.inference_mode():
+            audio = compute.tensor(windows, self.device)
+            found = compute.array(compute.in_chunks(self._all, audio, at_once))
+            return Layers({str(i): found[:, i] for i in range(found.shape[1])})
+
+    def _last(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to the mean over time of the spec's layer, ``(B, dim)``."""
+        [last] = deque(self._states(audio), maxlen=1)
+        return last.float().mean(dim=1)
+
+    def _all(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to the mean over time of every layer, ``(B, layers, dim)``."""
+        import torch
+
+        return torch.stack([state.float().mean(dim=1) for state in self._states(audio)], dim=1)
+
+    def _states(self, audio: "Tensor") -> "Iterator[Tensor]":
+        """``(B, n)`` to each layer, lowest first, ``(B, T, dim)``."""
         from torch.nn import functional
 
         x = self._encoder(audio)
@@ -162,9 +184,10 @@ class Wav2Vec2(Embedder):
         x = self._projection(x)
         x = x + self._positions(x)
         x = functional.layer_norm(x, x.shape[-1:], *self._norm, self._eps)
+        yield x
         for layer in self._layers:
             x = layer(x)
-        return x.float().mean(dim=1)
+            yield x
 
     def _positions(self, x: "Tensor") -> "Tensor":
         """The positional convolution, 128 frames wide, by overlap-save in the frequency domain.
@@ -244,4 +267,4 @@ def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
     return weight, bias
 
 
-ENTRY = EmbedderEntry(SPEC, load)
+ENTRY = EmbedderEntry(SPEC, load, layers={str(layer): SPEC.dim for layer in range(13)})

@@ -88,7 +88,7 @@ def test_the_vgg_network_gives_upstreams_figures(
 @pytest.mark.parametrize("entry", [musicnn.ENTRY, musicnn_vgg.ENTRY], ids=["musicnn", "vgg"])
 def test_one_pass_gives_every_layer_as_a_pass_of_its_own_does(entry: EmbedderEntry) -> None:
     windows = np.stack([noise(i, 48_128 / 16_000, 16_000) for i in range(2)]).astype(np.float32)
-    layers = entry.load(entry.spec, Settings().cache).layers(windows)
+    layers = entry.load(entry.spec, Settings().cache).layers(windows).vectors
     assert list(layers) == list(entry.layers)
     for name, dim in entry.layers.items():
         alone = entry.load(replace(entry.spec, layer=name, dim=dim), Settings().cache)

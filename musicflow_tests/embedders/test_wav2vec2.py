@@ -65,6 +65,17 @@ def test_any_layer_can_be_read(model, layer):
     assert centred_cosines(ours, upstream(model, audio, layer)).min() >= 0.99999
 
 
+def test_one_pass_gives_every_layer(model, exact):
+    audio = chords(3, 0.5, RATE)
+    layers = exact.layers(audio).vectors
+    assert {name: (3, dim) for name, dim in wav2vec2.ENTRY.layers.items()} == {
+        name: layer.shape for name, layer in layers.items()
+    }
+    np.testing.assert_array_equal(layers["12"], exact.infer(audio).vectors)
+    for name, layer in layers.items():
+        assert centred_cosines(layer, upstream(model, audio, int(name))).min() >= 0.99999
+
+
 @pytest.mark.parametrize("layer", ["13", "-1", "last", ""])
 def test_a_layer_that_is_not_there_is_refused(model, layer):
     with pytest.raises(ValueError, match="layers 0 to 12"):
