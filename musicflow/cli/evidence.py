@@ -143,10 +143,10 @@ def recommend_embedder(
     out.print(plain(why), soft_wrap=True, highlight=False)
 
 
+@takes_settings("embedders", "ignore", "exclude")
 def layers(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
-    embedder: Annotated[list[str], typer.Option("--embedder", help="An embedder; repeatable.")],
-    ignore: IgnoreOption = None,
+    given: dict[str, Any],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,7 +160,9 @@ def layers(
     from musicflow import tracking
     from musicflow.pipeline.layers import sweep_layers
 
-    settings = settings_of(home=home, embedders=embedder, library=folder, ignore=ignore)
+    if not given["embedders"]:
+        stop("no embedder is named: name one as in --embedder musicnn", USAGE)
+    settings = settings_of(home=home, library=folder, **given)
     home_of = settings.paths
     found = []
     for spec in [embedders.spec_for(name, settings) for name in settings.embedders]:

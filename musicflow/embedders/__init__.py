@@ -274,7 +274,11 @@ def layers_of(spec: EmbedderSpec) -> list[EmbedderSpec]:
     entry = _entry(base)
     if not entry.layers:
         return [spec]
-    specs = (spec_of(address.with_layer(base, layer)) for layer in entry.layers)
+    own = entry.spec.layer
+    addresses = (
+        base if layer == own else address.with_layer(base, layer) for layer in entry.layers
+    )
+    specs = map(spec_of, addresses)
     kept = {name: getattr(spec, name) for name in ("hop_s", "precision", "device", "trained")}
     return [replace(one, **kept) for one in specs]
 
@@ -287,7 +291,10 @@ def all_layers(spec: EmbedderSpec) -> EmbedderSpec:
     EmbedderError
         If the embedder cannot be used.
     """
-    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers_of(spec)))
+    layers = layers_of(spec)
+    if len(layers) == 1:
+        return spec
+    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers))
 
 
 def prepare(spec: EmbedderSpec) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicflow import address
-from musicflow.embedders import REGISTRY
+from musicflow.embedders import REGISTRY, UNTRAINED
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec, infer
 
@@ -48,7 +48,8 @@ class Fault:
 
 def is_from_outside(spec: EmbedderSpec) -> bool:
     """Return whether an embedder is none of those that ship."""
-    return bool(spec.address) or spec.name not in REGISTRY.shipped
+    base, _ = address.without_layer(spec.reference.removesuffix(UNTRAINED))
+    return base not in REGISTRY.shipped
 
 
 def look(embedder: Embedder) -> list[Fault]:

@@ -409,7 +409,7 @@ class AllLayers(Embedder):
         self.tag_names = embedder.tag_names
         self.device = embedder.device
         self.batch_size = embedder.batch_size
-        self._embedder, self._names = embedder, tuple(layers) or (embedder.spec.layer,)
+        self._embedder, self._names = embedder, tuple(layers)
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """See `Embedder.infer`."""

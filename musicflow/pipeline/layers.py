@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow.embedders import EmbedderSpec, all_layers, layers_of
+from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Method
 from musicflow.evaluation.layers import Sweep, sweep
@@ -73,6 +74,17 @@ class LayerStore(EmbeddingStore):
         """Keep why the embedder could not be loaded; see the store's."""
         for layer in self._layers:
             self._store.set_unavailable(layer, error)
+
+    def set_faults(self, _: EmbedderSpec, faults: Iterable[Fault]) -> None:
+        """Keep what the first look found, for every layer; see the store's."""
+        faults = list(faults)
+        for layer in self._layers:
+            self._store.set_faults(layer, faults)
+
+    def faults(self, _: EmbedderSpec) -> list[Fault] | None:
+        """Return what the first look found; see the store's."""
+        found = [self._store.faults(layer) for layer in self._layers]
+        return None if None in found else found[0]
 
 
 def _part(row: Embedding, part: slice) -> Embedding:

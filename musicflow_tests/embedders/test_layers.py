@@ -14,6 +14,7 @@ from musicflow.embedders import (
     InterfaceError,
     Layers,
     UnknownEmbedderError,
+    looks,
 )
 from musicflow.settings import Settings
 
@@ -102,6 +103,11 @@ def test_an_embedder_that_does_not_know_layers_has_its_own_alone() -> None:
     alone = embedders.load(spec, NOWHERE).embed(audio, 44_100)
     whole = embedders.load(embedders.all_layers(spec), NOWHERE).embed(audio, 44_100)
     np.testing.assert_array_equal(alone, whole)
+
+
+def test_a_layer_of_what_ships_is_not_from_outside() -> None:
+    assert not looks.is_from_outside(embedders.spec_of("musicnn#cnn2"))
+    assert looks.is_from_outside(embedders.spec_of(f"{TWO}#low"))
 
 
 def test_layers_of_other_dims_than_their_entry_says_are_refused() -> None:

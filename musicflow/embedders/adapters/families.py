@@ -77,6 +77,12 @@ class Family:
         known = ", ".join(self.named) + (f" and 0 to {numbers}" if numbers >= 0 else "")
         raise EmbedderError(f"there is no layer {layer!r}", f"there are {known}")
 
+    @property
+    def dims(self) -> dict[str, int]:
+        """Return the dims of all layers that one run gives, lowest first; empty if none can."""
+        names = (*map(str, range(self.layers + 1)), *self.named)
+        return {name: self.dim(name) for name in names} if MEAN in self.named else {}
+
     def inputs(self, extractor: Any, audio: "Tensor") -> dict[str, "Tensor"]:
         """Return what the model takes, from windows of one length: nothing is padded."""
         rate = self.sample_rate

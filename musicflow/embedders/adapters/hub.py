@@ -5,6 +5,7 @@ such as ``pooler``. Code of a repository runs only with ``trust_remote_code``, a
 model is loaded.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 from musicflow.address import Address, parse
 from musicflow.embedders import compute
 from musicflow.embedders.adapters import repository
-from musicflow.embedders.adapters.families import Family, family_of
+from musicflow.embedders.adapters.families import MEAN, Family, family_of
 from musicflow.embedders.adapters.files import LocalWeights
 from musicflow.embedders.adapters.repository import HubWeights
 from musicflow.embedders.errors import EmbedderError, WeightsError
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.errors import words_of
 
 SHORTEST_S = 1.0
@@ -58,7 +59,7 @@ def entry(address: Address) -> EmbedderEntry:
         weights=found.weights,
         summary=f"{kind} of {address.place}" + (", runs code of its repository" * runs_code),
     )
-    return EmbedderEntry(spec, load)
+    return EmbedderEntry(spec, load, layers=family.dims)
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "Hub":
@@ -107,15 +108,28 @@ class Hub(Embedder):
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """Return the layer's mean over time; see `Embedder.infer`."""
+        return Inferred(self._vectors(windows, self.spec.layer, [self.spec.layer])[self.spec.layer])
+
+    def layers(self, windows: np.ndarray) -> Layers:
+        """Return each layer's mean over time; see `Embedder.layers`."""
+        # A run for the mean of the layers gives all of them.
+        return Layers(self._vectors(windows, MEAN, self._family.dims))
+
+    def _vectors(
+        self, windows: np.ndarray, run_for: str, layers: Iterable[str]
+    ) -> dict[str, np.ndarray]:
+        """Return the vectors of some layers, from a run that gives them."""
         import torch
 
         with torch.inference_mode():
             audio = compute.tensor(windows, self.device)
             inputs = self._family.inputs(self._extractor, audio)
             inputs = {name: value.to(self.device) for name, value in inputs.items()}
-            output = self._family.run(self._model, inputs, self.spec.layer)
-            vectors = self._family.vectors(output, self.spec.layer, windows.shape[1])
-        return Inferred(vectors.float().cpu().numpy())
+            output = self._family.run(self._model, inputs, run_for)
+            return {
+                layer: compute.array(self._family.vectors(output, layer, windows.shape[1]))
+                for layer in layers
+            }
 
 
 def _model(folder: Path, spec: EmbedderSpec, trust: bool) -> Any:

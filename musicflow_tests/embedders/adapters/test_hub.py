@@ -78,6 +78,26 @@ def test_every_layer_is_that_of_a_plain_call(kind: str, folders: Path) -> None:
         assert cosines(embedder.infer(windows).vectors, vectors).min() >= 0.99999, layer
 
 
+@pytest.mark.parametrize("kind", ["wav2vec2", "ast", "whisper"])
+def test_one_pass_gives_every_layer(kind: str, folders: Path) -> None:
+    spec = embedders.spec_of(f"mine=hub:{folders / kind}")
+    whole = embedders.load(embedders.all_layers(spec), NOWHERE)
+    windows = chords(2, 1.0, spec.sample_rate)
+    found, start = whole.infer(windows).vectors, 0
+    layers = embedders.layers_of(spec)
+    assert spec in layers
+    assert len({layer.name for layer in layers}) == len(layers) > 3
+    for layer in layers:
+        alone = embedders.load(layer, NOWHERE).infer(windows).vectors
+        part = found[:, start : (start := start + layer.dim)]
+        assert cosines(alone, part).min() >= 0.99999, layer.layer
+
+
+def test_a_model_whose_layers_need_runs_of_their_own_has_one(folders: Path) -> None:
+    spec = embedders.spec_of(f"hub:{folders / 'clap'}")
+    assert embedders.layers_of(spec) == [spec]
+
+
 @pytest.mark.parametrize("kind", ["encodec", "encodec-stereo", "dac"])
 def test_a_codec_gives_what_enters_its_quantizer(kind: str, folders: Path) -> None:
     spec = embedders.spec_of(f"hub:{folders / kind}")
