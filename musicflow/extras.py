@@ -8,6 +8,7 @@ EXTRAS = {
     "dagster": ("dagster", "dagster_webserver", "tabulate"),
     "mlflow": ("mlflow",),
     "app": ("streamlit", "plotly"),
+    "onnx": ("onnxruntime",),
     "demo": ("immich_memories_music",),
 }
 """The modules of each extra, all of which ``all`` installs."""

@@ -123,11 +123,11 @@ class Registry(Generic[T]):
 
 def _imported(address: str) -> object:
     module, _, attribute = address.partition(":")
-    _look_here(module.partition(".")[0])
+    look_here(module.partition(".")[0])
     return attrgetter(attribute)(importlib.import_module(module))
 
 
-def _look_here(module: str) -> None:
+def look_here(module: str) -> None:
     """Import from the current folder what is nowhere else.
 
     Workers are given the path of their parent, and so find it too.

@@ -11,13 +11,20 @@ a home remembers.
 import errno
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
 import tomlkit
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +33,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from musicflow import address
 from musicflow.registry import is_address
 
 Exclude = Literal["artist", "duplicates", "none"]
@@ -148,6 +156,32 @@ _ALWAYS_KEPT = ("library", "library_format", "embedders")
 """The settings that a home remembers even where they were not given."""
 
 
+class Alias(BaseModel):
+    """A short name for a model from outside: ``[aliases.NAME]`` in the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(alias="from", description="The address: hub:, hear:, onnx: or vectors:.")
+    trust_remote_code: bool = Field(
+        False, description="Whether code of this model's repository may run."
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _is_an_address(cls, source: str) -> str:
+        found = address.parse(source)
+        if found is None or found.given:
+            raise ValueError(f"{source!r} is no address: write hub:, hear:, onnx: or vectors:")
+        return address.absolute(source)
+
+    def named(self, name: str) -> str:
+        """Return the address with its name, which every process understands."""
+        found = address.parse(self.source)
+        assert found is not None
+        trust = self.trust_remote_code or found.trust_remote_code
+        return str(replace(found, given=name, trust_remote_code=trust))
+
+
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
@@ -201,7 +235,10 @@ class Settings(BaseSettings):
     )
     embedders: Annotated[tuple[str, ...], Option("--embedder", "NAME")] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
-        description="The embedders to compare, each a name or package.module:NAME.",
+        description="The embedders to compare, each a name or an address.",
+    )
+    aliases: dict[str, Alias] = Field(
+        {}, description="Models from outside, by the name that embedders and commands use."
     )
     hop_s: Annotated[dict[str, Annotated[float, Field(gt=0)]], Option("--hop", "NAME=SECONDS")] = (
         Field({}, description="Seconds from one window to the next, by embedder.")
@@ -288,6 +325,7 @@ class Settings(BaseSettings):
         self.cache = self.cache.expanduser().absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
+        self.embedders = tuple(map(address.absolute, self.embedders))
 
     @property
     def remembered(self) -> dict[str, Any]:

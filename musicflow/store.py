@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
 from musicflow.library import SHORT, Problem, Track
@@ -37,6 +38,8 @@ beginning over and over."""
 
 
 _UNAVAILABLE = "unavailable.json"
+
+_FAULTS = "faults.json"
 
 _OLD_NOTE = "note"
 """A column of an earlier version, which knew one kind of note: that a track is short."""
@@ -132,6 +135,18 @@ class EmbeddingStore:
         path = self._folder(spec) / _UNAVAILABLE
         return MusicflowError(*json.loads(path.read_text("utf-8"))) if path.exists() else None
 
+    def set_faults(self, spec: EmbedderSpec, faults: Iterable[Fault]) -> None:
+        """Keep what the first look at an embedder from outside found."""
+        found = [[fault.code, fault.reason] for fault in faults]
+        write_atomically(self._folder(spec) / _FAULTS, json.dumps(found).encode())
+
+    def faults(self, spec: EmbedderSpec) -> list[Fault] | None:
+        """Return what the first look at an embedder found; None if nobody looked."""
+        path = self._folder(spec) / _FAULTS
+        if not path.exists():
+            return None
+        return [Fault(*found) for found in json.loads(path.read_text("utf-8"))]
+
     def add(self, spec: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep rows; when this returns, they are on disk."""
         table = _table(list(rows), spec.dim)
@@ -225,6 +240,15 @@ def _take_over(former: Path, folder: Path) -> None:
         for part in former.glob("part-*.parquet"):
             part.replace(folder / part.name)
         shutil.rmtree(former, ignore_errors=True)
+
+
+ALL_TRACKS = "all tracks"
+"""The subject of a problem that an embedder has with every track."""
+
+
+def faults_of(spec: EmbedderSpec, faults: Iterable[Fault]) -> list[Problem]:
+    """Return faults of an embedder as problems of all tracks."""
+    return [Problem(ALL_TRACKS, spec.label, "warning", one.reason, one.code) for one in faults]
 
 
 def problems_of(

@@ -19,7 +19,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 from musicflow import evaluation
 from musicflow.embedders import EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, Row
+from musicflow.evaluation import Comparison, Row, Score
+from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import Measure
 from musicflow.settings import Home, HomeError
 
@@ -33,6 +34,9 @@ EXPERIMENT = "embedder comparison"
 
 OVER_TIME = "embedders over time"
 """The experiment with one run per embedder, to which each evaluation adds a point."""
+
+LAYERS = "layers of embedders"
+"""The experiment with one run per sweep over an embedder's layers."""
 
 _FIELDS = (
     "chance",
@@ -79,7 +83,7 @@ def _open(home: Home) -> MlflowClient:
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home.mlflow / ".lock"):
         client = MlflowClient(home.tracking_uri)
-        for name in (EXPERIMENT, OVER_TIME):
+        for name in (EXPERIMENT, OVER_TIME, LAYERS):
             if client.get_experiment_by_name(name) is None:
                 artifacts = (home.mlflow / "artifacts").as_uri()
                 client.create_experiment(name, artifact_location=artifacts)
@@ -158,6 +162,62 @@ def log_comparison(
         client.log_table(parent, table, "differences_table.json")
     client.set_terminated(parent)
     return logged
+
+
+def log_sweep(home: Home, sweep: Sweep, spec: EmbedderSpec, files: Iterable[Path]) -> str:
+    """Log the scores of an embedder's layers as one run: layers are the steps of its charts.
+
+    Parameters
+    ----------
+    home
+        Where MLflow's database is.
+    sweep
+        The scores.
+    spec
+        The embedder.
+    files
+        The report: artifacts of the run.
+
+    Returns
+    -------
+    str
+        The id of the run.
+    """
+    client = _open(home)
+    data = sweep.dataset
+    about = {
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
+        "exclude": sweep.protocol.exclude,
+        "protocol": str(sweep.protocol),
+    }
+    tags = {"embedder": sweep.embedder, "spec_hash": sweep.spec_hash, **_commit()}
+    run = _start(client, LAYERS, sweep.embedder, tags)
+    names = {f"layer_{step}": layer.name for step, layer in enumerate(sweep.layers)}
+    choices = {
+        "best": sweep.best,
+        "weights_identity": spec.weights.identity if spec.weights else "",
+    }
+    _log(client, run, about | choices | names | {"weights": sweep.weights}, {})
+    for step, layer in enumerate(sweep.layers):
+        _log(client, run, {}, _of_scores(layer.scores), step=step, dataset=data)
+    for name, scores in (("mean", sweep.mean), ("nested", sweep.nested)):
+        values = {f"{name}/{metric}": value for metric, value in _of_scores(scores).items()}
+        _log(client, run, {}, values, dataset=data)
+    for file in files:
+        client.log_artifact(run, str(file))
+    client.set_terminated(run)
+    return run
+
+
+def _of_scores(scores: Mapping[str, Score]) -> dict[str, float]:
+    """Return scores, and the ends of their intervals, as metrics."""
+    return {
+        name + end: value
+        for name, score in scores.items()
+        for end, value in (("", score.value), ("_low", score.low), ("_high", score.high))
+        if value is not None
+    }
 
 
 _COLUMNS = ("embedder", "kind", "weights", "dim", *_FIELDS)
@@ -267,6 +327,9 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "device": row.device,
         "weights": spec.weights_state,
         "weights_identity": spec.weights.identity if spec.weights else "",
+        "licence": spec.licence,
+        "address": spec.address,
+        "faults": " ".join(row.faults),
     }
 
 

@@ -1,18 +1,23 @@
 """The documentation: its examples run, and it names all that there is."""
 
+import ast
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 import musicflow as mf
 from docs import settings_table
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.cli import app
+from musicflow.embedders import catalogue
+from musicflow.embedders.adapters import front_end
 from musicflow.evaluation import metrics
 from musicflow.library import layouts, problems, scan
 from musicflow.orchestration.resources import workspace_of
@@ -54,6 +59,26 @@ def test_the_metric_of_the_docs_is_a_metric() -> None:
     *_, metric = metrics.table(["miss:METRIC"])
     ranked = metrics.RankedRelevance(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([2, 2]))
     assert metric.scores(ranked).tolist() == [1.0, 0.0]
+
+
+def test_the_models_from_outside_of_the_docs_are_what_they_say(tmp_path: Path) -> None:
+    page = (DOCS / "models.md").read_text("utf-8")
+    modules = dict(_TITLED.findall(page))
+    mine: dict[str, Any] = {}
+    exec(modules.pop("mine.py"), mine)
+    found = mine["get_scene_embeddings"](torch.ones(3, 24_000), mine["load_model"]())
+    assert found.shape == (3, mine["Model"].scene_embedding_size)
+    known = {offer.address for offer in catalogue.known()}
+    assert {f"hear:{name.removesuffix('.py')}" for name in modules} <= known
+    for code in modules.values():
+        assert {"load_model", "get_scene_embeddings"} <= {
+            node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)
+        }
+    told = re.findall(r'^```toml title="((?:discogs|musicnn)\S+)"\n(.*?)^```$', page, re.M | re.S)
+    assert len(told) == 2
+    for name, text in told:
+        (tmp_path / name).write_text(text)
+        assert front_end.read(tmp_path / name).mel is not None
 
 
 @pytest.mark.slow

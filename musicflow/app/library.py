@@ -19,7 +19,7 @@ from musicflow.library import (
 )
 from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
-from musicflow.store import EmbeddingStore, problems_of
+from musicflow.store import ALL_TRACKS, EmbeddingStore, faults_of, problems_of
 
 MAX_GROUPS = 50
 """The most groups of duplicates that are shown."""
@@ -83,13 +83,14 @@ def _failures(view: View) -> list[Problem]:
     """Return embedders that cannot be used, and the problems of tracks of the rest."""
     store = EmbeddingStore(view.settings.paths.embeddings)
     problems = [
-        Problem("all tracks", spec.label, "error", str(why), "unavailable")
+        Problem(ALL_TRACKS, spec.label, "error", str(why), "unavailable")
         for spec in embedders.specs_for(view.settings)
         if spec.label not in view.published and (why := store.unavailable(spec))
     ]
     for label in view.embedders:
         spec = embedders.spec_for(label, view.settings)
         problems += problems_of(view.catalogue.values(), spec, store.outcomes(spec))
+        problems += faults_of(spec, store.faults(spec) or ())
     return problems
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import audio, embedders
+from musicflow import audio, embedders, extras
 from musicflow.cli.console import (
     FAILED,
     USAGE,
@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(estimate)
     app.command(name="recommend-embedder")(recommend_embedder)
+    app.command()(layers)
 
 
 @takes_settings("embedders", "ignore")
@@ -163,6 +164,49 @@ def recommend_embedder(
     out.print(table)
     out.print("(front: no other is at least as good in all three and better in one)")
     out.print(plain(why), soft_wrap=True, highlight=False)
+
+
+@takes_settings("embedders", "ignore", "exclude")
+def layers(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    given: dict[str, Any],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure every layer of an embedder, embedding each track once.
+
+    A layer is then an embedder like any other: `musicflow run ~/Music --embedder musicnn#cnn3`.
+
+    Example: `musicflow layers ~/Music --embedder musicnn`
+    """
+    extras.require("musicflow layers", "mlflow")
+    from musicflow import tracking
+    from musicflow.pipeline.layers import sweep_layers
+
+    if not given["embedders"]:
+        stop("no embedder is named: name one as in --embedder musicnn", USAGE)
+    settings = settings_of(home=home, library=folder, **given)
+    home_of = settings.paths
+    found = []
+    for spec in [embedders.spec_for(name, settings) for name in settings.embedders]:
+        sweep = sweep_layers(spec, settings, progress)
+        files = report.write_sweep(sweep, home_of.reports)
+        tracking.log_sweep(home_of, sweep, spec, files)
+        found.append(sweep)
+    if as_json:
+        print_json([asdict(sweep) for sweep in found])
+        return
+    for sweep in found:
+        title = f"{sweep.dataset.name}: {sweep.embedder}, {sweep.n_queries} queries"
+        out.print(plain(title), soft_wrap=True, highlight=False)
+        table = table_of("", report.LAYERS_HEAD)
+        for line in report.layer_lines(sweep):
+            table.add_row(*map(plain, line))
+        out.print(table)
+        for note in (f"Protocol: {sweep.protocol}", *report.layer_notes(sweep)):
+            out.print(plain(note), soft_wrap=True, highlight=False)
+        page = home_of.reports / f"{sweep.file}.html"
+        out.print(f"Report: {plain(page)}", soft_wrap=True, highlight=False)
 
 
 def show(comparison: Comparison) -> None:

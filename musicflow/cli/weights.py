@@ -81,15 +81,33 @@ def fetch_weights(names: NamesArgument = None, as_json: JsonOption = False) -> N
 
 @app.command(name="verify")
 def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """Check local weights: the bytes of the file, and the vector of a test tone.
+    """Check local weights: the bytes of the file, and the vectors of a test tone.
 
     Example: `musicflow weights verify musicnn`
     """
     from musicflow.embedders.verification import verify
 
     cache = settings_of().cache
-    here = [s.name for s in _specs_of(names) if names or _weights_of(s).state(cache) != "missing"]
-    _for_weights(here, verify, as_json)
+    rows: list[dict[str, str]] = []
+    for spec in _specs_of(names or None):
+        if not names and _weights_of(spec).state(cache) == "missing":
+            missing = {"compared": "nothing", "reference": "", "found": "its weights are not here"}
+            rows.append({"embedder": spec.name, **missing})
+            continue
+        try:
+            rows += [{"embedder": spec.name, **vars(check)} for check in verify(spec, cache)]
+        except EmbedderError as error:
+            rows.append({"embedder": spec.name, "error": str(error)})
+    if as_json:
+        print_json(rows)
+    else:
+        table = table_of("", ["embedder", "compared", "with", "found"], fold=True)
+        for row in rows:
+            known = (row.get(name, "") for name in ("embedder", "compared", "reference"))
+            table.add_row(*known, plain(row.get("found") or row["error"]))
+        out.print(table)
+    if any("error" in row for row in rows):
+        raise SystemExit(FAILED)
 
 
 @app.command(name="add")

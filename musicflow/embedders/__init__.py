@@ -1,15 +1,18 @@
-"""Embedders: one file per model, found by a name, an entry point or ``package.module:NAME``.
+"""Embedders: one file per model, found by a name, an entry point or an address.
 
 An embedder is an `EmbedderEntry`: a spec and a way to load it. Those that ship stand in the table
-below. To add one of your own, change nothing here: see `spec_of` for how it is found.
+below. To add one of your own, change nothing here: see `spec_of` for how it is found. Models from
+outside come through an adapter: `ADAPTERS`.
 """
 
-import re
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from musicflow import address
+from musicflow.address import Address
 from musicflow.embedders.errors import (
     DeviceError,
     EmbedderError,
@@ -19,20 +22,26 @@ from musicflow.embedders.errors import (
     WeightsError,
 )
 from musicflow.embedders.spec import (
+    ALL_LAYERS,
     UNTRAINED,
+    AllLayers,
     Embedder,
     EmbedderEntry,
     EmbedderSpec,
     Frames,
     Inferred,
+    Layers,
     infer,
 )
 from musicflow.embedders.weights import Weights
 from musicflow.errors import MusicflowError, words_of
-from musicflow.registry import UNKNOWN, Registry, is_address
+from musicflow.registry import UNKNOWN, Registry
+from musicflow.registry import is_address as is_import
 from musicflow.settings import Settings
 
 __all__ = [
+    "ADAPTERS",
+    "ALL_LAYERS",
     "REGISTRY",
     "UNTRAINED",
     "DeviceError",
@@ -43,13 +52,17 @@ __all__ = [
     "Frames",
     "Inferred",
     "InterfaceError",
+    "Layers",
     "MissingExtraError",
     "UnknownEmbedderError",
     "Weights",
     "WeightsError",
+    "all_layers",
     "check_names",
     "fetch",
     "infer",
+    "is_address",
+    "layers_of",
     "load",
     "names",
     "prepare",
@@ -79,16 +92,37 @@ REGISTRY = Registry(
         "openl3-mel256-env-6144": f"{_HERE}.openl3:OPENL3_MEL256_ENV_6144",
         "panns": f"{_HERE}.panns:ENTRY",
         "wav2vec2": f"{_HERE}.wav2vec2:ENTRY",
+        "musicnn-mtt": f"{_HERE}.musicnn:ENTRY_MTT",
+        "musicnn-vgg": f"{_HERE}.musicnn_vgg:ENTRY",
+        "musicnn-vgg-mtt": f"{_HERE}.musicnn_vgg:ENTRY_MTT",
         "openl3-tensorflow": f"{_HERE}.openl3_tensorflow:ENTRY",
     },
     UnknownEmbedderError,
 )
 """All embedders, by name."""
 
+SAME_NAME = "same-name"
+"""The code of an error: two embedders have one name."""
+
+ADAPTERS: dict[address.Kind, str] = {
+    "hub": f"{_HERE}.adapters.hub",
+    "hear": f"{_HERE}.adapters.hear",
+    "onnx": f"{_HERE}.adapters.onnx",
+    "vectors": f"{_HERE}.adapters.vectors",
+}
+"""By kind of address, the module whose `entry` makes an `EmbedderEntry` of an `Address`."""
+
 
 def names() -> tuple[str, ...]:
     """Return the names of all embedders that ship or are installed. Nothing is imported."""
     return REGISTRY.names()
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name says by itself where an embedder is, whatever the settings."""
+    plain = name.removesuffix(UNTRAINED)
+    base, layer = address.without_layer(plain)
+    return bool(layer) or is_import(base) or address.parse(base) is not None
 
 
 def spec_of(name: str) -> EmbedderSpec:
@@ -97,9 +131,10 @@ def spec_of(name: str) -> EmbedderSpec:
     Parameters
     ----------
     name
-        A name that ships, the name of an entry point in the group ``musicflow.embedders``, or the
-        address ``package.module:NAME`` of an `EmbedderEntry`. With ``-untrained`` behind it, the
-        spec is that of seeded weights.
+        A name that ships, the name of an entry point in the group ``musicflow.embedders``, the
+        address ``package.module:NAME`` of an `EmbedderEntry`, or one of a model from outside (see
+        `musicflow.address`). With ``#LAYER`` behind it, the vector is that of another layer; with
+        ``-untrained`` behind all, the spec is that of seeded weights.
 
     Raises
     ------
@@ -123,7 +158,7 @@ def spec_for(name: str, settings: Settings) -> EmbedderSpec:
     Parameters
     ----------
     name
-        As for `spec_of`; or the label of an embedder that the settings name by its address.
+        As for `spec_of`; or an alias, or the label of an address, in the settings.
     settings
         The settings.
 
@@ -151,7 +186,7 @@ def spec_or_stand_in(name: str, settings: Settings | None = None) -> EmbedderSpe
     try:
         spec = spec_of(name) if settings is None else _find(name, settings)
     except EmbedderError as error:
-        return _stand_in(name, error)
+        return _stand_in(name if settings is None else _expanded(name, settings), error)
     return spec if settings is None else _as_set(spec, settings)
 
 
@@ -162,19 +197,28 @@ def specs_for(settings: Settings) -> list[EmbedderSpec]:
 
 
 def check_names(settings: Settings) -> None:
-    """Stop at a name that nothing has. What is there but broken costs itself alone.
+    """Stop at a name that nothing or more than one has. What is broken costs itself alone.
 
     Raises
     ------
     UnknownEmbedderError
-        If no embedder has the name.
+        If no embedder has the name, or two have it; then its code is ``same-name``.
     """
+    known: dict[str, EmbedderSpec] = {}
     for name in settings.embedders:
         try:
-            spec_for(name, settings)
-        except UnknownEmbedderError as error:
+            spec = spec_for(name, settings)
+        except EmbedderError as error:
             if error.code == UNKNOWN:
                 raise
+            continue
+        other = known.setdefault(spec.label, spec)
+        if other.hash != spec.hash:
+            raise UnknownEmbedderError(
+                f"{other.reference} and {spec.reference} are both called {spec.label!r}",
+                "name one yourself: NAME=ADDRESS, or an alias in the settings",
+                SAME_NAME,
+            )
 
 
 def untrained(spec: EmbedderSpec) -> EmbedderSpec:
@@ -209,6 +253,41 @@ def fetch(spec: EmbedderSpec, cache: Path) -> None:
             prepare(spec)
 
 
+def layers_of(spec: EmbedderSpec) -> list[EmbedderSpec]:
+    """Return the specs of all layers of an embedder, lowest first, its own among them.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    base = address.without_layer(spec.address.removesuffix(UNTRAINED) or spec.name)[0]
+    entry = _entry(base)
+    if not entry.layers:
+        return [spec]
+    own = entry.spec.layer
+    addresses = (
+        base if layer == own else address.with_layer(base, layer) for layer in entry.layers
+    )
+    specs = map(spec_of, addresses)
+    kept = {name: getattr(spec, name) for name in ("hop_s", "precision", "device", "trained")}
+    return [replace(one, **kept) for one in specs]
+
+
+def all_layers(spec: EmbedderSpec) -> EmbedderSpec:
+    """Return the spec of all layers at once: a window's vector is theirs behind one another.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    layers = layers_of(spec)
+    if len(layers) == 1:
+        return spec
+    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers))
+
+
 def prepare(spec: EmbedderSpec) -> None:
     """Prepare an embedder for its first run, by compiling say; see `EmbedderEntry`.
 
@@ -236,13 +315,16 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
         If it cannot be used for another reason.
     """
     entry = _entry_of(spec)
+    own = spec
+    if spec.layer == ALL_LAYERS:
+        own = replace(spec, layer=entry.spec.layer, dim=entry.spec.dim)
     with _named(spec, "loaded"):
-        embedder = entry.load(spec, cache)
+        embedder = entry.load(own, cache)
     if not isinstance(embedder, Embedder):
         what = f"a {type(embedder).__name__}, not an Embedder"
         raise InterfaceError(f"the function that loads {spec.name} returned {what}")
-    embedder.spec = spec
-    return embedder
+    embedder.spec = own
+    return embedder if own is spec else AllLayers(embedder, spec, entry.layers)
 
 
 @contextmanager
@@ -268,7 +350,12 @@ def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
 
 def _entry(name: str) -> EmbedderEntry:
     """Return the entry that a name or an address leads to, if no other has its name."""
-    entry = REGISTRY.get(name)
+    outside = address.parse(name)
+    if outside is None:
+        name, layer = address.without_layer(name)
+        entry = REGISTRY.get(name)
+    else:
+        layer, entry = "", _adapted(outside)
     own = entry.spec.name
     if not is_address(name) and own != name:
         raise UnknownEmbedderError(
@@ -279,20 +366,55 @@ def _entry(name: str) -> EmbedderEntry:
         raise UnknownEmbedderError(
             f"the embedder {name} is called {own!r}, as another is", "give it another name"
         )
-    return entry
+    return _of_layer(entry, layer) if layer else entry
+
+
+def _of_layer(entry: EmbedderEntry, layer: str) -> EmbedderEntry:
+    """Return the entry with the spec of one of its layers."""
+    spec = entry.spec
+    if layer == spec.layer:
+        return entry
+    if layer not in entry.layers:
+        known = ", ".join(entry.layers) or spec.layer
+        raise UnknownEmbedderError(
+            f"{spec.name} has no layer {layer!r}", f"its layers are {known}", UNKNOWN
+        )
+    name = address.name_with_layer(spec.name, layer)
+    return replace(entry, spec=replace(spec, name=name, layer=layer, dim=entry.layers[layer]))
+
+
+def _adapted(outside: Address) -> EmbedderEntry:
+    """Return the entry that an adapter makes of an address."""
+    try:
+        adapter = importlib.import_module(ADAPTERS[outside.kind])
+        entry: EmbedderEntry = adapter.entry(outside)
+    except (EmbedderError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise InterfaceError(f"{outside} cannot be used, {what}") from error
+    return replace(entry, spec=replace(entry.spec, address=str(outside)))
+
+
+def _expanded(name: str, settings: Settings) -> str:
+    """Return the address that a name is an alias of; the name, if it is none."""
+    plain = name.removesuffix(UNTRAINED)
+    alias = settings.aliases.get(plain)
+    return name if alias is None else alias.named(plain) + name.removeprefix(plain)
 
 
 def _find(name: str, settings: Settings) -> EmbedderSpec:
-    """Return the spec of a name, or of a label of an address in the settings."""
+    """Return the spec of a name, an alias, or a label of an address in the settings."""
+    name = _expanded(name, settings)
     plain = name.removesuffix(UNTRAINED)
     if is_address(plain) or plain in REGISTRY:
         return spec_of(name)
     broken = ""
-    for address in {other.removesuffix(UNTRAINED): None for other in settings.embedders}:
-        if is_address(address):
+    for other in {other.removesuffix(UNTRAINED): None for other in settings.embedders}:
+        if is_address(other):
             try:
-                if spec_of(address).name == plain:
-                    return spec_of(address + name.removeprefix(plain))
+                if _own_name(other) == plain:
+                    return spec_of(other + name.removeprefix(plain))
             except EmbedderError as error:
                 broken = str(error)
     try:
@@ -302,9 +424,17 @@ def _find(name: str, settings: Settings) -> EmbedderSpec:
         raise UnknownEmbedderError(error.message, broken or error.advice, error.code) from error
 
 
+def _own_name(plain: str) -> str:
+    """Return the name of the embedder at an address; a model from outside is not looked at."""
+    outside = address.parse(plain)
+    return spec_of(plain).name if outside is None else outside.name
+
+
 def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
     hops = {_name_of(key, settings): hop for key, hop in settings.hop_s.items()}
-    hop_s = hops.get(spec.label, hops.get(spec.name, spec.hop_s))
+    whole = spec.name.removesuffix(address.name_with_layer("", spec.layer))
+    names = (spec.label, spec.name, whole)
+    hop_s = next((hops[name] for name in names if name in hops), spec.hop_s)
     precision = next((p for p in spec.precisions if p == settings.precision), spec.precision)
     return replace(
         spec,
@@ -326,5 +456,7 @@ def _name_of(key: str, settings: Settings) -> str:
 
 
 def _stand_in(name: str, error: EmbedderError) -> EmbedderSpec:
-    label = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "embedder"
+    plain = name.removesuffix(UNTRAINED)
+    outside = address.parse(plain)
+    label = address.safe(name) if outside is None else outside.name
     return EmbedderSpec(label, "0", 1, 0, 1.0, 1.0, "none", str(error), address=name)

@@ -68,6 +68,12 @@ def tensor(windows: np.ndarray, device: str) -> "Tensor":
     return torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(device)
 
 
+def array(tensor: "Tensor") -> np.ndarray:
+    """Return a tensor as float32 numbers of the processor."""
+    found: np.ndarray = tensor.float().cpu().numpy()
+    return found
+
+
 def in_chunks(function: "Callable[[Tensor], Tensor]", batch: "Tensor", size: int) -> "Tensor":
     """Apply a function to a few rows of a batch at a time, and join the results.
 

@@ -2,12 +2,15 @@
 
 Our torch port of Pons and Serra, "musicnn: pre-trained convolutional neural networks for music
 audio tagging" (ISMIR late-breaking 2019), upstream files ``musicnn/extractor.py`` (front end)
-and ``musicnn/models.py`` (network), with the MSD weights that upstream's wheel carries.
+and ``musicnn/models.py`` (network), with the weights that upstream's wheel carries: trained on the
+Million Song Dataset (MSD) and on MagnaTagATune (MTT).
 
 Its vectors are the penultimate layer; its fifty tags come from the same pass.
 """
 
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ import numpy as np
 
 from musicflow.embedders import compute
 from musicflow.embedders.keras import numbered, scale_and_shift
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.embedders.tensor_bundle import read_tensor_bundle
 from musicflow.embedders.weights import WheelWeights
 
@@ -45,6 +48,47 @@ MSD_TAGS = (
 )
 # fmt: on
 
+# fmt: off
+MTT_TAGS = (
+    "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast",
+    "piano", "ambient", "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male",
+    "singing", "vocals", "no vocals", "harpsichord", "loud", "quiet", "flute", "woman",
+    "male vocal", "no vocal", "pop", "soft", "sitar", "solo", "man", "classic", "choir", "voice",
+    "new age", "dance", "male voice", "female vocal", "beats", "harp", "cello", "no voice",
+    "weird", "country", "metal", "female voice", "choral",
+)
+# fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkWeights(WheelWeights):
+    """The weights of one of the networks in upstream's wheel.
+
+    Parameters
+    ----------
+    folder
+        Where they lie in the wheel.
+    tags
+        The names of the network's outputs.
+    """
+
+    folder: str
+    tags: tuple[str, ...]
+
+
+MSD = NetworkWeights(
+    package="musicnn",
+    version="0.1.0",
+    filename="musicnn-0.1.0-py3-none-any.whl",
+    digest="sha256:f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+    licence="ISC",
+    trained_on="Million Song Dataset, 50 Last.fm tags",
+    folder="MSD_musicnn",
+    tags=MSD_TAGS,
+)
+
+MTT = replace(MSD, trained_on="MagnaTagATune, 50 tags", folder="MTT_musicnn", tags=MTT_TAGS)
+
 SPEC = EmbedderSpec(
     name="musicnn",
     version="1",
@@ -55,16 +99,28 @@ SPEC = EmbedderSpec(
     pad_s=(N_FFT / 2 / SAMPLE_RATE, N_FFT / 2 / SAMPLE_RATE),
     tail="drop",
     layer="penultimate",
-    weights=WheelWeights(
-        package="musicnn",
-        version="0.1.0",
-        filename="musicnn-0.1.0-py3-none-any.whl",
-        digest="sha256:f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
-        licence="ISC",
-        trained_on="Million Song Dataset, 50 Last.fm tags",
-    ),
+    weights=MSD,
     summary="music tagging network, Million Song Dataset",
 )
+
+SPEC_MTT = replace(
+    SPEC, name="musicnn-mtt", weights=MTT, summary="music tagging network, MagnaTagATune"
+)
+
+LAYERS = {
+    "front": 561,
+    "cnn1": 64,
+    "cnn2": 64,
+    "cnn3": 64,
+    "mean_pool": 753,
+    "pools": 1506,
+    "hidden": 200,
+    "penultimate": 200,
+    "logits": 50,
+}
+"""The layers, lowest first, and their dims. Those before the pools are means over time."""
+
+_POOLED = ("front", "cnn1", "cnn2", "cnn3")
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
@@ -77,16 +133,23 @@ def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
     TensorBundleError
         If they cannot be read.
     """
+    return Musicnn(spec, variables_of(spec, cache, seeded_variables))
+
+
+def variables_of(
+    spec: EmbedderSpec, cache: Path, seeded: Callable[[int], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return trained or seeded variables, as the spec says; see `load`."""
     if not spec.trained:
-        return Musicnn(spec, seeded_variables(0))
-    assert spec.weights is not None
-    return Musicnn(spec, read_checkpoint(spec.weights.fetch(cache), "MSD_musicnn"))
+        return seeded(0)
+    assert isinstance(spec.weights, NetworkWeights)
+    return read_checkpoint(spec.weights.fetch(cache), spec.weights.folder)
 
 
-def read_checkpoint(wheel: Path, model: str) -> dict[str, np.ndarray]:
-    """Read one model's variables out of upstream's wheel, without the optimizer's."""
+def read_checkpoint(wheel: Path, folder: str) -> dict[str, np.ndarray]:
+    """Read one network's variables out of upstream's wheel, without the optimizer's."""
     with zipfile.ZipFile(wheel) as archive:
-        folder = f"musicnn/{model}/"
+        folder = f"musicnn/{folder}/"
         index = archive.read(folder + ".index")
         data = archive.read(folder + ".data-00000-of-00001")
     return {k: v for k, v in read_tensor_bundle(index, data).items() if "Adam" not in k}
@@ -102,6 +165,13 @@ def seeded_variables(seed: int) -> dict[str, np.ndarray]:
         numbered("conv2d", i): kernel for i, kernel in enumerate(kernels)
     }
     layers |= {"dense": (1506, 200), "dense_1": (200, 50)}
+    return drawn(rng, layers, norms)
+
+
+def drawn(
+    rng: np.random.Generator, layers: dict[str, tuple[int, ...]], norms: list[int]
+) -> dict[str, np.ndarray]:
+    """Draw the variables of layers, by name and shape, and of norms, by size, in this order."""
     variables = {}
     for name, shape in layers.items():
         variables[f"{name}/kernel"] = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
@@ -161,34 +231,28 @@ class Musicnn(Embedder):
     Parameters
     ----------
     spec
-        The spec; 200 dims of the penultimate layer.
+        The spec; its layer is one of `LAYERS`.
     variables
         Tensors by their TensorFlow names, as in upstream's checkpoints.
-    tags
-        Names of the outputs.
     """
 
     # The front end's output is 9 MB a window. More than 32 MB at once and the C library hands
     # the memory back after each convolution, which takes longer than the convolution.
     batch_size = 2
 
-    def __init__(
-        self,
-        spec: EmbedderSpec,
-        variables: dict[str, np.ndarray],
-        tags: tuple[str, ...] = MSD_TAGS,
-    ) -> None:
+    def __init__(self, spec: EmbedderSpec, variables: dict[str, np.ndarray]) -> None:
         import torch
 
+        assert isinstance(spec.weights, NetworkWeights)
         self.spec = spec
-        self.tag_names = tags
+        self.tag_names = spec.weights.tags
         self.device = compute.device(spec.device)
         self._dtype = compute.dtype(spec)
 
         def tensor(value: np.ndarray) -> torch.Tensor:
             return torch.tensor(value).to(self.device, self._dtype)
 
-        self._norms = [tuple(map(tensor, _norm_of(variables, i))) for i in range(11)]
+        self._norms = [tuple(map(tensor, norm_of(variables, i))) for i in range(11)]
         # TensorFlow keeps (height, width, in, out), torch (out, in, height, width).
         self._convs = [
             (
@@ -203,26 +267,40 @@ class Musicnn(Embedder):
         ]
 
     def infer(self, windows: np.ndarray) -> Inferred:
-        """Penultimate layer ``(B, 200)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
+        """The spec's layer ``(B, dim)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
+        layers = self._run(windows)
+        return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
+
+    def layers(self, windows: np.ndarray) -> Layers:
+        """All of `LAYERS`, and tag scores ``(B, 50)``; see `Embedder.layers`."""
+        layers = self._run(windows)
+        vectors = {name: compute.array(layer) for name, layer in layers.items()}
+        return Layers(vectors, tags_of(layers))
+
+    def _run(self, windows: np.ndarray) -> dict[str, "torch.Tensor"]:
         import torch
 
         with torch.inference_mode():
             patches = log_mel(compute.tensor(windows, self.device))
-            vectors, tags = self.network(patches.to(self._dtype))
-        return Inferred(vectors.float().cpu().numpy(), tags.float().cpu().numpy())
+            return self.network(patches.to(self._dtype))
 
-    def network(self, patches: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        """From log-mel patches ``(B, T, 96)`` to penultimate ``(B, 200)`` and tags ``(B, 50)``."""
+    def network(self, patches: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+        """From log-mel patches ``(B, T, 96)`` to `LAYERS`, each ``(B, dim)``."""
         import torch
         from torch.nn.functional import linear, relu
 
         front = self._front_end(patches)
         features = torch.cat([front, *self._mid_end(front)], dim=1)
+        mean = features.mean(dim=2)
         # Upstream flattens (features, 2): each feature's maximum and mean stand side by side.
-        pooled = torch.stack([features.amax(dim=2), features.mean(dim=2)], dim=2).flatten(1)
-        hidden = relu(linear(self._norm(9, pooled), *self._denses[0]))
+        pooled = torch.stack([features.amax(dim=2), mean], dim=2).flatten(1)
+        pools = self._norm(9, pooled)
+        hidden = relu(linear(pools, *self._denses[0]))
         penultimate = self._norm(10, hidden)
-        return penultimate, linear(penultimate, *self._denses[1]).sigmoid()
+        logits = linear(penultimate, *self._denses[1])
+        parts = mean.split([LAYERS[name] for name in _POOLED], dim=1)
+        after = (mean, pools, hidden, penultimate, logits)
+        return dict(zip(LAYERS, (*parts, *after), strict=True))
 
     def _front_end(self, patches: "torch.Tensor") -> "torch.Tensor":
         """Timbral and temporal filters, pooled over frequency: ``(B, 561, T)``."""
@@ -262,10 +340,17 @@ class Musicnn(Embedder):
         return values * scale + shift
 
 
-def _norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
+def norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the i-th batch normalization as `scale_and_shift` gives it."""
     name = numbered("batch_normalization", i)
     parts = ("gamma", "beta", "moving_mean", "moving_variance")
     return scale_and_shift(*(variables[f"{name}/{part}"] for part in parts))
 
 
-ENTRY = EmbedderEntry(SPEC, load)
+def tags_of(layers: dict[str, "torch.Tensor"]) -> np.ndarray:
+    """Return the tag scores ``(B, 50)`` that follow from the last layer."""
+    return compute.array(layers["logits"].sigmoid())
+
+
+ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS)
+ENTRY_MTT = EmbedderEntry(SPEC_MTT, load, layers=LAYERS)

@@ -11,6 +11,7 @@ the first one holds half a second of silence and half a second of audio.
 import gzip
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -51,6 +52,8 @@ _SPECTRA = 4
 _RELEASE = "v0_4_0"
 _SOURCE = "https://raw.githubusercontent.com/marl/openl3/models/"
 
+N_MELS: dict[InputRepr, int] = {"mel128": 128, "mel256": 256}
+
 _DIGESTS = {
     ("mel128", "music"): "git-blob:73ff29de441865318c4b3a3f98c40763c4773e7c",
     ("mel256", "music"): "git-blob:15e483646fa3d4091a463f0affbb706e6bbbb098",
@@ -60,6 +63,30 @@ _TRAINED_ON = {
     "music": "AudioSet, videos of musical performances",
     "env": "AudioSet, videos of environmental sounds",
 }
+
+
+class Model(NamedTuple):
+    """One of upstream's models: its input, and what it was trained on."""
+
+    input_repr: InputRepr
+    content: Content
+
+    @property
+    def n_mels(self) -> int:
+        """Bands of the mel spectrogram."""
+        return N_MELS[self.input_repr]
+
+    @property
+    def seed(self) -> int:
+        """Where seeded weights start from."""
+        return self.n_mels + (self.content == "env")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelWeights(UrlWeights):
+    """The weights of one of upstream's models."""
+
+    model: Model
 
 
 def variant(
@@ -90,7 +117,7 @@ def variant(
     ValueError
         If there is no such model.
     """
-    if input_repr not in ("mel128", "mel256") or content not in _TRAINED_ON:
+    if input_repr not in N_MELS or content not in _TRAINED_ON:
         raise ValueError(f"no OpenL3 model takes {input_repr!r} and was trained on {content!r}")
     if dim not in (512, 6144):
         raise ValueError(f"OpenL3 gives vectors of 512 or 6144 dims, not {dim}")
@@ -108,7 +135,8 @@ def variant(
         layer=LAYER,
         precision=compute.fastest_precision(),
         precisions=("fp32", "bf16"),
-        weights=UrlWeights(
+        weights=ModelWeights(
+            model=Model(input_repr, content),
             filename=filename,
             url=_SOURCE + filename,
             release=_RELEASE,
@@ -125,28 +153,10 @@ _DEFAULTS = ("mel128", "music", 512)
 SPEC = variant()
 
 
-class Model(NamedTuple):
-    """What a spec says of upstream's model."""
-
-    input_repr: InputRepr
-    content: Content
-
-    @property
-    def n_mels(self) -> int:
-        """Bands of the mel spectrogram."""
-        return int(self.input_repr.removeprefix("mel"))
-
-    @property
-    def seed(self) -> int:
-        """Where seeded weights start from."""
-        return self.n_mels + (self.content == "env")
-
-
 def model_of(spec: EmbedderSpec) -> Model:
-    """Find the model a spec names: upstream writes it into the name of the weights."""
-    assert spec.weights is not None
-    _, _, input_repr, content = spec.weights.filename.partition("-")[0].split("_")
-    return Model(input_repr, content)  # type: ignore[arg-type]
+    """Return the model that a spec's weights are of."""
+    assert isinstance(spec.weights, ModelWeights)
+    return spec.weights.model
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "OpenL3":

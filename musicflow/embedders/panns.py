@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
+from musicflow.embedders.checkpoint import read_checkpoint
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
@@ -171,14 +172,22 @@ def trained_model(path: Path) -> "nn.Module":
     WeightsError
         If the file is no checkpoint of Cnn14. Nothing in it is executed.
     """
-    import torch
-
     model = empty_model()
+    saved = read_checkpoint(path)
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
-    except Exception as error:  # torch raises many kinds for a file it cannot read
+        model.load_state_dict(saved["model"])
+    except (LookupError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path} is not a checkpoint of Cnn14: {error}") from error
     return model
+
+
+def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
+    """Return the vectors ``(B, 2048)`` that upstream's code makes of windows ``(B, n)``."""
+    import torch
+
+    with torch.inference_mode():
+        vectors: np.ndarray = trained_model(path)(torch.from_numpy(windows))["embedding"].numpy()
+    return vectors
 
 
 def read_labels(wheel: Path) -> tuple[str, ...]:

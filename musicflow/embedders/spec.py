@@ -9,8 +9,8 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,6 +28,9 @@ Source = str | os.PathLike[str] | np.ndarray
 UNTRAINED = "-untrained"
 """What the label of an embedder with seeded weights ends in."""
 
+
+ALL_LAYERS = "*"
+"""The layer of a spec whose vectors are those of all layers behind one another."""
 
 _NOT_OF_VECTORS = ("summary", "extra", "device", "precisions", "address")
 """The fields of a spec that change no vector."""
@@ -266,6 +269,15 @@ class Inferred(NamedTuple):
     """Float32 scores in [0, 1], shape ``(B, len(tag_names))``, from a model that tags."""
 
 
+class Layers(NamedTuple):
+    """What every layer of a model says of a batch of B windows."""
+
+    vectors: dict[str, np.ndarray]
+    """By layer, lowest first: float32, shape ``(B, dim)``."""
+    tags: np.ndarray | None = None
+    """See `Inferred`."""
+
+
 class Frames(NamedTuple):
     """The vectors of one track over time."""
 
@@ -302,6 +314,23 @@ class Embedder(ABC):
         windows
             Float32 mono audio in [-1, 1] at ``spec.sample_rate``, shape ``(B, n)``.
         """
+
+    def layers(self, windows: np.ndarray) -> Layers:
+        """Turn windows of one length into the vectors of every layer, in one pass.
+
+        Parameters
+        ----------
+        windows
+            See `infer`.
+
+        Returns
+        -------
+        Layers
+            Those of the entry's `EmbedderEntry.layers`; that of the spec alone, if the embedder
+            has no others.
+        """
+        vectors, tags = self.infer(windows)
+        return Layers({self.spec.layer: vectors}, tags)
 
     def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
         """Return the vector of every window of a track, which is heard whole.
@@ -385,6 +414,32 @@ class Embedder(ABC):
         return [as_mono(source, sample_rate, rate)]
 
 
+class AllLayers(Embedder):
+    """An embedder whose vectors are those of all its layers behind one another.
+
+    Parameters
+    ----------
+    embedder
+        With weights loaded.
+    spec
+        Its spec with all layers; see `embedders.all_layers`.
+    layers
+        The layers, in the order of the vectors.
+    """
+
+    def __init__(self, embedder: Embedder, spec: EmbedderSpec, layers: Iterable[str]) -> None:
+        self.spec = spec
+        self.tag_names = embedder.tag_names
+        self.device = embedder.device
+        self.batch_size = embedder.batch_size
+        self._embedder, self._names = embedder, tuple(layers)
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """See `Embedder.infer`."""
+        vectors, tags = self._embedder.layers(windows)
+        return Inferred(np.concatenate([vectors[name] for name in self._names], axis=1), tags)
+
+
 @dataclass(frozen=True)
 class EmbedderEntry:
     """An embedder as a registry holds it: a spec and a way to load it.
@@ -399,11 +454,14 @@ class EmbedderEntry:
     prepare
         Given the spec, does once what should not count as a run's time, such as to compile; it is
         called when weights were fetched. None if there is nothing to do.
+    layers
+        The dims of each layer that a spec may name, lowest first; empty for that of `spec` alone.
     """
 
     spec: EmbedderSpec
     load: Callable[[EmbedderSpec, Path], Embedder]
     prepare: Callable[[EmbedderSpec], None] | None = None
+    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:

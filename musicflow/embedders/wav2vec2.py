@@ -5,8 +5,8 @@ Representations", 2020. The definition and the weights' names are those of
 `transformers.Wav2Vec2Model`; what runs is the forward pass below, from the same tensors.
 """
 
-import dataclasses
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.embedders import compute
-from musicflow.embedders.errors import WeightsError
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.embedders.wav2vec2_features import FeatureEncoder
-from musicflow.embedders.weights import UrlWeights, Weights, digest_of
+from musicflow.embedders.wav2vec2_upstream import seeded_model, trained_model
+from musicflow.embedders.weights import UrlWeights
 from musicflow.kernels.fused import Linear, gelu
 
 if TYPE_CHECKING:
@@ -37,25 +37,6 @@ CHECKPOINT = UrlWeights(
     licence="Apache-2.0",
     trained_on="LibriSpeech (960 h of read English, without labels)",
 )
-
-CONFIG: dict[str, Any] = {
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-5,
-    "feat_extract_norm": "group",
-    "feat_extract_activation": "gelu",
-    "conv_dim": (512,) * 7,
-    "conv_stride": (5, 2, 2, 2, 2, 2, 2),
-    "conv_kernel": (10, 3, 3, 3, 3, 2, 2),
-    "conv_bias": False,
-    "num_conv_pos_embeddings": 128,
-    "num_conv_pos_embedding_groups": 16,
-    "do_stable_layer_norm": False,
-}
-"""facebook/wav2vec2-base at the pinned revision, as far as it decides the forward pass."""
 
 SPEC = EmbedderSpec(
     name="wav2vec2",
@@ -80,81 +61,14 @@ _ROWS = 1497
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 
 
-@dataclass(frozen=True, kw_only=True)
-class FolderWeights(Weights):
-    """A wav2vec2 in a local folder, as `transformers` saves one; used where it lies.
-
-    Parameters
-    ----------
-    folder
-        Holds ``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``.
-    """
-
-    folder: Path
-
-    @property
-    def address(self) -> str:
-        """The folder."""
-        return str(self.folder)
-
-    def _download(self, target: Path) -> None:
-        raise WeightsError(f"{target.name} is used where it lies, in {self.folder}")
-
-    def fetch(self, cache: Path) -> Path:  # noqa: ARG002  # the seam's signature
-        """The file with the weights.
-
-        Raises
-        ------
-        WeightsError
-            If it is not there, or another than when the spec was made.
-        """
-        path = _weights_file(self.folder)
-        if (found := digest_of(path)) != self.digest:
-            raise WeightsError(f"{path} has {found}, expected {self.digest}")
-        return path
-
-
-def spec_for(folder: Path, layer: str = SPEC.layer) -> EmbedderSpec:
-    """The spec of a model in a local folder.
-
-    Parameters
-    ----------
-    folder
-        See `FolderWeights`.
-    layer
-        See `load`.
-
-    Raises
-    ------
-    WeightsError
-        If the folder holds no wav2vec2 of the base kind.
-    """
-    config = _config(folder)
-    file = _weights_file(folder)
-    weights = FolderWeights(
-        folder=folder,
-        filename=file.name,
-        digest=digest_of(file),
-        licence="unknown",
-        trained_on="unknown",
-    )
-    return dataclasses.replace(
-        SPEC,
-        dim=config.hidden_size,
-        layer=layer,
-        weights=weights,
-        summary=f"wav2vec2 from {folder}",
-    )
-
-
 def load(spec: EmbedderSpec, cache: Path) -> "Wav2Vec2":
     """Load wav2vec2 as a spec says.
 
     Parameters
     ----------
     spec
-        `SPEC`, one of `spec_for`, or a copy with another precision, windowing, layer or
-        ``trained=False``. Layer ``"0"`` is what enters the transformer, ``"12"`` what leaves it.
+        `SPEC`, or a copy with another precision, windowing, layer or ``trained=False``. Layer
+        ``"0"`` is what enters the transformer, ``"12"`` what leaves it.
     cache
         Folder of checked weight files.
 
@@ -165,86 +79,10 @@ def load(spec: EmbedderSpec, cache: Path) -> "Wav2Vec2":
     ValueError
         If the model has no such layer.
     """
-    folder = spec.weights.folder if isinstance(spec.weights, FolderWeights) else None
     if not spec.trained:
-        return Wav2Vec2(spec, seeded_model(_config(folder)))
+        return Wav2Vec2(spec, seeded_model())
     assert spec.weights is not None
-    return Wav2Vec2(spec, trained_model(spec.weights.fetch(cache), _config(folder)))
-
-
-def seeded_model(config: Any = None, seed: int = 0) -> "Wav2Vec2Model":
-    """Upstream's model with the same random weights every time, as its authors draw them."""
-    import torch
-    import transformers
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return transformers.Wav2Vec2Model(config or _config()).eval()
-
-
-def trained_model(path: Path, config: Any = None) -> "Wav2Vec2Model":
-    """Upstream's model with the weights of a file.
-
-    Raises
-    ------
-    WeightsError
-        If the file holds no weights, or lacks one of the model's. Nothing in it is executed.
-    """
-    import safetensors.torch
-    import torch
-
-    model = seeded_model(config)
-    try:
-        if path.suffix == ".safetensors":
-            found = safetensors.torch.load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(_renamed(found, set(model.state_dict())))
-    except Exception as error:  # torch raises many kinds for a file it cannot read
-        raise WeightsError(f"{path} does not hold this wav2vec2: {error}") from error
-    return model
-
-
-def _renamed(found: dict[str, "Tensor"], wanted: set[str]) -> dict[str, "Tensor"]:
-    """The weights of the bare model, under today's names.
-
-    Files may hold heads for training or recognition too, and name the weight norm as torch did
-    before 2.0.
-    """
-    norm = "encoder.pos_conv_embed.conv."
-    names = {
-        f"{norm}weight_g": f"{norm}parametrizations.weight.original0",
-        f"{norm}weight_v": f"{norm}parametrizations.weight.original1",
-    }
-    bare = {name.removeprefix("wav2vec2."): tensor for name, tensor in found.items()}
-    renamed = {names.get(name, name): tensor for name, tensor in bare.items()}
-    return {name: tensor for name, tensor in renamed.items() if name in wanted}
-
-
-def _config(folder: Path | None = None) -> Any:
-    import transformers
-
-    if folder is None:
-        return transformers.Wav2Vec2Config(**CONFIG)
-    try:
-        config = transformers.Wav2Vec2Config.from_json_file(str(folder / "config.json"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder} holds no readable config.json: {error}") from error
-    fixed = "feat_extract_norm feat_extract_activation hidden_act conv_bias do_stable_layer_norm"
-    for name in fixed.split():
-        if getattr(config, name) != CONFIG[name]:
-            raise WeightsError(
-                f"{folder} holds a wav2vec2 with {name}={getattr(config, name)}; "
-                f"only the base kind ({CONFIG[name]}) can be used"
-            )
-    return config
-
-
-def _weights_file(folder: Path) -> Path:
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).exists():
-            return folder / name
-    raise WeightsError(f"{folder} holds neither model.safetensors nor pytorch_model.bin")
+    return Wav2Vec2(spec, trained_model(spec.weights.fetch(cache)))
 
 
 class Wav2Vec2(Embedder):
@@ -314,10 +152,31 @@ class Wav2Vec2(Embedder):
         at_once = _SAMPLES_AT_ONCE // windows.shape[1]
         with torch.inference_mode():
             audio = compute.tensor(windows, self.device)
-            return Inferred(compute.in_chunks(self._forward, audio, at_once).cpu().numpy())
+            return Inferred(compute.array(compute.in_chunks(self._last, audio, at_once)))
 
-    def _forward(self, audio: "Tensor") -> "Tensor":
-        """``(B, n)`` to the mean over time of the layer asked for, ``(B, dim)``."""
+    def layers(self, windows: np.ndarray) -> Layers:
+        """Every layer up to the spec's; see `Embedder.layers`."""
+        import torch
+
+        at_once = _SAMPLES_AT_ONCE // windows.shape[1]
+        with torch.inference_mode():
+            audio = compute.tensor(windows, self.device)
+            found = compute.array(compute.in_chunks(self._all, audio, at_once))
+            return Layers({str(i): found[:, i] for i in range(found.shape[1])})
+
+    def _last(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to the mean over time of the spec's layer, ``(B, dim)``."""
+        [last] = deque(self._states(audio), maxlen=1)
+        return last.float().mean(dim=1)
+
+    def _all(self, audio: "Tensor") -> "Tensor":
+        """``(B, n)`` to the mean over time of every layer, ``(B, layers, dim)``."""
+        import torch
+
+        return torch.stack([state.float().mean(dim=1) for state in self._states(audio)], dim=1)
+
+    def _states(self, audio: "Tensor") -> "Iterator[Tensor]":
+        """``(B, n)`` to each layer, lowest first, ``(B, T, dim)``."""
         from torch.nn import functional
 
         x = self._encoder(audio)
@@ -325,9 +184,10 @@ class Wav2Vec2(Embedder):
         x = self._projection(x)
         x = x + self._positions(x)
         x = functional.layer_norm(x, x.shape[-1:], *self._norm, self._eps)
+        yield x
         for layer in self._layers:
             x = layer(x)
-        return x.float().mean(dim=1)
+            yield x
 
     def _positions(self, x: "Tensor") -> "Tensor":
         """The positional convolution, 128 frames wide, by overlap-save in the frequency domain.
@@ -407,4 +267,4 @@ def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
     return weight, bias
 
 
-ENTRY = EmbedderEntry(SPEC, load)
+ENTRY = EmbedderEntry(SPEC, load, layers={str(layer): SPEC.dim for layer in range(13)})

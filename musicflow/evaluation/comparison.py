@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from musicflow.embedders import EmbedderSpec
+from musicflow.embedders import EmbedderSpec, looks
+from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import metrics, retrieval
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
@@ -14,10 +15,10 @@ from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, ready_of, state_of, states_of
-from musicflow.index import TrackIndex, normalize
+from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Problem, Track, doubts
 from musicflow.library.recordings import Verdicts
-from musicflow.store import Embedding, EmbeddingStore, problems_of, stack
+from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of, stack
 
 Vectors = Mapping[str, Mapping[str, Embedding]]
 """By embedder and content hash."""
@@ -70,9 +71,13 @@ def compare(
     found = measure(common, spaces, meaningful, method, verdicts=verdicts)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
-    rows = []
+    rows: list[Row] = []
+    faults: list[Problem] = []
     for spec in specs:
         row = _row(spec, library, vectors[spec.label], spec in ready)
+        found_out = _faults(spec, store, manifests[spec.label]) if spec in ready else []
+        faults += faults_of(spec, found_out)
+        row = replace(row, faults=tuple(fault.code for fault in found_out))
         if spec not in ready:
             why = store.unavailable(spec) or MusicflowError(
                 "no current collection is published", code=NO_COLLECTION
@@ -95,6 +100,7 @@ def compare(
     found_doubts = doubts(library)
     void = any(doubt.voids for doubt in found_doubts)
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
+    problems += faults
     problems += _not_embedded(library, ready, vectors)
     problems += _duplicates(common, found.first)
     failed = {
@@ -138,6 +144,14 @@ def _row(spec: EmbedderSpec, library: Library, made: Mapping[str, Embedding], re
         spec_hash=spec.hash,
         **cost_of([one for one in found if not one.error]),
     )
+
+
+def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None) -> list[Fault]:
+    """Return what is to be known of an embedder from outside; none of one that ships."""
+    if manifest is None or not looks.is_from_outside(spec):
+        return []
+    spread = looks.look_at_spread(manifest.spread, manifest.count)
+    return [*(store.faults(spec) or ()), *spread, *looks.look_at_code(spec)]
 
 
 def _fusion(name: str, members: Sequence[Row], found: Quality) -> Row:

@@ -8,8 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from musicflow.evaluation.choice import QUALITY
+from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.results import Row
+from musicflow.evaluation.statistics import Score
 from musicflow.index import fused
 
 _COLUMNS = 3
@@ -31,11 +34,7 @@ def quality_and_speed(rows: Sequence[Row]) -> bytes:
     heights = _apart([row.scores[MAIN].value for row in measured])
     for row, height in zip(measured, heights, strict=True):
         assert row.tracks_per_s is not None
-        score = row.scores[MAIN]
-        value = score.value
-        low = value if score.low is None else score.low
-        high = value if score.high is None else score.high
-        reach = [[value - low], [high - value]]
+        [value], reach = _with_reach([row.scores[MAIN]])
         point = axes.errorbar(row.tracks_per_s, value, yerr=reach, fmt="o", capsize=4)
         axes.annotate(
             fused.short(row.embedder),
@@ -63,6 +62,33 @@ def _apart(heights: Sequence[float]) -> list[float]:
     for place in np.argsort(heights, kind="stable"):
         last = apart[place] = max(heights[place], last + _LINE)
     return apart
+
+
+def layers(sweep: Sweep) -> bytes:
+    """Draw precision at 10 and mAP, with their intervals, over the layers; the mean of all last."""
+    figure = Figure(figsize=(max(6.4, 0.5 * len(sweep.layers)), 4.0), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(sweep.layers))
+    for metric, title in ((MAIN, "precision@10"), (QUALITY, "mAP")):
+        scores = [layer.scores[metric] for layer in sweep.layers]
+        line = axes.errorbar(places, *_with_reach(scores), fmt="o-", capsize=3, label=title)
+        colour = line.lines[0].get_color()
+        mean = _with_reach([sweep.mean[metric]])
+        axes.errorbar([len(places)], *mean, fmt="s", capsize=3, color=colour)
+    names = [*(layer.name for layer in sweep.layers), "mean of all"]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set(ylabel="score", ylim=(0, 1.05))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper left")
+    return _png(figure)
+
+
+def _with_reach(scores: Sequence[Score]) -> tuple[list[float], list[list[float]]]:
+    """Return values, and how far their intervals reach below and above them."""
+    values = [score.value for score in scores]
+    below = [s.value - (s.value if s.low is None else s.low) for s in scores]
+    above = [(s.value if s.high is None else s.high) - s.value for s in scores]
+    return values, [below, above]
 
 
 def by_genre(rows: Sequence[Row]) -> bytes:

@@ -6,15 +6,17 @@ The page holds its pictures and its style, and needs no network.
 import base64
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import choice
+from musicflow.evaluation import choice, layers
+from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import MAIN, Measure, Shown
-from musicflow.evaluation.results import Comparison, Row
+from musicflow.evaluation.results import Comparison, Dataset, Row
+from musicflow.evaluation.statistics import Score
 from musicflow.index import fused
 from musicflow.library import Problem, note_lines, skipped_line, without_notes
 from musicflow.settings import write_atomically
@@ -83,6 +85,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     from musicflow.evaluation import figures, projection
 
     comparison.save(folder / COMPARISON)
+    sweeps = layers.load_all(folder)
     pictures = {
         "quality_speed.png": figures.quality_and_speed(comparison.rows),
         "by_genre.png": figures.by_genre(comparison.rows),
@@ -91,15 +94,38 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     points = projection.load(folder)
     if points is not None and len(points):
         pictures["projection.png"] = figures.projection(points)
+    pictures |= {_picture(sweep): figures.layers(sweep) for sweep in sweeps}
     contents = {
-        "comparison.md": markdown(comparison).encode(),
+        "comparison.md": markdown(comparison, sweeps).encode(),
         "comparison.csv": _csv(comparison).encode(),
-        "comparison.html": html(comparison, pictures).encode(),
+        "comparison.html": html(comparison, pictures, sweeps).encode(),
         **pictures,
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [folder / COMPARISON, *(folder / name for name in contents)]
+
+
+def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
+    """Write a sweep into `folder`: JSON, its picture and a page; renew the comparison's report.
+
+    Returns
+    -------
+    list of Path
+        The files of the sweep, its page first.
+    """
+    from musicflow.evaluation import figures
+
+    sweep.save(folder)
+    pictures = {_picture(sweep): figures.layers(sweep)}
+    page = _page(sweep.dataset, sweep.created, [_layers(sweep)], pictures)
+    contents = {f"{sweep.file}.html": page.encode(), **pictures}
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    comparison = Comparison.load(folder / COMPARISON)
+    if comparison is not None:
+        write(comparison, folder)
+    return [*(folder / name for name in contents), folder / f"{sweep.file}.json"]
 
 
 def cell(row: Row, field: str) -> str:
@@ -143,7 +169,53 @@ def fusion_notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def sections(comparison: Comparison) -> list[Section]:
+LAYERS_HEAD = ("layer", "dim", "P@10", "95 %", "mAP", "95 %")
+
+
+def layer_lines(sweep: Sweep) -> list[list[str]]:
+    """Return the scores of each layer, and of choices among them, as lines of a table."""
+
+    def line(name: str, dim: str, scores: Mapping[str, Score]) -> list[str]:
+        cells = []
+        for metric in layers.METRICS:
+            one = scores[metric]
+            text = f"{one.value:.3f}" if sweep.meaningful else f"({one.value:.3f})"
+            cells += [text, f"{one.low:.2f}–{one.high:.2f}" if sweep.meaningful else ""]
+        return [name, dim, *cells]
+
+    best = next(layer for layer in sweep.layers if layer.name == sweep.best)
+    return [
+        *(line(layer.name, str(layer.dim), layer.scores) for layer in sweep.layers),
+        line("mean of all", "", sweep.mean),
+        line("best of these tracks", "", best.scores),
+        line("nested choice", "", sweep.nested),
+    ]
+
+
+def layer_notes(sweep: Sweep) -> list[str]:
+    """Return sentences on the choice of a layer."""
+    chosen = ", ".join(f"{name} ({count})" for name, count in sweep.chosen.items())
+    return [
+        f"Its own layer is {sweep.own}. The mean of all is that of the layers' cosines.",
+        f"Best of these tracks, by mAP: {sweep.best}. The tracks that chose it also judge it, so "
+        "its scores are optimistic.",
+        "The nested choice scores each query by the layer that was best for the other folds. Folds "
+        f"that chose each layer: {chosen}.",
+        *([] if sweep.meaningful else [UNTRAINED_NOTE]),
+    ]
+
+
+def _layers(sweep: Sweep) -> Section:
+    title, text = f"Layers of {sweep.embedder}", [f"Protocol: {sweep.protocol}."]
+    table = layer_lines(sweep)
+    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [_picture(sweep)])
+
+
+def _picture(sweep: Sweep) -> str:
+    return f"{sweep.file}.png"
+
+
+def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Section]:
     """Return the whole report, in order."""
     rows = comparison.rows
     scored = [row for row in rows if row.by_genre]
@@ -171,6 +243,7 @@ def sections(comparison: Comparison) -> list[Section]:
         found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
         text = "Rows are the genre of the query, columns those of the ten nearest."
         found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
+    found += map(_layers, sweeps)
     found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
     found.append(_meanings(comparison))
     if problems := without_notes(comparison.problems):
@@ -192,10 +265,10 @@ def counts(comparison: Comparison) -> list[str]:
     return [line for line in lines if line]
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
     """Return the report as Markdown."""
-    lines = [f"# {comparison.dataset.name}", "", _about(comparison)]
-    for section in sections(comparison):
+    lines = [f"# {comparison.dataset.name}", "", _about(comparison.dataset, comparison.created)]
+    for section in sections(comparison, sweeps):
         if section.head or not section.pictures:
             lines += ["", f"## {section.title}"]
             lines += [part for text in section.text for part in ("", text)]
@@ -203,20 +276,29 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def html(comparison: Comparison, pictures: dict[str, bytes]) -> str:
+def html(
+    comparison: Comparison, pictures: Mapping[str, bytes], sweeps: Sequence[Sweep] = ()
+) -> str:
     """Return the report as one page that needs nothing else."""
-    name = escape(comparison.dataset.name)
-    parts = [f"<h1>{name}</h1><p>{escape(_about(comparison))}</p>"]
-    for section in sections(comparison):
+    parts = sections(comparison, sweeps)
+    return _page(comparison.dataset, comparison.created, parts, pictures)
+
+
+def _page(
+    data: Dataset, created: str, sections: Sequence[Section], pictures: Mapping[str, bytes]
+) -> str:
+    name = escape(data.name)
+    parts = [f"<h1>{name}</h1><p>{escape(_about(data, created))}</p>"]
+    for section in sections:
         shown = [picture for picture in section.pictures if picture in pictures]
         if not section.head and section.pictures and not shown:
             continue
         parts.append(f"<h2>{escape(section.title)}</h2>")
         parts += [f"<p>{escape(text)}</p>" for text in section.text]
         for picture in shown:
-            data = base64.b64encode(pictures[picture]).decode()
+            encoded = base64.b64encode(pictures[picture]).decode()
             alt = escape(section.title)
-            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{encoded}">')
         if section.head:
             parts.append(_html_table(section))
     return _PAGE.format(title=name, body="\n".join(parts))
@@ -243,11 +325,9 @@ img {{ max-width: 100%; height: auto; display: block; margin: 1rem 0; }}
 """
 
 
-def _about(comparison: Comparison) -> str:
-    data = comparison.dataset
+def _about(data: Dataset, created: str) -> str:
     return (
-        f"{data.tracks} tracks, {data.failed} failed · fingerprint {data.fingerprint} · "
-        f"{comparison.created}"
+        f"{data.tracks} tracks, {data.failed} failed · fingerprint {data.fingerprint} · {created}"
     )
 
 
@@ -410,5 +490,6 @@ def _csv(comparison: Comparison) -> str:
     for row in comparison.rows:
         found = [row.scores.get(name) for name in scored]
         values = (v for one in found for v in ((one.value, one.low, one.high) if one else [""] * 3))
-        writer.writerow([*(getattr(row, name) for name in names), *values])
+        known = {name: getattr(row, name) for name in names} | {"faults": " ".join(row.faults)}
+        writer.writerow([*known.values(), *values])
     return text.getvalue()

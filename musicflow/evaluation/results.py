@@ -82,6 +82,8 @@ class Row:
         The run that holds this row.
     ranked
         Whether it may be ranked: not where the whole comparison means nothing.
+    faults
+        Codes of what to know of an embedder from outside; see `embedders.looks`.
     error, advice, code
         Why there are no scores, what to do about it, and the kind of error; empty if there are.
     """
@@ -114,6 +116,7 @@ class Row:
     spec_hash: str = ""
     mlflow_run_id: str | None = None
     ranked: bool = True
+    faults: tuple[str, ...] = ()
     error: str = ""
     advice: str = ""
     code: str = ""

@@ -11,7 +11,7 @@ from musicflow.library import Problem, Progress, Track, no_progress
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
 from musicflow.pipeline.plan import to_embed
-from musicflow.store import Embedding, EmbeddingStore, problems_of
+from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of
 
 
 @dataclass(frozen=True)
@@ -91,5 +91,6 @@ def embed_tracks(
             kept = "All finished work is kept: run it again to go on from there."
             raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
     rows = store.read(spec, {track.content_hash for track in tracks})
-    problems = (*unreadable, *problems_of(tracks, spec, rows))
+    faults = faults_of(spec, store.faults(spec) or ())
+    problems = (*unreadable, *problems_of(tracks, spec, rows), *faults)
     return Embedded(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)

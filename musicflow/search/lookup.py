@@ -5,9 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from musicflow import embedders
-from musicflow.embedders.spec import UNTRAINED, EmbedderSpec
+from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index
-from musicflow.registry import is_address
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.settings import Settings
 from musicflow.text import folded, joined
@@ -57,7 +56,7 @@ def collection_of(name: str, settings: Settings) -> tuple[str, Settings]:
     UnknownEmbedderError
         If the name is an address that leads to no embedder.
     """
-    if not is_address(name.removesuffix(UNTRAINED)) or fused.members(name):
+    if not embedders.is_address(name) or fused.members(name):
         return name, settings
     known = settings.model_copy(update={"embedders": (*settings.embedders, name)})
     return embedders.spec_of(name).label, known

@@ -122,3 +122,20 @@ def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home
             code, printed, errors = run(*question, *options)
             assert code == 0, errors
             assert json.loads(printed)[0]["genre"] == "tones"
+
+
+def test_layers_are_measured_and_reported(run: Run, music: Path, home: Home) -> None:
+    code, printed, errors = run("layers", str(music), "--embedder", "mfcc", "--json")
+    assert code == 0, errors
+    [sweep] = json.loads(printed)
+    assert [layer["dim"] for layer in sweep["layers"]] == [60]
+    assert sweep["n_queries"] == 12
+    assert (home.reports / "layers-mfcc.html").exists()
+    _, printed, _ = run("layers", str(music), "--embedder", "mfcc")
+    assert "optimistic" in printed
+
+
+def test_a_layer_that_is_not_there_stops_the_command(run: Run, music: Path) -> None:
+    code, _, errors = run("layers", str(music), "--embedder", "mfcc#7")
+    assert code != 0
+    assert "has no layer '7'" in errors

@@ -294,6 +294,24 @@ def test_weights_are_listed_with_their_state(run: Run) -> None:
     assert all(row["state"] in ("missing", "unchecked", "checked") for row in rows)
 
 
+def test_verified_weights_say_what_was_compared_with_what(run: Run) -> None:
+    code, printed, _ = run("weights", "verify", "--json")
+    rows = json.loads(printed)
+    assert code == 0
+    [checksum, vectors] = [row for row in rows if row["embedder"] == "musicnn"]
+    assert (checksum["reference"], checksum["found"]) == ("its published sha256", "equal")
+    assert vectors["compared"] == "vectors of 1 window of a tone"
+    assert vectors["reference"] == "figures that musicnn 0.1.0 made"
+    [missing] = [row for row in rows if row["embedder"] == "openl3"]
+    assert missing["found"] == "its weights are not here"
+
+
+def test_weights_that_are_named_and_missing_fail_their_check(run: Run) -> None:
+    code, printed, _ = run("weights", "verify", "openl3", "--json")
+    assert code == 1
+    assert "cannot be read" in json.loads(printed)[0]["error"]
+
+
 def test_a_wrong_file_is_not_taken_for_weights(run: Run, tmp_path: Path) -> None:
     wrong = tmp_path / "weights.h5.gz"
     wrong.write_bytes(b"not weights")

@@ -1,25 +1,37 @@
 """musicnn held to its upstream package.
 
-``musicnn_expected.npz`` was made with musicnn 0.1.0 and its MSD weights: two patches of a song as
+``musicnn_expected.npz`` was made with musicnn 0.1.0 and its weights: two patches of a song as
 mel power (float16, as upstream rounds it) and what upstream makes of them. Upstream returns the
 penultimate layer of a song's first patch for all of its patches (``extractor.py`` names the later
 ones ``backend_`` and appends the first again), so for the second patch the tags, which are
 computed from that layer, are the witness.
 """
 
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import librosa
 import numpy as np
 import pytest
 import torch
 
-from musicflow.embedders import musicnn
-from musicflow.embedders.spec import windows_of
+from musicflow.embedders import musicnn, musicnn_vgg
+from musicflow.embedders.spec import EmbedderEntry, windows_of
 from musicflow.settings import Settings
 from musicflow_tests.conftest import noise
 
 FIGURES = Path(__file__).with_name("musicnn_expected.npz")
+
+# The prefix of each network's figures.
+MUSICNN = pytest.mark.parametrize(
+    ("entry", "key"), [(musicnn.ENTRY, ""), (musicnn.ENTRY_MTT, "mtt/")], ids=["msd", "mtt"]
+)
+VGG = pytest.mark.parametrize(
+    ("entry", "key"),
+    [(musicnn_vgg.ENTRY, "vgg/"), (musicnn_vgg.ENTRY_MTT, "vgg-mtt/")],
+    ids=["msd", "mtt"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +44,55 @@ def figures() -> dict[str, np.ndarray]:
     return dict(np.load(FIGURES))
 
 
-def test_the_network_gives_upstreams_figures(
-    embedder: musicnn.Musicnn, figures: dict[str, np.ndarray]
-) -> None:
-    patches = torch.log10(10_000 * torch.from_numpy(figures["mel_power"]).float() + 1)
+@pytest.fixture(scope="module")
+def patches(figures: dict[str, np.ndarray]) -> torch.Tensor:
+    return torch.log10(10_000 * torch.from_numpy(figures["mel_power"]).float() + 1)
+
+
+def run(entry: EmbedderEntry, patches: torch.Tensor) -> dict[str, np.ndarray]:
+    network = entry.load(entry.spec, Settings().cache).network  # type: ignore[attr-defined]
     with torch.inference_mode():
-        penultimate, tags = embedder.network(patches)
-    assert cosine(penultimate[:1].numpy(), figures["penultimate_of_first"][None]) > 0.99999
-    assert cosine(tags.numpy(), figures["taggram"]) > 0.99999
-    np.testing.assert_allclose(tags.numpy(), figures["taggram"], atol=1e-4)
+        layers = {name: layer.numpy() for name, layer in network(patches).items()}
+    assert {name: layer.shape[1] for name, layer in layers.items()} == entry.layers
+    return layers
+
+
+@MUSICNN
+def test_the_network_gives_upstreams_figures(
+    entry: EmbedderEntry, key: str, patches: torch.Tensor, figures: dict[str, np.ndarray]
+) -> None:
+    layers = run(entry, patches)
+    tags = 1 / (1 + np.exp(-layers["logits"]))
+    assert cosine(tags, figures[f"{key}taggram"]) > 0.99999
+    np.testing.assert_allclose(tags, figures[f"{key}taggram"], atol=1e-4)
+    for name in ("front", "cnn1", "cnn2", "cnn3", "penultimate"):
+        assert cosine(layers[name][:1], figures[f"{key}{name}_of_first"][None]) > 0.99999, name
+
+
+def test_the_pools_are_upstreams(patches: torch.Tensor, figures: dict[str, np.ndarray]) -> None:
+    layers = run(musicnn.ENTRY, patches)
+    assert cosine(layers["mean_pool"], figures["mean_pool"]) > 0.99999
+
+
+@VGG
+def test_the_vgg_network_gives_upstreams_figures(
+    entry: EmbedderEntry, key: str, patches: torch.Tensor, figures: dict[str, np.ndarray]
+) -> None:
+    layers = run(entry, patches)
+    tags = 1 / (1 + np.exp(-layers.pop("logits")))
+    np.testing.assert_allclose(tags, figures[f"{key}taggram"], atol=1e-4)
+    for name, layer in layers.items():
+        assert cosine(layer, figures[f"{key}{name}"]) > 0.99999, name
+
+
+@pytest.mark.parametrize("entry", [musicnn.ENTRY, musicnn_vgg.ENTRY], ids=["musicnn", "vgg"])
+def test_one_pass_gives_every_layer_as_a_pass_of_its_own_does(entry: EmbedderEntry) -> None:
+    windows = np.stack([noise(i, 48_128 / 16_000, 16_000) for i in range(2)]).astype(np.float32)
+    layers = entry.load(entry.spec, Settings().cache).layers(windows).vectors
+    assert list(layers) == list(entry.layers)
+    for name, dim in entry.layers.items():
+        alone = entry.load(replace(entry.spec, layer=name, dim=dim), Settings().cache)
+        np.testing.assert_array_equal(alone.infer(windows).vectors, layers[name])
 
 
 def test_patches_are_those_of_a_whole_track_cut_by_upstream() -> None:
@@ -79,11 +131,14 @@ def cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(((ours * theirs).sum(axis=1) / norms).min())
 
 
-def test_untrained_weights_are_the_same_each_time_and_shaped_like_the_trained() -> None:
-    variables = musicnn.seeded_variables(0)
-    trained = musicnn.read_checkpoint(musicnn.SPEC.weights.fetch(Settings().cache), "MSD_musicnn")
+@pytest.mark.parametrize("module", [musicnn, musicnn_vgg], ids=["musicnn", "vgg"])
+def test_untrained_weights_are_the_same_each_time_and_shaped_like_the_trained(
+    module: ModuleType,
+) -> None:
+    variables = module.seeded_variables(0)
+    trained = musicnn.variables_of(module.SPEC, Settings().cache, module.seeded_variables)
     shapes = {name: value.shape for name, value in trained.items() if value.shape}
     assert {name: value.shape for name, value in variables.items()} == shapes
-    again = musicnn.seeded_variables(0)
+    again = module.seeded_variables(0)
     for name, value in variables.items():
         np.testing.assert_array_equal(value, again[name])

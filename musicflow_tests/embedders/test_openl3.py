@@ -154,6 +154,52 @@ def test_damaged_and_foreign_weights_are_refused(weights_file, tmp_path):
         openl3.read_weights(tmp_path / "wide.h5")
 
 
+BEFORE_A_CONVOLUTION = {
+    "batch_normalization": ["input_1", "melspectrogram"],
+    "conv2d_2": ["max_pooling2d"],
+    "conv2d_4": ["max_pooling2d_1"],
+    "conv2d_6": ["max_pooling2d_2"],
+}
+
+
+def save_as_keras_does(path: Path, weights: list[np.ndarray]) -> None:
+    """Write the file that ``save_weights`` of upstream's whole model writes.
+
+    The layout is that of a file written by openl3 0.4.2 with TensorFlow 2.15: every layer has its
+    place, also those without weights, and their empty lists of names are numbers.
+    """
+    import h5py
+
+    named: dict[str, dict[str, np.ndarray]] = {}
+    for (layer, kind, _), weight in zip(openl3.weight_shapes(), weights, strict=True):
+        for before in BEFORE_A_CONVOLUTION.get(layer, []):
+            named.setdefault(before, {})
+        named.setdefault(layer, {})[f"{layer}/{kind}:0"] = weight
+        if layer.startswith("batch_normalization_"):
+            place = int(layer.removeprefix("batch_normalization_")) - 1
+            named[f"activation_{place}" if place else "activation"] = {}
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([name.encode() for name in named])
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["keras_version"] = b"2.15.0"
+        for layer in (*named, "top_level_model_weights"):
+            group = file.create_group(layer)
+            arrays = named.get(layer, {})
+            group.attrs["weight_names"] = np.array([name.encode() for name in arrays])
+            for name, weight in arrays.items():
+                group[name] = weight
+
+
+def test_weights_load_as_keras_saves_those_of_the_whole_model(tmp_path):
+    weights = openl3.seeded_weights(128)
+    save_as_keras_does(tmp_path / "whole.h5", weights)
+    packed = tmp_path / "whole.h5.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "whole.h5").read_bytes(), 1))
+    for path in (tmp_path / "whole.h5", packed):
+        for found, expected in zip(openl3.read_weights(path), weights, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_weights_in_a_keras_model_file_are_found(weights_file, tmp_path):
     import h5py
 

@@ -4,15 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from musicflow.embedders import WeightsError, load, openl3, spec_of, verification
+from musicflow.embedders import WeightsError, load, openl3, panns, spec_of, verification, wav2vec2
+from musicflow.embedders.weights import digest_of
 from musicflow.settings import Settings
 from musicflow_tests.embedders.test_openl3 import git_blob, weights_file  # noqa: F401
 
 
 def test_the_trained_weights_of_musicnn_give_the_vectors_of_its_package():
-    found = verification.verify(spec_of("musicnn"), Settings().cache)
-    assert found.startswith("as its package has it: 1 windows of a tone")
+    checksum, vectors = verification.verify(spec_of("musicnn"), Settings().cache)
+    assert checksum.compared == "bytes of musicnn-0.1.0-py3-none-any.whl"
+    assert (checksum.reference, checksum.found) == ("its published sha256", "equal")
+    assert vectors.compared == "vectors of 1 window of a tone"
+    assert vectors.reference == "figures that musicnn 0.1.0 made"
+    assert vectors.found == "lowest cosine 1.00000"
 
 
 def test_other_vectors_are_not_taken_for_upstreams(monkeypatch):
@@ -46,7 +52,28 @@ def test_weights_without_figures_are_checked_by_their_bytes_and_a_usable_vector(
     spec = openl3.variant()
     assert spec.weights is not None
     spec.weights.add(weights_file, tmp_path)
-    assert "no vectors of the tone" in verification.verify(spec, tmp_path)
+    [_, check] = verification.verify(spec, tmp_path)
+    assert check.reference == "nothing: its package's is not known"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["panns", "wav2vec2"])
+def test_weights_whose_package_is_here_are_held_to_it(name, tmp_path, monkeypatch):
+    module = {"panns": panns, "wav2vec2": wav2vec2}[name]
+    path = tmp_path / "weights"
+    state = module.seeded_model().state_dict()
+    torch.save({"model": state} if name == "panns" else state, path)
+    weights = replace(module.CHECKPOINT, filename=path.name, digest=digest_of(path), size=None)
+    monkeypatch.setattr(module, "CHECKPOINT", weights)
+    monkeypatch.setattr(panns, "read_labels", lambda _: ("tag",) * 527)
+    spec = replace(module.SPEC, weights=weights)
+    [_, check] = verification.verify(spec, tmp_path)
+    assert check.reference.endswith(", run here")
+    assert check.found.startswith("lowest cosine")
+    noise = np.random.default_rng(0).normal(size=(1, spec.dim))
+    monkeypatch.setitem(verification._PACKAGES, name, ("numpy", lambda *_: noise))
+    with pytest.raises(WeightsError, match="not those of its package"):
+        verification.verify(spec, tmp_path)
 
 
 def test_the_tone_is_that_of_the_figures():

@@ -1,13 +1,14 @@
 """Ours against `transformers.Wav2Vec2Model` called plainly, with the same weights."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 import torch
 import transformers
 
-from musicflow.embedders import wav2vec2
+from musicflow.embedders import wav2vec2, wav2vec2_upstream
 from musicflow.embedders.weights import WeightsError
 from musicflow.kernels import fused
 from musicflow_tests.embedders.similarity import centred_cosines, chords, cosines
@@ -62,6 +63,17 @@ def test_any_layer_can_be_read(model, layer):
     audio = chords(3, 0.5, RATE)
     ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model).infer(audio).vectors
     assert centred_cosines(ours, upstream(model, audio, layer)).min() >= 0.99999
+
+
+def test_one_pass_gives_every_layer(model, exact):
+    audio = chords(3, 0.5, RATE)
+    layers = exact.layers(audio).vectors
+    assert {name: (3, dim) for name, dim in wav2vec2.ENTRY.layers.items()} == {
+        name: layer.shape for name, layer in layers.items()
+    }
+    np.testing.assert_array_equal(layers["12"], exact.infer(audio).vectors)
+    for name, layer in layers.items():
+        assert centred_cosines(layer, upstream(model, audio, int(name))).min() >= 0.99999
 
 
 @pytest.mark.parametrize("layer", ["13", "-1", "last", ""])
@@ -133,84 +145,65 @@ def test_seeded_weights_are_the_same_every_time_and_leave_the_dice_alone(model):
 
 def test_the_written_config_is_that_of_the_base_model():
     defaults = transformers.Wav2Vec2Config()  # documented as the configuration of the base model
-    for name, value in wav2vec2.CONFIG.items():
+    for name, value in wav2vec2_upstream.CONFIG.items():
         assert getattr(defaults, name) == value, name
 
 
-@pytest.fixture
-def small(tmp_path):
-    """A small model of the same kind, in a folder as upstream saves it."""
-    config = transformers.Wav2Vec2Config(
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=96,
-        conv_dim=(32,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    model = wav2vec2.seeded_model(config, seed=3)
-    model.save_pretrained(tmp_path)
-    return model, tmp_path
+SMALL = transformers.Wav2Vec2Config(
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=96,
+    conv_dim=(32,) * 7,
+    num_conv_pos_embeddings=16,
+    num_conv_pos_embedding_groups=4,
+    codevector_dim=16,
+    proj_codevector_dim=16,
+    num_codevectors_per_group=8,
+)
 
 
-def test_a_local_folder_gives_its_own_vectors(small):
-    model, folder = small
-    here = wav2vec2.spec_for(folder, layer="2")
-    here = dataclasses.replace(here, precision="fp32")
-    assert here.dim == 64
-    assert here.hash != wav2vec2.spec_for(folder, layer="1").hash
+@pytest.fixture(scope="module")
+def before_torch_2():
+    """Upstream's model for training, its weight norm that of torch before 2.0.
+
+    So `facebook/wav2vec2-base` was saved: heads beside the model, and ``weight_g``, ``weight_v``.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        whole = transformers.Wav2Vec2ForPreTraining(SMALL).eval()
+    conv = whole.wav2vec2.encoder.pos_conv_embed.conv
+    torch.nn.utils.parametrize.remove_parametrizations(conv, "weight")
+    with warnings.catch_warnings(action="ignore"):
+        torch.nn.utils.weight_norm(conv, "weight", dim=2)
+    return whole
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["old format", "new format"])
+def test_a_checkpoint_loads_as_upstream_saved_it(before_torch_2, tmp_path, new):
+    state = before_torch_2.state_dict()
+    assert {"wav2vec2.encoder.pos_conv_embed.conv.weight_g", "quantizer.codevectors"} < set(state)
+    torch.save(state, tmp_path / "old.bin", _use_new_zipfile_serialization=new)
+    loaded = wav2vec2.trained_model(tmp_path / "old.bin", SMALL)
+    ours = wav2vec2.Wav2Vec2(spec("fp32", "2"), loaded)
     audio = chords(3, 0.5, RATE)
-    ours = wav2vec2.load(here, folder / "unused").infer(audio).vectors
-    assert centred_cosines(ours, upstream(model, audio, 2)).min() >= 0.99999
+    theirs = upstream(before_torch_2.wav2vec2, audio, 2)
+    assert centred_cosines(ours.infer(audio).vectors, theirs).min() >= 0.99999
 
 
-def test_a_folder_changed_since_is_refused(small):
-    model, folder = small
-    here = wav2vec2.spec_for(folder, layer="2")
-    with torch.no_grad():
-        model.encoder.layer_norm.bias += 1
-    model.save_pretrained(folder)
-    with pytest.raises(WeightsError, match=r"model\.safetensors has sha256:"):
-        wav2vec2.load(here, folder)
-
-
-def test_a_checkpoint_with_heads_and_old_names_loads(small, tmp_path):
-    model, _ = small
-    norm = "encoder.pos_conv_embed.conv"
-    state = {
-        "wav2vec2."
-        + name.replace(f"{norm}.parametrizations.weight.original0", f"{norm}.weight_g").replace(
-            f"{norm}.parametrizations.weight.original1", f"{norm}.weight_v"
-        ): tensor
-        for name, tensor in model.state_dict().items()
-    }
-    torch.save(state | {"project_hid.weight": torch.zeros(4, 4)}, tmp_path / "old.bin")
-    loaded = wav2vec2.trained_model(tmp_path / "old.bin", model.config).state_dict()
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(loaded[name], tensor), name
-
-
-def test_weights_that_lack_something_are_refused_by_name(small, tmp_path):
-    model, _ = small
-    state = model.state_dict()
+def test_weights_that_lack_something_are_refused_by_name(tmp_path):
+    state = wav2vec2.seeded_model(SMALL).state_dict()
     del state["encoder.layers.1.final_layer_norm.bias"]
     torch.save(state, tmp_path / "cut.bin")
     with pytest.raises(WeightsError, match=r"(?s)cut\.bin.*layers\.1\.final_layer_norm\.bias"):
-        wav2vec2.trained_model(tmp_path / "cut.bin", model.config)
+        wav2vec2.trained_model(tmp_path / "cut.bin", SMALL)
 
 
-def test_another_kind_of_wav2vec2_is_refused(small):
-    model, folder = small
-    model.config.do_stable_layer_norm = True
-    model.config.save_pretrained(folder)
-    with pytest.raises(WeightsError, match="do_stable_layer_norm"):
-        wav2vec2.spec_for(folder)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"config\.json"):
-        wav2vec2.spec_for(tmp_path)
+@pytest.mark.parametrize("saved", [[], {"model": torch.zeros(1)}])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, saved):
+    torch.save(saved, tmp_path / "other.bin")
+    with pytest.raises(WeightsError, match=r"other\.bin does not hold this wav2vec2"):
+        wav2vec2.trained_model(tmp_path / "other.bin", SMALL)
 
 
 @pytest.mark.slow

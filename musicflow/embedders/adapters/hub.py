@@ -1,0 +1,183 @@
+"""``hub:REPO_OR_FOLDER[@REVISION][#LAYER]``: models that the transformers library loads.
+
+The layer is a number, ``last``, ``mean`` (of all numbered layers), or a name of the model's family,
+such as ``pooler``. Code of a repository runs only with ``trust_remote_code``, and only where the
+model is loaded.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicflow.address import Address, parse
+from musicflow.embedders import compute
+from musicflow.embedders.adapters import repository
+from musicflow.embedders.adapters.families import MEAN, Family, family_of
+from musicflow.embedders.adapters.files import LocalWeights
+from musicflow.embedders.adapters.repository import HubWeights
+from musicflow.embedders.errors import EmbedderError, WeightsError
+from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
+from musicflow.errors import words_of
+
+SHORTEST_S = 1.0
+
+_SECONDS_AT_ONCE = 60
+
+_NOT_NEEDED = {"masked_spec_embed"}
+"""Weights that training alone uses."""
+
+
+def entry(address: Address) -> EmbedderEntry:
+    """Return the entry of a model; its settings are read, and no code of it runs.
+
+    Raises
+    ------
+    EmbedderError
+        If it cannot be had, or has no such layer.
+    """
+    found = repository.look(address)
+    family = family_of(found.config, found.extractor)
+    try:
+        layer = family.checked(address.layer)
+        rate, dim = family.sample_rate, family.dim(layer)
+    except EmbedderError as error:
+        raise EmbedderError(f"{address.place}: {error.message}", error.advice) from error
+    runs_code = repository.has_code(found.config) and address.trust_remote_code
+    kind = found.config.get("model_type", "model")
+    spec = EmbedderSpec(
+        name=address.name,
+        version="1",
+        sample_rate=rate,
+        dim=dim,
+        window_s=round(family.window_s * rate) / rate,
+        hop_s=round(family.hop_s * rate) / rate,
+        tail="keep",
+        min_s=SHORTEST_S,
+        layer=layer,
+        weights=found.weights,
+        summary=f"{kind} of {address.place}" + (", runs code of its repository" * runs_code),
+    )
+    return EmbedderEntry(spec, load, layers=family.dims)
+
+
+def load(spec: EmbedderSpec, cache: Path) -> "Hub":
+    """Load the model; with seeded weights if the spec says so.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be had, or do not fill the model.
+    EmbedderError
+        If code of the repository would run, and nobody allowed it.
+    """
+    assert isinstance(spec.weights, HubWeights | LocalWeights)
+    address = parse(spec.address)
+    assert address is not None
+    if spec.trained:
+        spec.weights.fetch(cache)
+    folder, trust = spec.weights.folder, address.trust_remote_code
+    config, settings = repository.settings_in(folder)
+    if repository.has_code(config) and not trust:
+        _demand_own_class(address, config)
+    model = _model(folder, spec, trust)
+    return Hub(spec, family_of(config, settings), model, _extractor(folder, settings, trust))
+
+
+class Hub(Embedder):
+    """A model of transformers.
+
+    Parameters
+    ----------
+    spec
+        See `entry`.
+    family
+        Says how it is called.
+    model, extractor
+        Those of transformers; no extractor where the model takes the waveform.
+    """
+
+    def __init__(self, spec: EmbedderSpec, family: Family, model: Any, extractor: Any) -> None:
+        self.spec = spec
+        self.device = compute.device(spec.device)
+        self.batch_size = max(1, round(_SECONDS_AT_ONCE / spec.window_s))
+        self._family = family
+        self._extractor = extractor
+        self._model = model.to(self.device)
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        """Return the layer's mean over time; see `Embedder.infer`."""
+        return Inferred(self._vectors(windows, self.spec.layer, [self.spec.layer])[self.spec.layer])
+
+    def layers(self, windows: np.ndarray) -> Layers:
+        """Return each layer's mean over time; see `Embedder.layers`."""
+        # A run for the mean of the layers gives all of them.
+        return Layers(self._vectors(windows, MEAN, self._family.dims))
+
+    def _vectors(
+        self, windows: np.ndarray, run_for: str, layers: Iterable[str]
+    ) -> dict[str, np.ndarray]:
+        """Return the vectors of some layers, from a run that gives them."""
+        import torch
+
+        with torch.inference_mode():
+            audio = compute.tensor(windows, self.device)
+            inputs = self._family.inputs(self._extractor, audio)
+            inputs = {name: value.to(self.device) for name, value in inputs.items()}
+            output = self._family.run(self._model, inputs, run_for)
+            return {
+                layer: compute.array(self._family.vectors(output, layer, windows.shape[1]))
+                for layer in layers
+            }
+
+
+def _model(folder: Path, spec: EmbedderSpec, trust: bool) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+        if not hasattr(config, "conv_pos_batch_norm"):
+            # MERT-v1's own code is older than this setting of HuBERT, which it builds on.
+            config.conv_pos_batch_norm = False
+        if not spec.trained:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return AutoModel.from_config(config, trust_remote_code=trust).eval()
+        model, report = AutoModel.from_pretrained(
+            folder, config=config, trust_remote_code=trust, dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise WeightsError(f"{folder} cannot be loaded, {what}") from error
+    missing = {name for name in report["missing_keys"] if name.split(".")[-1] not in _NOT_NEEDED}
+    if missing or report["mismatched_keys"]:
+        some = ", ".join(sorted(map(str, missing or report["mismatched_keys"]))[:3])
+        raise WeightsError(f"the weights in {folder} do not fill the model: {some} and so on")
+    return model.eval()
+
+
+def _extractor(folder: Path, settings: dict[str, Any], trust: bool) -> Any:
+    if not settings:
+        return None
+    from transformers import AutoFeatureExtractor
+
+    return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=trust)
+
+
+def _demand_own_class(address: Address, config: dict[str, Any]) -> None:
+    """Raise an error if only code of the repository knows this kind of model."""
+    from transformers import CONFIG_MAPPING
+
+    if config.get("model_type") not in CONFIG_MAPPING:
+        name = address.given or "NAME"
+        raise EmbedderError(
+            f"{address.place} runs code of its own, which nobody allowed",
+            f"read that code; then write trust_remote_code = true below [aliases.{name}] in "
+            "musicflow.toml",
+            "remote-code",
+        )

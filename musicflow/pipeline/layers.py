@@ -1,0 +1,152 @@
+"""Every layer of an embedder in one pass, each kept in the store as an embedder of its own."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from musicflow.embedders import EmbedderSpec, all_layers, layers_of
+from musicflow.embedders.looks import Fault
+from musicflow.errors import MusicflowError
+from musicflow.evaluation import Method
+from musicflow.evaluation.layers import Sweep, sweep
+from musicflow.library import Progress, Rules, join, no_progress, scan
+from musicflow.library.recordings import Verdicts
+from musicflow.pipeline.embed import embed_tracks
+from musicflow.settings import Settings
+from musicflow.store import Embedding, EmbeddingStore
+
+NOTHING = "nothing-compared"
+"""The code of an error: no query has a relevant candidate."""
+
+
+class LayerStore(EmbeddingStore):
+    """A store for rows whose vector is that of several layers behind one another.
+
+    Each row is kept layer by layer, under the layers' own specs; a layer that knows it keeps its
+    own.
+
+    Parameters
+    ----------
+    root
+        The folder of the store.
+    layers
+        The specs of the layers, in the order of a vector's parts.
+    """
+
+    def __init__(self, root: Path, layers: Sequence[EmbedderSpec]) -> None:
+        super().__init__(root)
+        self._store = EmbeddingStore(root)
+        self._layers = layers
+        self._before = [set(self._store.known(layer)) for layer in layers]
+
+    def known(self, _: EmbedderSpec) -> dict[str, str]:
+        """Return the contents that every layer knows, each with its error; see the store's."""
+        first, *others = (self._store.known(layer) for layer in self._layers)
+        return {
+            content: next((known[content] for known in (first, *others) if known[content]), "")
+            for content in first
+            if all(content in known for known in others)
+        }
+
+    def read(self, spec: EmbedderSpec, only: Collection[str] | None = None) -> dict[str, Embedding]:
+        """Return the rows that every layer has, joined; see the store's."""
+        contents = self.known(spec).keys()
+        wanted = contents if only is None else contents & set(only)
+        parts = [self._store.read(layer, wanted) for layer in self._layers]
+        return {content: _joined([part[content] for part in parts]) for content in wanted}
+
+    def add(self, _: EmbedderSpec, rows: Iterable[Embedding]) -> None:
+        """Keep the part of each layer; see the store's."""
+        rows, start = list(rows), 0
+        for layer, before in zip(self._layers, self._before, strict=True):
+            part = slice(start, start := start + layer.dim)
+            new = [row for row in rows if row.content_hash not in before]
+            self._store.add(layer, [_part(row, part) for row in new])
+
+    def adopt(self, _: EmbedderSpec, former: Mapping[str, str]) -> None:
+        """Let contents be known by their own hashes; see the store's."""
+        for layer in self._layers:
+            self._store.adopt(layer, former)
+
+    def set_unavailable(self, _: EmbedderSpec, error: MusicflowError | None) -> None:
+        """Keep why the embedder could not be loaded; see the store's."""
+        for layer in self._layers:
+            self._store.set_unavailable(layer, error)
+
+    def set_faults(self, _: EmbedderSpec, faults: Iterable[Fault]) -> None:
+        """Keep what the first look found, for every layer; see the store's."""
+        faults = list(faults)
+        for layer in self._layers:
+            self._store.set_faults(layer, faults)
+
+    def faults(self, _: EmbedderSpec) -> list[Fault] | None:
+        """Return what the first look found; see the store's."""
+        found = [self._store.faults(layer) for layer in self._layers]
+        return None if None in found else found[0]
+
+
+def _part(row: Embedding, part: slice) -> Embedding:
+    if row.vector is None:
+        return row
+    vector = row.vector[part]
+    if not vector.any():
+        return replace(row, vector=None, error="the layer gave no usable vector", code="no-vector")
+    return replace(row, vector=vector)
+
+
+def _joined(parts: Sequence[Embedding]) -> Embedding:
+    vectors = [part.vector for part in parts if part.vector is not None]
+    if len(vectors) == len(parts):
+        return replace(parts[0], vector=np.concatenate(vectors))
+    return next(part for part in parts if part.vector is None)
+
+
+def sweep_layers(spec: EmbedderSpec, settings: Settings, progress: Progress = no_progress) -> Sweep:
+    """Embed the library of the settings by every layer in one pass, and measure each.
+
+    Tracks that every layer knows are not embedded again.
+
+    Raises
+    ------
+    LibraryError
+        If the library holds no usable track.
+    EmbedderError
+        If the embedder cannot be used.
+    WorkerError
+        If the worker is killed, or crashes other than on a file.
+    MusicflowError
+        If no track has another of its genre.
+    """
+    assert settings.library is not None
+    home, rules, method = settings.paths, Rules.of(settings), Method.of(settings)
+    files = scan(settings.library, home.library, progress, rules)
+    library = join(settings.library, files, settings.library_format)
+    layers = layers_of(spec)
+    done = embed_tracks(
+        library.tracks,
+        all_layers(spec),
+        LayerStore(home.embeddings, layers),
+        settings.cache,
+        progress,
+        own_process=True,
+        limits=rules.limits,
+        log=rules.log,
+    )
+    rows = {key: row.vector for key, row in done.rows.items() if row.vector is not None}
+    tracks = [track for track in library.tracks if track.content_hash in rows]
+    whole = np.stack([rows[track.content_hash] for track in tracks]) if tracks else np.zeros((0, 0))
+    ends = np.cumsum([layer.dim for layer in layers])[:-1]
+    names = [layer.layer for layer in layers]
+    vectors = dict(zip(names, np.split(whole, ends, axis=1), strict=True))
+    verdicts = Verdicts.load(home.recordings)
+    found = sweep(library, tracks, vectors, spec, method, verdicts)
+    verdicts.save(home.recordings)
+    if found is None:
+        raise MusicflowError(
+            f"{library.name} holds no two recordings of one genre with a vector",
+            "see `musicflow run` for the problems of its files",
+            NOTHING,
+        )
+    return found
