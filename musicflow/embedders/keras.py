@@ -9,7 +9,7 @@ _EPSILON = 1e-3
 def scale_and_shift(
     gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A trained batch normalization as the multiplication and the addition it is.
+    """Return a trained batch normalization as a scale and a shift.
 
     All four, and both results, have shape ``(channels,)``.
     """
@@ -18,5 +18,5 @@ def scale_and_shift(
 
 
 def numbered(name: str, i: int) -> str:
-    """The name Keras gives the i-th layer of a kind, counted from zero."""
+    """Return the name Keras gives the i-th layer of a kind, from zero."""
     return f"{name}_{i}" if i else name

@@ -124,7 +124,7 @@ _POOLED = ("front", "cnn1", "cnn2", "cnn3")
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
-    """Load the weights, fetching them if they are not in `cache`; seeded ones if untrained.
+    """Load the weights, fetching them if needed; seeded ones if untrained.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def read_checkpoint(wheel: Path, folder: str) -> dict[str, np.ndarray]:
 
 
 def seeded_variables(seed: int) -> dict[str, np.ndarray]:
-    """Variables that were never trained, in the shapes of upstream's; the same at every call."""
+    """Return untrained variables in upstream's shapes, always the same."""
     rng = np.random.default_rng(seed)
     kernels = [(7, 38, 1, 204), (7, 67, 1, 204), (128, 1, 1, 51), (64, 1, 1, 51), (32, 1, 1, 51)]
     kernels += [(7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64)]
@@ -267,7 +267,7 @@ class Musicnn(Embedder):
         ]
 
     def infer(self, windows: np.ndarray) -> Inferred:
-        """The spec's layer ``(B, dim)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
+        """Return the layer ``(B, dim)`` and tag scores; see `Embedder.infer`."""
         layers = self._run(windows)
         return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
 

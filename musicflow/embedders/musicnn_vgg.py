@@ -53,7 +53,7 @@ SPEC_MTT = replace(
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "MusicnnVgg":
-    """Load the weights, fetching them if they are not in `cache`; seeded ones if untrained.
+    """Load the weights, fetching them if needed; seeded ones if untrained.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def load(spec: EmbedderSpec, cache: Path) -> "MusicnnVgg":
 
 
 def seeded_variables(seed: int) -> dict[str, np.ndarray]:
-    """Variables that were never trained, in the shapes of upstream's; the same at every call."""
+    """Return untrained variables in upstream's shapes, always the same."""
     layers: dict[str, tuple[int, ...]] = dict.fromkeys(_NAMES, (3, 3, FILTERS, FILTERS))
     layers |= {"1CNN": (3, 3, 1, FILTERS), "dense": (LAYERS["pool5"], LAYERS["logits"])}
     return musicnn.drawn(np.random.default_rng(seed), layers, [1, *(FILTERS,) * len(_NAMES)])
@@ -110,7 +110,7 @@ class MusicnnVgg(Embedder):
         self._dense = tensor(variables["dense/kernel"].T.copy()), tensor(variables["dense/bias"])
 
     def infer(self, windows: np.ndarray) -> Inferred:
-        """The spec's layer ``(B, dim)`` and tag scores ``(B, 50)``; see `Embedder.infer`."""
+        """Return the layer ``(B, dim)`` and tag scores; see `Embedder.infer`."""
         layers = self._run(windows)
         return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
 

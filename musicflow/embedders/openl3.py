@@ -179,7 +179,7 @@ def weights_of(spec: EmbedderSpec, cache: Path) -> list[np.ndarray]:
 
 
 def weight_shapes() -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """The weights in upstream's order, as (layer, kind, shape).
+    """Return the weights in upstream's order, as (layer, kind, shape).
 
     Kernels are Keras's: (height, width, in, out). The first normalization stands before the
     first convolution, each other one behind its convolution, and the last has none.
@@ -367,7 +367,7 @@ class OpenL3(Embedder):
 def _folded(
     weights: list[np.ndarray],
 ) -> tuple[tuple[float, float], list[tuple[np.ndarray, np.ndarray]]]:
-    """The first normalization as (scale, shift), and the convolutions with theirs in them.
+    """Return the first normalization, and the convolutions with theirs in.
 
     In double precision, so that folding rounds once.
     """

@@ -115,7 +115,7 @@ def upstream_class() -> type["nn.Module"]:
 
 
 def empty_model() -> "nn.Module":
-    """Upstream's Cnn14 as `panns_inference.AudioTagging` builds it, with random weights."""
+    """Return upstream's Cnn14 with random weights."""
     build: Any = upstream_class()
     model: nn.Module = build(
         sample_rate=32000,
@@ -153,7 +153,7 @@ def seeded_model(seed: int = 0) -> "nn.Module":
 
 
 def _seeded_audio(random: "torch.Generator") -> "Tensor":
-    """Eight tracks of 2 s, each its own mix of four tones and noise, shape ``(8, 64000)``."""
+    """Return eight tracks of 2 s: tones and noise, shape ``(8, 64000)``."""
     import torch
 
     time = torch.arange(2 * SPEC.sample_rate) / SPEC.sample_rate
@@ -191,7 +191,7 @@ def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
 
 
 def read_labels(wheel: Path) -> tuple[str, ...]:
-    """The names of the 527 tags, in the order of the model's outputs.
+    """Return the names of the 527 tags, in the order of the outputs.
 
     Raises
     ------
@@ -280,7 +280,7 @@ class Panns(Embedder):
 
 
 def _norm(tensors: dict[str, "Tensor"], name: str) -> tuple["Tensor", "Tensor"]:
-    """A batch norm in use as what it is: a scale and a shift of each channel."""
+    """Return a batch norm as a scale and a shift of each channel."""
     scale = tensors[f"{name}.weight"] / (tensors[f"{name}.running_var"] + 1e-5).sqrt()
     return scale, tensors[f"{name}.bias"] - tensors[f"{name}.running_mean"] * scale
 

@@ -247,8 +247,11 @@ def windows_of(blocks: Iterable[np.ndarray], spec: EmbedderSpec) -> Iterator[np.
 
 
 def _fill(audio: np.ndarray, spec: EmbedderSpec) -> np.ndarray:
-    """The one window of a track that fills none: with silence where upstream does so
-    (``tail="pad"``); else the track is repeated, since silence would be heard as content."""
+    """Return the one window of a track that is shorter than a window.
+
+    Upstream may pad it with silence (``tail="pad"``). Else the track is repeated, since silence
+    would be heard as content.
+    """
     missing = max(0, spec.short_samples - len(audio))
     audio = np.pad(audio, (0, missing), "constant" if spec.tail == "pad" else "wrap")
     return np.pad(audio, spec.pad_samples)

@@ -46,7 +46,7 @@ class Check:
 
 
 def tone(sample_rate: int, seconds: float) -> np.ndarray:
-    """A tone that starts at 440 Hz and rises by 176 Hz a second, getting softer.
+    """Return a tone that rises from 440 Hz by 176 Hz a second, and fades.
 
     Returns
     -------

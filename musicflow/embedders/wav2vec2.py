@@ -190,7 +190,7 @@ class Wav2Vec2(Embedder):
             yield x
 
     def _positions(self, x: "Tensor") -> "Tensor":
-        """The positional convolution, 128 frames wide, by overlap-save in the frequency domain.
+        """Convolve 128 frames by overlap-save in the frequency domain.
 
         That takes a tenth of the arithmetic, so float32 costs nothing.
         """
@@ -258,7 +258,7 @@ class _Layer:
 
 
 def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
-    """Queries, keys and values as one matrix, the queries scaled."""
+    """Return queries, keys and values as one matrix, the queries scaled."""
     import torch
 
     query, *others = (pair(getattr(attention, name)) for name in ("q_proj", "k_proj", "v_proj"))

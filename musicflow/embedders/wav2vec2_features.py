@@ -67,7 +67,7 @@ class FeatureEncoder:
         return torch.cat(parts, dim=1)
 
     def _first_layer(self, audio: "Tensor") -> "tuple[Tensor, Tensor]":
-        """The first convolution with all the normalisation around it, for each window.
+        """Convolve first, with the normalization around it, for each window.
 
         The extractor brings a window to zero mean and unit variance; the first layer's norm does
         the same to each of its channels over time. Both follow from the mean and covariance of

@@ -41,7 +41,7 @@ _NEW_NAMES = {
 
 
 def seeded_model(config: "Wav2Vec2Config | None" = None, seed: int = 0) -> "Wav2Vec2Model":
-    """Upstream's model with the same random weights every time, as its authors draw them."""
+    """Return upstream's model with random weights, always the same."""
     import torch
     import transformers
 
@@ -89,7 +89,7 @@ def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
 
 
 def _of_bare_model(saved: dict[str, "Tensor"], wanted: set[str]) -> dict[str, "Tensor"]:
-    """The weights of the bare model, under today's names."""
+    """Return the weights of the bare model, under today's names."""
     bare = {name.removeprefix("wav2vec2."): tensor for name, tensor in saved.items()}
     named = {_NEW_NAMES.get(name, name): tensor for name, tensor in bare.items()}
     return {name: tensor for name, tensor in named.items() if name in wanted}

@@ -69,7 +69,7 @@ class Weights(ABC):
 
     @abstractmethod
     def _download(self, target: Path) -> None:
-        """Bring the file from its origin to `target`; any error but a wrong content is raised."""
+        """Bring the file from its origin to `target`, raising all errors."""
 
     @property
     def identity(self) -> str:
@@ -77,7 +77,7 @@ class Weights(ABC):
         return self.digest or f"unknown:{self.filename}"
 
     def state(self, cache: Path) -> Literal["missing", "unchecked", "checked"]:
-        """Whether the file is in `cache`, and was found right; reads no more than its date."""
+        """Return whether the file is in `cache` and was found right, by its date."""
         path = cache / self.filename
         if not path.exists():
             return "missing"
@@ -195,7 +195,7 @@ class Weights(ABC):
 
     @contextlib.contextmanager
     def _staging(self, cache: Path) -> Iterator[Path]:
-        """A place beside the file's own, for one process at a time, gone afterwards."""
+        """Yield a place beside the file's own, for one process at a time."""
         folder = cache / f".{self.filename}.part"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ class Weights(ABC):
             ) from error
 
     def _wrong(self, path: Path) -> str | None:
-        """What is wrong with a file, if anything."""
+        """Return what is wrong with a file; None if nothing is."""
         size = path.stat().st_size
         if self.size is not None and size != self.size:
             return f"has {size} bytes instead of {self.size}"
@@ -324,7 +324,7 @@ def _http(url: str, target: Path) -> None:
 
 
 def digest_of(path: Path, kind: str = "sha256") -> str:
-    """A file's digest as `Weights` writes it: ``sha256:…`` or ``git-blob:…``."""
+    """Return a file's digest as `Weights` writes it: ``sha256:…``, say."""
     # git names a file's content by the SHA-1 of its kind, its length and itself.
     header = b"" if kind == "sha256" else f"blob {path.stat().st_size}\0".encode()
     algorithm = {"sha256": "sha256", "git-blob": "sha1"}[kind]
@@ -338,7 +338,7 @@ def _note(path: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """An error in a few words; those of the network layers are nested and long."""
+    """Return an error in a few words; those of networks are long."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
