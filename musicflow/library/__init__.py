@@ -22,6 +22,7 @@ from musicflow.library.files import (
 )
 from musicflow.library.labels import Rule
 from musicflow.library.layouts import Detection, Layout, LayoutError
+from musicflow.library.layouts.unused import unused_labels
 from musicflow.library.meaning import Doubt, doubts
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.rows import Extra
@@ -109,7 +110,7 @@ def join(
         str(root),
         "tagged" if is_generic and given.source == "tag" else found.name,
         tuple(labelled),
-        (*broken, *problems),
+        (*broken, *problems, *unused_labels(root, found)),
         state,
         skipped,
         detection.reason,

@@ -15,6 +15,12 @@ UNREADABLE = "unreadable"
 LABELS_WITHOUT_AUDIO = "labels-without-audio"
 AUDIO_WITHOUT_LABELS = "audio-without-labels"
 
+GENRE_OF_FOLDER = "genre-of-folder"
+"""The code of a track whose labels name no genre, so that its folder does."""
+
+LABELS_NOT_USED = "labels-not-used"
+"""The code of a file of labels that lies in the library and is not read."""
+
 SHORT = "short"
 """The code of a track that is shorter than one window of an embedder."""
 
@@ -106,5 +112,6 @@ _OF_FILES = {
     "quiet": "{tracks} {are} very quiet",
     "over-full-scale": "{tracks} {are} far over full scale",
     "decoded-through": "{tracks} {were} decoded whole to hear a part",
+    GENRE_OF_FOLDER: "{tracks} {have} labels without a genre; the folder names it",
 }
 _OTHER = "{tracks} {have} the note {code} of {stage}"

@@ -73,13 +73,14 @@ def test_ludwig_labels_are_trimmed_flattened_and_joined(ludwig: Path, tmp_path: 
     first, second, third = library.tracks
     assert (first.track_id, first.artist, first.genre) == ("1", "Celia Cruz", "latin")
     assert first.subgenres == ("latin---salsa", "son", "pop---ballad")
-    assert (second.artist, second.name, second.genre) == (UNKNOWN, UNKNOWN, UNKNOWN)
+    assert (second.artist, second.name, second.genre) == (UNKNOWN, UNKNOWN, "jazz")
     assert second.subgenres == ()
     assert third.genre == "jazz"
 
 
 def test_ludwig_reports_what_has_no_partner(ludwig: Path, tmp_path: Path) -> None:
-    problems = {p.subject: p for p in read(ludwig, tmp_path / "known").problems}
+    found = read(ludwig, tmp_path / "known").problems
+    problems = {p.subject: p for p in found if p.severity != "note"}
     assert problems.keys() == {"4", "mp3/jazz/3.wav"}
     assert "without audio" in problems["4"].reason
     assert "no labels" in problems["mp3/jazz/3.wav"].reason
@@ -236,7 +237,7 @@ def test_labels_win_over_tags_where_they_say_something(
     assert (first.artists, first.name) == (("Celia Cruz",), "Cuando Salí De Cuba")
     assert (first.album, first.year) == ("Pastel Blues", 1965)
     assert (second.artists, second.name) == (("Nina", "Otto"), "Sinnerman")
-    assert second.genre == UNKNOWN
+    assert second.genre == "jazz"
 
 
 def test_names_of_files_and_folders_are_composed_and_ids_stay(write: Write, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The layout of the Ludwig music dataset: ``mp3/<genre>/<id>.mp3`` and ``labels.json``.
 
 The labels are in DynamoDB's notation, where each value names its type:
-``{"tracks": {id: {"artist": {"S": "…"}, "subgenres": {"L": [{"S": "…"}]}, …}}}``.
+``{"tracks": {id: {"artist": {"S": "…"}, "subgenres": {"L": [{"S": "…"}]}, …}}}``. Kaggle's archive
+holds ``mp3/mp3/<genre>/…``. The other parts of the data set (``mfccs/``, ``spectogram/``,
+``subgeneres.json``) are not needed and not read.
 """
 
 import json
@@ -11,9 +13,11 @@ from typing import Any
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
+from musicflow.library.layouts.nested import bases, below, joined, state_of
 from musicflow.library.problems import (
     AUDIO_WITHOUT_LABELS,
     FOLDER_UNREADABLE,
+    GENRE_OF_FOLDER,
     LABELS_WITHOUT_AUDIO,
     Problem,
 )
@@ -23,27 +27,27 @@ from musicflow.text import normalized
 AUDIO = "mp3"
 LABELS = "labels.json"
 
+_AUDIO = (f"{AUDIO}/{AUDIO}", "audio/audio", AUDIO, "audio")
+"""Folders of the audio, the innermost first."""
+
 
 def detect(root: Path) -> Detection | None:
-    """Detect a file of labels beside the folder of audio."""
-    if (root / LABELS).is_file() and (root / AUDIO).is_dir():
-        return Detection(f"{LABELS} and {AUDIO}/ lie in it", AUDIO)
-    return None
+    """Detect a file of labels beside the folder of audio, here or one folder deeper."""
+    if (found := _find(root)) is None:
+        return None
+    base, audio = found
+    return Detection(f"{joined(base, LABELS)} lies beside {audio}/", joined(base, audio))
 
 
 def labels_state(root: Path) -> str:
     """Return size and time of the file of labels as a text; empty without one."""
-    try:
-        status = (root / LABELS).stat()
-    except OSError:
-        return ""
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return state_of(_place(root)[0])
 
 
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Join the labels with the audio.
 
-    Audio without labels is a track of the genre its folder names; labels without audio are no
+    The genre is that of the folder where the labels name none. Labels without audio are no
     track. Both are reported.
 
     Raises
@@ -51,7 +55,8 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
     LibraryError
         If the labels are missing or are not of this form.
     """
-    labels = _labels(root / LABELS)
+    path, music = _place(root)
+    labels = _labels(path)
     tracks: dict[str, Track] = {}
     problems: list[Problem] = []
 
@@ -59,27 +64,49 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
         problems.append(Problem(subject, "library", severity, reason, code))
 
     for file in files:
-        path = PurePosixPath(file.path)
-        if path.parts[0] != AUDIO or file.code == FOLDER_UNREADABLE:
+        inner = below(file.path, music)
+        if inner is None or file.code == FOLDER_UNREADABLE:
             continue
-        if path.stem in tracks:
-            reason = f"another file has the id {path.stem} already; left out"
+        track_id = PurePosixPath(inner).stem
+        if track_id in tracks:
+            reason = f"another file has the id {track_id} already; left out"
             report(file.path, "same-id", reason, "error")
             continue
-        label = labels.pop(path.stem, None)
+        label = labels.pop(track_id, None)
         if label is None:
             report(file.path, AUDIO_WITHOUT_LABELS, f"no labels for this audio in {LABELS}")
         elif not isinstance(label, dict):
             report(
                 file.path, "labels-invalid", f"its labels in {LABELS} are not an object; ignored"
             )
-            label = None
-        if not file.error:
-            tracks[path.stem] = _track(root, file, label)
+        if file.error:
+            continue
+        label = label if isinstance(label, dict) else {}
+        genre, folder = _first(label.get("genre")), PurePosixPath(inner).parent.name
+        if not genre and folder and label:
+            reason = f"no genre in {LABELS}; the folder names it"
+            report(track_id, GENRE_OF_FOLDER, reason, "note")
+        tracks[track_id] = _track(root, file, track_id, label, genre or normalized(folder))
     for track_id in labels:
-        reason = f"labels without audio: no {AUDIO}/<genre>/{track_id}.*"
+        reason = f"labels without audio: no {music}/<genre>/{track_id}.*"
         report(track_id, LABELS_WITHOUT_AUDIO, reason)
     return list(tracks.values()), problems
+
+
+def _find(root: Path) -> tuple[str, str] | None:
+    """Return the folder of the data set below the root, and that of its audio below that."""
+    for base in bases(root):
+        if (root / base / LABELS).is_file():
+            for audio in _AUDIO:
+                if (root / base / audio).is_dir():
+                    return base, audio
+    return None
+
+
+def _place(root: Path) -> tuple[Path, str]:
+    """Return the file of labels, and the folder of audio below the root."""
+    base, audio = _find(root) or ("", AUDIO)
+    return root / base / LABELS, joined(base, audio)
 
 
 def _labels(path: Path) -> dict[str, Any]:
@@ -95,25 +122,22 @@ def _labels(path: Path) -> dict[str, Any]:
     return tracks
 
 
-def _track(root: Path, file: AudioFile, label: dict[str, Any] | None) -> Track:
-    path = PurePosixPath(file.path)
-    folder = path.parts[1] if len(path.parts) > 2 else UNKNOWN
-    fields = {"genre": {"S": folder}} if label is None else label
-    subgenres = [*_strings(fields.get("subgenres")), *_strings(fields.get("otherSubgenres"))]
-    artists = tuple(dict.fromkeys(_strings(fields.get("artist"))))
+def _track(root: Path, file: AudioFile, track_id: str, label: dict[str, Any], genre: str) -> Track:
+    subgenres = [*_strings(label.get("subgenres")), *_strings(label.get("otherSubgenres"))]
+    artists = tuple(dict.fromkeys(_strings(label.get("artist"))))
     return track_of(
         root,
         file,
-        track_id=path.stem,
-        name=_first(fields.get("name"), file.title),
-        genre=_first(fields.get("genre")),
+        track_id=track_id,
+        name=_first(label.get("name")) or file.title or UNKNOWN,
+        genre=genre or UNKNOWN,
         subgenres=tuple(dict.fromkeys(subgenres)),
         artists=artists or file.artists,
     )
 
 
-def _first(value: Any, otherwise: str = "") -> str:
-    return next(_strings(value), otherwise or UNKNOWN)
+def _first(value: Any) -> str:
+    return next(_strings(value), "")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,0 +1,41 @@
+"""Where a data set begins: in the folder that was named, or one folder deeper."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+MOST = 20
+"""A folder of more folders than this is no wrapper of a data set, and is not looked into."""
+
+
+def bases(root: Path) -> Iterator[str]:
+    """Yield the folders in which a data set may begin, as paths below `root`; itself is empty."""
+    yield ""
+    try:
+        with os.scandir(root) as entries:
+            found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+    except OSError:
+        return
+    if len(found) <= MOST:
+        yield from sorted(found)
+
+
+def joined(*parts: str) -> str:
+    """Join parts of a path below the root, some of which may be empty."""
+    return "/".join(filter(None, parts))
+
+
+def below(path: str, folder: str) -> str | None:
+    """Return a path as it is below a folder; None if it lies elsewhere."""
+    if not folder:
+        return path
+    return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else None
+
+
+def state_of(path: Path) -> str:
+    """Return size and time of a file as a text; empty if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
