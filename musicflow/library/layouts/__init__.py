@@ -87,6 +87,8 @@ REGISTRY = Registry(
     Layout,
     {
         "ludwig": "musicflow.library.layouts.ludwig:LAYOUT",
+        "fma": "musicflow.library.layouts.fma:LAYOUT",
+        "gtzan": "musicflow.library.layouts.gtzan:LAYOUT",
         "tagged": "musicflow.library.layouts.tagged:LAYOUT",
         FALLBACK: "musicflow.library.layouts.folders:LAYOUT",
     },

@@ -1,0 +1,116 @@
+"""The layout of GTZAN: ``genres/<genre>/<genre>.00000.au``, or ``.wav`` as Kaggle has it.
+
+GTZAN names no artists, and has repeated and distorted clips (Sturm, arXiv:1306.1461). Lists of
+artists, github.com/julianofoleiss/gtzan_sturm_filter_3folds_stratified, are read if they lie in
+``gtzan_artists/`` beside the music: a line per clip, ``./blues_00012.wav<tab>1``, and none for a
+faulty clip. `musicflow library fetch gtzan` puts them there.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.layouts import Detection, Layout
+from musicflow.library.layouts.nested import bases, below, joined, state_of
+from musicflow.library.problems import KNOWN_FAULT, Problem
+from musicflow.library.track import LibraryError, Track, track_of
+
+MUSIC = ("genres_original", "genres")
+ARTISTS = "gtzan_artists"
+GENRES = frozenset(
+    ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+)
+
+_CLIP = re.compile(r"([a-z]+)\.(\d{5})\.(wav|au|mp3|flac)", re.IGNORECASE)
+_LISTED = re.compile(r"\./([a-z]+)_(\d{5})\.wav\s+(\d+)")
+_BROKEN = {"jazz.00054": "Kaggle's archive holds a broken copy of this clip"}
+
+
+def detect(root: Path) -> Detection | None:
+    """Detect folders of genres that hold clips of GTZAN's names, at most two folders deep."""
+    for base in bases(root):
+        for name in MUSIC:
+            if _has_clips(root / base / name):
+                return Detection(f"{joined(base, name)}/ holds GTZAN's clips", joined(base, name))
+    if root.name in MUSIC and _has_clips(root):
+        return Detection("it holds GTZAN's clips")
+    return None
+
+
+def labels_state(root: Path) -> str:
+    """Return a text that changes when the lists of artists do; empty without them."""
+    return " ".join(state_of(path) for path in _lists(root, _music(root)))
+
+
+def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+    """Make a track of each clip. Known faults are reported.
+
+    Raises
+    ------
+    LibraryError
+        If a list of artists cannot be read.
+    """
+    music = _music(root)
+    artists = _artists(_lists(root, music))
+    tracks, problems = [], []
+    for file in files:
+        inner = below(file.path, music)
+        if inner is None:
+            continue
+        path = PurePosixPath(inner)
+        clip = path.stem.lower()
+        if file.error:
+            if clip in _BROKEN:
+                problems.append(_fault(file.path, _BROKEN[clip]))
+            continue
+        fields = {"genre": path.parent.name}
+        if artists and clip in artists:
+            fields["artists"] = (f"GTZAN artist {artists[clip]}",)
+        elif artists:
+            reason = "the lists of artists leave it out: it repeats another clip, or is distorted"
+            problems.append(_fault(file.path, reason))
+        tracks.append(track_of(root, file, **fields))
+    return tracks, problems
+
+
+def _fault(path: str, reason: str) -> Problem:
+    return Problem(path, "library", "warning", f"a known fault of GTZAN: {reason}", KNOWN_FAULT)
+
+
+def _music(root: Path) -> str:
+    found = detect(root)
+    return found.music if found else ""
+
+
+def _has_clips(folder: Path) -> bool:
+    """Return whether the first file of a folder of a genre has the name of a clip."""
+    try:
+        with os.scandir(folder) as entries:
+            genres = [entry.name for entry in entries if entry.name.lower() in GENRES]
+        for genre in genres:
+            with os.scandir(folder / genre) as entries:
+                for entry in entries:
+                    if match := _CLIP.fullmatch(entry.name):
+                        return match[1].lower() == genre.lower()
+    except OSError:
+        pass
+    return False
+
+
+def _lists(root: Path, music: str) -> list[Path]:
+    # Beside the folder of music, or beside the library if that is the folder.
+    base = (root / music).parent
+    return sorted((base / ARTISTS).glob("*_groups.txt"))
+
+
+def _artists(lists: list[Path]) -> dict[str, str]:
+    """Return the number of each clip's artist."""
+    try:
+        text = "\n".join(path.read_text("utf-8") for path in lists)
+    except (OSError, ValueError) as error:
+        raise LibraryError(f"a list of GTZAN's artists cannot be read: {error}") from error
+    return {f"{genre}.{number}": artist for genre, number, artist in _LISTED.findall(text)}
+
+
+LAYOUT = Layout("gtzan", detect, read, labels_state)
