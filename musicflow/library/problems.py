@@ -18,6 +18,9 @@ AUDIO_WITHOUT_LABELS = "audio-without-labels"
 GENRE_OF_FOLDER = "genre-of-folder"
 """The code of a track whose labels name no genre, so that its folder does."""
 
+NOT_LISTED = "not-listed"
+"""The code of a file that the library's table does not list."""
+
 KNOWN_FAULT = "known-fault"
 """The code of a file that its data set's authors or users found to be faulty."""
 
@@ -118,6 +121,7 @@ _OF_FILES = {
     "quiet": "{tracks} {are} very quiet",
     "over-full-scale": "{tracks} {are} far over full scale",
     "decoded-through": "{tracks} {were} decoded whole to hear a part",
+    NOT_LISTED: "{tracks} {are} not listed in the table and {were} left out",
     GENRE_OF_FOLDER: "{tracks} {have} labels without a genre; the folder names it",
 }
 _OTHER = "{tracks} {have} the note {code} of {stage}"

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from musicflow.library import (
     UNKNOWN,
@@ -19,6 +22,7 @@ from musicflow.library import (
     note_lines,
     scan,
 )
+from musicflow.library.layouts.table import typed
 from musicflow_tests.conftest import noise, tone
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -273,3 +277,166 @@ def test_a_table_that_is_not_fmas_says_why(
     (tmp_path / "music" / "tracks.csv").write_text(text)
     with pytest.raises(LibraryError, match=sentence):
         read(tmp_path / "music")
+
+
+# --- manifest ------------------------------------------------------------------------------------
+
+ROWS: list[dict[str, Any]] = [
+    {
+        "path": "audio/a.wav",
+        "title": "Alone",
+        "artist": "Nina; Otto",
+        "genre": "Soul;Jazz",
+        "year": "1965",
+        "mood": "sad",
+        "bpm": "88",
+        "swing": "0.5",
+        "live": "true",
+    },
+    {"path": "audio/b.wav", "genre": "Rock", "mood": "angry", "bpm": "120", "swing": "1"},
+]
+
+
+def manifest(path: Path, rows: list[dict[str, Any]] = ROWS) -> None:
+    """Write a table as its suffix says; CSV as the csv module does, with a column for each name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        frame.to_parquet(path)
+
+
+@pytest.fixture
+def listed(tmp_path: Path, write: Write) -> Path:
+    for seed, name in enumerate("abc"):
+        write(f"audio/{name}.wav", noise(seed))
+    return tmp_path / "music"
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "metadata.jsonl", "manifest.parquet"])
+def test_a_manifest_says_what_it_knows_of_its_tracks(name: str, listed: Path) -> None:
+    manifest(listed / name)
+    library = read(listed)
+    assert library.format == "manifest"
+    alone, second = library.tracks
+    assert (alone.track_id, alone.name) == ("audio/a.wav", "Alone")
+    assert (alone.artists, alone.year) == (("Nina", "Otto"), 1965)
+    assert (alone.genre, alone.genres) == ("Soul", ("Soul", "Jazz"))
+    assert (second.name, second.genre, second.year) == ("b", "Rock", None)
+    assert codes(library) == {"audio/c.wav": "not-listed"}
+    assert reason(listed, "manifest") == f"{name} lists the tracks"
+    before = labels_state(listed)
+    manifest(listed / name, ROWS[:1])
+    assert labels_state(listed) != before
+    assert len(read(listed).tracks) == 1
+
+
+def test_a_manifest_takes_absolute_paths_and_those_of_audio_folders(
+    listed: Path, tmp_path: Path
+) -> None:
+    manifest(listed / "manifest.csv", [{"path": str(listed / "audio" / "a.wav"), "genre": "Soul"}])
+    assert genres(read(listed)) == {"audio/a.wav": "Soul"}
+    (listed / "manifest.csv").unlink()
+    manifest(listed / "audio" / "metadata.csv", [{"file_name": "b.wav", "label": "Rock"}])
+    assert genres(read(listed)) == {"audio/b.wav": "Rock"}
+    assert reason(listed, "manifest") == "audio/metadata.csv lists the tracks"
+    listed.rename(tmp_path / "moved")
+    (tmp_path / "music").symlink_to(tmp_path / "moved")
+    manifest(
+        listed / "manifest.csv",
+        [{"path": str(tmp_path / "moved" / "audio" / "c.wav"), "genre": "Folk"}],
+    )
+    assert genres(read(listed)) == {"audio/c.wav": "Folk"}
+
+
+def test_a_table_without_paths_is_no_manifest_unless_it_is_called_one(listed: Path) -> None:
+    manifest(listed / "metadata.csv", [{"title": "x"}])
+    assert read(listed).format == "folders"
+    manifest(listed / "manifest.csv", [{"title": "x"}])
+    with pytest.raises(LibraryError, match=r"manifest.csv, line 1: no column path, but name"):
+        read(listed)
+
+
+def test_the_only_table_of_a_folder_is_the_manifest_that_was_asked_for(listed: Path) -> None:
+    manifest(listed / "my songs.csv")
+    assert read(listed).format == "folders"
+    assert len(read(listed, "manifest").tracks) == 2
+    manifest(listed / "other.jsonl")
+    with pytest.raises(LibraryError, match=r"several tables \(my songs.csv, other.jsonl\)"):
+        read(listed, "manifest")
+
+
+def test_what_is_wrong_in_a_manifest_is_told_with_its_line_and_column(listed: Path) -> None:
+    (listed / "manifest.csv").write_text(
+        "path,year,compilation,genre\n"
+        "audio/a.wav,MCMLXV,maybe,Soul\n"
+        "audio/gone.wav,1965,no,Soul\n"
+        "../../b.wav,1965,no,Soul\n"
+        "audio/a.wav,1965,yes,Rock\n"
+        ",1965,no,Soul\n"
+        "audio/b.wav,1,2,3,4\n"
+    )
+    library = read(listed)
+    assert [(track.genre, track.year) for track in library.tracks] == [("Soul", None)]
+    told = [(problem.subject, problem.reason) for problem in library.problems]
+    assert told[:3] == [
+        (
+            "manifest.csv, line 4",
+            "column path: ../../b.wav lies outside the library",
+        ),
+        ("manifest.csv, line 6", "column path: it names no file"),
+        ("manifest.csv, line 7", "5 values for 4 columns"),
+    ]
+    assert ("audio/a.wav", "manifest.csv, line 5: it is listed before") in told
+    assert ("audio/gone.wav", "manifest.csv, line 3: no such audio file") in told
+    year = "manifest.csv, line 2, column year: 'MCMLXV' is no year; left out"
+    assert ("audio/a.wav", year) in told
+    truth = "manifest.csv, line 2, column compilation: 'maybe' is neither true nor false; left out"
+    assert ("audio/a.wav", truth) in told
+
+
+def test_a_line_that_is_no_json_is_told_with_its_column(listed: Path) -> None:
+    lines = ['{"path": "audio/a.wav", "genre": ["Soul", "Jazz"]}', "{oops}", "[1]", ""]
+    (listed / "manifest.jsonl").write_text("\n".join(lines))
+    library = read(listed)
+    assert [track.genres for track in library.tracks] == [("Soul", "Jazz")]
+    second, third = (problem for problem in library.problems if problem.severity == "error")
+    assert second.subject == "manifest.jsonl, line 2"
+    assert second.reason.startswith("column 2 is not valid JSON")
+    assert (third.subject, third.reason) == ("manifest.jsonl, line 3", "it is no object")
+
+
+def test_a_composed_name_in_a_manifest_finds_its_decomposed_file(
+    write: Write, tmp_path: Path
+) -> None:
+    write("Be\u0301la.wav", tone(440))
+    manifest(tmp_path / "music" / "manifest.csv", [{"path": "Béla.wav", "genre": "Folk"}])
+    assert genres(read(tmp_path / "music")) == {"Be\u0301la.wav": "Folk"}
+
+
+@given(st.lists(st.one_of(st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6), st.text(max_size=5))))
+def test_values_of_a_column_are_of_one_type(values: list[Any]) -> None:
+    found = typed([str(value) for value in values])
+    assert len({type(value) for value in found}) <= 1
+    if values and all(isinstance(value, int) for value in values):
+        assert found == values
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1", "2"], [1, 2]),
+        (["1", "2.5"], [1.0, 2.5]),
+        (["007", "8"], ["007", "8"]),
+        (["true", "no"], [True, False]),
+        (["1", "x"], ["1", "x"]),
+        ([1.0, 2.5], [1.0, 2.5]),
+        ([["a", "b "], "c;d"], [("a", "b"), ("c", "d")]),
+    ],
+)
+def test_a_type_is_that_of_all_values(texts: list[Any], values: list[Any]) -> None:
+    found = typed(texts)
+    assert (found, list(map(type, found))) == (values, list(map(type, values)))

@@ -88,6 +88,7 @@ REGISTRY = Registry(
     {
         "ludwig": "musicflow.library.layouts.ludwig:LAYOUT",
         "fma": "musicflow.library.layouts.fma:LAYOUT",
+        "manifest": "musicflow.library.layouts.manifest:LAYOUT",
         "gtzan": "musicflow.library.layouts.gtzan:LAYOUT",
         "tagged": "musicflow.library.layouts.tagged:LAYOUT",
         FALLBACK: "musicflow.library.layouts.folders:LAYOUT",

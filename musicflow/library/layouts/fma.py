@@ -177,7 +177,10 @@ def _rows(path: Path, numbers: set[int]) -> dict[int, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise LibraryError(f"{path} cannot be read: {error}") from error
     table = table[table.index.isin(numbers) & ~table.index.duplicated()]
-    return table[list(places.values())].set_axis(list(places), axis=1).to_dict("index")
+    columns = {name: table[place].tolist() for name, place in places.items()}
+    values = zip(*columns.values(), strict=True)
+    rows = (dict(zip(columns, row, strict=True)) for row in values)
+    return dict(zip(table.index.tolist(), rows, strict=True))
 
 
 def _places(path: Path) -> dict[str, int]:

@@ -9,6 +9,7 @@ faulty clip. `musicflow library fetch gtzan` puts them there.
 import os
 import re
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
@@ -64,7 +65,7 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
             if clip in _BROKEN:
                 problems.append(_fault(file.path, _BROKEN[clip]))
             continue
-        fields = {"genre": path.parent.name}
+        fields: dict[str, Any] = {"genre": path.parent.name}
         if artists and clip in artists:
             fields["artists"] = (f"GTZAN artist {artists[clip]}",)
         elif artists:
