@@ -10,6 +10,7 @@ EXTRAS = {
     "app": ("streamlit", "plotly"),
     "onnx": ("onnxruntime",),
     "demo": ("immich_memories_music",),
+    "fetch": ("kagglehub",),
 }
 """The modules of each extra, all of which ``all`` installs."""
 

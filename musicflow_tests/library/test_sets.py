@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -440,3 +442,136 @@ def test_values_of_a_column_are_of_one_type(values: list[Any]) -> None:
 def test_a_type_is_that_of_all_values(texts: list[Any], values: list[Any]) -> None:
     found = typed(texts)
     assert (found, list(map(type, found))) == (values, list(map(type, values)))
+
+
+# --- beets ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Beets itself, with a home of its own."""
+    monkeypatch.setenv("BEETSDIR", str(tmp_path / "beetsdir"))
+    return pytest.importorskip("beets.library")
+
+
+def add_items(beets: Any, database: Path, music: Path, **items: dict[str, Any]) -> None:
+    """Have beets add items to its library, by the path of their files."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    library = beets.Library(str(database), str(music))
+    for name, fields in items.items():
+        item = beets.Item(path=os.fsencode(music / f"{name}.wav"))
+        item.update(fields)
+        library.add(item)
+    library._close()
+
+
+ALONE = {
+    "title": "Alone",
+    "artist": "Nina feat. Otto",
+    "artists": ["Nina", "Otto"],
+    "album": "Blues",
+    "albumartist": "Nina",
+    "genres": ["Soul", "Cool Jazz"],
+    "year": 1965,
+    "track": 9,
+    "disc": 1,
+    "comp": True,
+    "rg_track_gain": -3.5,
+    "bpm": 88,
+    "mood": "sad",
+}
+
+
+@pytest.mark.parametrize("database", ["library.db", "beets/musiclibrary.db"])
+def test_a_library_of_beets_is_read_and_not_written(
+    database: str, listed: Path, beets: Any
+) -> None:
+    path = listed / database
+    add_items(beets, path, listed / "audio", a=ALONE, b={"artist": "AC;DC"}, gone={"title": "x"})
+    before = path.read_bytes()
+    library = read(listed)
+    assert library.format == "beets"
+    alone, second = library.tracks
+    assert (alone.name, alone.artists, alone.album) == ("Alone", ("Nina", "Otto"), "Blues")
+    assert (alone.genre, alone.genres) == ("Soul", ("Soul", "Cool Jazz"))
+    assert (alone.album_artist, alone.year, alone.compilation) == ("Nina", 1965, True)
+    assert (alone.track_number, alone.disc_number, alone.replaygain_db) == (9, 1, -3.5)
+    assert (second.artists, second.genre, second.year) == (("AC;DC",), UNKNOWN, None)
+    assert codes(library)["audio/c.wav"] == "not-listed"
+    assert sorted(codes(library).values()) == ["labels-without-audio", "not-listed"]
+    assert reason(listed, "beets") == f"{database} is a library of beets"
+    assert path.read_bytes() == before
+    state = labels_state(listed)
+    add_items(beets, path, listed / "audio", c={"title": "New"})
+    assert labels_state(listed) != state
+    assert len(read(listed).tracks) == 3
+
+
+def test_older_libraries_of_beets_have_absolute_paths_and_one_genre(listed: Path) -> None:
+    """The columns are those of beets 1.6, of which it made the table itself."""
+    with sqlite3.connect(listed / "library.db") as database:
+        database.execute(
+            "CREATE TABLE items (id INTEGER PRIMARY KEY, path BLOB, album_id INTEGER, title TEXT, "
+            "artist TEXT, albumartist TEXT, genre TEXT, year INTEGER, comp INTEGER, "
+            "rg_track_gain REAL)"
+        )
+        database.execute(
+            "CREATE TABLE item_attributes (id INTEGER PRIMARY KEY, entity_id INTEGER, key TEXT, "
+            "value TEXT, UNIQUE(entity_id, key) ON CONFLICT REPLACE)"
+        )
+        row = (1, bytes(listed / "audio" / "a.wav"), None, "Alone", "Nina", "", "Soul, Jazz")
+        database.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, NULL)", row)
+    database.close()
+    [track] = read(listed).tracks
+    assert (track.genre, track.genres, track.year) == ("Soul", ("Soul", "Jazz"), None)
+    assert track.replaygain_db is None
+
+
+def test_beets_own_place_is_looked_at_if_beets_is_asked_for(
+    listed: Path, tmp_path: Path, beets: Any
+) -> None:
+    with pytest.raises(LibraryError, match="no library of beets"):
+        read(listed, "beets")
+    add_items(beets, tmp_path / "beetsdir" / "library.db", listed / "audio", a=ALONE)
+    assert read(listed).format == "folders"
+    [track] = read(listed, "beets").tracks
+    assert track.genre == "Soul"
+
+
+def test_another_database_is_no_library_of_beets(listed: Path) -> None:
+    (listed / "library.db").write_text("no database")
+    assert reason(listed, "beets") == ""
+
+
+# --- playlists -----------------------------------------------------------------------------------
+
+
+def test_playlists_are_labels_and_a_track_may_have_several(listed: Path) -> None:
+    absolute = (listed / "audio" / "b.wav").as_uri()
+    (listed / "run.m3u8").write_text(f"#EXTM3U\n#EXTINF:2,A\naudio/a.wav\n{absolute}\n")
+    text = "#EXTM3U\n#PLAYLIST:Très calme\naudio\\b.wav\ngone.wav\nhttp://example.org/x\n"
+    (listed / "calm.m3u").write_bytes(text.encode("cp1252"))
+    library = read(listed)
+    assert library.format == "playlists"
+    assert {track.track_id: track.genres for track in library.tracks} == {
+        "audio/a.wav": ("run",),
+        "audio/b.wav": ("Très calme", "run"),
+        "audio/c.wav": (),
+    }
+    assert [track.genre for track in library.tracks] == ["run", "Très calme", UNKNOWN]
+    [problem] = library.problems
+    assert (problem.code, problem.reason) == (
+        "labels-without-audio",
+        "calm.m3u, line 4: no such file: gone.wav",
+    )
+    before = labels_state(listed)
+    (listed / "run.m3u8").write_text("audio/c.wav")
+    assert labels_state(listed) != before
+
+
+def test_playlists_beside_many_folders_are_read_if_asked_for(listed: Path, write: Write) -> None:
+    write("Other/d.wav", noise(9))
+    for name in ("one", "two"):
+        (listed / f"{name}.m3u8").write_text("Other/d.wav")
+    assert read(listed).format == "folders"
+    assert genres(read(listed, "playlists"))["Other/d.wav"] == "one"

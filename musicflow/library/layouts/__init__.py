@@ -90,6 +90,8 @@ REGISTRY = Registry(
         "fma": "musicflow.library.layouts.fma:LAYOUT",
         "manifest": "musicflow.library.layouts.manifest:LAYOUT",
         "gtzan": "musicflow.library.layouts.gtzan:LAYOUT",
+        "beets": "musicflow.library.layouts.beets:LAYOUT",
+        "playlists": "musicflow.library.layouts.playlists:LAYOUT",
         "tagged": "musicflow.library.layouts.tagged:LAYOUT",
         FALLBACK: "musicflow.library.layouts.folders:LAYOUT",
     },

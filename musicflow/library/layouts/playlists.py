@@ -1,0 +1,107 @@
+"""Playlists as labels: a track's genres are the names of the playlists that hold it.
+
+They are detected in a folder of two or more playlists with no more than one folder beside them. In
+any other folder, where tags may know better, they are read with ``--format playlists``.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from musicflow.library.audio_file import AudioFile
+from musicflow.library.layouts import Detection, Layout
+from musicflow.library.layouts.nested import state_of
+from musicflow.library.layouts.table import place_below
+from musicflow.library.problems import LABELS_WITHOUT_AUDIO, Problem
+from musicflow.library.track import UNKNOWN, LibraryError, Track, track_of
+from musicflow.text import normalized
+
+SUFFIXES = (".m3u8", ".m3u")
+
+_TITLE = re.compile(r"#PLAYLIST:(.*)")
+
+
+def detect(root: Path) -> Detection | None:
+    """Detect two or more playlists that lie alone, or beside one folder."""
+    if len(found := _playlists(root)) < 2:
+        return None
+    folders = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    if len(folders) > 1:
+        return None
+    return Detection(f"{len(found)} playlists lie in it", *folders)
+
+
+def labels_state(root: Path) -> str:
+    """Return names, sizes and times of the playlists as a text."""
+    return " ".join(f"{path.name} {state_of(path)}" for path in _playlists(root))
+
+
+def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+    """Make a track of each file, with the names of its playlists as genres.
+
+    Raises
+    ------
+    LibraryError
+        If there is no playlist, or one cannot be read.
+    """
+    playlists = _playlists(root)
+    if not playlists:
+        raise LibraryError(f"{root} holds no playlist ({' or '.join(SUFFIXES)})")
+    held: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
+    for path in playlists:
+        name, entries = _read(path)
+        for line, entry in entries:
+            inner = place_below(root, root, entry) or entry
+            held.setdefault(normalized(inner), []).append(name)
+            lines.setdefault(normalized(inner), f"{path.name}, line {line}: no such file: {entry}")
+    tracks = [_track(root, file, held) for file in files if not file.error]
+    known = {normalized(file.path) for file in files}
+    problems = [
+        Problem(inner, "library", "warning", reason, LABELS_WITHOUT_AUDIO)
+        for inner, reason in lines.items()
+        if inner not in known
+    ]
+    return tracks, problems
+
+
+def _playlists(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> tuple[str, list[tuple[int, str]]]:
+    """Return a playlist's name, and the line and path of each entry."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise LibraryError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", "replace")
+    title = _TITLE.search(text)
+    name = normalized(title[1]) if title else ""
+    return name or normalized(path.stem), list(_entries(text))
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        if "://" not in entry:
+            yield number, entry
+        elif entry.startswith("file://"):
+            yield number, unquote(urlsplit(entry).path)
+
+
+def _track(root: Path, file: AudioFile, held: dict[str, list[str]]) -> Track:
+    names = tuple(dict.fromkeys(held.get(normalized(file.path), ())))
+    return track_of(root, file, genre=names[0] if names else UNKNOWN, genres=names)
+
+
+LAYOUT = Layout("playlists", detect, read, labels_state)
