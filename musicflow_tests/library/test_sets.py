@@ -240,6 +240,10 @@ def test_fma_is_read_with_its_table(audio: str, tmp_path: Path, write: Write) ->
     assert (food.genre, food.genres, food.subgenres) == ("Hip-Hop", ("Hip-Hop",), ())
     assert (freeway.genre, freeway.genres) == (UNKNOWN, ("Instrumental", "Pop"))
     assert freeway.subgenres == ("Pop", "Instrumental")
+    assert (food.extra, freeway.extra) == (
+        {"split": "training", "subset": "small"},
+        {"split": "test"},
+    )
     assert short.genre == "Hip-Hop"
     assert unknown.genre == UNKNOWN
     assert codes(library) == {
@@ -328,6 +332,8 @@ def test_a_manifest_says_what_it_knows_of_its_tracks(name: str, listed: Path) ->
     assert (alone.artists, alone.year) == (("Nina", "Otto"), 1965)
     assert (alone.genre, alone.genres) == ("Soul", ("Soul", "Jazz"))
     assert (second.name, second.genre, second.year) == ("b", "Rock", None)
+    assert alone.extra == {"mood": "sad", "bpm": 88, "swing": 0.5, "live": "true"}
+    assert second.extra == {"mood": "angry", "bpm": 120, "swing": 1.0}
     assert codes(library) == {"audio/c.wav": "not-listed"}
     assert reason(listed, "manifest") == f"{name} lists the tracks"
     before = labels_state(listed)
@@ -433,7 +439,8 @@ def test_values_of_a_column_are_of_one_type(values: list[Any]) -> None:
         (["1", "2"], [1, 2]),
         (["1", "2.5"], [1.0, 2.5]),
         (["007", "8"], ["007", "8"]),
-        (["true", "no"], [True, False]),
+        (["true", "no"], ["true", "false"]),
+        (["0", "1"], [0, 1]),
         (["1", "x"], ["1", "x"]),
         ([1.0, 2.5], [1.0, 2.5]),
         ([["a", "b "], "c;d"], [("a", "b"), ("c", "d")]),
@@ -496,6 +503,7 @@ def test_a_library_of_beets_is_read_and_not_written(
     assert (alone.genre, alone.genres) == ("Soul", ("Soul", "Cool Jazz"))
     assert (alone.album_artist, alone.year, alone.compilation) == ("Nina", 1965, True)
     assert (alone.track_number, alone.disc_number, alone.replaygain_db) == (9, 1, -3.5)
+    assert alone.extra == {"bpm": 88, "mood": "sad"}
     assert (second.artists, second.genre, second.year) == (("AC;DC",), UNKNOWN, None)
     assert codes(library)["audio/c.wav"] == "not-listed"
     assert sorted(codes(library).values()) == ["labels-without-audio", "not-listed"]
@@ -559,6 +567,7 @@ def test_playlists_are_labels_and_a_track_may_have_several(listed: Path) -> None
         "audio/c.wav": (),
     }
     assert [track.genre for track in library.tracks] == ["run", "Très calme", UNKNOWN]
+    assert library.tracks[1].extra == {"playlists": ("Très calme", "run")}
     [problem] = library.problems
     assert (problem.code, problem.reason) == (
         "labels-without-audio",

@@ -230,6 +230,7 @@ def _fields(row: dict[str, Any], file: AudioFile, names: dict[str, str]) -> dict
     chosen, every = (_named(said.get(name, ""), names) for name in ("genres", "genres_all"))
     fields["genres"] = every or chosen or file.genres
     fields["subgenres"] = tuple(name for name in chosen if name != fields["genre"])
+    fields["extra"] = {name: said[name] for name in ("split", "subset") if said.get(name)}
     return fields
 
 

@@ -101,7 +101,8 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
 
 def _track(root: Path, file: AudioFile, held: dict[str, list[str]]) -> Track:
     names = tuple(dict.fromkeys(held.get(normalized(file.path), ())))
-    return track_of(root, file, genre=names[0] if names else UNKNOWN, genres=names)
+    extra = {"playlists": names} if names else {}
+    return track_of(root, file, genre=names[0] if names else UNKNOWN, genres=names, extra=extra)
 
 
 LAYOUT = Layout("playlists", detect, read, labels_state)

@@ -2,7 +2,7 @@
 
 A row names a file and what its track is to say. A text with semicolons holds several values where a
 field takes several. Columns that are no field of a track are kept as its extra values, each of one
-type: whole numbers, numbers, true or false, else texts.
+type: whole numbers, numbers, ``true`` or ``false``, else texts.
 """
 
 import os
@@ -14,8 +14,12 @@ from typing import Any
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import LABELS_WITHOUT_AUDIO, NOT_LISTED, Problem
+from musicflow.library.rows import Extra
 from musicflow.library.track import Track, track_of
 from musicflow.text import normalized
+
+Value = str | float | tuple[str, ...]
+"""A value of a track that is no field."""
 
 PATH = "path"
 
@@ -105,7 +109,7 @@ def tracks_of(
                 problems.append(Problem(file.path, "library", "note", reason, NOT_LISTED))
         elif not file.error:
             fields = _fields(file, listed, problems)
-            tracks.append(track_of(root, file, **fields, **_extra(extras.get(path, {}))))
+            tracks.append(track_of(root, file, **fields, extra=extras.get(path, {})))
     problems += [
         _warning(row.path, f"{row.place}: no such audio file", LABELS_WITHOUT_AUDIO)
         for row in known.values()
@@ -113,12 +117,12 @@ def tracks_of(
     return tracks, problems
 
 
-def typed(values: Iterable[Any]) -> list[Any]:
-    """Return values of one type: int, float, bool, else texts or tuples of texts."""
+def typed(values: Iterable[Any]) -> list[Value]:
+    """Return values of one type: int, float, ``true`` and ``false``, texts, or tuples of texts."""
     values = list(values)
     if any(isinstance(value, list | tuple) for value in values):
         return [_texts(value) for value in values]
-    kinds: tuple[Callable[[Any], Any], ...] = (_whole, _number, _truth)
+    kinds: tuple[Callable[[Any], Any], ...] = (_whole, _number, _truth_word)
     for kind in kinds:
         found = [kind(value) for value in values]
         if None not in found:
@@ -126,22 +130,18 @@ def typed(values: Iterable[Any]) -> list[Any]:
     return [normalized(str(value)) for value in values]
 
 
-def _extras(rows: dict[str, Row]) -> dict[str, dict[str, Any]]:
+def _extras(rows: dict[str, Row]) -> dict[str, Extra]:
     """Return the values that are no fields of a track, by path, typed by column."""
     columns: dict[str, dict[str, Any]] = {}
     for path, row in rows.items():
         for name, value in row.values.items():
             if name not in _KINDS:
                 columns.setdefault(name, {})[path] = value
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Extra] = {}
     for name, values in columns.items():
         for path, value in zip(values, typed(values.values()), strict=True):
             found.setdefault(path, {})[name] = value
     return found
-
-
-def _extra(values: dict[str, Any]) -> dict[str, Any]:
-    return {}
 
 
 def _fields(file: AudioFile, row: Row, problems: list[Problem]) -> dict[str, Any]:
@@ -205,6 +205,11 @@ def _number(value: Any) -> float | None:
 
 def _truth(value: Any) -> bool | None:
     return _TRUTHS.get(str(value).strip().lower())
+
+
+def _truth_word(value: Any) -> str | None:
+    truth = None if str(value) in ("0", "1") else _truth(value)
+    return None if truth is None else str(truth).lower()
 
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,17})", re.ASCII)
