@@ -11,7 +11,11 @@ from musicflow.app.view import View, facet
 from musicflow.index import Collection, Hit
 from musicflow.library import (
     Problem,
+<<<<<<< HEAD
     doubts,
+=======
+    Summary,
+>>>>>>> 669f514 (cli: Check a library before a run)
     known_artists,
     note_lines,
     skipped_line,
@@ -35,10 +39,10 @@ def main() -> None:
         st.warning(plain(str(doubt), longest=500), icon=":material/help:")
     reported = [*library.problems, *_failures(view)]
     problems = without_notes(reported)
-    hours = sum(track.duration_s for track in library.tracks) / 3600
+    summary = view.catalogue.summary
     with st.container(horizontal=True):
         st.metric("Tracks", f"{len(library.tracks):,}", border=True)
-        st.metric("Hours", f"{hours:,.1f}", border=True)
+        st.metric("Hours", f"{summary.hours:,.1f}", border=True)
         artists = {name for track in library.tracks for name in known_artists(track.artists)}
         st.metric("Artists", f"{len(artists):,}", border=True)
         st.metric("Problems", f"{len(problems):,}", border=True)
@@ -46,6 +50,7 @@ def main() -> None:
     with left:
         _genres(view.collection())
     with right:
+        _labels(summary)
         _collections(view)
     _problems(problems)
     for line in filter(None, [*note_lines(reported), skipped_line(library.skipped)]):
@@ -69,6 +74,16 @@ def _genres(collection: Collection) -> None:
         y_label="",
         x_label="",
     )
+
+
+def _labels(summary: Summary) -> None:
+    st.subheader("Labels", anchor=False)
+    rows = [(name, count, count / summary.tracks) for name, count in summary.labelled.items()]
+    frame = pd.DataFrame(rows, columns=["field", "tracks", "share"])
+    share = st.column_config.ProgressColumn("share", format="percent", min_value=0, max_value=1)
+    st.dataframe(frame, hide_index=True, column_config={"share": share})
+    for group in summary.alike[:MAX_GROUPS]:
+        st.caption(plain(f"These genres look alike: {', '.join(group)}", longest=500))
 
 
 def _collections(view: View) -> None:

@@ -6,6 +6,7 @@ is published. A session's choices are kept in the address, so that a view can be
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from musicflow.app.uploads import Upload
 from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Collections, Filters, fused
 from musicflow.index.fields import of_kind
-from musicflow.library import Library, Track
+from musicflow.library import Library, Summary, Track, summary_of
 from musicflow.search.lookup import specs_of
 from musicflow.settings import Settings
 from musicflow.text import folded
@@ -47,6 +48,11 @@ class Catalogue(Mapping[str, Track]):
 
     def __len__(self) -> int:
         return len(self._tracks)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Return what the library holds."""
+        return summary_of(self.library)
 
     def search(self, text: str) -> list[Track]:
         """Return the tracks with every word in artist, name, album, genre or id.

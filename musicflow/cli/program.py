@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from musicflow import __version__
-from musicflow.cli import embedders, evidence, index, pages, run, search, weights
+from musicflow.cli import embedders, evidence, index, library, pages, run, search, weights
 from musicflow.cli.console import home_in_use, out, show_log, stop
 from musicflow.cli.errors import sentence_of
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 
 for commands in (search, evidence, run, pages):
     commands.add_to(app)
+app.add_typer(library.app, name="library")
 app.add_typer(embedders.app, name="embedders")
 app.add_typer(index.app, name="index")
 app.add_typer(weights.app, name="weights")

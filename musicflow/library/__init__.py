@@ -26,6 +26,7 @@ from musicflow.library.layouts.unused import unused_labels
 from musicflow.library.meaning import Doubt, doubts
 from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
 from musicflow.library.rows import Extra
+from musicflow.library.summary import Summary, summary_of
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
 
@@ -46,6 +47,7 @@ __all__ = [
     "Progress",
     "Rule",
     "Rules",
+    "Summary",
     "Track",
     "changes",
     "doubts",
@@ -66,6 +68,7 @@ __all__ = [
     "skipped_line",
     "split",
     "state_of_file",
+    "summary_of",
     "track_of",
     "without_notes",
 ]

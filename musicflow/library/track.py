@@ -198,6 +198,15 @@ class Library:
         pq.write_table(table.replace_schema_metadata(about), sink)
         write_atomically(folder / _FILE, sink.getvalue().to_pybytes())
 
+    @staticmethod
+    def root_in(folder: Path) -> str:
+        """Return the root of the library that was saved in `folder`; empty if there is none."""
+        try:
+            about = pq.read_schema(folder / _FILE).metadata or {}
+        except FileNotFoundError:
+            return ""
+        return about.get(b"root", b"").decode()
+
     @classmethod
     def load(cls, folder: Path) -> "Library":
         """Read what `save` wrote.

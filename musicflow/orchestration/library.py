@@ -21,6 +21,7 @@ from musicflow.library import (
     load_files,
     skipped_kinds,
     skipped_line,
+    summary_of,
 )
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
@@ -97,7 +98,8 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     library = join(root, load_files(folder), workspace.layout, Rule.of(workspace.settings))
     library.save(folder)
     tracks = pd.DataFrame(library.tracks).assign(artist=[t.artist for t in library.tracks])
-    genres = tracks["genre"].value_counts()
+    genres, summary = tracks["genre"].value_counts(), summary_of(library)
+    labelled = pd.DataFrame(list(summary.labelled.items()), columns=["field", "tracks"])
     keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
     unread = sorted(set(keys) - known_partitions(folder))
     usable = [file for file in load_files(folder) if not file.error]
@@ -109,6 +111,10 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "fingerprint": library.fingerprint,
             "partitions not read yet": ", ".join(unread) or "none",
             "genres": dg.MetadataValue.md(_markdown(genres.reset_index())),
+            "labels": dg.MetadataValue.md(_markdown(labelled)),
+            "genres that look alike": "; ".join(map(", ".join, summary.alike)) or "none",
+            "copies": sum(map(len, summary.copies)),
+            "labels without audio": summary.missing,
             "preview": dg.MetadataValue.md(_preview(tracks)),
             "durations": pictures.durations(list(tracks["duration_s"])),
             "samples": pictures.spectrograms(root, usable),

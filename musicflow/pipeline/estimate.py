@@ -218,9 +218,14 @@ def measure(
         interval_s=(load_s + float(low), load_s + float(high)),
         hours_of_audio=sum(row.audio_s for row in rows) / max(len(tracks), 1) * files / 3600,
         peak_rss_mb=max((row.peak_rss_mb for row in rows), default=0.0),
-        disk_mb=files * (_COPIES * _FLOAT * spec.dim + _PAYLOAD_BYTES) / 1e6,
+        disk_mb=disk_mb(spec, files),
         choices=_choices(spec, found, tracks, cache, files, limits),
     )
+
+
+def disk_mb(spec: EmbedderSpec, tracks: int) -> float:
+    """Return the disk space of the vectors and collections of some tracks, in megabytes."""
+    return tracks * (_COPIES * _FLOAT * spec.dim + _PAYLOAD_BYTES) / 1e6
 
 
 def _choices(

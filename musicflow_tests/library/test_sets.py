@@ -393,16 +393,17 @@ def test_what_is_wrong_in_a_manifest_is_told_with_its_line_and_column(listed: Pa
     assert told[:3] == [
         (
             "manifest.csv, line 4",
-            "column path: ../../b.wav lies outside the library",
+            "a row that cannot be used: column path: ../../b.wav lies outside the library",
         ),
-        ("manifest.csv, line 6", "column path: it names no file"),
-        ("manifest.csv, line 7", "5 values for 4 columns"),
+        ("manifest.csv, line 6", "a row that cannot be used: column path: it names no file"),
+        ("manifest.csv, line 7", "a row that cannot be used: 5 values for 4 columns"),
     ]
-    assert ("audio/a.wav", "manifest.csv, line 5: it is listed before") in told
-    assert ("audio/gone.wav", "manifest.csv, line 3: no such audio file") in told
-    year = "manifest.csv, line 2, column year: 'MCMLXV' is no year; left out"
+    assert ("audio/a.wav", "listed twice: manifest.csv, line 5") in told
+    assert ("audio/gone.wav", "no such audio file: manifest.csv, line 3") in told
+    wrong = "a value that cannot be used: manifest.csv, line 2, column"
+    year = f"{wrong} year: 'MCMLXV' is no year"
     assert ("audio/a.wav", year) in told
-    truth = "manifest.csv, line 2, column compilation: 'maybe' is neither true nor false; left out"
+    truth = f"{wrong} compilation: 'maybe' is neither true nor false"
     assert ("audio/a.wav", truth) in told
 
 
@@ -411,10 +412,13 @@ def test_a_line_that_is_no_json_is_told_with_its_column(listed: Path) -> None:
     (listed / "manifest.jsonl").write_text("\n".join(lines))
     library = read(listed)
     assert [track.genres for track in library.tracks] == [("Soul", "Jazz")]
-    second, third = (problem for problem in library.problems if problem.severity == "error")
+    second, third = (problem for problem in library.problems if problem.code == "row-invalid")
     assert second.subject == "manifest.jsonl, line 2"
-    assert second.reason.startswith("column 2 is not valid JSON")
-    assert (third.subject, third.reason) == ("manifest.jsonl, line 3", "it is no object")
+    assert second.reason.startswith("a row that cannot be used: column 2 is not valid JSON")
+    assert (third.subject, third.reason) == (
+        "manifest.jsonl, line 3",
+        "a row that cannot be used: it is no object",
+    )
 
 
 def test_a_composed_name_in_a_manifest_finds_its_decomposed_file(
@@ -571,7 +575,7 @@ def test_playlists_are_labels_and_a_track_may_have_several(listed: Path) -> None
     [problem] = library.problems
     assert (problem.code, problem.reason) == (
         "labels-without-audio",
-        "calm.m3u, line 4: no such file: gone.wav",
+        "no such file: calm.m3u, line 4: gone.wav",
     )
     before = labels_state(listed)
     (listed / "run.m3u8").write_text("audio/c.wav")

@@ -63,7 +63,8 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
             path = values.pop(PATH, "")
             inner = place_below(root, root / base, str(path))
             if fault := fault or _fault_of(path, inner):
-                problems.append(Problem(where, "library", "error", fault, INVALID))
+                reason = f"a row that cannot be used: {fault}"
+                problems.append(Problem(where, "library", "warning", reason, INVALID))
             else:
                 rows.append(Row(where, str(inner), values))
     tracks, found = tracks_of(root, files, rows)

@@ -55,7 +55,7 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
         for line, entry in entries:
             inner = place_below(root, root, entry) or entry
             held.setdefault(normalized(inner), []).append(name)
-            lines.setdefault(normalized(inner), f"{path.name}, line {line}: no such file: {entry}")
+            lines.setdefault(normalized(inner), f"no such file: {path.name}, line {line}: {entry}")
     tracks = [_track(root, file, held) for file in files if not file.error]
     known = {normalized(file.path) for file in files}
     problems = [

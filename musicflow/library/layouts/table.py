@@ -95,7 +95,7 @@ def tracks_of(
     problems: list[Problem] = []
     for row in rows:
         if row.path in known:
-            problems.append(_warning(row.path, f"{row.place}: it is listed before", "same-id"))
+            problems.append(_warning(row.path, f"listed twice: {row.place}", "same-id"))
         known.setdefault(row.path, row)
     # Names may be composed in the table and not on the disk, or the other way round.
     alike = {normalized(path): path for path in known}
@@ -111,7 +111,7 @@ def tracks_of(
             fields = _fields(file, listed, problems)
             tracks.append(track_of(root, file, **fields, extra=extras.get(path, {})))
     problems += [
-        _warning(row.path, f"{row.place}: no such audio file", LABELS_WITHOUT_AUDIO)
+        _warning(row.path, f"no such audio file: {row.place}", LABELS_WITHOUT_AUDIO)
         for row in known.values()
     ]
     return tracks, problems
@@ -151,7 +151,8 @@ def _fields(file: AudioFile, row: Row, problems: list[Problem]) -> dict[str, Any
         if (value := row.values.get(name)) is None:
             continue
         if (found := kind(value)) is None:
-            reason = f"{row.place}, column {name}: {value!r} is {_WRONG[kind]}; left out"
+            fault = f"{value!r} is {_WRONG[kind]}"
+            reason = f"a value that cannot be used: {row.place}, column {name}: {fault}"
             problems.append(_warning(file.path, reason, INVALID))
         else:
             fields[name] = found

@@ -1,0 +1,134 @@
+"""`musicflow library`: check a folder of music before a run, and fetch known data sets."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from musicflow.cli.console import (
+    HomeOption,
+    JsonOption,
+    duration,
+    out,
+    plain,
+    print_json,
+    progress,
+    settings_of,
+    table_of,
+)
+from musicflow.cli.options import takes_settings
+from musicflow.evaluation import report
+from musicflow.library import Library, Summary, skipped_line, without_notes
+from musicflow.pipeline.library_check import Check, Cost
+from musicflow.pipeline.library_check import check as find
+
+MOST = 20
+"""The most rows of a table that are shown; JSON holds all."""
+
+app = typer.Typer(
+    help="The folder of music: what a run would find in it, and data sets to fetch.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command()
+@takes_settings("embedders", "library_format", "ignore")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    given: dict[str, Any],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a run would find: layout, tracks, labels, genres, problems and cost.
+
+    New files are read once, and a run does not read them again. Nothing is embedded.
+
+    Example: `musicflow library check ~/Music`
+    """
+    found = find(settings_of(home=home, library=folder, **given), progress)
+    if as_json:
+        print_json(_json(found))
+    else:
+        _show(found)
+
+
+def _json(found: Check) -> dict[str, Any]:
+    library, answer = found.library, asdict(found)
+    del answer["library"]
+    problems = [asdict(problem) for problem in without_notes(library.problems)]
+    return answer | {"problems": problems}
+
+
+def _show(found: Check) -> None:
+    summary, why = found.summary, f" ({found.reason})" if found.reason else ""
+    _say(f"{found.root}: read as {found.layout}{why}")
+    formats = ", ".join(f"{count} {suffix}" for suffix, count in summary.formats.items())
+    _say(f"{summary.tracks} tracks, {summary.hours:.1f} hours: {formats}")
+    if found.music:
+        _say(f"The music lies in {found.music}/")
+    _show_labels(summary)
+    _show_genres(summary)
+    for line in _lines(summary):
+        _say(line)
+    _show_problems(found.library)
+    _show_costs(found.costs)
+
+
+def _show_labels(summary: Summary) -> None:
+    table = table_of("Labels", ["field", "tracks", "share"])
+    for name, count in summary.labelled.items():
+        table.add_row(plain(name), str(count), f"{count / summary.tracks:.0%}")
+    out.print(table)
+
+
+def _show_genres(summary: Summary) -> None:
+    table = table_of(f"{len(summary.genres)} genres", ["genre", "tracks"])
+    for name, count in list(summary.genres.items())[:MOST]:
+        table.add_row(plain(name), str(count))
+    out.print(table)
+    if (more := len(summary.genres) - MOST) > 0:
+        _say(f"… and {more} more")
+
+
+def _lines(summary: Summary) -> Iterable[str]:
+    for group in summary.alike[:MOST]:
+        yield f"These genres look alike: {', '.join(group)}"
+    if summary.copies:
+        count = sum(map(len, summary.copies))
+        some = ", ".join(summary.copies[0][:3])
+        yield f"{count} tracks are copies of one another, such as {some}"
+    if summary.missing:
+        yield f"Labels without an audio file: {summary.missing}"
+    yield from summary.notes
+    if skipped := skipped_line(summary.skipped):
+        yield skipped
+
+
+def _show_problems(library: Library) -> None:
+    problems = report.summary(without_notes(library.problems))
+    if not problems:
+        return
+    table = table_of("Problems", ["what", "reason"], fold=True)
+    for what, _, reason in problems[:MOST]:
+        table.add_row(plain(what), plain(reason))
+    out.print(table)
+    if (more := len(problems) - MOST) > 0:
+        _say(f"… and {more} more")
+
+
+def _show_costs(costs: Iterable[Cost]) -> None:
+    table = table_of("Embedders", ["embedder", "to embed", "time", "disk MB", "weights"])
+    for cost in costs:
+        time = "not measured" if cost.seconds is None else duration(cost.seconds)
+        row = (cost.embedder, str(cost.tracks), time, f"{cost.disk_mb:.1f}", cost.weights or "–")
+        table.add_row(*row)
+    out.print(table)
+    if any(cost.seconds is None for cost in costs):
+        _say("`musicflow estimate LIBRARY` measures the time on a sample.")
+
+
+def _say(text: str) -> None:
+    out.print(plain(text), soft_wrap=True, highlight=False)
