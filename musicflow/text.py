@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 def normalized(text: str) -> str:
@@ -17,6 +18,7 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFC", kept).strip()
 
 
+@lru_cache(1 << 15)
 def folded(text: str) -> str:
     """Return the form of a text that is matched: one for all that read alike.
 

@@ -35,7 +35,7 @@ app = typer.Typer(
 
 
 @app.command()
-@takes_settings("embedders", "library_format", "ignore")
+@takes_settings("embedders", "library_format", "genre", "genre_level", "ignore")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
     given: dict[str, Any],
@@ -63,8 +63,8 @@ def _json(found: Check) -> dict[str, Any]:
 
 
 def _show(found: Check) -> None:
-    summary, why = found.summary, f" ({found.reason})" if found.reason else ""
-    _say(f"{found.root}: read as {found.layout}{why}")
+    summary = found.summary
+    _say(f"{found.root}: {found.library.reading}")
     formats = ", ".join(f"{count} {suffix}" for suffix, count in summary.formats.items())
     _say(f"{summary.tracks} tracks, {summary.hours:.1f} hours: {formats}")
     if found.music:

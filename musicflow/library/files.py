@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.partitions import chooser, partition_keys
 from musicflow.library.problems import UNEXPECTED, UNREADABLE
-from musicflow.library.rows import fields_of, table_of
+from musicflow.library.rows import items_of, table_of
 from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
@@ -128,9 +127,10 @@ def scan(
         As `find` does.
     """
     partitions = split_library(root, rules)
-    _examine_all(root, folder, partitions, load_files(folder), progress, rules)
-    forget_partitions(folder, known_partitions(folder) - partitions.keys())
-    return load_files(folder)
+    known = _load(folder, None)
+    found = _examine_all(root, folder, partitions, known, progress, rules)
+    forget_partitions(folder, known.keys() - partitions.keys())
+    return _sorted(file for files in found.values() for file in files)
 
 
 def scan_partitions(
@@ -160,7 +160,7 @@ def scan_partitions(
             "moved away or emptied. Its files stay known until the whole library is scanned."
         )
     # A partition that is new may hold files of another: a folder that grew is split anew.
-    known = load_files(folder, keys if known_partitions(folder).issuperset(keys) else None)
+    known = _load(folder, keys if known_partitions(folder).issuperset(keys) else None)
     return _examine_all(root, folder, partitions, known, progress, rules)
 
 
@@ -171,7 +171,7 @@ def known_partitions(folder: Path) -> set[str]:
 
 def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
     """Return the files of the last scan, or those of some partitions, sorted by path."""
-    return [AudioFile(**fields_of(AudioFile, row)) for row in _rows(folder, partitions)]
+    return _merged(_load(folder, partitions))
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
@@ -194,12 +194,12 @@ def _examine_all(
     root: Path,
     folder: Path,
     partitions: dict[str, list[AudioFile]],
-    known: Iterable[AudioFile],
+    before: dict[str, list[AudioFile]],
     progress: Progress,
     rules: Rules,
 ) -> dict[str, list[AudioFile]]:
     """Examine the files that are not known yet, and save the files per partition."""
-    known = list(known)
+    known = _merged(before)
     old = {state_of_file(f): f for f in known if f.version == VERSION and f.code != UNREADABLE}
     found = [file for files in partitions.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
@@ -208,11 +208,10 @@ def _examine_all(
     new |= {state_of_file(file): file for file in found if file.code}
     states = {key: {state_of_file(file) for file in files} for key, files in partitions.items()}
     result = {
-        key: sorted((new.get(s) or old[s] for s in states[key]), key=lambda file: file.path)
-        for key in partitions
+        key: _sorted(new.get(state) or old[state] for state in states[key]) for key in partitions
     }
     for key, files in result.items():
-        if not _file(folder, key).exists() or files != load_files(folder, [key]):
+        if files != before.get(key):
             _save(folder, key, files)
     return result
 
@@ -303,17 +302,27 @@ def _was_decoded_alike(former: AudioFile, file: AudioFile) -> bool:
     )
 
 
-def _rows(folder: Path, partitions: Collection[str] | None) -> list[dict[str, Any]]:
-    tables = []
+def _load(folder: Path, partitions: Collection[str] | None) -> dict[str, list[AudioFile]]:
+    """Return the files of each known partition, the partition that was scanned last at the end."""
+    found = []
     for key in known_partitions(folder) if partitions is None else partitions:
         # Another process may forget a partition between listing and reading.
         with contextlib.suppress(FileNotFoundError):
             path = _file(folder, key)
-            tables.append((path.stat().st_mtime_ns, pq.read_table(path)))
-    # Files of a folder that was split again may be known twice. The later scan counts.
-    tables.sort(key=lambda pair: pair[0])
-    rows = {row["path"]: row for _, table in tables for row in table.to_pylist()}
-    return [rows[path] for path in sorted(rows)]
+            found.append((path.stat().st_mtime_ns, key, items_of(AudioFile, pq.read_table(path))))
+    return {key: files for _, key, files in sorted(found, key=lambda entry: entry[0])}
+
+
+def _merged(partitions: dict[str, list[AudioFile]]) -> list[AudioFile]:
+    """Return all files of partitions, sorted by path.
+
+    Files of a folder that was split again may be known twice. The later scan counts.
+    """
+    return _sorted({f.path: f for files in partitions.values() for f in files}.values())
+
+
+def _sorted(files: Iterable[AudioFile]) -> list[AudioFile]:
+    return sorted(files, key=lambda file: file.path)
 
 
 def _save(folder: Path, partition: str, files: list[AudioFile]) -> None:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 UNKNOWN = "Unknown"
+
+T = TypeVar("T")
 
 Extra = dict[str, str | float | tuple[str, ...]]
 """Values by name: a text, a number, or several texts."""
@@ -20,30 +22,38 @@ def table_of(kind: Any, items: Iterable[Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema)
 
 
-def fields_of(kind: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a dataclass that a row holds.
+def items_of(kind: type[T], table: pa.Table) -> list[T]:
+    """Return an item per row.
 
     A column that is no field is left out, and a field without a column keeps its default. Before
     there were ``artists``, a column ``artist`` held one.
     """
-    if "artists" not in row and row.get("artist") not in (None, "", UNKNOWN):
-        row = row | {"artists": [row["artist"]]}
-    types = {field.name: field.type for field in fields(kind)}
-    return {
-        name: _restored(value, types[name])
-        for name, value in row.items()
-        if name in types and not (value is None and types[name] == Extra)
-    }
+    names = [field.name for field in fields(kind) if field.name in table.column_names]  # type: ignore[arg-type]
+    types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
+    columns = {name: _restored(table[name].to_pylist(), types[name]) for name in names}
+    if "artists" in types and "artists" not in columns and "artist" in table.column_names:
+        one = table["artist"].to_pylist()
+        columns["artists"] = [() if name in (None, "", UNKNOWN) else (name,) for name in one]
+    # Columns are read whole: a library may have a hundred thousand rows.
+    rows = zip(*columns.values(), strict=True)
+    return [kind(**dict(zip(columns, row, strict=True))) for row in rows]
 
 
 def _stored(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
 
 
-def _restored(value: Any, kind: Any) -> Any:
+def _restored(values: list[Any], kind: Any) -> list[Any]:
     if kind == Extra:
-        return {name: _restored(own, None) for name, own in json.loads(value).items()}
-    return tuple(value) if isinstance(value, list) else value
+        return [_extra(text) for text in values]
+    if kind == tuple[str, ...]:
+        return [tuple(value or ()) for value in values]
+    return values
+
+
+def _extra(text: str | None) -> Extra:
+    said = json.loads(text) if text else {}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
 
 
 _TYPES: dict[object, pa.DataType] = {

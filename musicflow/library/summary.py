@@ -1,16 +1,13 @@
 """What a library holds, in numbers: tracks, labels, genres, copies and problems."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
+from musicflow.library.genres import key
 from musicflow.library.problems import LABELS_WITHOUT_AUDIO, note_lines
 from musicflow.library.track import UNKNOWN, Library, Track, known_artists
-from musicflow.text import folded
-
-_NOT_LETTERS = re.compile(r"[\W_]+")
+from musicflow.library.walk import kind_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Summary:
     genres
         The number of tracks by genre, most frequent first.
     alike
-        Groups of genres that differ in case, accents, spaces or signs alone.
+        Groups of genres that are spellings of one; see `genres.key`.
     copies
         The ids of tracks with the same audio, a group each.
     missing
@@ -59,12 +56,12 @@ class Summary:
 def summary_of(library: Library) -> Summary:
     """Return what a library holds."""
     tracks = library.tracks
-    genres = _counted(track.genre for track in tracks if track.genre != UNKNOWN)
+    genres = _counted(name for track in tracks for name in track.labels)
     errors = (problem.code for problem in library.problems if problem.severity == "error")
     return Summary(
         tracks=len(tracks),
         hours=sum(track.duration_s for track in tracks) / 3600,
-        formats=_counted(PurePosixPath(track.path).suffix.lower() for track in tracks),
+        formats=_counted(kind_of(track.path) for track in tracks),
         labelled=_labelled(tracks),
         genres=genres,
         alike=_alike(genres),
@@ -82,7 +79,7 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
 
 def _labelled(tracks: Sequence[Track]) -> dict[str, int]:
     counts = {
-        "genre": sum(track.genre != UNKNOWN for track in tracks),
+        "genre": sum(bool(track.labels) for track in tracks),
         "subgenres": sum(bool(track.subgenres) for track in tracks),
         "artist": sum(bool(known_artists(track.artists)) for track in tracks),
         "album": sum(track.album != UNKNOWN for track in tracks),
@@ -95,10 +92,10 @@ def _labelled(tracks: Sequence[Track]) -> dict[str, int]:
 
 
 def _alike(names: Iterable[str]) -> list[list[str]]:
-    """Return groups of names that differ in case, accents, spaces or signs alone."""
+    """Return groups of names that are spellings of one."""
     groups = defaultdict(list)
     for name in names:
-        groups[_NOT_LETTERS.sub("", folded(name)) or name].append(name)
+        groups[key(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 

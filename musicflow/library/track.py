@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicflow.errors import MusicflowError
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
-from musicflow.library.rows import UNKNOWN, Extra, fields_of, table_of
+from musicflow.library.rows import UNKNOWN, Extra, items_of, table_of
 from musicflow.library.tags import Tags
 from musicflow.settings import write_atomically
 from musicflow.text import folded, joined, normalized
@@ -121,14 +121,19 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
     """
     own: dict[str, Any] = {
         "track_id": file.path,
-        "path": str(root / file.path),
+        "path": f"{root}/{file.path}",
         "content_hash": file.content_hash,
         "former_hash": file.former_hash,
         "duration_s": file.duration_s,
         "sample_rate": file.sample_rate,
-        "name": file.title or normalized(PurePosixPath(file.path).stem) or UNKNOWN,
+        "name": file.title or normalized(_stem(file.path)) or UNKNOWN,
     }
     return Track(**own | fields_from(file) | fields | _genres(**fields))
+
+
+def _stem(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _genres(genre: str = "", genres: Iterable[str] = (), **_fields: Any) -> dict[str, Any]:
@@ -139,9 +144,11 @@ def _genres(genre: str = "", genres: Iterable[str] = (), **_fields: Any) -> dict
 
 def fields_from(tags: Tags) -> dict[str, Any]:
     """Return the fields of a track that tags decide. The layout decides its name."""
-    said = {field.name: getattr(tags, field.name) for field in fields(Tags)}
-    del said["title"]
+    said = {name: getattr(tags, name) for name in _OF_TAGS}
     return said | {"album": tags.album or UNKNOWN}
+
+
+_OF_TAGS = tuple(field.name for field in fields(Tags) if field.name != "title")
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,7 @@ class Library:
         table = pq.read_table(folder / _FILE)
         about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         problems = tuple(Problem(**row) for row in json.loads(about["problems"]))
-        tracks = tuple(Track(**fields_of(Track, row)) for row in table.to_pylist())
+        tracks = tuple(items_of(Track, table))
         where = about["name"], about["root"], about["format"]
         skipped = json.loads(about.get("skipped", "{}"))
         reasons = (about.get(name, "") for name in _REASONS)

@@ -8,10 +8,10 @@ from musicflow import embedders
 from musicflow.library import (
     Library,
     Progress,
+    Rule,
     Rules,
     Summary,
     join,
-    layouts,
     no_progress,
     scan,
     summary_of,
@@ -54,9 +54,10 @@ class Check:
     ----------
     root
         The library.
-    layout, reason
-        The layout, and what tells it; the reason is empty if the layout was named, and does not
-        detect the folder.
+    layout, layout_reason
+        The layout, and what tells it.
+    genre_source, genre_reason
+        Where genres come from, and why.
     music
         The folder below the root that holds the music; empty if it is the root.
     summary
@@ -69,7 +70,9 @@ class Check:
 
     root: str
     layout: str
-    reason: str
+    layout_reason: str
+    genre_source: str
+    genre_reason: str
     music: str
     summary: Summary
     costs: tuple[Cost, ...]
@@ -90,12 +93,13 @@ def check(settings: Settings, progress: Progress = no_progress) -> Check:
     assert settings.library is not None
     root, rules = settings.library, Rules.of(settings)
     files = scan(root, _folder(settings), progress, rules)
-    library = join(root, files, settings.library_format)
-    found = layouts.detection(layouts.layout_of(root, settings.library_format), root)
+    library = join(root, files, settings.library_format, Rule.of(settings))
     return Check(
         root=str(root),
         layout=library.format,
-        reason=found.reason if found else "",
+        layout_reason=library.layout_reason,
+        genre_source=library.genre_source,
+        genre_reason=library.genre_reason,
         music=rules.music(root),
         summary=summary_of(library),
         costs=costs(library, settings),

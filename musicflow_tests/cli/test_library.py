@@ -19,6 +19,9 @@ Write = Callable[..., Path]
 def odd(music: Path, write: Write) -> Path:
     """A library with a copy, two genres that look alike, a broken file and one not read."""
     write("Tones!/a.wav", tone(700))
+    names = sorted(path.relative_to(music).as_posix() for path in music.rglob("*.wav"))
+    rows = [f"{name},{name.partition('/')[0]}\n" for name in [*names, "tones/copy.wav"]]
+    (music / "manifest.csv").write_text("path,genre\n" + "".join(rows))
     shutil.copyfile(music / "tones/0.wav", music / "tones/copy.wav")
     (music / "tones/broken.mp3").write_text("not music " * 500)
     (music / "tones/score.mscz").touch()
@@ -29,7 +32,7 @@ def test_a_check_says_what_a_run_would_find(run: Run, odd: Path) -> None:
     code, printed, errors = run("library", "check", str(odd), "--embedder", "mfcc", "--json")
     assert code == 0, errors
     found = json.loads(printed)
-    assert (found["root"], found["layout"]) == (str(odd), "folders")
+    assert (found["root"], found["layout"]) == (str(odd), "manifest")
     summary = found["summary"]
     assert (summary["tracks"], summary["formats"]) == (14, {".wav": 14})
     assert summary["genres"] == {"tones": 7, "noises": 6, "Tones!": 1}
@@ -47,7 +50,7 @@ def test_a_check_is_said_in_words(run: Run, odd: Path) -> None:
     code, printed, errors = run("library", "check", str(odd), "--embedder", "mfcc")
     assert code == 0, errors
     for words in (
-        "read as folders",
+        "read as manifest (manifest.csv lists the tracks); genres: from the layout's own labels",
         "14 tracks, 0.0 hours: 14 .wav",
         "These genres look alike: tones, Tones!",
         "2 tracks are copies of one another, such as tones/0.wav, tones/copy.wav",

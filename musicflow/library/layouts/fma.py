@@ -78,8 +78,8 @@ def labels_state(root: Path) -> str:
 def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each clip, with the fields of the table.
 
-    The genre is the top genre; the genres are all of them, and the subgenres are those that the
-    artist chose, without the top genre. The split is the official one.
+    The genre is the top genre, else the first of all. The subgenres are those that the artist
+    chose, without that one. The split is the official one.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
         row = rows.get(number)
         if row is None:
             report(file.path, AUDIO_WITHOUT_LABELS, f"{TABLE} has no track of its name")
-        tracks.append(track_of(root, file, track_id=inner, **_fields(row or {}, file, names)))
+        tracks.append(track_of(root, file, track_id=inner, **_fields(row or {}, names)))
     return tracks, problems
 
 
@@ -213,11 +213,18 @@ def _genre_names(path: Path) -> dict[str, str]:
         raise LibraryError(f"{path} cannot be read: {error!r}") from error
 
 
-def _fields(row: dict[str, Any], file: AudioFile, names: dict[str, str]) -> dict[str, Any]:
+def _fields(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Return what a row of the table says of its track."""
     said = {name: normalized(text) for name, text in row.items()}
     year, number = said.get("released", "")[:4], said.get("track_number", "")
-    fields: dict[str, Any] = {"genre": said.get("genre") or UNKNOWN}
+    chosen, every = (_named(said.get(name, ""), names) for name in ("genres", "genres_all"))
+    genres = tuple(dict.fromkeys(filter(None, (said.get("genre"), *(every or chosen)))))
+    fields: dict[str, Any] = {
+        "genre": genres[0] if genres else UNKNOWN,
+        "genres": genres,
+        "subgenres": tuple(name for name in chosen if name not in genres[:1]),
+        "extra": {name: said[name] for name in ("split", "subset") if said.get(name)},
+    }
     for name in ("name", "album"):
         if said.get(name):
             fields[name] = said[name]
@@ -227,10 +234,6 @@ def _fields(row: dict[str, Any], file: AudioFile, names: dict[str, str]) -> dict
         fields["year"] = int(year)
     if number.isdigit() and int(number):
         fields["track_number"] = int(number)
-    chosen, every = (_named(said.get(name, ""), names) for name in ("genres", "genres_all"))
-    fields["genres"] = every or chosen or file.genres
-    fields["subgenres"] = tuple(name for name in chosen if name != fields["genre"])
-    fields["extra"] = {name: said[name] for name in ("split", "subset") if said.get(name)}
     return fields
 
 
