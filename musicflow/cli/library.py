@@ -1,5 +1,6 @@
 """`musicflow library`: check a folder of music before a run, and fetch known data sets."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from musicflow.cli.console import (
+    FAILED,
     HomeOption,
     JsonOption,
     duration,
@@ -16,11 +18,14 @@ from musicflow.cli.console import (
     print_json,
     progress,
     settings_of,
+    stop,
     table_of,
 )
 from musicflow.cli.options import takes_settings
 from musicflow.evaluation import report
 from musicflow.library import Library, Summary, skipped_line, without_notes
+from musicflow.library.fetch import Size, data_set
+from musicflow.library.fetch import fetch as fetch_set
 from musicflow.pipeline.library_check import Check, Cost
 from musicflow.pipeline.library_check import check as find
 
@@ -53,6 +58,32 @@ def check(
         print_json(_json(found))
     else:
         _show(found)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="ludwig, gtzan or fma.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to put it into.")],
+    size: Annotated[Size, typer.Option(help="The size of FMA.")] = "small",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it is fetched.")] = (
+        False
+    ),
+) -> None:
+    """Fetch a known data set from where its authors keep it, once you agree to its size.
+
+    Kaggle's need an account and a key of your own; see https://www.kaggle.com/settings.
+
+    Example: `musicflow library fetch fma ~/fma --size small`
+    """
+    found, target = data_set(name, size), folder.expanduser().absolute()
+    _say(f"{found.title}. Licence: {found.licence}.")
+    for source in found.sources:
+        _say(f"  {source.address} ({source.megabytes:g} MB)")
+    _say(f"About {found.megabytes:,.0f} MB are downloaded into {target}, and unpacked there.")
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Go on?", err=True)):
+        stop("nothing was fetched: add --yes to agree", FAILED)
+    fetch_set(found, target, _say)
+    _say(f"Now: musicflow library check {target}")
 
 
 def _json(found: Check) -> dict[str, Any]:

@@ -91,3 +91,11 @@ def test_a_check_of_a_folder_without_music_is_one_sentence(run: Run, tmp_path: P
     code, _, errors = run("library", "check", str(tmp_path))
     assert code == 2
     assert "no audio files lie below" in errors
+
+
+def test_nothing_is_fetched_before_a_person_agrees(run: Run, tmp_path: Path) -> None:
+    code, printed, errors = run("library", "fetch", "gtzan", str(tmp_path / "gtzan"))
+    assert code == 1
+    assert "gtzan-dataset-music-genre-classification (1300 MB)" in printed
+    assert "nothing was fetched: add --yes to agree" in errors
+    assert not (tmp_path / "gtzan").exists()
