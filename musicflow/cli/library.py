@@ -98,8 +98,6 @@ def _show(found: Check) -> None:
     _say(f"{found.root}: {found.library.reading}")
     formats = ", ".join(f"{count} {suffix}" for suffix, count in summary.formats.items())
     _say(f"{summary.tracks} tracks, {summary.hours:.1f} hours: {formats}")
-    if found.music:
-        _say(f"The music lies in {found.music}/")
     _show_labels(summary)
     _show_genres(summary)
     for line in _lines(summary):

@@ -6,7 +6,7 @@ There is one row per audio file, per file of another kind, and per entry that ca
 import os
 import re
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from musicflow.library.problems import (
     NAME_NOT_UTF8,
     NOT_A_FILE,
     UNREADABLE,
+    skipped_line,
 )
 from musicflow.library.track import LibraryError
 
@@ -68,7 +69,12 @@ def find(
     files = sorted(_walk(root, partitions, ignored, music), key=lambda file: file.path)
     if not _any_audio(files) and not (partitions and _any_audio(_walk(root, None, ignored, music))):
         suffixes = " ".join(sorted(audio.AUDIO_SUFFIXES))
-        raise LibraryError(f"no audio files lie below {root} (looked for {suffixes})")
+        others = Counter(kind_of(file.path) for file in files if file.is_skipped)
+        there = skipped_line(dict(others.most_common()))
+        raise LibraryError(
+            f"no audio files lie below {root} (looked for {suffixes})"
+            + (f". It holds {there}" if there else "")
+        )
     return files
 
 

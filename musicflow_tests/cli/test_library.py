@@ -88,9 +88,11 @@ def test_a_check_of_another_library_leaves_the_home_as_it_is(
 
 
 def test_a_check_of_a_folder_without_music_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "music.pk3").touch()
     code, _, errors = run("library", "check", str(tmp_path))
     assert code == 2
     assert "no audio files lie below" in errors
+    assert "It holds 1 file of kinds that are not read: 1 .pk3" in errors
 
 
 def test_nothing_is_fetched_before_a_person_agrees(run: Run, tmp_path: Path) -> None:
