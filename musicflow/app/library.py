@@ -11,11 +11,8 @@ from musicflow.app.view import View, facet
 from musicflow.index import Collection, Hit
 from musicflow.library import (
     Problem,
-<<<<<<< HEAD
-    doubts,
-=======
     Summary,
->>>>>>> 669f514 (cli: Check a library before a run)
+    doubts,
     known_artists,
     note_lines,
     skipped_line,

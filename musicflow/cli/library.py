@@ -102,6 +102,8 @@ def _show(found: Check) -> None:
     _show_genres(summary)
     for line in _lines(summary):
         _say(line)
+    for doubt in found.doubts:
+        _say(f"{doubt}")
     _show_problems(found.library)
     _show_costs(found.costs)
 

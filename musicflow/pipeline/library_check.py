@@ -6,11 +6,13 @@ from pathlib import Path
 
 from musicflow import embedders
 from musicflow.library import (
+    Doubt,
     Library,
     Progress,
     Rule,
     Rules,
     Summary,
+    doubts,
     join,
     no_progress,
     scan,
@@ -62,6 +64,8 @@ class Check:
         The folder below the root that holds the music; empty if it is the root.
     summary
         What the library holds.
+    doubts
+        Why a comparison would mean little.
     costs
         The cost of each embedder of the settings.
     library
@@ -75,6 +79,7 @@ class Check:
     genre_reason: str
     music: str
     summary: Summary
+    doubts: tuple[Doubt, ...]
     costs: tuple[Cost, ...]
     library: Library
 
@@ -102,6 +107,7 @@ def check(settings: Settings, progress: Progress = no_progress) -> Check:
         genre_reason=library.genre_reason,
         music=rules.music(root),
         summary=summary_of(library),
+        doubts=doubts(library),
         costs=costs(library, settings),
         library=library,
     )

@@ -101,3 +101,11 @@ def test_nothing_is_fetched_before_a_person_agrees(run: Run, tmp_path: Path) -> 
     assert "gtzan-dataset-music-genre-classification (1300 MB)" in printed
     assert "nothing was fetched: add --yes to agree" in errors
     assert not (tmp_path / "gtzan").exists()
+
+
+def test_a_check_says_what_makes_a_comparison_mean_little(run: Run, music: Path) -> None:
+    code, printed, _ = run("library", "check", str(music / "tones"), "--embedder", "mfcc", "--json")
+    assert code == 0
+    assert [doubt["code"] for doubt in json.loads(printed)["doubts"]] == ["few-genres"]
+    _, printed, _ = run("library", "check", str(music / "tones"), "--embedder", "mfcc")
+    assert "is music the library?" in printed
