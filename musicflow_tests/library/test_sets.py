@@ -1,15 +1,11 @@
 """The data sets and libraries of other programs, each in its own shape."""
 
-import csv
-import io
 import json
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +22,7 @@ from musicflow.library import (
 )
 from musicflow.library.layouts.table import typed
 from musicflow_tests.conftest import noise, tone
+from musicflow_tests.library.shapes import FMA_GENRES, add_items, fma_table, manifest
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 
@@ -165,32 +162,6 @@ def test_lists_of_gtzans_artists_name_artists_and_faults(tmp_path: Path, write: 
 
 # --- fma -----------------------------------------------------------------------------------------
 
-FMA_COLUMNS = {
-    "album": "comments date_created date_released engineer favorites id information listens "
-    "producer tags title tracks type",
-    "artist": "active_year_begin active_year_end associated_labels bio comments date_created "
-    "favorites id latitude location longitude members name related_projects tags website "
-    "wikipedia_page",
-    "set": "split subset",
-    "track": "bit_rate comments composer date_created date_recorded duration favorites genre_top "
-    "genres genres_all information interest language_code license listens lyricist number "
-    "publisher tags title",
-}
-"""The columns of fma_metadata/tracks.csv, whose header has three lines."""
-
-
-def fma_table(rows: dict[int, dict[tuple[str, str], object]]) -> str:
-    pairs = [(owner, name) for owner, names in FMA_COLUMNS.items() for name in names.split()]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["", *(owner for owner, _ in pairs)])
-    writer.writerow(["", *(name for _, name in pairs)])
-    writer.writerow(["track_id", *("" for _ in pairs)])
-    for number, row in rows.items():
-        writer.writerow([number, *(row.get(pair, "") for pair in pairs)])
-    return text.getvalue()
-
-
 FMA = fma_table(
     {
         2: {
@@ -216,11 +187,6 @@ FMA = fma_table(
         140: {("track", "genre_top"): "Folk"},
     }
 )
-FMA_GENRES = """genre_id,#tracks,parent,title,top_level
-10,13845,0,Pop,10
-21,8389,0,Hip-Hop,21
-1235,14938,0,Instrumental,1235
-"""
 
 
 @pytest.mark.parametrize("audio", ["fma_small", "fma_large/fma_large", "FMA/fma_medium"])
@@ -303,18 +269,6 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def manifest(path: Path, rows: list[dict[str, Any]] = ROWS) -> None:
-    """Write a table as its suffix says; CSV as the csv module does, with a column for each name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(rows)
-    if path.suffix == ".csv":
-        frame.to_csv(path, index=False)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        frame.to_parquet(path)
-
-
 @pytest.fixture
 def listed(tmp_path: Path, write: Write) -> Path:
     for seed, name in enumerate("abc"):
@@ -324,7 +278,7 @@ def listed(tmp_path: Path, write: Write) -> Path:
 
 @pytest.mark.parametrize("name", ["manifest.csv", "metadata.jsonl", "manifest.parquet"])
 def test_a_manifest_says_what_it_knows_of_its_tracks(name: str, listed: Path) -> None:
-    manifest(listed / name)
+    manifest(listed / name, ROWS)
     library = read(listed)
     assert library.format == "manifest"
     alone, second = library.tracks
@@ -369,10 +323,10 @@ def test_a_table_without_paths_is_no_manifest_unless_it_is_called_one(listed: Pa
 
 
 def test_the_only_table_of_a_folder_is_the_manifest_that_was_asked_for(listed: Path) -> None:
-    manifest(listed / "my songs.csv")
+    manifest(listed / "my songs.csv", ROWS)
     assert read(listed).format == "folders"
     assert len(read(listed, "manifest").tracks) == 2
-    manifest(listed / "other.jsonl")
+    manifest(listed / "other.jsonl", ROWS)
     with pytest.raises(LibraryError, match=r"several tables \(my songs.csv, other.jsonl\)"):
         read(listed, "manifest")
 
@@ -463,17 +417,6 @@ def beets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Beets itself, with a home of its own."""
     monkeypatch.setenv("BEETSDIR", str(tmp_path / "beetsdir"))
     return pytest.importorskip("beets.library")
-
-
-def add_items(beets: Any, database: Path, music: Path, **items: dict[str, Any]) -> None:
-    """Have beets add items to its library, by the path of their files."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    library = beets.Library(str(database), str(music))
-    for name, fields in items.items():
-        item = beets.Item(path=os.fsencode(music / f"{name}.wav"))
-        item.update(fields)
-        library.add(item)
-    library._close()
 
 
 ALONE = {
