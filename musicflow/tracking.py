@@ -298,6 +298,8 @@ def _quoted(text: str) -> str:
 
 
 def _about(comparison: Comparison) -> dict[str, object]:
+    codes = ", ".join(doubt.code for doubt in comparison.doubts)
+    doubts = {"doubts": codes, "is_void": comparison.is_void} if codes else {}
     return {
         "dataset": comparison.dataset.name,
         "fingerprint": comparison.dataset.fingerprint,
@@ -305,6 +307,7 @@ def _about(comparison: Comparison) -> dict[str, object]:
         "protocol": str(comparison.protocol),
         "corpus": comparison.protocol.corpus,
         "k": comparison.protocol.k,
+        **doubts,
     }
 
 

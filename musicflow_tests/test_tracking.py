@@ -1,4 +1,5 @@
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from musicflow.evaluation.layers import Layer, Sweep
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference
+from musicflow.library import Doubt
 from musicflow.settings import Home
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 
@@ -51,11 +53,14 @@ def comparison() -> Comparison:
 def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_path: Path) -> None:
     report = tmp_path / "report.md"
     report.write_text("hello")
-    logged = tracking.log_comparison(home, comparison(), SPECS, [report], {"dagster_run_id": "7"})
+    odd = replace(comparison(), doubts=(Doubt("few-genres", "one genre", "name more", voids=True),))
+    logged = tracking.log_comparison(home, odd, SPECS, [report], {"dagster_run_id": "7"})
     client = tracking.prepare(home)
     assert logged.mlflow_run_id is not None
     parent = client.get_run(logged.mlflow_run_id)
     assert parent.data.params["fingerprint"] == "abc"
+    assert parent.data.params["doubts"] == "few-genres"
+    assert parent.data.params["is_void"] == "True"
     assert parent.data.tags["dagster_run_id"] == "7"
     names = {file.path for file in client.list_artifacts(logged.mlflow_run_id)}
     assert names == {"report.md", "comparison_table.json", "differences_table.json"}
