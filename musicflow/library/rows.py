@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ Extra = dict[str, str | float | tuple[str, ...]]
 def table_of(kind: Any, items: Iterable[Any]) -> pa.Table:
     """Return a row per item, with the columns of its kind."""
     schema = pa.schema([(field.name, _TYPES[field.type]) for field in fields(kind)])
-    rows = ({name: _stored(value) for name, value in asdict(item).items()} for item in items)
+    rows = ({name: _stored(value) for name, value in vars(item).items()} for item in items)
     return pa.Table.from_pylist(list(rows), schema)
 
 

@@ -54,7 +54,7 @@ def test_a_run_with_nothing_to_do_infers_nothing_and_shows_the_same(
     run: Run, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run("compare", "--json")[1]
-    monkeypatch.setattr("musicflow.cli.run._materialize", None)
+    monkeypatch.setattr("musicflow.runs.carry_out", None)
     monkeypatch.setattr(embedders, "load", None)
     code, printed, errors = run("run", str(compared), "--embedder", "mfcc", "--json")
     assert (code, printed) == (0, before)
@@ -343,7 +343,7 @@ def test_an_embedder_without_weights_fails_alone(
     assert good["scores"]["precision_at_1"]["value"] == 1.0
     assert bad["scores"] == {}
     assert "the cable is cut" in bad["error"]
-    monkeypatch.setattr("musicflow.cli.run._materialize", None)
+    monkeypatch.setattr("musicflow.runs.carry_out", None)
     assert run(*arguments)[1] == printed, "nothing changed, so nothing is to be done"
 
 
