@@ -165,7 +165,8 @@ def _chosen(
     are_names = own != "folder" and rule.level is None and are_artists(tracks, by_folder)
     if are_names:
         covered["folder"] = 0
-    first = own or "folder"
+    # Names that repeat below the topmost folders may be those of discs: "CD 1".
+    first = own or ("folder" if level == 1 or rule.level is not None else "tag")
     source = max(covered, key=lambda name: (covered[name], name == first))
     if own and (covered[own] or (own == "layout" and any(candidates[own]))):
         source = own

@@ -88,6 +88,16 @@ def test_folders_of_genres_win_over_tags_that_tell_no_more(tmp_path: Path) -> No
     assert read(tmp_path, files + loose).genre_source == "tag"
 
 
+def test_tags_win_over_deeper_folders_that_tell_no_more(tmp_path: Path) -> None:
+    discs = [
+        file(f"Band {band}/CD {disc}/{song}.mp3", genres=(("Jazz", "Rock")[band % 2],))
+        for band in range(MANY + 1)
+        for disc in (1, 2)
+        for song in (1, 2)
+    ]
+    assert read(tmp_path, discs).genre_source == "tag"
+
+
 def test_a_person_decides_where_genres_come_from(tmp_path: Path) -> None:
     assert {t.genre for t in read(tmp_path, ARTISTS, source="folder").tracks} == {
         "Anna", "Björk", "Otto", "Nina",
