@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import transformers
 
@@ -13,10 +14,10 @@ import musicflow as mf
 from musicflow import embedders, library
 from musicflow.index import open_index
 from musicflow.index.fused import save_weights
-from musicflow.pipeline import build_collection, embed_tracks
+from musicflow.pipeline import build_collection
 from musicflow.search.errors import QueryError
 from musicflow.settings import Home, Settings, remember
-from musicflow.store import EmbeddingStore
+from musicflow.store import Embedding, EmbeddingStore
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.cli.test_search import write_audio
 from musicflow_tests.conftest import noise, tone
@@ -43,7 +44,12 @@ def spoken_home(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store, index = EmbeddingStore(settings.paths.embeddings), open_index(settings)
     found = library.join(music, library.scan(music, settings.paths.library), "auto")
     for spec in embedders.specs_for(settings):
-        embed_tracks(found.tracks, spec, store, settings.cache)
+        # In this process, which has the frameworks loaded.
+        model = embedders.load(spec, settings.cache)
+        sounds = (soundfile.read(track.path, dtype="float32") for track in found.tracks)
+        vectors = [model.embed(*sound) for sound in sounds]
+        hashes = [track.content_hash for track in found.tracks]
+        store.add(spec, map(Embedding, hashes, vectors))
         build_collection(found.tracks, spec, store, index)
     remember(settings.paths, library=music, embedders=names)
     save_weights(Home(home).fusions, {"fusion:mfcc+clap": {"mfcc": 0.5, "clap": 0.5}})
