@@ -146,7 +146,7 @@ def compare(
 
 
 class SearchableCollection:
-    """A published collection, to be searched by track, file or vector.
+    """A published collection, to be searched by track, file, vector or words.
 
     Parameters
     ----------
@@ -206,6 +206,35 @@ class SearchableCollection:
             return queries.similar_to_vector(self._collection, vector, k, asked)
         track_id = lookup.find_track(self._collection, str(query))
         return queries.similar_to_track(self._collection, track_id, k, asked)
+
+    def search_text(
+        self,
+        text: str,
+        k: int = 10,
+        filters: Mapping[str, Any] | Iterable[str] = (),
+    ) -> "list[Hit]":
+        """Return the k tracks that a description suits most, best first.
+
+        Parameters
+        ----------
+        text
+            The description, such as ``slow piano, rain``. The embedder must have a text side, as
+            CLAP does.
+        k, filters
+            See `search`.
+
+        Raises
+        ------
+        QueryError
+            If the text is empty, or the embedder has no text side (code ``no-text-side``).
+        FilterError
+            If a filter is none.
+        """
+        from musicflow.search import query as queries
+
+        asked = queries.filters_for(self._collection, _filter_texts(filters))
+        vector = queries.example_of_text(self._collection, text, self._settings)
+        return queries.similar_to_vector(self._collection, vector, k, asked)
 
     def close(self) -> None:
         """Close it; an open collection holds files."""

@@ -20,7 +20,7 @@ def main() -> None:
     """Draw the page."""
     view: View = st.session_state.view
     st.title("Find")
-    question = ask(view)
+    question = ask(view, in_words=True)
     left, right = st.columns([3, 2], gap="large")
     with right, errors_shown():
         _for_you(view)

@@ -1,4 +1,4 @@
-"""The query: a track of the library, or an upload. Pages share it."""
+"""The query: a track of the library, an upload, or words. Pages share it."""
 
 import random
 from contextlib import suppress
@@ -8,18 +8,27 @@ import streamlit as st
 from musicflow.app import uploads
 from musicflow.app.cards import buttons, by, card, errors_shown, plain
 from musicflow.app.uploads import Upload
-from musicflow.app.view import MATCHES, View, pick
+from musicflow.app.view import MATCHES, View, Words, pick
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.index import Hit
 from musicflow.search.query import similar_to_track, similar_to_vector
 
-Question = str | Upload
-"""A track id, or an upload."""
+Question = str | Upload | Words
+"""A track id, an upload, or a description."""
 
 
-def ask(view: View) -> Question | None:
-    """Let a person choose the query; return None while nothing is chosen."""
+def ask(view: View, *, in_words: bool = False) -> Question | None:
+    """Let a person choose the query; return None while nothing is chosen.
+
+    Parameters
+    ----------
+    view
+        The view.
+    in_words
+        Offer a box for a description, if the embedder has a text side.
+    """
     state = st.session_state
+    described = ""
     left, right = st.columns([3, 2], gap="large")
     with left:
         words = st.text_input(
@@ -32,6 +41,14 @@ def ask(view: View) -> Question | None:
         )
         if words:
             _matches(view, words)
+        if in_words and view.has_text_side:
+            described = st.text_input(
+                "Or describe the music",
+                key="description",
+                bind="query-params",
+                placeholder="slow piano, rain",
+                max_chars=200,
+            )
         st.button(
             "Surprise me",
             key="surprise",
@@ -52,6 +69,8 @@ def ask(view: View) -> Question | None:
             _show_upload(upload)
             return upload
         return None
+    if described and described.strip():
+        return Words(described)
     if state.track:
         _show_track(view, state.track)
         return state.track
@@ -65,7 +84,7 @@ def answer(view: View, question: Question, label: str | None = None) -> list[Hit
     Raises
     ------
     QueryError
-        If the track is not known, or the file cannot be used.
+        If the track is not known, the file cannot be used, or the embedder takes no words.
     """
     collection = view.collection(label)
     if isinstance(question, str):

@@ -18,7 +18,8 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Collections, Filters, fused
 from musicflow.index.fields import of_kind
 from musicflow.library import Library, Summary, Track, summary_of
-from musicflow.search.lookup import specs_of
+from musicflow.search.lookup import specs_for, specs_of
+from musicflow.search.query import vector_of_text
 from musicflow.settings import Settings
 from musicflow.text import folded
 
@@ -30,6 +31,18 @@ MAX_PREFERENCES = 50
 
 Kind = Literal["like", "dislike"]
 KINDS: tuple[Kind, Kind] = ("like", "dislike")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A description of music."""
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Return a name for it."""
+        return f"words:{self.text}"
 
 
 class Catalogue(Mapping[str, Track]):
@@ -89,27 +102,35 @@ class View:
         """Return an embedder's collection, by default the chosen one's."""
         return open_collection(self.index, label or self.label)
 
-    def vector(self, upload: Upload, label: str | None = None) -> np.ndarray:
-        """Return an upload's vector, shape ``(dim,)``; cached per session.
+    @property
+    def has_text_side(self) -> bool:
+        """Return whether the chosen embedder, or each of the fusion, takes words."""
+        return all(spec.text for spec in specs_for(self.label, self.settings))
+
+    def vector(self, example: Upload | Words, label: str | None = None) -> np.ndarray:
+        """Return the vector of an upload or a description, shape ``(dim,)``; cached per session.
 
         Raises
         ------
         QueryError
-            If the file cannot be used.
+            If the file cannot be used, or the embedder takes no words.
         TrackIndexError
             If the collection was made by another version of the embedder.
         """
         specs = specs_of(self.collection(label), self.settings)
-        return np.concatenate([self._embedded(upload, spec) for spec in specs])
+        return np.concatenate([self._embedded(example, spec) for spec in specs])
 
-    def _embedded(self, upload: Upload, spec: EmbedderSpec) -> np.ndarray:
+    def _embedded(self, example: Upload | Words, spec: EmbedderSpec) -> np.ndarray:
         vectors = st.session_state.setdefault("vectors", {})
-        key = upload.key, spec.hash
+        cache, log = self.settings.cache, self.settings.paths.decoding_log
+        key = example.key, spec.hash
         if key not in vectors:
-            with st.spinner(f"Listening with {spec.label} …"):
-                vectors[key] = uploads.embed(
-                    upload, spec, self.settings.cache, self.settings.paths.decoding_log
-                )
+            if isinstance(example, Words):
+                with st.spinner(f"Reading with {spec.label} …"):
+                    vectors[key] = vector_of_text(example.text, spec, cache)
+            else:
+                with st.spinner(f"Listening with {spec.label} …"):
+                    vectors[key] = uploads.embed(example, spec, cache, log)
         return vectors[key]
 
 
@@ -213,6 +234,7 @@ def pick(track_id: str) -> None:
     """Make a track the question."""
     st.session_state.track = track_id
     st.session_state.words = ""
+    st.session_state.description = ""
     # A new key empties the uploader.
     st.session_state.upload_key = st.session_state.get("upload_key", 0) + 1
 

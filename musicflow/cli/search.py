@@ -62,26 +62,33 @@ def search(
     track: Annotated[
         str | None, typer.Option(help="A track of the library, by its id or name.")
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help="Words that describe music, for an embedder with a text side."),
+    ] = None,
     embedder: EmbedderOption = None,
     k: CountOption = 10,
     where: FilterOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the tracks that sound most like a file or a track.
+    """Find the tracks that sound most like a file, a track or a description.
 
     Example: `musicflow search --track calm_acoustic_1 -k 5 --filter genre=acoustic`
     """
-    if (file is None) == (track is None):
-        stop("say what to search with: a FILE, or --track NAME", USAGE)
-    with _opened(home, embedder) as (collection, settings):
+    if [file, track, text].count(None) != 2:
+        stop("say what to search with: a FILE, --track NAME or --text WORDS", USAGE)
+    with _opened(home, embedder, text=text is not None) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         if track is not None:
             track_id = lookup.find_track(collection, track)
             hits = query.similar_to_track(collection, track_id, k, filters)
         else:
-            assert file is not None
-            vector = query.example_of_file(collection, file, settings)
+            if text is not None:
+                vector = query.example_of_text(collection, text, settings)
+            else:
+                assert file is not None
+                vector = query.example_of_file(collection, file, settings)
             hits = query.similar_to_vector(collection, vector, k, filters)
         _show(hits, collection, filters, as_json)
 
@@ -93,6 +100,10 @@ def recommend_command(
     ] = None,
     dislike: Annotated[
         list[str] | None, typer.Option(help="The same, for tracks to avoid; repeatable.")
+    ] = None,
+    like_text: Annotated[
+        list[str] | None,
+        typer.Option(help="Words that describe music, as for `search --text`; repeatable."),
     ] = None,
     strategy: Annotated[
         Strategy, typer.Option(help="How the examples become a score.")
@@ -113,11 +124,12 @@ def recommend_command(
 
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
-    with _opened(home, embedder) as (collection, settings):
+    with _opened(home, embedder, text=bool(like_text)) as (collection, settings):
         filters = query.filters_for(collection, where or [])
+        described = [query.example_of_text(collection, text, settings) for text in like_text or []]
         hits = recommend(
             collection,
-            [_example(collection, text, settings) for text in like or []],
+            [*(_example(collection, text, settings) for text in like or []), *described],
             [_example(collection, text, settings) for text in dislike or []],
             k,
             filters,
@@ -205,12 +217,20 @@ def export(
 
 
 @contextmanager
-def _opened(home: Path | None, embedder: str | None) -> Iterator[tuple[Collection, Settings]]:
-    """Open the collection of an embedder, or of the first of the home's that has one."""
+def _opened(
+    home: Path | None, embedder: str | None, *, text: bool = False
+) -> Iterator[tuple[Collection, Settings]]:
+    """Open the collection of an embedder, or of the first of the home's that has one.
+
+    If `text`, the first with a text side comes before the others.
+    """
     settings = settings_of(home=home)
     index = lookup.open_collections(settings)
     if embedder is None:
-        labels = [spec.label for spec in embedders.specs_for(settings)]
+        specs = embedders.specs_for(settings)
+        if text:
+            specs.sort(key=lambda spec: not spec.text)
+        labels = [spec.label for spec in specs]
         published = index.names()
         label = next((label for label in labels if label in published), labels[0])
     else:

@@ -23,6 +23,7 @@ from musicflow.embedders.errors import (
 )
 from musicflow.embedders.spec import (
     ALL_LAYERS,
+    NO_TEXT,
     UNTRAINED,
     AllLayers,
     Embedder,
@@ -32,6 +33,7 @@ from musicflow.embedders.spec import (
     Inferred,
     Layers,
     infer,
+    infer_text,
 )
 from musicflow.embedders.weights import Weights
 from musicflow.errors import MusicflowError, words_of
@@ -42,6 +44,7 @@ from musicflow.settings import Settings
 __all__ = [
     "ADAPTERS",
     "ALL_LAYERS",
+    "NO_TEXT",
     "REGISTRY",
     "UNTRAINED",
     "DeviceError",
@@ -61,6 +64,7 @@ __all__ = [
     "check_names",
     "fetch",
     "infer",
+    "infer_text",
     "is_address",
     "layers_of",
     "load",
@@ -285,7 +289,7 @@ def all_layers(spec: EmbedderSpec) -> EmbedderSpec:
     layers = layers_of(spec)
     if len(layers) == 1:
         return spec
-    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers))
+    return replace(spec, layer=ALL_LAYERS, dim=sum(one.dim for one in layers), text=False)
 
 
 def prepare(spec: EmbedderSpec) -> None:
@@ -380,7 +384,9 @@ def _of_layer(entry: EmbedderEntry, layer: str) -> EmbedderEntry:
             f"{spec.name} has no layer {layer!r}", f"its layers are {known}", UNKNOWN
         )
     name = address.name_with_layer(spec.name, layer)
-    return replace(entry, spec=replace(spec, name=name, layer=layer, dim=entry.layers[layer]))
+    # Words lie in the space of the entry's own layer.
+    other = replace(spec, name=name, layer=layer, dim=entry.layers[layer], text=False)
+    return replace(entry, spec=other)
 
 
 def _adapted(outside: Address) -> EmbedderEntry:

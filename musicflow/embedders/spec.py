@@ -9,7 +9,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -32,7 +32,10 @@ UNTRAINED = "-untrained"
 ALL_LAYERS = "*"
 """The layer of a spec whose vectors are those of all layers behind one another."""
 
-_NOT_OF_VECTORS = ("summary", "extra", "device", "precisions", "address")
+NO_TEXT = "no-text-side"
+"""The code of an error: an embedder that has no text side was given a text."""
+
+_NOT_OF_VECTORS = ("summary", "extra", "device", "precisions", "address", "text")
 """The fields of a spec that change no vector."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -82,6 +85,8 @@ class EmbedderSpec:
         pip installs (``mine[gpu]``).
     address
         Where the embedder was found, if by an address; see `embedders.spec_of`.
+    text
+        Whether it has a text side; see `Embedder.text`.
     summary
         One line for people.
 
@@ -112,6 +117,7 @@ class EmbedderSpec:
     coverage_s: float = 0.0
     extra: str | None = None
     address: str = ""
+    text: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith(UNTRAINED):
@@ -335,6 +341,26 @@ class Embedder(ABC):
         vectors, tags = self.infer(windows)
         return Layers({self.spec.layer: vectors}, tags)
 
+    def text(self, texts: Sequence[str]) -> np.ndarray:  # noqa: ARG002
+        """Turn texts into vectors that lie beside those of the audio they describe.
+
+        Parameters
+        ----------
+        texts
+            N descriptions, such as ``slow piano, rain``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Float32, shape ``(N, spec.dim)``.
+
+        Raises
+        ------
+        InterfaceError
+            If the embedder has no text side (`EmbedderSpec.text`).
+        """
+        raise InterfaceError(f"{self.spec.name} has no text side", code=NO_TEXT)
+
     def frames(self, source: Source, sample_rate: float | None = None) -> Frames:
         """Return the vector of every window of a track, which is heard whole.
 
@@ -492,6 +518,29 @@ def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:
             f"{name} returned tags of shape {scores} for {len(embedder.tag_names)} names"
         )
     return Inferred(np.asarray(vectors), tags)
+
+
+def infer_text(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
+    """Turn texts into vectors; see `Embedder.text`.
+
+    Raises
+    ------
+    InterfaceError
+        If the embedder fails, or returns anything else than one vector per text.
+    """
+    name, wanted = embedder.spec.name, (len(texts), embedder.spec.dim)
+    try:
+        vectors = np.asarray(embedder.text(texts), np.float32)
+    except (EmbedderError, MemoryError):
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise InterfaceError(f"{name} failed on a text with {what}") from error
+    if vectors.shape != wanted:
+        raise InterfaceError(
+            f"{name} returned vectors of shape {vectors.shape} for texts instead of {wanted}"
+        )
+    return vectors
 
 
 def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -82,6 +82,13 @@ def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
     return specs
 
 
+def with_text_side(settings: Settings) -> list[str]:
+    """Return the labels of the published embedders that have a text side."""
+    published = open_index(settings).names()
+    specs = (embedders.spec_or_stand_in(label, settings) for label in published)
+    return [spec.label for spec in specs if spec.text]
+
+
 def find_track(collection: Collection, text: str) -> str:
     """Return the id of a track by its id or its name.
 

@@ -15,13 +15,15 @@ from musicflow.errors import words_of
 from musicflow.index import Collection, Filters, Hit, normalize
 from musicflow.index.filters import Condition
 from musicflow.search.errors import NoTrackError, QueryError
-from musicflow.search.lookup import nearest, specs_of
+from musicflow.search.lookup import nearest, specs_of, with_text_side
 from musicflow.settings import Settings
 from musicflow.text import folded
 from musicflow.worker import Rations, WorkerError
 
 Example = str | np.ndarray
 """A track of the collection by its id, or a vector as the collection's embedder gave it."""
+
+_NO_TEXT_SIDE = "no published embedder has one; CLAP has: hub:laion/clap-htsat-unfused"
 
 
 def similar_to_track(
@@ -135,6 +137,72 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
     log = settings.paths.decoding_log
     vectors = [vector_of_file(path, spec, settings.cache, limits, log=log) for spec in specs]
     return np.concatenate(vectors)
+
+
+def example_of_text(collection: Collection, text: str, settings: Settings) -> np.ndarray:
+    """Embed a description of music with the text side of a collection's embedder.
+
+    Parameters
+    ----------
+    collection
+        The collection the vector is for.
+    text
+        The description, such as ``slow piano, rain``.
+    settings
+        Those of the home.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives it, shape ``(dim,)``; of a fusion, its members' side by side.
+
+    Raises
+    ------
+    QueryError
+        If the text is empty, or the embedder has no text side; the latter has the code
+        ``no-text-side``.
+    EmbedderError
+        If the embedder cannot be loaded.
+    TrackIndexError
+        If another version of the embedder made the collection.
+    """
+    specs = specs_of(collection, settings)
+    if wanting := [spec.label for spec in specs if not spec.text]:
+        known = ", ".join(with_text_side(settings))
+        raise QueryError(
+            f"{wanting[0]} has no text side, so that words cannot ask its collection",
+            f"the published embedders with one are {known}" if known else _NO_TEXT_SIDE,
+            embedders.NO_TEXT,
+        )
+    return np.concatenate([vector_of_text(text, spec, settings.cache) for spec in specs])
+
+
+def vector_of_text(text: str, spec: EmbedderSpec, cache: Path) -> np.ndarray:
+    """Embed a description of music.
+
+    Parameters
+    ----------
+    text, spec, cache
+        The description, the embedder, and the folder of weights.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives it, shape ``(dim,)``.
+
+    Raises
+    ------
+    QueryError
+        If the text is empty.
+    EmbedderError
+        If the embedder cannot be loaded, or has no text side.
+    """
+    # What a shell passes on may not be Unicode.
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    if not text:
+        raise QueryError("the text is empty", "describe the music: slow piano, rain", "empty-text")
+    [vector] = embedders.infer_text(embedders.load(spec, cache), [text])
+    return vector
 
 
 def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:

@@ -18,6 +18,7 @@ from musicflow.library import Library, Track
 from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
+from musicflow_tests.embedders.adapters import models
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 Page = Callable[..., AppTest]
@@ -128,6 +129,31 @@ def test_liking_what_was_disliked_changes_sides(page: Page) -> None:
 def test_a_disliked_track_never_comes_back(page: Page) -> None:
     shown = page(like="tones/3.flac", dislike=["tones/2.flac", "tones/4.flac"], k="50")
     assert not {"Tone 2", "Tone 3", "Tone 4"} & set(names(shown))
+
+
+@pytest.mark.slow
+def test_words_are_asked_where_the_embedder_has_a_text_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: Page
+) -> None:
+    clap = models.save("clap", tmp_path / "clap")
+    for number in range(3):
+        write_flac(tmp_path / f"music/{number}.flac", tone(220 + 90 * number), title=f"T{number}")
+    home = Home(tmp_path / "home")
+    fill(home, tmp_path / "music", ("mfcc", f"clap=hub:{clap}"))
+    monkeypatch.setenv("MUSICFLOW_HOME", str(home.root))
+    assert "description" not in [box.key for box in page().text_input]
+    shown = page(embedder="clap")
+    assert names(shown) == []
+    shown.text_input("description").set_value(" ").run()
+    assert names(shown) == []
+    shown.text_input("description").set_value("slow piano, rain").run()
+    assert sorted(names(shown)) == ["T0", "T1", "T2"]
+    assert names(page(embedder="clap", description="slow piano, rain")) == names(shown)
+    # A track that is picked takes the place of the words.
+    shown.text_input("words").set_value("T1").run()
+    press(shown, "match-")
+    assert names(shown)[0] == "T1"
+    assert not shown.text_input("description").value
 
 
 @pytest.mark.slow

@@ -2,14 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from musicflow import embedders, worker
-from musicflow.embedders import EmbedderError, EmbedderSpec
+from musicflow.embedders import (
+    Embedder,
+    EmbedderError,
+    EmbedderSpec,
+    Inferred,
+    InterfaceError,
+)
 from musicflow.library import join, scan
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.settings import Settings
@@ -75,6 +82,42 @@ def test_a_label_that_may_be_of_a_broken_address_says_what_is_wrong_with_that() 
         EmbedderError, match=r"called 'x'; .*: the embedder toyflow.missing:X cannot"
     ):
         embedders.spec_for("x", settings)
+
+
+class Spoken(Embedder):
+    """An embedder whose text side is whatever it was given."""
+
+    def __init__(self, vectors: object) -> None:
+        self.spec = replace(embedders.spec_of("loudness"), text=True)
+        self._vectors = vectors
+
+    def infer(self, windows: np.ndarray) -> Inferred:
+        return Inferred(np.zeros((len(windows), 3), np.float32))
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:  # noqa: ARG002
+        if isinstance(self._vectors, Exception):
+            raise self._vectors
+        return self._vectors  # type: ignore[return-value]
+
+
+def test_a_text_side_gives_one_float32_vector_per_text() -> None:
+    found = embedders.infer_text(Spoken([[1, 2, 3], [4, 5, 6]]), ["a", "b"])
+    assert (found.dtype, found.tolist()) == (np.float32, [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("vectors", "sentence"),
+    [
+        (np.zeros((1, 4)), r"returned vectors of shape \(1, 4\) for texts instead of \(1, 3\)"),
+        (np.zeros(3), "of shape"),
+        (None, "of shape"),
+        ("rain", "failed on a text with ValueError"),
+        (KeyError("rain"), "failed on a text with KeyError"),
+    ],
+)
+def test_a_broken_text_side_is_one_sentence(vectors: object, sentence: str) -> None:
+    with pytest.raises(InterfaceError, match=sentence):
+        embedders.infer_text(Spoken(vectors), ["a"])
 
 
 BROKEN = {

@@ -108,7 +108,7 @@ CHANGES = {
     "trained": False,
     "coverage_s": 60.0,
 }
-PROSE = {"summary", "extra", "device", "precision", "precisions", "address"}
+PROSE = {"summary", "extra", "device", "precision", "precisions", "address", "text"}
 
 
 def test_every_field_that_can_change_a_vector_changes_the_hash() -> None:

@@ -38,6 +38,9 @@ class Family:
     named: ClassVar[tuple[str, ...]] = (LAST, MEAN)
     """Layers that have a name, the default first. `MEAN` is that of all numbered ones."""
 
+    text_layer: ClassVar[str] = ""
+    """The layer whose space words share; empty where the model takes no words."""
+
     @property
     def sample_rate(self) -> int:
         """Return the rate in hertz."""
@@ -111,6 +114,15 @@ class Family:
         state = output.last_hidden_state if last else output.hidden_states[int(layer)]
         return self._over_time(state, samples)
 
+    @property
+    def text_length(self) -> int:
+        """Return the most tokens of a text."""
+        raise NotImplementedError
+
+    def text_vectors(self, model: Any, inputs: Mapping[str, "Tensor"]) -> "Tensor":
+        """Return the vectors ``(B, D)`` of texts, from what a tokenizer made of them."""
+        raise NotImplementedError
+
     def _over_time(self, state: "Tensor", samples: int) -> "Tensor":  # noqa: ARG002
         return state.float().mean(dim=1)
 
@@ -154,6 +166,7 @@ class Clap(Family):
     """
 
     named: ClassVar[tuple[str, ...]] = ("projection", "pooler")
+    text_layer: ClassVar[str] = "projection"
 
     @property
     def window_s(self) -> float:
@@ -191,9 +204,23 @@ class Clap(Family):
     def vectors(self, output: Any, layer: str, samples: int) -> "Tensor":  # noqa: ARG002
         """See `Family.vectors`; the stages are averaged over time and frequency."""
         if layer in self.named:
-            # Before transformers 5, the projection came as it is.
-            return getattr(output, "pooler_output", output).float()
+            return self._projected(output)
         return output.hidden_states[int(layer)].float().mean(dim=(2, 3))
+
+    @property
+    def text_length(self) -> int:
+        """Return the most tokens of a text; two positions of RoBERTa's stand for no token."""
+        return int(self.config.get("text_config", {}).get("max_position_embeddings", 514)) - 2
+
+    def text_vectors(self, model: Any, inputs: Mapping[str, "Tensor"]) -> "Tensor":
+        """See `Family.text_vectors`."""
+        taken = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        return self._projected(model.get_text_features(**taken))
+
+    def _projected(self, output: Any) -> "Tensor":
+        # Before transformers 5, the projection came as it is.
+        vectors: Tensor = getattr(output, "pooler_output", output).float()
+        return vectors
 
 
 class Whisper(Family):

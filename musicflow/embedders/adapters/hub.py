@@ -5,7 +5,8 @@ such as ``pooler``. Code of a repository runs only with ``trust_remote_code``, a
 model is loaded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from musicflow.errors import words_of
 SHORTEST_S = 1.0
 
 _SECONDS_AT_ONCE = 60
+
+_TOKENIZERS = ("tokenizer.json", "vocab.json")
 
 _NOT_NEEDED = {"masked_spec_embed"}
 """Weights that training alone uses."""
@@ -57,6 +60,7 @@ def entry(address: Address) -> EmbedderEntry:
         min_s=SHORTEST_S,
         layer=layer,
         weights=found.weights,
+        text=layer == family.text_layer,
         summary=f"{kind} of {address.place}" + (", runs code of its repository" * runs_code),
     )
     return EmbedderEntry(spec, load, layers=family.dims)
@@ -82,7 +86,8 @@ def load(spec: EmbedderSpec, cache: Path) -> "Hub":
     if repository.has_code(config) and not trust:
         _demand_own_class(address, config)
     model = _model(folder, spec, trust)
-    return Hub(spec, family_of(config, settings), model, _extractor(folder, settings, trust))
+    extractor, tokenizer = _extractor(folder, settings, trust), partial(_tokenizer, folder, trust)
+    return Hub(spec, family_of(config, settings), model, extractor, tokenizer)
 
 
 class Hub(Embedder):
@@ -96,14 +101,24 @@ class Hub(Embedder):
         Says how it is called.
     model, extractor
         Those of transformers; no extractor where the model takes the waveform.
+    tokenizer
+        Returns that of transformers.
     """
 
-    def __init__(self, spec: EmbedderSpec, family: Family, model: Any, extractor: Any) -> None:
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        family: Family,
+        model: Any,
+        extractor: Any,
+        tokenizer: Callable[[], Any],
+    ) -> None:
         self.spec = spec
         self.device = compute.device(spec.device)
         self.batch_size = max(1, round(_SECONDS_AT_ONCE / spec.window_s))
         self._family = family
         self._extractor = extractor
+        self._tokenizer = tokenizer
         self._model = model.to(self.device)
 
     def infer(self, windows: np.ndarray) -> Inferred:
@@ -114,6 +129,28 @@ class Hub(Embedder):
         """Return each layer's mean over time; see `Embedder.layers`."""
         # A run for the mean of the layers gives all of them.
         return Layers(self._vectors(windows, MEAN, self._family.dims))
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of texts; of a longer one than the model takes, that of its start.
+
+        See `Embedder.text`.
+
+        Raises
+        ------
+        WeightsError
+            If the model came without a tokenizer.
+        """
+        if not self.spec.text:
+            return super().text(texts)
+        import torch
+
+        tokenizer = self._tokenizer()
+        longest = min(tokenizer.model_max_length, self._family.text_length)
+        with torch.inference_mode():
+            inputs = tokenizer(
+                list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            ).to(self.device)
+            return compute.array(self._family.text_vectors(self._model, inputs))
 
     def _vectors(
         self, windows: np.ndarray, run_for: str, layers: Iterable[str]
@@ -167,6 +204,19 @@ def _extractor(folder: Path, settings: dict[str, Any], trust: bool) -> Any:
     from transformers import AutoFeatureExtractor
 
     return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=trust)
+
+
+def _tokenizer(folder: Path, trust: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        what = f"{folder} holds no {' and no '.join(_TOKENIZERS)}, so that no text can be read"
+        raise WeightsError(what, "save the model's tokenizer beside it")
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {words_of(error)}"
+        raise WeightsError(f"the tokenizer in {folder} cannot be loaded, {what}") from error
 
 
 def _demand_own_class(address: Address, config: dict[str, Any]) -> None:

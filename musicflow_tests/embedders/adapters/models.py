@@ -115,6 +115,17 @@ MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     ),
 }
 
+
+def tokenizer() -> Any:
+    """A tokenizer of CLAP's kind, whose tokens are letters and a few pairs of them."""
+    letters = "\u0120abcdefghijklmnopqrstuvwxyz,"
+    merges = [("\u0120", "p"), ("a", "n"), ("r", "a"), ("i", "n")]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *letters, *map("".join, merges), "<mask>"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    assert len(tokens) <= TEXT_CLAP["vocab_size"]
+    return t.RobertaTokenizer(vocab=vocabulary, merges=merges)
+
+
 REMOTE_CODE = '''
 import torch
 from transformers import HubertModel, PretrainedConfig, PreTrainedModel
@@ -197,6 +208,8 @@ def save(kind: str, folder: Path) -> Path:
         model, extractor = MAKERS[kind]()
     model.eval().save_pretrained(folder)
     extractor.save_pretrained(folder)
+    if kind.startswith("clap"):
+        tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,60 @@ def test_one_pass_gives_every_layer(kind: str, folders: Path) -> None:
 def test_a_model_whose_layers_need_runs_of_their_own_has_one(folders: Path) -> None:
     spec = embedders.spec_of(f"hub:{folders / 'clap'}")
     assert embedders.layers_of(spec) == [spec]
+
+
+TEXTS = ["slow piano, rain", "brass", "a", "piano " * 400]
+
+
+@pytest.mark.parametrize("kind", ["clap", "clap-fused"])
+def test_words_have_the_vectors_of_a_plain_call(kind: str, folders: Path) -> None:
+    spec = embedders.spec_of(f"hub:{folders / kind}")
+    model = transformers.AutoModel.from_pretrained(folders / kind).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders / kind)
+    wanted = []
+    for text in TEXTS:
+        inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=512)
+        with torch.inference_mode():
+            wanted.append(model.get_text_features(**inputs).pooler_output.numpy())
+    found = embedders.infer_text(embedders.load(spec, NOWHERE), TEXTS)
+    assert (found.shape, found.dtype) == ((len(TEXTS), spec.dim), np.float32)
+    assert cosines(found, np.concatenate(wanted)).min() >= 0.99999
+    # The words decide: two of them are not alike.
+    assert cosines(found[:1], found[1:2]).max() < 0.9999
+
+
+def test_words_lie_in_the_space_of_claps_projection_alone(folders: Path) -> None:
+    assert embedders.spec_of(f"hub:{folders / 'clap'}").text
+    for name in (f"hub:{folders / 'clap'}#pooler", f"hub:{folders / 'hubert'}", "mfcc"):
+        spec = embedders.spec_of(name)
+        assert not spec.text
+        with pytest.raises(EmbedderError, match="has no text side") as caught:
+            embedders.infer_text(embedders.load(spec, NOWHERE), ["rain"])
+        assert caught.value.code == embedders.NO_TEXT
+
+
+def test_a_text_side_changes_no_identity() -> None:
+    spec = embedders.spec_of("mfcc")
+    assert replace(spec, text=True).hash == spec.hash
+    assert replace(spec, text=True).former_hashes == spec.former_hashes
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [("", "holds no tokenizer.json"), ("{", "cannot be loaded")]
+)
+def test_without_a_tokenizer_audio_is_embedded_and_text_is_one_sentence(
+    content: str, sentence: str, folders: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders / "clap", tmp_path / "clap")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)
+    if content:
+        (folder / "tokenizer.json").write_text(content)
+    embedder = embedders.load(embedders.spec_of(f"hub:{folder}"), NOWHERE)
+    assert embedders.infer(embedder, chords(1, 10.0, 48_000)).vectors.shape == (1, 24)
+    with pytest.raises(EmbedderError, match=sentence) as caught:
+        embedders.infer_text(embedder, ["rain"])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["encodec", "encodec-stereo", "dac"])
