@@ -68,6 +68,17 @@ class Limits:
     max_duration_s: float = 86_400.0
     timeout_s: float = 300.0
 
+    def check(self, seconds: float) -> None:
+        """Refuse a file that is longer than the limit.
+
+        Raises
+        ------
+        AudioError
+            If it is, with the code ``too-long``.
+        """
+        if seconds > self.max_duration_s:
+            raise AudioError(f"longer than {self.max_duration_s / 3600:g} hours", code="too-long")
+
 
 class Decoding:
     """The samples of a file, decoded once, block by block.
@@ -174,10 +185,7 @@ class Decoding:
             self._peaks = np.full_like(peaks, self._peak)
         self._peaks = np.maximum(self._peaks, peaks)
         self.seconds = block.start_s + block.samples.shape[1] / block.rate
-        if self.seconds > self.limits.max_duration_s:
-            raise AudioError(
-                f"longer than {self.limits.max_duration_s / 3600:g} hours", code="too-long"
-            )
+        self.limits.check(self.seconds)
 
     def _check(self, stated: float | None) -> None:
         """Refuse a file that is incomplete, silent or without samples."""

@@ -231,7 +231,7 @@ def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFi
 
 def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:
     """Examine files in workers: a file that crashes one costs its own row."""
-    examine = partial(_examine, root, rules.limits.max_duration_s)
+    examine = partial(_examine, root, rules.limits)
     names = [file.path for file in files]
     results = worker.each(
         examine, files, names=names, timeout_s=rules.limits.timeout_s, log=rules.log
@@ -244,12 +244,11 @@ def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[Audi
         yield result
 
 
-def _examine(root: Path, max_duration_s: float, file: AudioFile) -> AudioFile:
+def _examine(root: Path, limits: audio.Limits, file: AudioFile) -> AudioFile:
     path, file = root / file.path, replace(file, version=VERSION)
     try:
         info = audio.examine(path)
-        if info.duration_s > max_duration_s:
-            raise audio.AudioError(f"longer than {max_duration_s / 3600:g} hours", code="too-long")
+        limits.check(info.duration_s)
         tags = read_tags(path)
     except audio.AudioError as error:
         return replace(file, error=str(error), code=error.code)
