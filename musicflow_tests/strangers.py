@@ -61,7 +61,7 @@ class Aisfx(OfBlocks):
 
     def __init__(self, spec: EmbedderSpec, cache: Path) -> None:
         super().__init__(spec)
-        self._weights, _classes = saved(spec, cache, "aisfx/models/checkpoint.pth")
+        self.weights, _classes = saved(spec, cache, "aisfx/models/checkpoint.pth")
 
     def mel(self, window: np.ndarray) -> np.ndarray:
         loudest = np.abs(window).max() or 1.0
@@ -82,7 +82,7 @@ class Aisfx(OfBlocks):
         return x.mean(dim=3).amax(dim=2)
 
     def _of(self, name: str) -> Tensor:
-        weights: Tensor = self._weights[f"embedding_net.{name}"]
+        weights: Tensor = self.weights[f"embedding_net.{name}"]
         return weights
 
 
@@ -130,7 +130,9 @@ class Resemblyzer(OfBlocks):
         level = np.sqrt(np.square(window).mean()) or 1.0
         raised = window * max(1.0, 10 ** (-30 / 20) / level)
         rate = self.spec.sample_rate
-        return librosa.feature.melspectrogram(y=raised, sr=rate, n_fft=400, hop_length=160, n_mels=40)
+        return librosa.feature.melspectrogram(
+            y=raised, sr=rate, n_fft=400, hop_length=160, n_mels=40
+        )
 
     def network(self, blocks: Tensor) -> Tensor:
         _, (hidden, _) = self._layers["lstm"](blocks)
