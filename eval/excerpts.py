@@ -11,7 +11,7 @@ Lines below say how much of the ten nearest a copy in MP3 at 128 kbit/s keeps, a
 the rule chooses: the least whose loss is under 0.01 and not significant, and whose overlap is no
 lower than that of the copies, nor than 0.85.
 
-    python eval/coverage.py games --embedder musicnn --embedder mfcc
+    python eval/excerpts.py games --embedder musicnn --embedder mfcc
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
     lines = [
         "# Hearing a part of each track",
         "",
-        f"`python eval/coverage.py {options.library.name}`, {datetime.now(UTC):%Y-%m-%d}, "
+        f"`python eval/excerpts.py {options.library.name}`, {datetime.now(UTC):%Y-%m-%d}, "
         f"{machine()}.",
         "",
         f"{len(tracks)} tracks under {len({t.genre for t in tracks})} labels, "
