@@ -76,8 +76,10 @@ class Aisfx(OfBlocks):
         for pair in ("conv_block1", "conv_block2", "conv_block3", "conv_block4"):
             for number in (1, 2):
                 x = F.conv2d(x, self._of(f"{pair}.conv{number}.weight"), padding=1)
-                names = ("running_mean", "running_var", "weight", "bias")
-                x = F.relu(F.batch_norm(x, *(self._of(f"{pair}.bn{number}.{n}") for n in names)))
+                norm = f"{pair}.bn{number}"
+                mean, variance = self._of(f"{norm}.running_mean"), self._of(f"{norm}.running_var")
+                scale, shift = self._of(f"{norm}.weight"), self._of(f"{norm}.bias")
+                x = F.relu(F.batch_norm(x, mean, variance, scale, shift))
             x = x if pair == "conv_block4" else F.max_pool2d(x, 2)
         return x.mean(dim=3).amax(dim=2)
 
