@@ -160,3 +160,10 @@ def test_a_command_without_its_extra_is_one_sentence_with_the_install_line(
     assert f"pip install 'musicflow[{needed}]'" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_no_script_of_eval_hides_a_module_that_packages_look_for() -> None:
+    # numba imports coverage where it finds it, and a script's folder comes first.
+    command = [sys.executable, "-c", "import numba, librosa.filters"]
+    subprocess.run(command, cwd=ROOT / "eval", check=True)
