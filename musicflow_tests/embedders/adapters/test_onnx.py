@@ -42,7 +42,8 @@ class Network(torch.nn.Module):
         self.embedder = embedder
 
     def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.embedder.network(patches)
+        layers = self.embedder.network(patches)
+        return layers["penultimate"], layers["logits"].sigmoid()
 
 
 class Statistics(torch.nn.Module):
