@@ -87,6 +87,8 @@ def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_p
     (music / "labels.json").write_text('{"tracks": {"0": {"genre": {"S": ""}}, "gone": {}}}')
     for path in [*music.glob("mp3/noises/*"), *music.glob("mp3/tones/[2-5].wav")]:
         path.unlink()
+    # Without a folder, nothing names its genre.
+    (music / "mp3" / "tones" / "0.wav").rename(music / "mp3" / "0.wav")
     library = join(music, scan(music, tmp_path / "known"))
     coverage, labels, meaning = checks.tracks(library)
     assert not coverage.passed
