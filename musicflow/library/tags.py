@@ -42,6 +42,10 @@ class Tags:
         Whether the album gathers tracks of several artists.
     replaygain_db
         What ReplayGain adds to the track's level, in decibels.
+    bpm
+        Beats per minute.
+    key
+        The musical key, as the program that found it writes it: "Am", "8A".
     """
 
     artists: tuple[str, ...] = ()
@@ -54,6 +58,8 @@ class Tags:
     disc_number: int | None = None
     compilation: bool = False
     replaygain_db: float | None = None
+    bpm: float | None = None
+    key: str = ""
 
 
 def read_tags(path: Path) -> Tags:
@@ -96,6 +102,8 @@ _NAMES = {
     "track": ("trck", "tracknumber", "track", "trkn", "wm/tracknumber", "track number"),
     "disc": ("tpos", "discnumber", "disc", "disk", "wm/partofset"),
     "compilation": ("compilation", "tcmp", "cpil", "wm/iscompilation", "itunescompilation"),
+    "bpm": ("tbpm", "bpm", "tmpo", "wm/beatsperminute"),
+    "key": ("tkey", "initialkey", "initial key", "wm/initialkey", "key"),
     "gain": ("replaygain_track_gain", "rva2:track"),
     "gain_r128": ("r128_track_gain",),
 }
@@ -142,7 +150,15 @@ def _tags(pairs: Iterable[tuple[str, Raw]]) -> Tags:
         disc_number=number("disc", _PLACE),
         compilation=first("compilation").casefold() in ("1", "true", "yes"),
         replaygain_db=_gain(first("gain"), first("gain_r128")),
+        bpm=_bpm(first("bpm")),
+        key=first("key"),
     )
+
+
+def _bpm(text: str) -> float | None:
+    """Return beats per minute; None where programs write 0, which stands for unknown."""
+    match = _DECIMAL.match(text)
+    return (float(match[0].replace(",", ".")) or None) if match else None
 
 
 def _gain(decibels: str, r128: str) -> float | None:
@@ -158,6 +174,7 @@ _NONE = Tags()
 _KNOWN = frozenset(name for names in _NAMES.values() for name in names)
 _YEAR = re.compile(r"(?<!\d)([12]\d{3})")
 _PLACE = re.compile(r"^(\d{1,9})(?!\d)")
+_DECIMAL = re.compile(r"\d{1,3}([.,]\d{1,9})?(?!\d)", re.ASCII)
 _DECIBELS = re.compile(r"[-+]?\d{1,5}([.,]\d{1,9})?", re.ASCII)
 
 

@@ -117,7 +117,7 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
         A usable file of it.
     **fields
         Fields that the layout decides instead of the tags, such as `genre`. Genres that it does
-        not name are not taken from the tags.
+        not name are not taken from the tags. Its extra values stand beside those of the tags.
     """
     own: dict[str, Any] = {
         "track_id": file.path,
@@ -128,7 +128,9 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
         "sample_rate": file.sample_rate,
         "name": file.title or normalized(_stem(file.path)) or UNKNOWN,
     }
-    return Track(**own | fields_from(file) | fields | _genres(**fields))
+    extra = {"bpm": file.bpm, "key": file.key}
+    known = {name: value for name, value in extra.items() if value} | fields.pop("extra", {})
+    return Track(**own | fields_from(file) | fields | _genres(**fields), extra=known)
 
 
 def _stem(path: str) -> str:
@@ -148,7 +150,7 @@ def fields_from(tags: Tags) -> dict[str, Any]:
     return said | {"album": tags.album or UNKNOWN}
 
 
-_OF_TAGS = tuple(field.name for field in fields(Tags) if field.name != "title")
+_OF_TAGS = tuple(field.name for field in fields(Tags) if field.name not in ("title", "bpm", "key"))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ SAID = Tags(
     disc_number=1,
     compilation=True,
     replaygain_db=-3.5,
+    bpm=93.0,
+    key="Am",
 )
 
 
@@ -224,7 +226,8 @@ def test_tags_reach_the_track_and_the_layout_says_its_genre(
     [track] = read(tmp_path / "music", tmp_path / "known").tracks
     assert (track.artist, track.name, track.genre) == ("Nina, Otto", "Sinnerman", "jazz")
     assert track.genres == ("jazz",)
-    kept = vars(SAID).keys() - {"title", "genres"}
+    assert track.extra == {"bpm": 93.0, "key": "Am"}
+    kept = vars(SAID).keys() - {"title", "genres", "bpm", "key"}
     assert all(getattr(track, name) == getattr(SAID, name) for name in kept)
 
 

@@ -32,6 +32,8 @@ SAID = Tags(
     disc_number=2,
     compilation=True,
     replaygain_db=-6.25,
+    bpm=93.0,
+    key="F#m",
 )
 SOME = Tags(artists=("AC/DC",), title="Duet", album="Álbum", genres=("Folk",), year=1999)
 
@@ -82,6 +84,9 @@ def id3(tags: Tags = SAID, encoding: int = 3) -> mutagen.id3.ID3:
     for name, values in texts.items():
         frames.add(getattr(mutagen.id3, name)(encoding=encoding, text=list(values)))
     frames.add(mutagen.id3.TXXX(encoding=3, desc="REPLAYGAIN_TRACK_GAIN", text=["-6.25 dB"]))
+    if tags.bpm is not None:
+        frames.add(mutagen.id3.TBPM(encoding=3, text=[f"{tags.bpm:g}"]))
+        frames.add(mutagen.id3.TKEY(encoding=3, text=[tags.key]))
     return frames
 
 
@@ -114,6 +119,8 @@ def with_names(path: Path, tags: Tags = SAID, **names: str) -> None:
         "disc": ["2"],
         "compilation": ["1"],
         "replaygain_track_gain": ["-6,25 dB"],
+        "bpm": ["93"],
+        "initialkey": ["F#m"],
     }
     for name, value in values.items():
         file[names.get(name, name)] = value
@@ -143,6 +150,8 @@ def with_atoms(path: Path, tags: Tags = SAID) -> None:
             "disk": [(2, 0)],
             "cpil": True,
             "----:com.apple.iTunes:replaygain_track_gain": [b"-6.25 dB"],
+            "tmpo": [93],
+            "----:com.apple.iTunes:initialkey": [b"F#m"],
         }
     )
     file.save()
@@ -162,6 +171,8 @@ def with_asf(path: Path, tags: Tags = SAID) -> None:
             "WM/PartOfSet": ["2/2"],
             "WM/IsCompilation": [mutagen.asf.ASFBoolAttribute(True)],
             "replaygain_track_gain": ["-6.25 dB"],
+            "WM/BeatsPerMinute": ["93"],
+            "WM/InitialKey": ["F#m"],
         }
     )
     file.save()
