@@ -1,6 +1,5 @@
 """Excerpts: the samples of the whole file, by decoding little more than what is heard."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,9 +130,11 @@ _DAMAGED = (
     *("bad-frame", "hole", "joined-tagged", "half.ogg"),
     *("joined-rates", "joined-near-rates", "chained-rates"),
 )
+_PUT_TOGETHER = ("vbr", "joined", "chained")
 _KINDS = {
-    (re.split(r"[-.\d]", case.name)[0], Path(case.name).suffix): case
+    (case.name.split("-")[0] if case.name.startswith(_PUT_TOGETHER) else "", suffix): case
     for case in reversed(CASES)
+    for suffix in [Path(case.name).suffix.lower()]
     if case.right is None and case.cosine and case.is_small and not case.name.startswith(_DAMAGED)
 }
 """The first file of each kind: rates and channels of one kind are cut alike."""
