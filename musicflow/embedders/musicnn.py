@@ -9,7 +9,7 @@ Its vectors are the penultimate layer; its fifty tags come from the same pass.
 """
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -225,22 +225,33 @@ def log_mel(windows: "torch.Tensor") -> "torch.Tensor":
     return torch.log10(10_000 * (power @ mel).half().float() + 1)
 
 
-class Musicnn(Embedder):
-    """musicnn with weights loaded.
+class Network(Embedder):
+    """One of the networks in upstream's wheel, with weights loaded.
 
     Parameters
     ----------
     spec
-        The spec; its layer is one of `LAYERS`.
+        The spec; its layer is one that `network` gives.
     variables
         Tensors by their TensorFlow names, as in upstream's checkpoints.
+    norms
+        The number of batch normalizations.
+    convs, denses
+        The names of convolutions and dense layers, in the order of use.
     """
 
-    # The front end's output is 9 MB a window. More than 32 MB at once and the C library hands
-    # the memory back after each convolution, which takes longer than the convolution.
+    # The output of the first convolutions is 9 MB a window. More than 32 MB at once and the C
+    # library hands the memory back after each convolution, which takes longer than the convolution.
     batch_size = 2
 
-    def __init__(self, spec: EmbedderSpec, variables: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        variables: dict[str, np.ndarray],
+        norms: int,
+        convs: Iterable[str],
+        denses: Iterable[str],
+    ) -> None:
         import torch
 
         assert isinstance(spec.weights, NetworkWeights)
@@ -252,18 +263,18 @@ class Musicnn(Embedder):
         def tensor(value: np.ndarray) -> torch.Tensor:
             return torch.tensor(value).to(self.device, self._dtype)
 
-        self._norms = [tuple(map(tensor, norm_of(variables, i))) for i in range(11)]
+        self._norms = [tuple(map(tensor, norm_of(variables, i))) for i in range(norms)]
         # TensorFlow keeps (height, width, in, out), torch (out, in, height, width).
         self._convs = [
             (
                 tensor(variables[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()),
                 tensor(variables[f"{name}/bias"]),
             )
-            for name in (numbered("conv2d", i) for i in range(8))
+            for name in convs
         ]
         self._denses = [
             (tensor(variables[f"{name}/kernel"].T.copy()), tensor(variables[f"{name}/bias"]))
-            for name in ("dense", "dense_1")
+            for name in denses
         ]
 
     def infer(self, windows: np.ndarray) -> Inferred:
@@ -272,10 +283,14 @@ class Musicnn(Embedder):
         return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
 
     def layers(self, windows: np.ndarray) -> Layers:
-        """All of `LAYERS`, and tag scores ``(B, 50)``; see `Embedder.layers`."""
+        """Return all layers, and tag scores ``(B, 50)``; see `Embedder.layers`."""
         layers = self._run(windows)
         vectors = {name: compute.array(layer) for name, layer in layers.items()}
         return Layers(vectors, tags_of(layers))
+
+    def network(self, patches: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+        """Return all layers, each ``(B, dim)``, of log-mel patches ``(B, T, 96)``."""
+        raise NotImplementedError
 
     def _run(self, windows: np.ndarray) -> dict[str, "torch.Tensor"]:
         import torch
@@ -283,6 +298,24 @@ class Musicnn(Embedder):
         with torch.inference_mode():
             patches = log_mel(compute.tensor(windows, self.device))
             return self.network(patches.to(self._dtype))
+
+    def _norm(self, i: int, values: "torch.Tensor") -> "torch.Tensor":
+        scale, shift = (part.view(-1, *[1] * (values.ndim - 2)) for part in self._norms[i])
+        return values * scale + shift
+
+
+class Musicnn(Network):
+    """musicnn with weights loaded; its layers are `LAYERS`.
+
+    Parameters
+    ----------
+    spec, variables
+        See `Network`.
+    """
+
+    def __init__(self, spec: EmbedderSpec, variables: dict[str, np.ndarray]) -> None:
+        convs = [numbered("conv2d", i) for i in range(8)]
+        super().__init__(spec, variables, 11, convs, ("dense", "dense_1"))
 
     def network(self, patches: "torch.Tensor") -> dict[str, "torch.Tensor"]:
         """From log-mel patches ``(B, T, 96)`` to `LAYERS`, each ``(B, dim)``."""
@@ -334,10 +367,6 @@ class Musicnn(Embedder):
             below = fresh + below if outputs else fresh
             outputs.append(below)
         return outputs
-
-    def _norm(self, i: int, values: "torch.Tensor") -> "torch.Tensor":
-        scale, shift = (part.view(-1, *[1] * (values.ndim - 2)) for part in self._norms[i])
-        return values * scale + shift
 
 
 def norm_of(variables: dict[str, np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicflow.embedders import compute, musicnn
-from musicflow.embedders.musicnn import NetworkWeights, norm_of, tags_of, variables_of
-from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
+from musicflow.embedders import musicnn
+from musicflow.embedders.musicnn import variables_of
+from musicflow.embedders.spec import EmbedderEntry, EmbedderSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,60 +72,17 @@ def seeded_variables(seed: int) -> dict[str, np.ndarray]:
     return musicnn.drawn(np.random.default_rng(seed), layers, [1, *(FILTERS,) * len(_NAMES)])
 
 
-class MusicnnVgg(Embedder):
-    """The network with weights loaded.
+class MusicnnVgg(musicnn.Network):
+    """The network with weights loaded; its layers are `LAYERS`.
 
     Parameters
     ----------
-    spec
-        The spec; its layer is one of `LAYERS`.
-    variables
-        Tensors by their TensorFlow names, as in upstream's checkpoints.
+    spec, variables
+        See `musicnn.Network`.
     """
 
-    # The first convolution's output is 9 MB a window; see `musicnn.Musicnn`.
-    batch_size = 2
-
     def __init__(self, spec: EmbedderSpec, variables: dict[str, np.ndarray]) -> None:
-        import torch
-
-        assert isinstance(spec.weights, NetworkWeights)
-        self.spec = spec
-        self.tag_names = spec.weights.tags
-        self.device = compute.device(spec.device)
-        self._dtype = compute.dtype(spec)
-
-        def tensor(value: np.ndarray) -> "Tensor":
-            return torch.tensor(value).to(self.device, self._dtype)
-
-        self._norms = [tuple(map(tensor, norm_of(variables, i))) for i in range(6)]
-        # TensorFlow keeps (height, width, in, out), torch (out, in, height, width).
-        self._convs = [
-            (
-                tensor(variables[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()),
-                tensor(variables[f"{name}/bias"]),
-            )
-            for name in _NAMES
-        ]
-        self._dense = tensor(variables["dense/kernel"].T.copy()), tensor(variables["dense/bias"])
-
-    def infer(self, windows: np.ndarray) -> Inferred:
-        """Return the layer ``(B, dim)`` and tag scores; see `Embedder.infer`."""
-        layers = self._run(windows)
-        return Inferred(compute.array(layers[self.spec.layer]), tags_of(layers))
-
-    def layers(self, windows: np.ndarray) -> Layers:
-        """All of `LAYERS`, and tag scores ``(B, 50)``; see `Embedder.layers`."""
-        layers = self._run(windows)
-        vectors = {name: compute.array(layer) for name, layer in layers.items()}
-        return Layers(vectors, tags_of(layers))
-
-    def _run(self, windows: np.ndarray) -> dict[str, "Tensor"]:
-        import torch
-
-        with torch.inference_mode():
-            patches = musicnn.log_mel(compute.tensor(windows, self.device))
-            return self.network(patches.to(self._dtype))
+        super().__init__(spec, variables, 6, _NAMES, ("dense",))
 
     def network(self, patches: "Tensor") -> dict[str, "Tensor"]:
         """From log-mel patches ``(B, 187, 96)`` to `LAYERS`, each ``(B, dim)``."""
@@ -139,12 +96,8 @@ class MusicnnVgg(Embedder):
             layers[f"pool{i + 1}"] = image.mean(dim=(2, 3))
         # TensorFlow flattens with the filters last.
         layers["pool5"] = image.permute(0, 2, 3, 1).flatten(1)
-        layers["logits"] = linear(layers["pool5"], *self._dense)
+        layers["logits"] = linear(layers["pool5"], *self._denses[0])
         return layers
-
-    def _norm(self, i: int, image: "Tensor") -> "Tensor":
-        scale, shift = (part.view(-1, 1, 1) for part in self._norms[i])
-        return image * scale + shift
 
 
 ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS)
