@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import audio, embedders, extras
+from musicflow import embedders, extras
 from musicflow.cli.console import (
     FAILED,
     USAGE,
@@ -25,6 +25,7 @@ from musicflow.cli.options import takes_settings
 from musicflow.evaluation import Comparison, choice, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
+from musicflow.library import Rules
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="Its weight; 0 to ignore it.")]
 
@@ -62,15 +63,16 @@ def estimate(
         for spec in (embedders.spec_for(name, settings) for name in settings.embedders)
     ]
     assert settings.library is not None
+    rules = Rules.of(settings)
     found = measure(
         settings.library,
         specs,
         settings.cache,
         sample,
         progress,
-        settings.ignore,
-        limits=audio.Limits(settings.max_duration_s, settings.file_timeout_s),
-        log=settings.paths.decoding_log,
+        rules.ignore,
+        limits=rules.limits,
+        log=rules.log,
     )
     if as_json:
         print_json([asdict(one) for one in found])

@@ -13,7 +13,6 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from musicflow.audio import Limits
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import cost_of
 from musicflow.library import (
@@ -34,7 +33,7 @@ from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import PARTITIONS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
-from musicflow.pipeline import Embedded, build_collection, embed_tracks, health_of
+from musicflow.pipeline import Embedded, build_collection, embed_for, health_of
 from musicflow.pipeline.pace import Pace
 from musicflow.pipeline.plan import embedding_steps, to_embed
 from musicflow.store import Embedding, stack
@@ -63,23 +62,13 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         spec = workspace.spec(name)
         tracks = _tracks(workspace, context.partition_keys)
-        settings = workspace.settings
         again = _embedded_again(tracks, spec, workspace)
         if again:
             context.log.warning(
                 f"{again} tracks have vectors by another version or other settings and are "
                 "embedded again"
             )
-        done = embed_tracks(
-            tracks,
-            spec,
-            workspace.store,
-            settings.cache,
-            reporter(context),
-            own_process=True,
-            limits=Limits(settings.max_duration_s, settings.file_timeout_s),
-            log=settings.paths.decoding_log,
-        )
+        done = embed_for(workspace.settings, tracks, spec, workspace.store, reporter(context))
         made = [row for row in done.rows.values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(

@@ -1,6 +1,6 @@
 """The pipeline: tracks to vectors to collections, skipping what is up to date."""
 
-from musicflow.pipeline.embed import Embedded, embed_tracks
+from musicflow.pipeline.embed import Embedded, embed_for, embed_tracks
 from musicflow.pipeline.health import Health, health_of
 from musicflow.pipeline.isolate import fault_of_file
 from musicflow.pipeline.plan import Plan, Step, plan_of, to_embed
@@ -13,6 +13,7 @@ __all__ = [
     "Step",
     "build_collection",
     "collection_state",
+    "embed_for",
     "embed_tracks",
     "fault_of_file",
     "health_of",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.library import Problem, Progress, Track, no_progress
+from musicflow.library import Problem, Progress, Rules, Track, no_progress
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
 from musicflow.pipeline.plan import to_embed
+from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of
 
 
@@ -24,6 +25,27 @@ class Embedded:
     """Of all tracks, also of those embedded before."""
     rows: dict[str, Embedding]
     """The store's rows of the tracks, by content hash."""
+
+
+def embed_for(
+    settings: Settings,
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    progress: Progress = no_progress,
+) -> Embedded:
+    """Embed tracks in a worker, within the limits of the settings; see `embed_tracks`."""
+    rules = Rules.of(settings)
+    return embed_tracks(
+        tracks,
+        spec,
+        store,
+        settings.cache,
+        progress,
+        own_process=True,
+        limits=rules.limits,
+        log=rules.log,
+    )
 
 
 def embed_tracks(

@@ -7,7 +7,7 @@ import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.library import UNKNOWN, Problem, Rules, Track, examine_files
-from musicflow.pipeline.embed import embed_tracks
+from musicflow.pipeline.embed import embed_for
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
 
@@ -24,23 +24,14 @@ def embed_files(
     problems : tuple of Problem
         One per problem; its subject is the file.
     """
-    rules = Rules.of(settings)
-    files = examine_files(paths, rules)
+    files = examine_files(paths, Rules.of(settings))
     broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
     tracks = [
         Track(f.path, f.path, f.content_hash, f.duration_s, f.sample_rate, name=f.title or UNKNOWN)
         for f in files
         if not f.error
     ]
-    done = embed_tracks(
-        tracks,
-        spec,
-        EmbeddingStore(settings.paths.embeddings),
-        settings.cache,
-        own_process=True,
-        limits=rules.limits,
-        log=rules.log,
-    )
+    done = embed_for(settings, tracks, spec, EmbeddingStore(settings.paths.embeddings))
     vectors = np.full((len(files), spec.dim), np.nan, np.float32)
     for number, file in enumerate(files):
         row = done.rows.get(file.content_hash)

@@ -1,13 +1,12 @@
 """A run of a plan in this process, without Dagster or MLflow."""
 
 from musicflow import embedders
-from musicflow.audio import Limits
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.evaluation import report
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, no_progress
-from musicflow.pipeline.embed import embed_tracks
+from musicflow.pipeline.embed import embed_for
 from musicflow.pipeline.evaluate import evaluate_library
 from musicflow.pipeline.pace import Pace
 from musicflow.pipeline.plan import Plan
@@ -59,14 +58,5 @@ def _embed_and_publish(
     settings: Settings,
     progress: Progress,
 ) -> None:
-    embed_tracks(
-        library.tracks,
-        spec,
-        store,
-        settings.cache,
-        progress,
-        own_process=True,
-        limits=Limits(settings.max_duration_s, settings.file_timeout_s),
-        log=settings.paths.decoding_log,
-    )
+    embed_for(settings, library.tracks, spec, store, progress)
     build_collection(library.tracks, spec, store, index, Pace(settings.paths.pace))

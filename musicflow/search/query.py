@@ -14,6 +14,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, Filters, Hit, normalize
 from musicflow.index.filters import Condition
+from musicflow.library import Rules
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import nearest, specs_of, with_text_side
 from musicflow.settings import Settings
@@ -133,10 +134,9 @@ def example_of_file(collection: Collection, path: Path, settings: Settings) -> n
         If another version of the embedder made the collection.
     """
     specs = specs_of(collection, settings)
-    limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
-    log = settings.paths.decoding_log
-    vectors = [vector_of_file(path, spec, settings.cache, limits, log=log) for spec in specs]
-    return np.concatenate(vectors)
+    rules = Rules.of(settings)
+    given = settings.cache, rules.limits
+    return np.concatenate([vector_of_file(path, spec, *given, log=rules.log) for spec in specs])
 
 
 def example_of_text(collection: Collection, text: str, settings: Settings) -> np.ndarray:
