@@ -29,6 +29,7 @@ from musicflow.library.rows import Extra
 from musicflow.library.summary import Summary, summary_of
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
+from musicflow.settings import Settings
 
 __all__ = [
     "SHORT",
@@ -62,6 +63,7 @@ __all__ = [
     "load_states",
     "no_progress",
     "note_lines",
+    "read_library",
     "scan",
     "scan_partitions",
     "skipped_kinds",
@@ -72,6 +74,30 @@ __all__ = [
     "track_of",
     "without_notes",
 ]
+
+
+def read_library(
+    settings: Settings, folder: Path | None = None, progress: Progress = no_progress
+) -> Library:
+    """Scan the library of the settings, and make tracks of its files.
+
+    Parameters
+    ----------
+    settings
+        The library, and the rules of its scan and of its genres.
+    folder
+        Keeps the files between scans; None for the home's.
+    progress
+        Shows progress.
+
+    Raises
+    ------
+    LibraryError
+        If it holds no usable track.
+    """
+    assert settings.library is not None
+    files = scan(settings.library, folder or settings.paths.library, progress, Rules.of(settings))
+    return join(settings.library, files, settings.library_format, Rule.of(settings))
 
 
 def join(

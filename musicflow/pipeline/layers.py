@@ -11,9 +11,9 @@ from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Method
 from musicflow.evaluation.layers import Sweep, sweep
-from musicflow.library import Progress, Rules, join, no_progress, scan
+from musicflow.library import Progress, no_progress, read_library
 from musicflow.library.recordings import Verdicts
-from musicflow.pipeline.embed import embed_tracks
+from musicflow.pipeline.embed import embed_for
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore
 
@@ -119,21 +119,11 @@ def sweep_layers(spec: EmbedderSpec, settings: Settings, progress: Progress = no
     MusicflowError
         If no track has another of its genre.
     """
-    assert settings.library is not None
-    home, rules, method = settings.paths, Rules.of(settings), Method.of(settings)
-    files = scan(settings.library, home.library, progress, rules)
-    library = join(settings.library, files, settings.library_format)
+    home, method = settings.paths, Method.of(settings)
+    library = read_library(settings, progress=progress)
     layers = layers_of(spec)
-    done = embed_tracks(
-        library.tracks,
-        all_layers(spec),
-        LayerStore(home.embeddings, layers),
-        settings.cache,
-        progress,
-        own_process=True,
-        limits=rules.limits,
-        log=rules.log,
-    )
+    store = LayerStore(home.embeddings, layers)
+    done = embed_for(settings, library.tracks, all_layers(spec), store, progress)
     rows = {key: row.vector for key, row in done.rows.items() if row.vector is not None}
     tracks = [track for track in library.tracks if track.content_hash in rows]
     whole = np.stack([rows[track.content_hash] for track in tracks]) if tracks else np.zeros((0, 0))

@@ -9,13 +9,11 @@ from musicflow.library import (
     Doubt,
     Library,
     Progress,
-    Rule,
     Rules,
     Summary,
     doubts,
-    join,
     no_progress,
-    scan,
+    read_library,
     summary_of,
 )
 from musicflow.pipeline.estimate import disk_mb
@@ -96,16 +94,14 @@ def check(settings: Settings, progress: Progress = no_progress) -> Check:
         If it holds no usable track.
     """
     assert settings.library is not None
-    root, rules = settings.library, Rules.of(settings)
-    files = scan(root, _folder(settings), progress, rules)
-    library = join(root, files, settings.library_format, Rule.of(settings))
+    library = read_library(settings, _folder(settings), progress)
     return Check(
-        root=str(root),
+        root=library.root,
         layout=library.format,
         layout_reason=library.layout_reason,
         genre_source=library.genre_source,
         genre_reason=library.genre_reason,
-        music=rules.music(root),
+        music=Rules.of(settings).music(settings.library),
         summary=summary_of(library),
         doubts=doubts(library),
         costs=costs(library, settings),

@@ -9,7 +9,7 @@ from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, is_up_to_date, report
 from musicflow.index import open_index
-from musicflow.library import Library, Progress, Rule, Rules, Track, join, no_progress, scan
+from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.settings import Settings
@@ -82,11 +82,7 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     # Errors in names come before any work.
     embedders.check_names(settings)
     Method.of(settings)
-    assert settings.library is not None
-    files = scan(settings.library, settings.paths.library, progress, Rules.of(settings))
-    return make_plan(
-        settings, join(settings.library, files, settings.library_format, Rule.of(settings))
-    )
+    return make_plan(settings, read_library(settings, progress=progress))
 
 
 def make_plan(settings: Settings, library: Library) -> Plan:

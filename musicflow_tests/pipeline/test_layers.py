@@ -67,6 +67,20 @@ def test_one_pass_keeps_every_layer_as_a_pass_of_its_own_would(settings: Setting
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_a_sweep_is_judged_by_the_genres_that_the_settings_ask_for(
+    settings: Settings, tmp_path: Path
+) -> None:
+    table = tmp_path / "genres.csv"
+    paths = sorted(Path(str(settings.library)).rglob("*.wav"))
+    rows = [f"{path},{('even', 'odd')[n % 2]}" for n, path in enumerate(paths[:8])]
+    table.write_text("\n".join(["path,genre", *rows]))
+    asked = settings.model_copy(update={"genre": str(table)})
+    spec = embedders.spec_of(ADDRESS)
+    counts = [sweep_layers(spec, one).n_queries for one in (settings, asked)]
+    assert counts == [12, 8]
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_second_sweep_and_a_run_of_a_layer_embed_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
