@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from musicflow.audio import guarded
 from musicflow.evaluation.space import Neighbours
@@ -73,8 +71,8 @@ def recordings(
         same = known.same
     pairs += [(a, b) for a, b in near if same(tracks[a], tracks[b])]
     left, right = np.array(pairs).T
-    graph = coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
-    _, group = connected_components(graph, directed=False)
+    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
+    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
     _, row, inverse = np.unique(group, return_index=True, return_inverse=True)
     return row[inverse]
 
@@ -98,8 +96,8 @@ def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[P
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Return the greatest correlation of two signals over all delays, in [0, 1]."""
     a, b = a - a.mean(), b - b.mean()
-    size = next_fast_len(len(a) + len(b) - 1, real=True)
-    products = irfft(rfft(a, size) * np.conj(rfft(b, size)), size)
+    size = scipy.fft.next_fast_len(len(a) + len(b) - 1, real=True)
+    products = scipy.fft.irfft(scipy.fft.rfft(a, size) * np.conj(scipy.fft.rfft(b, size)), size)
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.abs(products).max()) / length if length else 0.0
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.index import TrackIndex, normalize
 from musicflow.library import Library
 from musicflow.settings import write_atomically
 from musicflow.store import EmbeddingStore, stack
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROJECTION = "projection.csv"
 
@@ -22,7 +25,7 @@ _FEW = 8
 
 def project(
     library: Library, specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Project the published vectors of each embedder.
 
     Returns
@@ -31,6 +34,8 @@ def project(
         ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MAX_TRACKS` per embedder,
         drawn with a seed.
     """
+    import pandas as pd  # takes a third of a second, which no other command needs to wait for
+
     parts = []
     for spec in specs:
         manifest = index.manifest(spec.label)
@@ -72,12 +77,14 @@ def tsne(vectors: np.ndarray) -> np.ndarray:
     return TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(vectors)
 
 
-def save(frame: pd.DataFrame, folder: Path) -> None:
+def save(frame: "pd.DataFrame", folder: Path) -> None:
     """Save a projection beside the report."""
     write_atomically(folder / PROJECTION, frame.to_csv(index=False).encode())
 
 
-def load(folder: Path) -> pd.DataFrame | None:
+def load(folder: Path) -> "pd.DataFrame | None":
     """Return the saved projection; None if there is none."""
+    import pandas as pd
+
     path = folder / PROJECTION
     return pd.read_csv(path, keep_default_na=False) if path.exists() else None

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from musicflow.evaluation.metrics import Metric, table
 from musicflow.library import Track, known_artists
@@ -155,7 +154,7 @@ class Exclusion:
     def __init__(self, count: int, keys: Keys = ()) -> None:
         self.count = count
         self.keys = keys
-        self._holds = _incidence(keys) if keys else csr_array((count, 0), dtype=np.int32)
+        self._holds = _incidence(keys) if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
         self._held = self._holds.T.tocsr()
 
     def of(self, rows: np.ndarray) -> np.ndarray:
@@ -197,7 +196,7 @@ def groups(keys: Keys) -> np.ndarray:
         From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
     """
     holds = _incidence(keys)
-    _, labels = connected_components(holds @ holds.T, directed=False)
+    _, labels = scipy.sparse.csgraph.connected_components(holds @ holds.T, directed=False)
     numbers: dict[int, int] = {}
     return np.array(
         [
@@ -208,13 +207,13 @@ def groups(keys: Keys) -> np.ndarray:
     )
 
 
-def _incidence(keys: Keys) -> csr_array:
+def _incidence(keys: Keys) -> "scipy.sparse.csr_array":
     """Return which track holds which key, shape ``(N, keys)``."""
     numbers: dict[Hashable, int] = {}
     columns = [numbers.setdefault(key, len(numbers)) for own in keys for key in own]
     rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
     ones = np.ones(len(columns), np.int32)
-    return csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
+    return scipy.sparse.csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
 
 
 def protocol_for(

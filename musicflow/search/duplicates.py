@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from musicflow.index import Collection, Hit, Manifest
 from musicflow.index.fields import DURATION
@@ -60,8 +59,8 @@ def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list
             pairs.append(np.argwhere(alike) + np.array([top, left]))
     contents = contents_of([track.payload for track in tracks])
     found = _judged(np.concatenate(pairs), contents, verdicts)
-    edges = coo_array((np.ones(len(found)), found.T), shape=(len(tracks), len(tracks)))
-    _, labels = connected_components(edges, directed=False)
+    edges = scipy.sparse.coo_array((np.ones(len(found)), found.T), shape=(len(tracks), len(tracks)))
+    _, labels = scipy.sparse.csgraph.connected_components(edges, directed=False)
     groups = [np.flatnonzero(labels == label) for label in np.flatnonzero(np.bincount(labels) > 1)]
     hits = [
         [
