@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from musicflow.errors import MusicflowError, words_of
+from musicflow.text import folded, nearest
 
 T = TypeVar("T")
 
@@ -85,9 +86,11 @@ class Registry(Generic[T]):
             return self.shipped[name]
         addresses = self._addresses()
         if name not in addresses:
-            known = f"; there are {', '.join(addresses)}" if addresses else ""
-            message = f"no {self.word} is called {name!r}{known}"
-            raise self.error(message, "name one of your own as package.module:NAME", UNKNOWN)
+            message = f"no {self.word} is called {name!r}"
+            hint = nearest(folded(name), {folded(known): known for known in addresses})
+            known = hint or (f"there are {', '.join(addresses)}" if addresses else "")
+            own = "name one of your own as package.module:NAME"
+            raise self.error(message, "; ".join(filter(None, [known, own])), UNKNOWN)
         return addresses[name]
 
     def get(self, name: str) -> T:

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 
 
@@ -51,6 +52,22 @@ def folded(text: str) -> str:
 def joined(names: str | Sequence[str]) -> str:
     """Return names as one text; a text as it is, which old collections hold."""
     return names if isinstance(names, str) else ", ".join(names)
+
+
+def nearest(wanted: str, known: Mapping[str, str]) -> str:
+    """Return a hint that names the nearest of some texts; empty where none is near.
+
+    Parameters
+    ----------
+    wanted
+        What was asked for, `folded`.
+    known
+        The texts to name, by their folded forms.
+    """
+    within = [text for text in known if wanted and wanted in text][:3]
+    near = within or get_close_matches(wanted, list(known), n=3, cutoff=0.5)
+    names = list(dict.fromkeys(known[text] for text in near))
+    return f"the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else ""
 
 
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")

@@ -58,7 +58,7 @@ def test_listing_names_imports_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "code", "words"),
     [
-        ("nowhere", "unknown-name", "no path is called 'nowhere'; there are here, lost, inner"),
+        ("nowhere", "unknown-name", "no path is called 'nowhere': the nearest are here"),
         ("lost", "not-importable", "the path lost (toys:LOST) cannot be imported: module 'toys'"),
         ("toys:NUMBER", "wrong-kind", "the path toys:NUMBER is of type int, not of type Path"),
         ("toys:Box", "wrong-kind", "is a class, not of type Path"),

@@ -27,7 +27,6 @@ from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError, Track
 from musicflow.search.errors import QueryError
-from musicflow.search.query import why_none
 from musicflow.text import joined
 from musicflow.worker import WorkerError
 
@@ -179,10 +178,9 @@ def card(
             buttons(track_id, key, actions)
 
 
-def none(view: View) -> None:
-    """Show why there is no answer."""
-    reason = why_none(view.collection(), view.filters)
-    st.info(plain(reason, longest=1000), icon=":material/filter_alt_off:")
+def none() -> None:
+    """Say that there is no answer."""
+    st.info("no track passes the filters", icon=":material/filter_alt_off:")
 
 
 def hit_card(view: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:

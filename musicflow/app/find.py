@@ -33,7 +33,7 @@ def _answers(view: View, question: Question) -> None:
     st.subheader("Sounds like it")
     hits = answer(view, question)
     if not hits:
-        none(view)
+        none()
     draw(view.catalogue.get(hit.track_id) for hit in hits)
     for rank, hit in enumerate(hits, 1):
         hit_card(view, hit, rank, "answer")
@@ -75,7 +75,7 @@ def _for_you(view: View) -> None:
         verdicts=Verdicts.load(view.settings.paths.recordings),
     )
     if not hits:
-        none(view)
+        none()
     state = st.session_state
     if state.shown_before and hits:
         new = sum(hit.track_id not in state.shown_before for hit in hits)

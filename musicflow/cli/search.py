@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import typer
@@ -21,10 +21,11 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
-from musicflow.index import Collection, Filters, Hit, NoCollectionError
+from musicflow.index import Collection, Hit, NoCollectionError
 from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
 from musicflow.library.recordings import Verdicts
+from musicflow.library.rows import UNKNOWN
 from musicflow.search import lookup, query
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -90,7 +91,7 @@ def search(
                 assert file is not None
                 vector = query.example_of_file(collection, file, settings)
             hits = query.similar_to_vector(collection, vector, k, filters)
-        _show(hits, collection, filters, as_json)
+        _show(hits, collection, as_json)
 
 
 def recommend_command(
@@ -138,7 +139,7 @@ def recommend_command(
             max_per_artist=max_per_artist,
             verdicts=Verdicts.load(settings.paths.recordings),
         )
-        _show(hits, collection, filters, as_json, f", {strategy}")
+        _show(hits, collection, as_json, f", {strategy}")
 
 
 def path(
@@ -159,7 +160,7 @@ def path(
         first, last = (lookup.find_track(collection, name) for name in (start, end))
         hits = find_path(collection, first, last, steps, filters)
         about = "; the score is the likeness to the track before"
-        _show(hits, collection, filters, as_json, about)
+        _show(hits, collection, as_json, about)
 
 
 def duplicates(
@@ -178,11 +179,12 @@ def duplicates(
     if not groups:
         out.print(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
         return
-    table = table_of(f"by {manifest.embedder}", ["group", "score", "track", "artist", "name"])
+    shown = _told([hit.payload for group in groups for hit in group])
+    table = table_of(f"by {manifest.embedder}", ["group", "score", *shown])
     for number, group in enumerate(groups, 1):
-        for hit in group:
-            cells = (joined(hit.payload[field]) for field in ("track_id", "artist", "name"))
-            table.add_row(str(number), f"{hit.score:.4f}", *map(plain, cells))
+        cells = _cells([hit.payload for hit in group], shown)
+        for hit, row in zip(group, cells, strict=True):
+            table.add_row(str(number), f"{hit.score:.4f}", *row)
     out.print(table)
 
 
@@ -276,7 +278,6 @@ def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 def _show(
     hits: Sequence[Hit],
     collection: Collection,
-    filters: Filters,
     as_json: bool,
     about: str = "",
 ) -> None:
@@ -284,18 +285,39 @@ def _show(
         print_json(_answers(hits))
         return
     if not hits:
-        reason = query.why_none(collection, filters)
-        out.print(plain(f"Nothing found: {reason}."), soft_wrap=True, highlight=False)
+        out.print("Nothing found: no track passes the filters.", soft_wrap=True)
         return
     title = f"by {collection.manifest.embedder}{about}"
-    table = table_of(title, ["", "score", "track", "artist", "name", "genre"])
-    for rank, hit in enumerate(hits, 1):
-        cells = [joined(hit.payload[field]) for field in ("track_id", "artist", "name", "genre")]
-        table.add_row(str(rank), f"{hit.score:.3f}", *map(plain, cells))
+    payloads = [hit.payload for hit in hits]
+    shown = _told(payloads)
+    table = table_of(title, ["", "score", *shown])
+    for rank, (hit, cells) in enumerate(zip(hits, _cells(payloads, shown), strict=True), 1):
+        table.add_row(str(rank), f"{hit.score:.3f}", *cells)
     out.print(table)
     for hit in hits:
         if hit.duplicates:
             out.print(plain(f"{hit.track_id} stands for {', '.join(hit.duplicates)} as well."))
+
+
+_COLUMNS = {"track": "track_id", "artist": "artist", "name": "name", "genre": "genre"}
+"""The columns of a table of tracks, and the payload's fields in them."""
+
+
+def _told(payloads: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns that say something: not unknown throughout, nor the file's name again."""
+
+    def says_something(payload: dict[str, Any], column: str) -> bool:
+        text = joined(payload[_COLUMNS[column]])
+        if column == "name":
+            return text != PurePosixPath(payload["track_id"]).stem
+        return text != UNKNOWN
+
+    return [column for column in _COLUMNS if any(says_something(each, column) for each in payloads)]
+
+
+def _cells(payloads: Sequence[dict[str, Any]], columns: Sequence[str]) -> Iterator[list[str]]:
+    for payload in payloads:
+        yield [plain(joined(payload[_COLUMNS[column]])) for column in columns]
 
 
 def _track_ids_from_input() -> list[str]:

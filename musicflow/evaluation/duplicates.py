@@ -71,7 +71,9 @@ def recordings(
         same = known.same
     pairs += [(a, b) for a, b in near if same(tracks[a], tracks[b])]
     left, right = np.array(pairs).T
-    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks)))
+    graph = scipy.sparse.coo_array(
+        (np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks))
+    )
     _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
     _, row, inverse = np.unique(group, return_index=True, return_inverse=True)
     return row[inverse]

@@ -154,7 +154,9 @@ class Exclusion:
     def __init__(self, count: int, keys: Keys = ()) -> None:
         self.count = count
         self.keys = keys
-        self._holds = _incidence(keys) if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
+        self._holds = (
+            _incidence(keys) if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
+        )
         self._held = self._holds.T.tocsr()
 
     def of(self, rows: np.ndarray) -> np.ndarray:

@@ -9,10 +9,14 @@ from typing import Literal
 from musicflow.errors import MusicflowError
 from musicflow.index import fields
 from musicflow.index.fields import Field, Table
+from musicflow.text import folded, nearest
 
 _FORM = re.compile(
     r"\s*(?P<key>\w+)\s*(?P<sign>!=|\+=|<=|>=|=|<|>)\s*(?P<value>.*\S)\s*", re.DOTALL
 )
+
+UNKNOWN_KEY, UNKNOWN_VALUE = "filter-key", "filter-value"
+"""The codes of filters by a field, or for a value, that no track has."""
 
 BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 """Qdrant's names for the signs that compare."""
@@ -21,7 +25,10 @@ Sign = Literal["=", "+=", "!=", "<", "<=", ">", ">="]
 
 
 class FilterError(MusicflowError, ValueError):
-    """A text is no filter."""
+    """A text is no filter, or asks for a value that no track has.
+
+    Its code is ``filter``, ``filter-key`` or ``filter-value``.
+    """
 
     code = "filter"
 
@@ -90,9 +97,14 @@ def filter_forms(table: Table = fields.FIELDS) -> str:
 def _split(text: str, table: Table) -> tuple[Field, Sign, str]:
     # What a terminal could not decode is in no tag either.
     match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
-    field = fields.find(match["key"], table) if match else None
-    if match is None or field is None:
+    if match is None:
         raise FilterError(f"{text!r} is no filter", f"write {filter_forms(table)}")
+    field = fields.find(match["key"], table)
+    if field is None:
+        message = f"no track has a field {match['key']!r}, which {text!r} asks for"
+        known = {name: name for name, held in table.items() if held.kind != "stored"}
+        hint = nearest(folded(match["key"]), known)
+        raise FilterError(message, hint or f"write {filter_forms(table)}", UNKNOWN_KEY)
     sign: Sign = match["sign"]  # type: ignore[assignment]
     return field, sign, match["value"]
 

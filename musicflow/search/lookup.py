@@ -1,7 +1,6 @@
 """Collections, the embedders that made them, and tracks by name."""
 
 import itertools
-from difflib import get_close_matches
 from typing import Any
 
 from musicflow import embedders
@@ -9,7 +8,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.settings import Settings
-from musicflow.text import folded, joined
+from musicflow.text import folded, joined, nearest
 
 
 def fusion_weights(settings: Settings) -> fused.Weights:
@@ -142,11 +141,3 @@ def _names(track: dict[str, Any]) -> tuple[str, ...]:
 
 def _label(track: dict[str, Any]) -> str:
     return f"{track['track_id']!r} ({joined(track['artist'])} - {track['name']})"
-
-
-def nearest(wanted: str, known: dict[str, str]) -> str:
-    """Return a hint that names the nearest of some texts; empty where none is near."""
-    within = [text for text in known if wanted and wanted in text][:3]
-    near = within or get_close_matches(wanted, list(known), n=3, cutoff=0.5)
-    names = list(dict.fromkeys(known[text] for text in near))
-    return f"the nearest are {', '.join(names)}" if names else ""

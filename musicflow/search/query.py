@@ -1,6 +1,7 @@
 """Search with a track of a collection, or with any audio file."""
 
 import itertools
+from collections.abc import Collection as Collected
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,17 +13,20 @@ from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.index import Collection, Filters, Hit, normalize
-from musicflow.index.filters import Condition
+from musicflow.index import Collection, FilterError, Filters, Hit, normalize
+from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
 from musicflow.search.errors import NoTrackError, QueryError
-from musicflow.search.lookup import nearest, specs_of, with_text_side
+from musicflow.search.lookup import specs_of, with_text_side
 from musicflow.settings import Settings
-from musicflow.text import folded
+from musicflow.text import folded, nearest
 from musicflow.worker import Rations, WorkerError
 
 Example = str | np.ndarray
 """A track of the collection by its id, or a vector as the collection's embedder gave it."""
+
+_NAMED = 8
+"""The most values that an error names."""
 
 _NO_TEXT_SIDE = "no published embedder has one; CLAP has: hub:laion/clap-htsat-unfused"
 
@@ -209,46 +213,46 @@ def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
     """Read filters, with their values as a collection's tracks spell them.
 
     ``genre=HIP-HOP`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
-    has stays as it is.
+    has may be excluded, but not asked for: it is a slip of the pen.
 
     Raises
     ------
     FilterError
-        If a text is no filter.
+        If a text is no filter, or asks for a value that no track has; the latter has the code
+        ``filter-value``.
     """
     asked = Filters.parse(texts, collection.manifest.table)
     return Filters(tuple(_as_held(collection, condition) for condition in asked.conditions))
 
 
 def _as_held(collection: Collection, condition: Condition) -> Condition:
-    if collection.manifest.table[condition.key].kind != "keyword" or condition.key == "track_id":
+    field = collection.manifest.table[condition.key]
+    if field.kind != "keyword" or condition.key == "track_id":
         return condition
     held: dict[str, list[str]] = {}
     for value in collection.facet(condition.key):
         held.setdefault(folded(value), []).append(value)
     values: list[str] = []
     for value in map(str, condition.values):
-        same = held.get(folded(value), [value])
+        same = held.get(folded(value), [value] if condition.sign == "!=" else [])
+        if not same:
+            known = {text: spellings[0] for text, spellings in held.items()}
+            raise FilterError(
+                f"no track has the {field.title.lower()} {value!r}",
+                nearest(folded(value), known) or _some_of(known.values()),
+                UNKNOWN_VALUE,
+            )
         # Of spellings that are all demanded, no track has two.
         values += [value if value in same else same[0]] if condition.sign == "+=" else same
     return replace(condition, values=tuple(dict.fromkeys(values)))
 
 
-def why_none(collection: Collection, filters: Filters) -> str:
-    """Return which filters no track passes, with the nearest values that tracks have."""
-    reasons = []
-    for condition in filters.conditions:
-        field = collection.manifest.table[condition.key]
-        if field.kind != "keyword" or condition.sign == "!=":
-            continue
-        values = list(collection.facet(condition.key))
-        known = {folded(value): value for value in values}
-        for value in condition.values:
-            if value not in values:
-                hint = nearest(folded(str(value)), known)
-                reason = f"no track has the {field.title.lower()} {value!r}"
-                reasons.append(f"{reason} ({hint})" if hint else reason)
-    return "; ".join(reasons) or "no track passes the filters"
+def _some_of(values: Collected[str]) -> str:
+    """Return a hint that names the first few of some values, most frequent first."""
+    if not values:
+        return "no track of this collection has one"
+    more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
+    return f"there are {', '.join(itertools.islice(values, _NAMED))}{more}"
 
 
 def check_k(k: int) -> None:

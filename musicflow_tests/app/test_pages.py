@@ -78,7 +78,7 @@ def test_a_number_is_chosen_between_the_least_and_the_greatest(tmp_path: Path) -
 
 def test_without_an_answer_the_page_says_why(page: Page) -> None:
     shown = page(track="tones/3.flac", where="genre=noise")
-    assert "no track has the genre 'noise' (the nearest are noises)" in told(shown)
+    assert "no track has the genre 'noise': the nearest is noises" in told(shown)
 
 
 def told(page: AppTest) -> str:
@@ -325,7 +325,7 @@ HOSTILE: dict[str, tuple[dict[str, str | list[str]], str]] = {
     "an address": ({"track": "file:///etc/passwd"}, "no track has the id 'file:"),
     "markup": ({"track": "<script>alert(1)</script>"}, "no track has the id '<script>"),
     "a link": ({"track": "[a](javascript:alert(1))"}, "no track has the id '[a]"),
-    "a null": ({"track": "tones/3.flac\0"}, "the nearest are tones/3.flac"),
+    "a null": ({"track": "tones/3.flac\0"}, "the nearest is tones/3.flac"),
     "no character": ({"track": "\uffff\ufffd\U0010ffff"}, "no track has the id"),
     "a long id": ({"track": "x" * 5_000}, "no track has the id 'xxx"),
     "a pattern": ({"track": "(a+)+$" * 50}, "no track has the id '(a+)+$"),

@@ -1,15 +1,25 @@
-from musicflow.index import Collection, Filters
-from musicflow.search.query import filters_for, similar_to_track, why_none
+import pytest
+
+from musicflow.index import Collection, FilterError
+from musicflow.search.query import filters_for, similar_to_track
 
 
-def test_filters_that_no_track_fulfils_are_named_with_the_nearest_values(
-    embedded: Collection,
+@pytest.mark.parametrize(
+    ("text", "sentence", "code"),
+    [
+        ("genre=Evn", "no track has the genre 'Evn': the nearest is even", "filter-value"),
+        ("genre+=xyz", "no track has the genre 'xyz': there are even, odd", "filter-value"),
+        ("tags=calm", "no track has the tag 'calm': no track of this collection has one", ""),
+        ("gnre=even", "no track has a field 'gnre', which 'gnre=even' asks for: the nearest", ""),
+    ],
+)
+def test_a_filter_that_no_track_can_pass_is_an_error_with_the_nearest(
+    embedded: Collection, text: str, sentence: str, code: str
 ) -> None:
-    assert similar_to_track(embedded, "t1", 5, Filters.parse(["genre=evn"])) == []
-    assert why_none(embedded, Filters.parse(["genre=Evn"])) == (
-        "no track has the genre 'Evn' (the nearest are even)"
-    )
-    assert "passes" in why_none(embedded, Filters.parse(["duration<1"]))
+    with pytest.raises(FilterError) as raised:
+        filters_for(embedded, [text])
+    assert str(raised.value).startswith(sentence)
+    assert code in raised.value.code
 
 
 def test_values_of_filters_are_matched_as_a_person_reads_them(embedded: Collection) -> None:
