@@ -126,11 +126,12 @@ def transform_filter(kernel: np.ndarray, m: int, rounded: bool = False) -> np.nd
     if wide % int(LANES) or channels % int(LANES):
         raise ValueError(f"channels come in {LANES}s, not as {channels} and {wide}")
     transform = np.kron(TRANSFORMS[m].filter, TRANSFORMS[m].filter)
-    panels = np.empty((len(transform), wide // _COLUMNS, channels, _COLUMNS), np.float32)
-    for i, filters in enumerate(kernel.reshape(-1, _COLUMNS, channels, 9)):
-        taps = filters.transpose(2, 1, 0).reshape(9, -1)
-        panels[:, i] = (transform @ taps).reshape(-1, channels, _COLUMNS)
-    return _in_pairs(panels) if rounded else panels
+    depth, kind = (2, np.uint16) if rounded else (1, np.float32)
+    shape = len(transform), wide // _COLUMNS, channels // depth, _COLUMNS, depth
+    panels = np.empty(shape, kind)
+    filters = np.ascontiguousarray(kernel, np.float32).reshape(-1, _COLUMNS, channels, 9)
+    _transform_filters(filters, transform, panels)
+    return panels if rounded else panels[..., 0]
 
 
 def pack_first_filter(kernel: np.ndarray) -> np.ndarray:
@@ -151,16 +152,6 @@ def pack_first_filter(kernel: np.ndarray) -> np.ndarray:
         raise ValueError(f"channels come in {LANES}s, from 1; not as {channels} and {wide}")
     panels = kernel.swapaxes(2, 3).reshape(-1, _COLUMNS, 9)
     return np.ascontiguousarray(panels.swapaxes(1, 2), np.float32)
-
-
-def _in_pairs(panels: np.ndarray) -> np.ndarray:
-    """Round to bfloat16, two channels side by side; see `transform_filter`."""
-    import torch
-
-    products, parts, channels, columns = panels.shape
-    pairs = panels.reshape(products, parts, channels // 2, 2, columns).swapaxes(3, 4)
-    bits = torch.from_numpy(pairs).bfloat16().view(torch.uint16)
-    return bits.contiguous().numpy()
 
 
 def _compiled(**options: Any) -> Any:
@@ -289,6 +280,23 @@ def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
         return builder.trunc(builder.lshr(nearest, word(16)), ir.IntType(16))
 
     return target.dtype(target, types.float32), generate
+
+
+@_cached_on_disk
+@_compiled(nogil=True)
+def _transform_filters(filters, transform, panels):  # type: ignore[no-untyped-def]
+    """Transform filters ``(C_out / w, w, C_in, 9)`` into panels; see `transform_filter`."""
+    parts, columns, channels, _ = filters.shape
+    depth = panels.shape[4]
+    for part in range(parts):
+        for channel in range(channels):
+            line, place = divmod(channel, depth)
+            for column in range(columns):
+                for i in range(len(transform)):
+                    total = 0.0
+                    for j in range(9):
+                        total += transform[i, j] * filters[part, column, channel, j]
+                    panels[i, part, line, column, place] = _as_stored(panels, np.float32(total))
 
 
 @_compiled(inline="always")
