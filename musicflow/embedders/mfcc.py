@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from musicflow.embedders import compute
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 
 N_MFCC = 20
@@ -56,8 +57,10 @@ class Mfcc(Embedder):
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """Statistics of the coefficients, ``(B, 60)``; see `Embedder.infer`."""
-        # A window at a time: the floor of 80 dB below the loudest must not see its neighbours.
-        return Inferred(np.stack([self._statistics(window) for window in windows]))
+        # A window at a time: the floor of 80 dB below the loudest must not see its neighbours, and
+        # the processor's cache holds no more. Threads would wait for each other most of the time.
+        with compute.one_thread():
+            return Inferred(np.stack([self._statistics(window) for window in windows]))
 
     def _statistics(self, window: np.ndarray) -> np.ndarray:
         import torch
