@@ -69,11 +69,9 @@ def panns(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
 
     if spec.trained:
         checkpoint = ours.CHECKPOINT.fetch(cache)
-        model = ours.trained_model(checkpoint)
     else:
         checkpoint = scratch / "Cnn14_seeded.pth"
-        model = ours.seeded_model()
-        torch.save({"model": model.state_dict()}, checkpoint)
+        torch.save({"model": ours.seeded_model().state_dict()}, checkpoint)
     # The package reads its class list from the home while it is imported, and would run wget.
     data = scratch / "panns_data"
     data.mkdir()
@@ -94,7 +92,7 @@ def panns(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
         _, embedding = tagging.inference(clip[None])
         return embedding[0]
 
-    return Sides(upstream, ours.Panns(spec, model, ()), upstream)
+    return Sides(upstream, ours.Panns(spec, ours.trained_weights(checkpoint), ()), upstream)
 
 
 def wav2vec2(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:  # noqa: ARG001
@@ -103,15 +101,15 @@ def wav2vec2(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:  # noqa: 
     import transformers
 
     from musicflow.embedders import wav2vec2 as ours
+    from musicflow.embedders import wav2vec2_upstream
 
+    model = wav2vec2_upstream.seeded_model()
     if spec.trained:
-        model = ours.trained_model(ours.CHECKPOINT.fetch(cache))
-    else:
-        model = ours.seeded_model()
+        model.load_state_dict(wav2vec2_upstream.trained_weights(ours.CHECKPOINT.fetch(cache)))
     extractor = transformers.Wav2Vec2FeatureExtractor(
         sampling_rate=spec.sample_rate, do_normalize=True
     )
-    embedder = ours.Wav2Vec2(spec, model)
+    embedder = ours.Wav2Vec2(spec, model.state_dict())
     model.to(embedder.device)
 
     def upstream(clip: np.ndarray) -> np.ndarray:

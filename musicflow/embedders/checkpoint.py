@@ -4,13 +4,17 @@ Nothing in a file is run. Beside tensors it may hold numpy's arrays and numbers:
 state of its sampler with them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musicflow.embedders.errors import WeightsError
 from musicflow.errors import words_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UNSAFE = "unsafe-weights"
 """The code of a file that is damaged, or holds something else than tensors and numbers."""
@@ -46,6 +50,38 @@ def read_checkpoint(path: Path) -> Any:
             "delete it and fetch it again",
             UNSAFE,
         ) from error
+
+
+def checked(
+    saved: Any, shapes: Mapping[str, tuple[int, ...]], path: Path, network: str
+) -> dict[str, "Tensor"]:
+    """Return the tensors of a network out of what a file held.
+
+    Parameters
+    ----------
+    saved
+        What was read, under the network's names; it may hold more.
+    shapes
+        The shape of each tensor that is needed, by name.
+    path, network
+        The names of both, for errors.
+
+    Raises
+    ------
+    WeightsError
+        If a tensor is missing, or has another shape.
+    """
+    if not isinstance(saved, Mapping):
+        raise WeightsError(f"{path} does not hold this {network}: it holds no tensors by name")
+    for name, shape in shapes.items():
+        found = getattr(saved.get(name), "shape", None)
+        if found is None:
+            raise WeightsError(f"{path} does not hold this {network}: {name} is missing")
+        if tuple(found) != shape:
+            raise WeightsError(
+                f"{path} does not hold this {network}: {name} is {tuple(found)}, not {shape}"
+            )
+    return {name: saved[name] for name in shapes}
 
 
 def _numpy_names() -> list[Any]:

@@ -2,7 +2,8 @@
 
 Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern Recognition",
 2020. The definition and the weights' names are those of `panns_inference.models.Cnn14`; what runs
-is the forward pass below, from the same tensors.
+is the forward pass below, from the same tensors. That package is imported only to hold ours to it
+and for seeded weights: it takes seconds, and a network that is not needed.
 """
 
 import csv
@@ -12,13 +13,15 @@ import io
 import sys
 import types
 import zipfile
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musicflow.embedders import compute
-from musicflow.embedders.checkpoint import read_checkpoint
+from musicflow.embedders.checkpoint import checked, read_checkpoint
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
@@ -71,6 +74,30 @@ _CLASSES = 527
 _N_FFT, _HOP, _MELS = 1024, 320, 64
 _BLOCKS = 6
 _QUIETEST = 1e-10
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_WIDTHS = (1, 64, 128, 256, 512, 1024, 2048)
+SHAPES: dict[str, tuple[int, ...]] = {
+    "logmel_extractor.melW": (_N_FFT // 2 + 1, _MELS),
+    **{f"bn0.{part}": (_MELS,) for part in _NORM},
+    **{
+        f"conv_block{block}.conv{which}.weight": (wide, wide if which == 2 else before, 3, 3)
+        for block, (before, wide) in enumerate(pairwise(_WIDTHS), 1)
+        for which in (1, 2)
+    },
+    **{
+        f"conv_block{block}.bn{which}.{part}": (wide,)
+        for block, wide in enumerate(_WIDTHS[1:], 1)
+        for which in (1, 2)
+        for part in _NORM
+    },
+    "fc1.weight": (SPEC.dim, SPEC.dim),
+    "fc1.bias": (SPEC.dim,),
+    "fc_audioset.weight": (_CLASSES, SPEC.dim),
+    "fc_audioset.bias": (_CLASSES,),
+}
+"""The shape of each tensor that the forward pass reads, by upstream's name."""
+
 _SAMPLES_AT_ONCE = 30 * SPEC.sample_rate
 """Audio that goes through the network at once. More gains nothing: the arithmetic is full by
 then, and the larger arrays would be mapped and cleared anew for every batch."""
@@ -92,8 +119,9 @@ def load(spec: EmbedderSpec, cache: Path) -> "Panns":
         If the checkpoint or the class list is not to be had, or does not fit Cnn14.
     """
     if not spec.trained:
-        return Panns(spec, seeded_model(), ())
-    return Panns(spec, trained_model(CHECKPOINT.fetch(cache)), read_labels(LABELS.fetch(cache)))
+        return Panns(spec, seeded_model().state_dict(), ())
+    weights = trained_weights(CHECKPOINT.fetch(cache))
+    return Panns(spec, weights, read_labels(LABELS.fetch(cache)))
 
 
 def upstream_class() -> type["nn.Module"]:
@@ -164,29 +192,28 @@ def _seeded_audio(random: "torch.Generator") -> "Tensor":
     return (tones.sum(1) + noise) * swell / 5
 
 
-def trained_model(path: Path) -> "nn.Module":
-    """Upstream's Cnn14 with the weights of a checkpoint.
+def trained_weights(path: Path) -> dict[str, "Tensor"]:
+    """Return the weights of Cnn14 in a checkpoint of upstream's training, by upstream's names.
 
     Raises
     ------
     WeightsError
         If the file is no checkpoint of Cnn14. Nothing in it is executed.
     """
-    model = empty_model()
     saved = read_checkpoint(path)
-    try:
-        model.load_state_dict(saved["model"])
-    except (LookupError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of Cnn14: {error}") from error
-    return model
+    model = saved.get("model") if isinstance(saved, Mapping) else None
+    return checked(model, SHAPES, path, "Cnn14")
 
 
 def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
     """Return the vectors ``(B, 2048)`` that upstream's code makes of windows ``(B, n)``."""
     import torch
 
+    model = empty_model()
+    # Upstream's own way, with all that the file holds.
+    model.load_state_dict(read_checkpoint(path)["model"])
     with torch.inference_mode():
-        vectors: np.ndarray = trained_model(path)(torch.from_numpy(windows))["embedding"].numpy()
+        vectors: np.ndarray = model(torch.from_numpy(windows))["embedding"].numpy()
     return vectors
 
 
@@ -215,19 +242,21 @@ class Panns(Embedder):
     ----------
     spec
         Says precision and windowing.
-    model
-        Upstream's Cnn14; its tensors are read, it is not kept.
+    weights
+        The tensors of Cnn14, by upstream's names; `SHAPES` tells them.
     tag_names
         The names of the 527 tags; empty for weights that know nothing.
     """
 
-    def __init__(self, spec: EmbedderSpec, model: "nn.Module", tag_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, spec: EmbedderSpec, weights: Mapping[str, "Tensor"], tag_names: tuple[str, ...]
+    ) -> None:
         import torch
 
         self.spec = spec
         self.tag_names = tag_names
         self.device = compute.device(spec.device)
-        tensors = {name: t.detach().float() for name, t in model.state_dict().items()}
+        tensors = {name: weights[name].detach().float() for name in SHAPES}
         self._window = torch.hann_window(_N_FFT, device=self.device)
         self._mel = tensors["logmel_extractor.melW"].to(self.device)
         # The decibels and the norm of each band are one scale and one shift of the logarithm.

@@ -6,7 +6,7 @@ Representations", 2020. The definition and the weights' names are those of
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,19 @@ import numpy as np
 from musicflow.embedders import compute
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
 from musicflow.embedders.wav2vec2_features import FeatureEncoder
-from musicflow.embedders.wav2vec2_upstream import seeded_model, trained_model
+from musicflow.embedders.wav2vec2_upstream import (
+    CONFIG,
+    DIRECTION,
+    LENGTH,
+    POSITION,
+    seeded_model,
+    trained_weights,
+)
 from musicflow.embedders.weights import UrlWeights
 from musicflow.kernels.fused import Linear, gelu
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import Wav2Vec2Model
 
     _Pair = tuple[Tensor, Tensor]
 
@@ -80,9 +86,9 @@ def load(spec: EmbedderSpec, cache: Path) -> "Wav2Vec2":
         If the model has no such layer.
     """
     if not spec.trained:
-        return Wav2Vec2(spec, seeded_model())
+        return Wav2Vec2(spec, seeded_model().state_dict())
     assert spec.weights is not None
-    return Wav2Vec2(spec, trained_model(spec.weights.fetch(cache)))
+    return Wav2Vec2(spec, trained_weights(spec.weights.fetch(cache)))
 
 
 class Wav2Vec2(Embedder):
@@ -92,58 +98,77 @@ class Wav2Vec2(Embedder):
     ----------
     spec
         Says precision, windowing and layer.
-    model
-        Upstream's model; its tensors are read, it is not kept.
+    weights
+        The tensors of upstream's model, by its names.
+    config
+        That of the model, as far as it decides the forward pass.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such layer.
     """
 
-    def __init__(self, spec: EmbedderSpec, model: "Wav2Vec2Model") -> None:
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        weights: Mapping[str, "Tensor"],
+        config: Mapping[str, Any] = CONFIG,
+    ) -> None:
         import torch
 
-        config = model.config
-        if spec.layer not in map(str, range(config.num_hidden_layers + 1)):
-            last = config.num_hidden_layers
+        last = config["num_hidden_layers"]
+        if spec.layer not in map(str, range(last + 1)):
             raise ValueError(f"wav2vec2 has layers 0 to {last}, not {spec.layer!r}")
         self.spec = spec
         self.device = compute.device(spec.device)
         self._dtype = compute.dtype(spec)
-        self._groups = config.num_conv_pos_embedding_groups
+        self._heads = config["num_attention_heads"]
+        self._groups = config["num_conv_pos_embedding_groups"]
+        self._reach = config["num_conv_pos_embeddings"]
+        self._eps = config["layer_norm_eps"]
         with torch.no_grad():
-            self._read(model)
+            self._encoder = FeatureEncoder(weights, config, self.device, self._dtype)
+            self._read(weights)
 
-    def _read(self, model: "Wav2Vec2Model") -> None:
+    def _read(self, weights: Mapping[str, "Tensor"]) -> None:
         import torch
 
         def put(tensor: "Tensor") -> "Tensor":
             return tensor.detach().to(self.device, self._dtype)
 
-        def pair(module: Any) -> "_Pair":
-            return put(module.weight), put(module.bias)
+        def pair(name: str) -> "_Pair":
+            return put(weights[f"{name}.weight"]), put(weights[f"{name}.bias"])
 
-        self._encoder = FeatureEncoder(model, self.device, self._dtype)
-        self._features_norm = pair(model.feature_projection.layer_norm)
-        self._projection = Linear.of(pair(model.feature_projection.projection), _ROWS)
-        position = model.encoder.pos_conv_embed.conv
-        self._reach = position.kernel_size[0]
-        # Reading the weight carries out its weight norm, once. A convolution of a network is a
-        # correlation, hence the conjugate.
-        spectra = torch.fft.rfft(position.weight.detach().to(self.device), n=_FFT).conj()
+        self._features_norm = pair("feature_projection.layer_norm")
+        self._projection = Linear.of(pair("feature_projection.projection"), _ROWS)
+        # torch keeps the weight norm's parts; a convolution of a network is a correlation, hence
+        # the conjugate.
+        direction, length = weights[DIRECTION].detach(), weights[LENGTH].detach()
+        kernel = torch._weight_norm(direction, length, 2).to(self.device)
+        spectra = torch.fft.rfft(kernel, n=_FFT).conj()
         spectra = spectra.unflatten(0, (self._groups, -1)).permute(3, 0, 2, 1)
-        self._position = spectra.flatten(0, 1).contiguous(), position.bias.detach().to(self.device)
-        self._norm = pair(model.encoder.layer_norm)
-        self._eps = model.config.layer_norm_eps
+        bias = weights[f"{POSITION}bias"].detach().to(self.device)
+        self._position = spectra.flatten(0, 1).contiguous(), bias
+        self._norm = pair("encoder.layer_norm")
         self._layers = [
-            _Layer(
-                heads=layer.attention.num_heads,
-                eps=self._eps,
-                qkv=Linear.of(_joined(layer.attention, pair), _ROWS),
-                out=Linear.of(pair(layer.attention.out_proj), _ROWS),
-                attention_norm=pair(layer.layer_norm),
-                up=Linear.of(pair(layer.feed_forward.intermediate_dense), _ROWS, gelu=True),
-                down=Linear.of(pair(layer.feed_forward.output_dense), _ROWS),
-                norm=pair(layer.final_layer_norm),
-            )
-            for layer in model.encoder.layers[: int(self.spec.layer)]
+            self._layer(f"encoder.layers.{i}", pair) for i in range(int(self.spec.layer))
         ]
+
+    def _layer(self, name: str, pair: "Callable[[str], _Pair]") -> "_Layer":
+        """Lay out one layer of the transformer; `pair` reads a weight and its bias."""
+        heads, feed = f"{name}.attention", f"{name}.feed_forward"
+        queries, keys, values = (pair(f"{heads}.{part}_proj") for part in "qkv")
+        return _Layer(
+            heads=self._heads,
+            eps=self._eps,
+            qkv=Linear.of(_joined(queries, keys, values, self._heads), _ROWS),
+            out=Linear.of(pair(f"{heads}.out_proj"), _ROWS),
+            attention_norm=pair(f"{name}.layer_norm"),
+            up=Linear.of(pair(f"{feed}.intermediate_dense"), _ROWS, gelu=True),
+            down=Linear.of(pair(f"{feed}.output_dense"), _ROWS),
+            norm=pair(f"{name}.final_layer_norm"),
+        )
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """See `Embedder.infer`. Windows hold at least ``spec.min_samples`` samples."""
@@ -257,13 +282,13 @@ class _Layer:
         return mixed.transpose(1, 2).flatten(2)
 
 
-def _joined(attention: Any, pair: "Callable[[Any], _Pair]") -> "_Pair":
+def _joined(queries: "_Pair", keys: "_Pair", values: "_Pair", heads: int) -> "_Pair":
     """Return queries, keys and values as one matrix, the queries scaled."""
     import torch
 
-    query, *others = (pair(getattr(attention, name)) for name in ("q_proj", "k_proj", "v_proj"))
-    scaled = query[0] * attention.scaling, query[1] * attention.scaling
-    weight, bias = (torch.cat(part) for part in zip(scaled, *others, strict=True))
+    scaling = (len(queries[1]) // heads) ** -0.5
+    scaled = queries[0] * scaling, queries[1] * scaling
+    weight, bias = (torch.cat(part) for part in zip(scaled, keys, values, strict=True))
     return weight, bias
 
 

@@ -4,7 +4,8 @@ The first convolution carries all the normalization around it, the others their 
 """
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from musicflow.embedders import compute
 from musicflow.kernels.fused import TimeConvolution, gelu
@@ -12,12 +13,13 @@ from musicflow.kernels.fused import TimeConvolution, gelu
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from transformers import Wav2Vec2Model
 
 _FRAMES_AT_ONCE = 192
 """Output frames (20 ms each) the convolutions compute at once: what lies between the layers then
 stays in the processor's cache. All but the first norm is local, so cutting changes nothing."""
 _EXTRACTOR_EPS = 1e-7
+_NORM_EPS = 1e-5
+"""That of the first layer's norm: torch's own, which upstream does not change."""
 
 
 class FeatureEncoder:
@@ -25,25 +27,36 @@ class FeatureEncoder:
 
     Parameters
     ----------
-    model
-        Upstream's model; its tensors are read, it is not kept.
+    weights
+        The tensors of the model, by upstream's names.
+    config
+        The model's.
     device, dtype
         What is computed on, and with.
     """
 
-    def __init__(self, model: "Wav2Vec2Model", device: str, dtype: "torch.dtype") -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, "Tensor"],
+        config: Mapping[str, Any],
+        device: str,
+        dtype: "torch.dtype",
+    ) -> None:
         self._device, self._dtype = device, dtype
-        self._strides = tuple(model.config.conv_stride)
-        self._kernels = tuple(model.config.conv_kernel)
-        first, *others = (layer for layer in model.feature_extractor.conv_layers)
+        self._strides = tuple(config["conv_stride"])
+        self._kernels = tuple(config["conv_kernel"])
+        first, *others = (
+            weights[f"feature_extractor.conv_layers.{i}.conv.weight"].detach()
+            for i in range(len(self._kernels))
+        )
+        norm = "feature_extractor.conv_layers.0.layer_norm"
         self._first = tuple(
             tensor.detach().double().to(compute.exact_device(device))
-            for tensor in (first.conv.weight[:, 0], first.layer_norm.weight, first.layer_norm.bias)
+            for tensor in (first[:, 0], weights[f"{norm}.weight"], weights[f"{norm}.bias"])
         )
-        self._first_eps = first.layer_norm.eps
         self._convolutions = [
-            TimeConvolution.of(layer.conv.weight.detach().to(device, dtype), stride)
-            for layer, stride in zip(others, self._strides[1:], strict=True)
+            TimeConvolution.of(kernel.to(device, dtype), stride)
+            for kernel, stride in zip(others, self._strides[1:], strict=True)
         ]
 
     def __call__(self, audio: "Tensor") -> "Tensor":
@@ -86,7 +99,7 @@ class FeatureEncoder:
         centred = (taps - mean) / deviation
         covariance = centred.transpose(1, 2) @ centred / taps.shape[1]
         variance = ((weight @ covariance) * weight).sum(dim=2)
-        gain = (scale / (variance + self._first_eps).sqrt())[:, None]
+        gain = (scale / (variance + _NORM_EPS).sqrt())[:, None]
         kernel = weight.t() * gain / deviation
         return kernel.float().to(device), (shift - mean @ kernel).float().to(device)
 

@@ -1,12 +1,16 @@
-"""Wav2Vec2 as its authors define it: the model of `transformers`, and files of its weights."""
+"""Wav2Vec2 as its authors define it: the model of `transformers`, and files of its weights.
 
+`transformers` takes seconds to import. It is needed only to hold ours to it and for seeded weights.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musicflow.embedders.checkpoint import read_checkpoint
-from musicflow.embedders.errors import WeightsError
+from musicflow.embedders.checkpoint import checked, read_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +35,12 @@ CONFIG: dict[str, Any] = {
 }
 """facebook/wav2vec2-base at the pinned revision, as far as it decides the forward pass."""
 
-_NORM = "encoder.pos_conv_embed.conv."
+POSITION = "encoder.pos_conv_embed.conv."
+LENGTH = f"{POSITION}parametrizations.weight.original0"
+DIRECTION = f"{POSITION}parametrizations.weight.original1"
+"""The two parts of the weight norm, by their names since torch 2."""
 
-_NEW_NAMES = {
-    f"{_NORM}weight_g": f"{_NORM}parametrizations.weight.original0",
-    f"{_NORM}weight_v": f"{_NORM}parametrizations.weight.original1",
-}
-"""The names of the weight norm since torch 2, by those of before."""
+_NEW_NAMES = {f"{POSITION}weight_g": LENGTH, f"{POSITION}weight_v": DIRECTION}
 
 
 def seeded_model(config: "Wav2Vec2Config | None" = None, seed: int = 0) -> "Wav2Vec2Model":
@@ -51,28 +54,66 @@ def seeded_model(config: "Wav2Vec2Config | None" = None, seed: int = 0) -> "Wav2
         return transformers.Wav2Vec2Model(config).eval()
 
 
-def trained_model(path: Path, config: "Wav2Vec2Config | None" = None) -> "Wav2Vec2Model":
-    """Upstream's model with the weights of a checkpoint.
+def trained_weights(path: Path, config: Mapping[str, Any] = CONFIG) -> dict[str, "Tensor"]:
+    """Return the weights of a checkpoint, by the bare model's names of today.
 
     Parameters
     ----------
     path
         A file of a `Wav2Vec2Model`, or of one with heads for training or recognition.
     config
-        The model's; that of wav2vec2-base if not given.
+        The model's.
 
     Raises
     ------
     WeightsError
         If the file holds no weights, or lacks one of the model's. Nothing in it is executed.
     """
-    model = seeded_model(config)
     saved = read_checkpoint(path)
-    try:
-        model.load_state_dict(_of_bare_model(saved, set(model.state_dict())))
-    except (AttributeError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not hold this wav2vec2: {error}") from error
-    return model
+    if isinstance(saved, Mapping):
+        bare = {name.removeprefix("wav2vec2."): tensor for name, tensor in saved.items()}
+        saved = {_NEW_NAMES.get(name, name): tensor for name, tensor in bare.items()}
+    return checked(saved, shapes(config), path, "wav2vec2")
+
+
+def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of the bare model, by name."""
+    wide, inner, convolved = (
+        config["hidden_size"], config["intermediate_size"], config["conv_dim"]
+    )  # fmt: skip
+    reach = config["num_conv_pos_embeddings"]
+
+    def linear(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+
+    def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+    found = {
+        "masked_spec_embed": (wide,),
+        **{
+            f"feature_extractor.conv_layers.{i}.conv.weight": (out, into, kernel)
+            for i, ((into, out), kernel) in enumerate(
+                zip(pairwise((1, *convolved)), config["conv_kernel"], strict=True)
+            )
+        },
+        **norm("feature_extractor.conv_layers.0.layer_norm", convolved[0]),
+        **norm("feature_projection.layer_norm", convolved[-1]),
+        **linear("feature_projection.projection", wide, convolved[-1]),
+        LENGTH: (1, 1, reach),
+        DIRECTION: (wide, wide // config["num_conv_pos_embedding_groups"], reach),
+        f"{POSITION}bias": (wide,),
+        **norm("encoder.layer_norm", wide),
+    }
+    for i in range(config["num_hidden_layers"]):
+        layer = f"encoder.layers.{i}"
+        for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            found |= linear(f"{layer}.attention.{part}", wide, wide)
+        found |= norm(f"{layer}.layer_norm", wide)
+        found |= linear(f"{layer}.feed_forward.intermediate_dense", inner, wide)
+        found |= linear(f"{layer}.feed_forward.output_dense", wide, inner)
+        found |= norm(f"{layer}.final_layer_norm", wide)
+    return found
 
 
 def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
@@ -80,16 +121,11 @@ def upstream_vectors(path: Path, windows: np.ndarray) -> np.ndarray:
     import torch
     import transformers
 
+    model = seeded_model()
+    model.load_state_dict(trained_weights(path))
     extractor = transformers.Wav2Vec2FeatureExtractor()
     inputs = extractor(list(windows), sampling_rate=16_000, return_tensors="pt")
     with torch.inference_mode():
-        states = trained_model(path)(inputs.input_values).last_hidden_state
+        states = model(inputs.input_values).last_hidden_state
     vectors: np.ndarray = states.mean(dim=1).numpy()
     return vectors
-
-
-def _of_bare_model(saved: dict[str, "Tensor"], wanted: set[str]) -> dict[str, "Tensor"]:
-    """Return the weights of the bare model, under today's names."""
-    bare = {name.removeprefix("wav2vec2."): tensor for name, tensor in saved.items()}
-    named = {_NEW_NAMES.get(name, name): tensor for name, tensor in bare.items()}
-    return {name: tensor for name, tensor in named.items() if name in wanted}

@@ -28,12 +28,12 @@ def model():
 
 @pytest.fixture(scope="module")
 def exact(model):
-    return panns.Panns(spec("fp32"), model, ("a tag",))
+    return panns.Panns(spec("fp32"), model.state_dict(), ("a tag",))
 
 
 @pytest.fixture(scope="module")
 def rounded(model):
-    return panns.Panns(spec("bf16"), model, ("a tag",))
+    return panns.Panns(spec("bf16"), model.state_dict(), ("a tag",))
 
 
 def upstream(model, audio):
@@ -81,7 +81,7 @@ def test_a_batch_is_cut_into_parts_that_come_back_in_order(exact, monkeypatch):
 
 def test_a_track_is_the_mean_of_its_windows_by_their_length(model):
     short = dataclasses.replace(spec("fp32"), window_s=1.0, hop_s=1.0, min_s=0.4)
-    embedder = panns.Panns(short, model, ())
+    embedder = panns.Panns(short, model.state_dict(), ())
     audio = chords(1, 2.5, RATE)[0]
     first, second, rest = (
         embedder.infer(part[None]).vectors[0] for part in np.split(audio, [RATE, 2 * RATE])
@@ -137,20 +137,20 @@ def test_a_checkpoint_loads_as_upstreams_training_saves_it(model, tmp_path, samp
     }
     path = tmp_path / "Cnn14.pth"
     torch.save(saved, path, _use_new_zipfile_serialization=new)
-    loaded = panns.trained_model(path).state_dict()
+    loaded = panns.trained_weights(path)
     path.unlink()
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(loaded[name], tensor), name
+    for name, tensor in loaded.items():
+        assert torch.equal(model.state_dict()[name], tensor), name
 
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / "broken.pth"
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(WeightsError, match=r"broken\.pth"):
-        panns.trained_model(path)
+        panns.trained_weights(path)
     torch.save({"model": {"fc1.weight": torch.zeros(2048, 2048)}}, path)
-    with pytest.raises(WeightsError, match=r"conv_block1"):
-        panns.trained_model(path)
+    with pytest.raises(WeightsError, match=r"logmel_extractor\.melW is missing"):
+        panns.trained_weights(path)
 
 
 def wheel(path, names):

@@ -27,12 +27,12 @@ def model():
 
 @pytest.fixture(scope="module")
 def exact(model):
-    return wav2vec2.Wav2Vec2(spec("fp32"), model)
+    return wav2vec2.Wav2Vec2(spec("fp32"), model.state_dict())
 
 
 @pytest.fixture(scope="module")
 def rounded(model):
-    return wav2vec2.Wav2Vec2(spec("bf16"), model)
+    return wav2vec2.Wav2Vec2(spec("bf16"), model.state_dict())
 
 
 def upstream(model, audio, layer=12):
@@ -61,7 +61,7 @@ def test_float32_gives_what_upstream_gives(model, exact, seconds):
 @pytest.mark.parametrize("layer", [0, 1, 7, 11])
 def test_any_layer_can_be_read(model, layer):
     audio = chords(3, 0.5, RATE)
-    ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model).infer(audio).vectors
+    ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model.state_dict()).infer(audio).vectors
     assert centred_cosines(ours, upstream(model, audio, layer)).min() >= 0.99999
 
 
@@ -79,7 +79,7 @@ def test_one_pass_gives_every_layer(model, exact):
 @pytest.mark.parametrize("layer", ["13", "-1", "last", ""])
 def test_a_layer_that_is_not_there_is_refused(model, layer):
     with pytest.raises(ValueError, match="layers 0 to 12"):
-        wav2vec2.Wav2Vec2(spec("fp32", layer), model)
+        wav2vec2.Wav2Vec2(spec("fp32", layer), model.state_dict())
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_bf16_stays_close_to_float32(exact, rounded):
 @pytest.mark.slow
 def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, monkeypatch):
     monkeypatch.setattr(fused, "_can_fuse", lambda _: False)
-    plain = wav2vec2.Wav2Vec2(spec("bf16"), model)
+    plain = wav2vec2.Wav2Vec2(spec("bf16"), model.state_dict())
     audio = chords(3, 1.0, RATE)
     assert centred_cosines(plain.infer(audio).vectors, rounded.infer(audio).vectors).min() >= 0.99
 
@@ -184,8 +184,8 @@ def test_a_checkpoint_loads_as_upstream_saved_it(before_torch_2, tmp_path, new):
     state = before_torch_2.state_dict()
     assert {"wav2vec2.encoder.pos_conv_embed.conv.weight_g", "quantizer.codevectors"} < set(state)
     torch.save(state, tmp_path / "old.bin", _use_new_zipfile_serialization=new)
-    loaded = wav2vec2.trained_model(tmp_path / "old.bin", SMALL)
-    ours = wav2vec2.Wav2Vec2(spec("fp32", "2"), loaded)
+    loaded = wav2vec2.trained_weights(tmp_path / "old.bin", SMALL.to_dict())
+    ours = wav2vec2.Wav2Vec2(spec("fp32", "2"), loaded, SMALL.to_dict())
     audio = chords(3, 0.5, RATE)
     theirs = upstream(before_torch_2.wav2vec2, audio, 2)
     assert centred_cosines(ours.infer(audio).vectors, theirs).min() >= 0.99999
@@ -196,14 +196,14 @@ def test_weights_that_lack_something_are_refused_by_name(tmp_path):
     del state["encoder.layers.1.final_layer_norm.bias"]
     torch.save(state, tmp_path / "cut.bin")
     with pytest.raises(WeightsError, match=r"(?s)cut\.bin.*layers\.1\.final_layer_norm\.bias"):
-        wav2vec2.trained_model(tmp_path / "cut.bin", SMALL)
+        wav2vec2.trained_weights(tmp_path / "cut.bin", SMALL.to_dict())
 
 
 @pytest.mark.parametrize("saved", [[], {"model": torch.zeros(1)}])
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, saved):
     torch.save(saved, tmp_path / "other.bin")
     with pytest.raises(WeightsError, match=r"other\.bin does not hold this wav2vec2"):
-        wav2vec2.trained_model(tmp_path / "other.bin", SMALL)
+        wav2vec2.trained_weights(tmp_path / "other.bin", SMALL.to_dict())
 
 
 @pytest.mark.slow
