@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from musicflow import worker
-from musicflow.cli import pages
 from musicflow.embedders import DeviceError, compute
 from musicflow.index import EmbeddedIndex
-from musicflow.settings import Home, Settings
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 X86 = "flags\t\t: fpu sse2 avx512f {}\n"
@@ -72,24 +70,6 @@ def test_a_worker_ends_with_its_parent_where_threads_cannot_be_signalled() -> No
         "del signal.pthread_kill\nworker._listen(io.BytesIO())"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
-
-
-def test_a_program_is_waited_for_where_a_process_cannot_become_another(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called = []
-
-    def call(command: list[str], env: dict[str, str]) -> int:
-        called.append((command, env["MUSICFLOW_HOME"]))
-        return 3
-
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(subprocess, "call", call)
-    with pytest.raises(SystemExit) as stopped:
-        pages._exec(Settings(home=home.root), "streamlit", ["run", "page.py"])
-    assert stopped.value.code == 3
-    command = [sys.executable, "-P", "-m", "streamlit", "run", "page.py"]
-    assert called == [(command, str(home.root))]
 
 
 def test_a_collection_opens_where_links_are_not_to_be_had(

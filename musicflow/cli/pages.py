@@ -1,16 +1,20 @@
 """The commands that open pages, and the one that prepares a home for them."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from musicflow import extras
 from musicflow.cli.console import HomeOption, JsonOption, err, out, print_json, settings_of
-from musicflow.settings import Settings
+from musicflow.cli.serving import HOST, Page, refuse_taken, serve
+from musicflow.settings import remember
+
+PortOption = Annotated[int, typer.Option(help="The port of the page.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="Show what the program says; else it is in the home.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,8 +48,7 @@ def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def dagster(
-    port: Annotated[int, typer.Option(help="Where the page is served.")] = 3000,
-    home: HomeOption = None,
+    port: PortOption = 3000, home: HomeOption = None, verbose: VerboseOption = False
 ) -> None:
     """Open the Dagster UI on the assets of a home.
 
@@ -54,15 +57,18 @@ def dagster(
     extras.require("musicflow dagster", "dagster", "mlflow")
     from musicflow.orchestration.run import prepare
 
+    refuse_taken(port)
     settings = settings_of(home=home)
     prepare(settings.paths)
     module = "musicflow.orchestration.definitions"
-    _exec(settings, "dagster", ["dev", "-m", module, "-p", str(port)])
+    page = Page("Dagster", "dagster", ["dev", "-m", module, "-p", str(port)], port, "/assets")
+    if page.address != settings.dagster_url:
+        remember(settings.paths, dagster_url=page.address)
+    serve(page, settings, verbose)
 
 
 def mlflow(
-    port: Annotated[int, typer.Option(help="Where the page is served.")] = 5000,
-    home: HomeOption = None,
+    port: PortOption = 5000, home: HomeOption = None, verbose: VerboseOption = False
 ) -> None:
     """Open the MLflow UI on the runs of a home.
 
@@ -71,35 +77,34 @@ def mlflow(
     extras.require("musicflow mlflow", "mlflow")
     from musicflow import tracking
 
+    refuse_taken(port)
     settings = settings_of(home=home)
-    tracking.prepare(settings.paths)
-    uri = settings.paths.tracking_uri
-    _exec(settings, "mlflow", ["server", "--backend-store-uri", uri, "--port", str(port)])
+    client = tracking.prepare(settings.paths)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    # Its job workers serve features that are not used here, and take memory by the gigabyte.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    arguments = ["--backend-store-uri", settings.paths.tracking_uri, "--workers", "1"]
+    page = Page(
+        "MLflow",
+        "mlflow",
+        ["server", *arguments, "--port", str(port)],
+        port,
+        f"/#/experiments/{experiment.experiment_id}" if experiment else "",
+    )
+    if page.address != settings.mlflow_url:
+        remember(settings.paths, mlflow_url=page.address)
+    serve(page, settings, verbose)
 
 
 def app_command(
-    port: Annotated[int, typer.Option(help="Where the page is served.")] = 8501,
-    home: HomeOption = None,
+    port: PortOption = 8501, home: HomeOption = None, verbose: VerboseOption = False
 ) -> None:
     """Open the app: find music, compare embedders by ear, see the map.
 
     Example: `musicflow app --port 8501`
     """
     extras.require("musicflow app", "app")
-    page = str(Path(__file__).parents[1] / "app" / "main.py")
-    options = ["--server.port", str(port), "--server.address", "localhost"]
-    _exec(settings_of(home=home), "streamlit", ["run", page, *options])
-
-
-def _exec(settings: Settings, program: str, arguments: list[str]) -> NoReturn:
-    # Run by the interpreter, since a program's file has another name on each system. The safe
-    # path (-P) keeps files of the current folder from standing in for modules.
-    command = [sys.executable, "-P", "-m", program, *arguments]
-    environment = os.environ | {
-        "MUSICFLOW_HOME": str(settings.home),
-        "DAGSTER_HOME": str(settings.paths.dagster),
-    }
-    if sys.platform != "win32":
-        os.execve(command[0], command, environment)
-    # On Windows, execve starts another process, and the shell would not wait for it.
-    raise SystemExit(subprocess.call(command, env=environment))
+    refuse_taken(port)
+    main = str(Path(__file__).parents[1] / "app" / "main.py")
+    options = ["--server.port", str(port), "--server.address", HOST]
+    serve(Page("App", "streamlit", ["run", main, *options], port), settings_of(home=home), verbose)

@@ -1,0 +1,71 @@
+"""Programs that serve a page, as `musicflow app` and its like start and end them."""
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from musicflow.cli.serving import Page, serve
+from musicflow.settings import Settings
+
+SERVE = """
+import sys
+from musicflow.cli.serving import Page, serve
+from musicflow.settings import Settings
+port = int(sys.argv[2])
+serve(Page("Files", "http.server", [str(port)], port, "/#here"), Settings(home=sys.argv[1]), False)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_page_is_named_once_it_answers_and_ends_with_all_it_started(
+    tmp_path: Path, by: signal.Signals
+) -> None:
+    port = free_port()
+    command = [sys.executable, "-c", SERVE, str(tmp_path), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == f"Files: open http://localhost:{port}/#here\n"
+        urllib.request.urlopen(f"http://localhost:{port}").close()
+        started = psutil.Process(program.pid).children(recursive=True)
+        assert started
+        program.send_signal(by)
+        assert program.wait(20) == 130
+        assert not psutil.wait_procs(started, 1)[1]
+        assert program.stdout.read() == ""
+    assert "GET /" in (tmp_path / "logs" / "files.log").read_text()
+
+
+def test_a_page_that_does_not_start_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Page("Nothing", "no_such_module", [], free_port())
+    with pytest.raises(SystemExit) as ended:
+        serve(page, Settings(home=tmp_path), verbose=False)
+    assert ended.value.code == 1
+    words = " ".join(capsys.readouterr().err.split())
+    assert "Nothing ended with code 1; its log is" in words
+    assert "No module named no_such_module" in words
+
+
+@pytest.mark.parametrize("command", ["app", "dagster", "mlflow"])
+def test_a_port_that_is_taken_is_one_sentence_before_anything_starts(
+    run: Any, command: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, printed, errors = run(command, "--port", str(port))
+    assert (code, printed) == (1, "")
+    assert f"port {port} cannot be used (Address already in use): end what uses it" in errors
