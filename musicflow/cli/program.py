@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from musicflow import __version__
-from musicflow.cli import embedders, evidence, index, library, pages, run, search, weights
+from musicflow.cli import doctor, embedders, evidence, index, library, pages, run, search, weights
 from musicflow.cli.console import home_in_use, out, show_log, stop
 from musicflow.cli.errors import sentence_of
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for commands in (search, evidence, run, pages):
+for commands in (search, evidence, run, pages, doctor):
     commands.add_to(app)
 app.add_typer(library.app, name="library")
 app.add_typer(embedders.app, name="embedders")

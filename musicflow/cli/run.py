@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -117,6 +118,7 @@ def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
+    start = time.monotonic()
     plan = plan_of(settings, progress)
     comparison = plan.comparison
     if comparison is not None:
@@ -126,6 +128,7 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     else:
         stop("nothing was done", FAILED)
     _show(comparison, settings, as_json)
+    err.print(f"Done in {duration(time.monotonic() - start)}.")
 
 
 def _tell_of(library: Library) -> None:
