@@ -227,6 +227,8 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
         table = [[row.embedder, *(score(row, m.name) for m in subgenres)] for row in with_some]
         text = "A hit shares a subgenre; in nDCG, it counts by how many it shares."
         found.append(Section("Subgenres", head, table, [text]))
+    if asked := [m for m in comparison.measures if m.labels == "words"]:
+        found.append(_text_queries(rows, asked))
     if comparison.differences:
         found.append(_differences(comparison))
     text = "Measured by the pass that made the vectors, decoding included."
@@ -354,8 +356,8 @@ def _quality(comparison: Comparison) -> Section:
 
 
 def _with_interval(row: Row, measure: Measure) -> str:
-    """Return a score, with its interval where differences are tested."""
-    ends = interval(row, measure.name) if measure.compared else ""
+    """Return a score, with its interval where differences are tested or words ask."""
+    ends = interval(row, measure.name) if measure.compared or measure.labels == "words" else ""
     return score(row, measure.name) + (f" [{ends}]" if ends else "")
 
 
@@ -393,6 +395,23 @@ def _words(rows: Sequence[Row]) -> Section:
     ]
     head = ["embedder", "quality", "speed", "common opinion"]
     return Section("In words", head, table, [f"The rule: {choice.RULE}."])
+
+
+def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
+    table = [
+        [row.embedder, *(_with_interval(row, m) for m in asked)]
+        for row in rows
+        if any(m.name in row.scores for m in asked)
+    ]
+    text = (
+        "Captions, tags and names of genres as queries, of embedders with a text side. R@k is the "
+        "share of a text's tracks among the first k candidates. Random is the mean of random "
+        "rankings."
+    )
+    notes = [f"{m.title}: {m.help}" for m in asked]
+    return Section(
+        "Words as queries", ["embedder", *(m.title for m in asked)], table, [text, *notes]
+    )
 
 
 def _health(rows: Sequence[Row]) -> Section:

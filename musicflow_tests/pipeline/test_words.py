@@ -10,8 +10,10 @@ import pytest
 
 from musicflow import embedders, worker
 from musicflow.embedders import Embedder, EmbedderEntry, EmbedderError, EmbedderSpec, Inferred
+from musicflow.evaluation.report import markdown
 from musicflow.index import open_index
 from musicflow.pipeline import embed_for, plan_of, publish_for
+from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.search.query import filters_for
 from musicflow.settings import Settings
@@ -20,6 +22,7 @@ from musicflow.store import EmbeddingStore
 ADDRESS = f"{__name__}:ENTRY"
 SPEC = EmbedderSpec("loudness", "1", 8000, 2, 1.0, 1.0, "none", "", text=True)
 WORDS = {"steady": (1.0, 0.1), "rough": (0.1, 1.0), "loud": (1.0, 1.0)}
+GENRES = {"tones": (1.0, 0.1), "noises": (0.1, 1.0)}
 loads: list[str] = []
 
 
@@ -35,7 +38,7 @@ class Loudness(Embedder):
         return Inferred(vectors, np.ones((len(windows), 1), np.float32))
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
-        return np.array([WORDS[text] for text in texts])
+        return np.array([(WORDS | GENRES)[text] for text in texts])
 
 
 def load(spec: EmbedderSpec, _: Path) -> Embedder:
@@ -122,6 +125,32 @@ def test_without_a_text_side_an_embedder_keeps_its_own_tags(settings: Settings) 
     asked = with_tags(settings, "steady")
     assert tags_for(SPEC, asked) == ("steady",)
     assert tags_for(replace(SPEC, text=False), asked) == ()
+
+
+def test_a_comparison_says_how_well_names_of_genres_find_their_tracks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(settings)
+    library, specs = plan_of(settings).library, [embedders.spec_of(ADDRESS)]
+    given = EmbeddingStore(settings.paths.embeddings), open_index(settings), settings
+
+    def told() -> tuple[dict[str, float | None], list[str], str]:
+        found = evaluate_library(library, specs, *given)
+        values = {row.embedder: row.value("words_genre_recall_at_5") for row in found.rows}
+        return values, [problem.reason for problem in found.problems], markdown(found)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Loudness, "text", lambda *_: np.zeros((1, 3)))
+        values, [reason], report = told()
+    assert values == {"loudness": None, "random": None}
+    assert "its text side was not measured: loudness returned vectors of shape" in reason
+    assert "Words as queries" not in report
+    (settings.paths.reports / MEASURED).unlink()
+    values, reasons, report = told()
+    assert values == {"loudness": pytest.approx(5 / 6), "random": pytest.approx(5 / 12)}
+    assert reasons == []
+    assert "## Words as queries" in report
+    assert "genres, R@5: 2 queries; at best 0.833" in report
 
 
 def test_words_that_tell_no_tracks_apart_are_no_tags() -> None:
