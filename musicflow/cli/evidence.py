@@ -237,6 +237,12 @@ def show(comparison: Comparison) -> None:
         table.add_row(name, str(row.dim), *scores, *costs, style=style)
     out.print(table)
     notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
+    if named := [
+        f"{row.embedder} {report.cell(row, 'licence')}"
+        for row in comparison.rows
+        if row.kind == "embedder" and row.licence
+    ]:
+        notes += [f"Licences: {', '.join(named)}", *report.licence_notes(comparison.rows)]
     for note in (*notes, *report.fusion_notes(comparison.rows)):
         if note:
             out.print(plain(note), soft_wrap=True, highlight=False)

@@ -159,6 +159,7 @@ def _row(spec: EmbedderSpec, library: Library, made: Mapping[str, Embedding], re
         bytes_per_vector=BYTES_PER_VALUE * spec.dim,
         precision=spec.precision,
         spec_hash=spec.hash,
+        licence=spec.licence,
         **cost_of([one for one in found if not one.error]),
     )
 
@@ -173,14 +174,15 @@ def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None
 
 def _fusion(name: str, members: Sequence[Row], found: Quality) -> Row:
     """Return a fusion's row."""
-    trained = any(row.weights == "trained" for row in members)
+    weights = {row.weights for row in members}
     return Row(
         name,
         "fusion",
-        "trained" if trained else "none",
+        next((state for state in ("trained", "unknown") if state in weights), "none"),
         sum(row.dim for row in members),
         n_failed=max(row.n_failed for row in members),
         fusion=found.weights.get(name, {}),
+        licence=", ".join(sorted({row.licence for row in members if row.licence})),
         **cost_of_fusion(members),
         **vars(found.figures[name]),
     )

@@ -54,7 +54,7 @@ class Sweep:
     embedder, spec_hash
         The embedder.
     weights
-        ``trained``, ``untrained`` (seeded: scores mean nothing), or ``none``.
+        ``trained``, ``untrained`` (seeded: scores mean nothing), ``unknown`` or ``none``.
     dataset, protocol
         The tracks, and the rule that was followed.
     n_queries

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
+from musicflow.embedders.catalogue import is_non_commercial
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
 from musicflow.evaluation.layers import Sweep
@@ -23,7 +24,7 @@ from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
 
-LEFT = (("embedder", "embedder"), ("weights", "weights"), ("dim", "dim"))
+LEFT = (("embedder", "embedder"), ("weights", "weights"), ("licence", "licence"), ("dim", "dim"))
 RIGHT = (("chance", "chance"), ("n_queries", "queries"), ("n_failed", "fail"))
 """Fields of a `Row` beside its scores, and the heads of their columns."""
 
@@ -46,6 +47,8 @@ COSTS = (
 VOID = "This comparison means nothing, and nothing is ranked by it. Search works all the same."
 
 UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
+
+NON_COMMERCIAL_NOTE = "* not for commercial use"
 
 METHOD = (
     "Each track is a query, compared with the others by cosine; a hit shares a genre. Ranges are "
@@ -133,6 +136,8 @@ def cell(row: Row, field: str) -> str:
     value = getattr(row, field)
     if value is None:
         return "–"
+    if field == "licence" and is_non_commercial(row.licence):
+        return f"{row.licence} *"
     return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
 
 
@@ -150,6 +155,12 @@ def interval(row: Row, name: str = MAIN) -> str:
     if found is None or found.low is None or found.high is None or row.weights == "untrained":
         return ""
     return f"{found.low:.2f}–{found.high:.2f}"
+
+
+def licence_notes(rows: Sequence[Row]) -> list[str]:
+    """Return what the star behind a licence means, if there is one."""
+    starred = any(is_non_commercial(row.licence) for row in rows)
+    return [NON_COMMERCIAL_NOTE] if starred else []
 
 
 def columns(comparison: Comparison, *shown: Shown) -> list[Measure]:
@@ -339,6 +350,7 @@ def _quality(comparison: Comparison) -> Section:
     text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
+    text += licence_notes(rows)
     text += fusion_notes(rows)
     text += [
         f"{row.embedder}: {MusicflowError(row.error, row.advice)}" for row in rows if row.error
