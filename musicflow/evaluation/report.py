@@ -97,7 +97,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     points = projection.load(folder)
     if points is not None and len(points):
         pictures["projection.png"] = figures.projection(points)
-    pictures |= {_picture(sweep): figures.layers(sweep) for sweep in sweeps}
+    pictures |= {picture_of(sweep): figures.layers(sweep) for sweep in sweeps}
     contents = {
         "comparison.md": markdown(comparison, sweeps).encode(),
         "comparison.csv": _csv(comparison).encode(),
@@ -120,7 +120,7 @@ def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     from musicflow.evaluation import figures
 
     sweep.save(folder)
-    pictures = {_picture(sweep): figures.layers(sweep)}
+    pictures = {picture_of(sweep): figures.layers(sweep)}
     page = _page(sweep.dataset, sweep.created, [_layers(sweep)], pictures)
     contents = {f"{sweep.file}.html": page.encode(), **pictures}
     for name, content in contents.items():
@@ -219,10 +219,11 @@ def layer_notes(sweep: Sweep) -> list[str]:
 def _layers(sweep: Sweep) -> Section:
     title, text = f"Layers of {sweep.embedder}", [f"Protocol: {sweep.protocol}."]
     table = layer_lines(sweep)
-    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [_picture(sweep)])
+    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [picture_of(sweep)])
 
 
-def _picture(sweep: Sweep) -> str:
+def picture_of(sweep: Sweep) -> str:
+    """Return the name of a sweep's picture in the folder of reports."""
     return f"{sweep.file}.png"
 
 
@@ -287,6 +288,12 @@ def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
             lines += [part for text in section.text for part in ("", text)]
             lines += ["", *_table(section.head, section.rows)] if section.head else []
     return "\n".join(lines) + "\n"
+
+
+def markdown_of(sweep: Sweep) -> str:
+    """Return a sweep as Markdown: its table, and the sentences about it."""
+    section = _layers(sweep)
+    return "\n\n".join([*section.text, "\n".join(_table(section.head, section.rows))])
 
 
 def html(
