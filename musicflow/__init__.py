@@ -7,6 +7,7 @@
     mf.embed_files(paths, "musicnn", home="lab").vectors   # (N, 200), kept for the next time
     mf.evaluate(vectors, genres, artists=artists)          # scores with intervals
     mf.compare("~/Music", ["musicnn", "mfcc"], home="lab").to_dataframe()
+    mf.layers("~/Music", "musicnn", home="lab").to_dataframe()
     mf.open_collection("musicnn", home="lab").search("song.mp3", k=10, filters={"genre": "Jazz"})
 
 Nothing heavy is loaded before it is used.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from musicflow.api import Embedded, compare, embed_files, load_embedder, open_collection
+    from musicflow.api import Embedded, compare, embed_files, layers, load_embedder, open_collection
     from musicflow.embedders import Embedder, EmbedderSpec
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison
@@ -34,6 +35,7 @@ _ROOMS = {
     "compare": "musicflow.api",
     "embed_files": "musicflow.api",
     "evaluate": "musicflow.evaluation.arrays",
+    "layers": "musicflow.api",
     "load_embedder": "musicflow.api",
     "open_collection": "musicflow.api",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "compare",
     "embed_files",
     "evaluate",
+    "layers",
     "load_embedder",
     "open_collection",
 ]

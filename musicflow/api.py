@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from musicflow.embedders import Embedder
     from musicflow.evaluation import Comparison
+    from musicflow.evaluation.layers import Sweep
     from musicflow.index import Collection, Hit
     from musicflow.library import Problem
     from musicflow.settings import Settings
@@ -143,6 +144,42 @@ def compare(
         reasons = "; ".join(f"{asset}: {reason}" for asset, reason in failed.items())
         raise MusicflowError("no embedder could be compared", reasons, "nothing-compared")
     return found
+
+
+def layers(library: File, embedder: str = "musicnn", *, home: File | None = None) -> "Sweep":
+    """Measure every layer of an embedder on a folder of music, as ``musicflow layers`` does.
+
+    Each track is embedded once, and each layer's vectors are kept. Where MLflow is installed, it
+    records the scores.
+
+    Parameters
+    ----------
+    library
+        The folder.
+    embedder
+        Its name or address; see `load_embedder`.
+    home
+        See `compare`.
+
+    Returns
+    -------
+    Sweep
+        The scores of each layer and of choices among them; ``.to_dataframe()`` gives a table.
+
+    Raises
+    ------
+    UnknownEmbedderError
+        If there is no such embedder.
+    LibraryError
+        If the folder holds no usable track.
+    MusicflowError
+        If no two tracks share a genre.
+    """
+    from musicflow import embedders
+    from musicflow.runs import measure_layers
+
+    settings = _settings(home, library=Path(library))
+    return measure_layers(embedders.spec_for(embedder, settings), settings)
 
 
 class SearchableCollection:

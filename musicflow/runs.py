@@ -1,9 +1,13 @@
-"""Runs of a plan: recorded by Dagster and MLflow where these are installed."""
+"""Runs of a plan, and of sweeps: recorded by Dagster and MLflow where these are installed."""
 
 from collections.abc import Callable
 
 from musicflow import extras
+from musicflow.embedders import EmbedderSpec
+from musicflow.evaluation import report
+from musicflow.evaluation.layers import Sweep
 from musicflow.library import Progress, no_progress
+from musicflow.pipeline.layers import sweep_layers
 from musicflow.pipeline.plan import Plan
 from musicflow.pipeline.run import run_plan
 from musicflow.settings import Settings
@@ -43,3 +47,23 @@ def carry_out(
     from musicflow.orchestration.run import materialize
 
     return materialize(settings, lambda _context: progress, tell)
+
+
+def measure_layers(
+    spec: EmbedderSpec, settings: Settings, progress: Progress = no_progress
+) -> Sweep:
+    """Measure every layer of an embedder; write the report, and log it where MLflow is installed.
+
+    Raises
+    ------
+    MusicflowError
+        See `sweep_layers`.
+    """
+    home = settings.paths
+    sweep = sweep_layers(spec, settings, progress)
+    files = report.write_sweep(sweep, home.reports)
+    if extras.are_installed("mlflow"):
+        from musicflow import tracking
+
+        tracking.log_sweep(home, sweep, spec, files)
+    return sweep

@@ -35,6 +35,7 @@ from pydantic_settings import (
 
 from musicflow import address
 from musicflow.registry import is_address
+from musicflow.text import normalized
 
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
@@ -248,6 +249,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds of a track to hear, in excerpts spread evenly over it; 0: all of it.",
     )
+    tags: Annotated[tuple[str, ...], Option("--tag", "WORDS")] = Field(
+        (), description="Tags of your own that embedders with a text side predict for each track."
+    )
     precision: Annotated[Precision, Option("--precision")] = Field(
         "auto",
         description="Arithmetic of models with a choice; auto: the one that is fastest here.",
@@ -287,6 +291,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{source!r} is none of auto, tag, folder, and no table FILE.csv")
         # Unattended runs start elsewhere.
         return str(Path(source).expanduser().absolute())
+
+    @field_validator("tags")
+    @classmethod
+    def _told_apart(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(" ".join(normalized(tag).split()) for tag in tags))
+        if "" in words:
+            raise ValueError("a tag is empty: write words such as calm")
+        return words
 
     @field_validator("library_format")
     @classmethod

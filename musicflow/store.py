@@ -3,6 +3,7 @@
 A vector belongs to the bytes of an audio file and to everything that decides what an embedder
 makes of them. So ``<root>/<embedder>/<spec hash>/`` holds rows by content hash: a renamed file
 keeps its vector, a copy shares it, and another version of an embedder starts a folder of its own.
+Beside them lie the vectors of texts that were asked for, of an embedder with a text side.
 
 Rows are only ever added, in whole new files. A kill loses what was not yet added and damages
 nothing; two writers do not disturb each other.
@@ -40,6 +41,9 @@ beginning over and over."""
 _UNAVAILABLE = "unavailable.json"
 
 _FAULTS = "faults.json"
+
+_TEXTS = "texts"
+"""What the names of files begin with that hold the vectors of texts."""
 
 _OLD_NOTE = "note"
 """A column of an earlier version, which knew one kind of note: that a track is short."""
@@ -147,6 +151,21 @@ class EmbeddingStore:
             return None
         return [Fault(*found) for found in json.loads(path.read_text("utf-8"))]
 
+    def add_texts(self, spec: EmbedderSpec, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep the vectors of texts, each of shape ``(dim,)``."""
+        values = pa.array(np.concatenate(list(vectors.values())).astype(np.float32))
+        columns = [pa.array(vectors), pa.FixedSizeListArray.from_arrays(values, spec.dim)]
+        self._write(spec, pa.table(dict(zip(("text", "vector"), columns, strict=True))), _TEXTS)
+
+    def read_texts(self, spec: EmbedderSpec) -> dict[str, np.ndarray]:
+        """Return the vectors of all known texts, each of shape ``(dim,)``."""
+        found: dict[str, np.ndarray] = {}
+        for part in sorted(self._folder(spec).glob(f"{_TEXTS}-*.parquet")):
+            table = pq.read_table(part)
+            texts = map(str, table["text"].to_pylist())
+            found |= zip(texts, _vectors(table, spec.dim), strict=True)
+        return found
+
     def add(self, spec: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep rows; when this returns, they are on disk."""
         table = _table(list(rows), spec.dim)
@@ -226,10 +245,10 @@ class EmbeddingStore:
             with contextlib.suppress(FileNotFoundError):
                 return [_read(part, columns) for part in self._parts(spec)]
 
-    def _write(self, spec: EmbedderSpec, table: pa.Table) -> None:
+    def _write(self, spec: EmbedderSpec, table: pa.Table, kind: str = "part") -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        path = self._folder(spec) / f"part-{uuid.uuid4().hex}.parquet"
+        path = self._folder(spec) / f"{kind}-{uuid.uuid4().hex}.parquet"
         write_atomically(path, sink.getvalue().to_pybytes())
 
 

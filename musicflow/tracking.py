@@ -18,6 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
 from musicflow import evaluation
 from musicflow.embedders import EmbedderSpec
+from musicflow.embedders.catalogue import is_non_commercial
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, Row, Score
 from musicflow.evaluation.layers import Sweep
@@ -220,7 +221,7 @@ def _of_scores(scores: Mapping[str, Score]) -> dict[str, float]:
     }
 
 
-_COLUMNS = ("embedder", "kind", "weights", "dim", *_FIELDS)
+_COLUMNS = ("embedder", "kind", "weights", "licence", "dim", *_FIELDS)
 
 
 def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
@@ -331,6 +332,7 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "weights": spec.weights_state,
         "weights_identity": spec.weights.identity if spec.weights else "",
         "licence": spec.licence,
+        "non_commercial": is_non_commercial(spec.licence),
         "address": spec.address,
         "faults": " ".join(row.faults),
     }

@@ -10,9 +10,11 @@ import pytest
 import soundfile
 
 import musicflow as mf
+from musicflow import extras, runs, tracking
 from musicflow.library import LibraryError
 from musicflow.search.errors import QueryError
 from musicflow_tests.conftest import noise, tone
+from musicflow_tests.evaluation.made_up import SWEEP
 
 Write = Callable[..., Path]
 
@@ -95,6 +97,23 @@ def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None
             collection.search("nobody knows it")
         with pytest.raises(mf.MusicflowError, match="zip"):
             collection.search("tones/0.wav", filters={"zip": 3})
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_layers_are_measured_reported_and_recorded_where_mlflow_is(
+    recorded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[object] = []
+    monkeypatch.setattr(runs, "sweep_layers", lambda *_: SWEEP)
+    monkeypatch.setattr(extras, "are_installed", lambda *_: recorded)
+    monkeypatch.setattr(tracking, "log_sweep", lambda *given: logged.append(given[1]))
+    found = mf.layers(tmp_path, "musicnn", home=tmp_path / "home")
+    assert logged == [SWEEP] * recorded
+    assert (tmp_path / "home" / "reports" / "layers-musicnn.html").is_file()
+    table = found.to_dataframe()
+    names = ["cnn1", "penultimate", "mean of all", "nested choice"]
+    assert table["layer"].drop_duplicates().tolist() == names
+    assert table.query("metric == 'map'")["value"].tolist() == [0.3, 0.5, 0.3, 0.5]
 
 
 def test_a_collection_or_a_library_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

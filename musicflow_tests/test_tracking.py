@@ -6,13 +6,12 @@ import pytest
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row, Score
-from musicflow.evaluation.layers import Layer, Sweep
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference
 from musicflow.library import Doubt
 from musicflow.settings import Home
-from musicflow_tests.evaluation.made_up import MEASURES, scores
+from musicflow_tests.evaluation.made_up import MEASURES, SWEEP, scores
 
 SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
 
@@ -118,27 +117,10 @@ def test_several_that_start_at_once_all_find_a_database(home: Home) -> None:
 
 
 def test_a_sweep_is_a_run_whose_steps_are_the_layers(home: Home, tmp_path: Path) -> None:
-    one = {"precision_at_10": Score(0.5, 0.4, 0.6), "map": Score(0.3, 0.2, 0.4)}
-    two = {"precision_at_10": Score(0.7, 0.6, 0.8), "map": Score(0.5, 0.4, 0.6)}
-    dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
-    layers = (Layer("cnn1", 64, one), Layer("penultimate", 200, two))
-    sweep = Sweep(
-        "musicnn",
-        "s1",
-        "trained",
-        dataset,
-        protocol,
-        12,
-        "penultimate",
-        layers,
-        mean=one,
-        best="penultimate",
-        nested=two,
-    )
     picture = tmp_path / "layers.png"
     picture.write_bytes(b"png")
     client = tracking.prepare(home)
-    run = tracking.log_sweep(home, sweep, SPECS[0], [picture])
+    run = tracking.log_sweep(home, SWEEP, SPECS[0], [picture])
     history = client.get_metric_history(run, "precision_at_10")
     assert [(point.step, point.value) for point in history] == [(0, 0.5), (1, 0.7)]
     data = client.get_run(run).data

@@ -170,7 +170,8 @@ def card(
             left[0].image(image, width="stretch")
         names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
         about = [plain(joined(payload["genre"])), length(payload["duration_s"])]
-        about += [plain(tag) for tag in payload.get("tags") or ()]
+        if tags := payload.get("tags"):
+            about.append(f"predicted: {', '.join(map(plain, tags))}")
         with middle.container(gap="xxsmall"):
             st.markdown(f"{rank} {names} {note}".strip())
             st.caption(f"{score} {' · '.join(about)}".strip())

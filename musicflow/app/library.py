@@ -8,6 +8,7 @@ import streamlit as st
 from musicflow import embedders
 from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
+from musicflow.evaluation import layers, report
 from musicflow.index import Collection, Hit
 from musicflow.library import (
     Problem,
@@ -49,6 +50,7 @@ def main() -> None:
     with right:
         _labels(summary)
         _collections(view)
+    _layers(view)
     _problems(problems)
     for line in filter(None, [*note_lines(reported), skipped_line(library.skipped)]):
         st.caption(plain(line, longest=500))
@@ -89,6 +91,23 @@ def _collections(view: View) -> None:
     rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
     frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
     st.dataframe(frame, hide_index=True)
+
+
+def _layers(view: View) -> None:
+    """Show what `musicflow layers` measured last, if there is anything."""
+    folder = view.settings.paths.reports
+    for sweep in layers.load_all(folder):
+        with st.expander(f"Layers of {plain(sweep.embedder)}", icon=":material/layers:"):
+            frame = pd.DataFrame(report.layer_lines(sweep), columns=_LAYERS_HEAD)
+            st.dataframe(frame, hide_index=True)
+            if (picture := folder / report.picture_of(sweep)).is_file():
+                st.image(str(picture))
+            for note in (f"{sweep.dataset.name}, {sweep.created}", *report.layer_notes(sweep)):
+                st.caption(plain(note, longest=500))
+
+
+# A frame takes a name once.
+_LAYERS_HEAD = ("layer", "dims", "P@10", "95 % of P@10", "mAP", "95 % of mAP")
 
 
 def _failures(view: View) -> list[Problem]:

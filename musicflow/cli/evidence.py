@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders, extras
+from musicflow import embedders
 from musicflow.cli.console import (
     FAILED,
     USAGE,
@@ -181,20 +181,13 @@ def layers(
 
     Example: `musicflow layers ~/Music --embedder musicnn`
     """
-    extras.require("musicflow layers", "mlflow")
-    from musicflow import tracking
-    from musicflow.pipeline.layers import sweep_layers
+    from musicflow.runs import measure_layers
 
     if not given["embedders"]:
         stop("no embedder is named: name one as in --embedder musicnn", USAGE)
     settings = settings_of(home=home, library=folder, **given)
-    home_of = settings.paths
-    found = []
-    for spec in [embedders.spec_for(name, settings) for name in settings.embedders]:
-        sweep = sweep_layers(spec, settings, progress)
-        files = report.write_sweep(sweep, home_of.reports)
-        tracking.log_sweep(home_of, sweep, spec, files)
-        found.append(sweep)
+    specs = [embedders.spec_for(name, settings) for name in settings.embedders]
+    found = [measure_layers(spec, settings, progress) for spec in specs]
     if as_json:
         print_json([asdict(sweep) for sweep in found])
         return
@@ -207,7 +200,7 @@ def layers(
         out.print(table)
         for note in (f"Protocol: {sweep.protocol}", *report.layer_notes(sweep)):
             out.print(plain(note), soft_wrap=True, highlight=False)
-        page = home_of.reports / f"{sweep.file}.html"
+        page = settings.paths.reports / f"{sweep.file}.html"
         out.print(f"Report: {plain(page)}", soft_wrap=True, highlight=False)
 
 
@@ -237,6 +230,12 @@ def show(comparison: Comparison) -> None:
         table.add_row(name, str(row.dim), *scores, *costs, style=style)
     out.print(table)
     notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
+    if named := [
+        f"{row.embedder} {report.cell(row, 'licence')}"
+        for row in comparison.rows
+        if row.kind == "embedder" and row.licence
+    ]:
+        notes += [f"Licences: {', '.join(named)}", *report.licence_notes(comparison.rows)]
     for note in (*notes, *report.fusion_notes(comparison.rows)):
         if note:
             out.print(plain(note), soft_wrap=True, highlight=False)

@@ -117,9 +117,14 @@ def compare(home: HomeOption = None, as_json: JsonOption = False) -> None:
     _show(comparison, settings, as_json)
 
 
+_NO_WORDS = "Your tags are not predicted: no embedder has a text side, as CLAP has."
+
+
 def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     start = time.monotonic()
     plan = plan_of(settings, progress)
+    if settings.tags and not any(spec.text for spec in embedders.specs_for(settings)):
+        err.print(_NO_WORDS, soft_wrap=True)
     comparison = plan.comparison
     if comparison is not None:
         err.print(f"Nothing changed since {comparison.created}.")

@@ -274,7 +274,8 @@ def layers_of(spec: EmbedderSpec) -> list[EmbedderSpec]:
         base if layer == own else address.with_layer(base, layer) for layer in entry.layers
     )
     specs = map(spec_of, addresses)
-    kept = {name: getattr(spec, name) for name in ("hop_s", "precision", "device", "trained")}
+    same = ("hop_s", "coverage_s", "precision", "device", "trained")
+    kept = {name: getattr(spec, name) for name in same}
     return [replace(one, **kept) for one in specs]
 
 

@@ -3,6 +3,7 @@
 The known ones are data, ``known.toml``, with the source of each fact beside it.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ class Offer:
 
 
 def is_non_commercial(licence: str) -> bool:
-    """Return whether a licence (SPDX identifier) rules commercial use out."""
-    return "NC" in licence.upper().split("-")
+    """Return whether a licence (SPDX identifier), or one of several, rules commercial use out."""
+    return "NC" in re.split(r"[-, ]", licence.upper())
 
 
 _TRIED = {"musicnn", "mfcc"}

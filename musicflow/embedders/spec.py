@@ -185,11 +185,16 @@ class EmbedderSpec:
         return self.address if self.trained else self.address + UNTRAINED
 
     @property
-    def weights_state(self) -> Literal["trained", "untrained", "none"]:
-        """Whether the vectors come from trained weights, seeded ones, or none at all."""
+    def weights_state(self) -> Literal["trained", "untrained", "unknown", "none"]:
+        """Whether the vectors come from trained weights, seeded ones, or none at all.
+
+        Of a module that does not say, nobody knows.
+        """
         if self.weights is None:
             return "none"
-        return "trained" if self.trained else "untrained"
+        if not self.trained:
+            return "untrained"
+        return "trained" if self.weights.declared else "unknown"
 
     @property
     def window_samples(self) -> int:

@@ -49,6 +49,8 @@ class Weights(ABC):
         The data behind the weights: whether a test set was among them is for the reader to see.
     size
         Length in bytes, where known.
+    declared
+        Whether somebody said what these weights are; else nobody knows whether they are trained.
     """
 
     filename: str
@@ -56,6 +58,7 @@ class Weights(ABC):
     licence: str
     trained_on: str
     size: int | None = None
+    declared: bool = True
 
     @property
     @abstractmethod

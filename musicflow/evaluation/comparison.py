@@ -9,7 +9,7 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec, looks
 from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import metrics, retrieval
+from musicflow.evaluation import metrics, retrieval, words
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
@@ -31,6 +31,7 @@ def compare(
     index: TrackIndex,
     method: Method | None = None,
     verdicts: Verdicts | None = None,
+    texts: Mapping[str, Mapping[str, np.ndarray]] = {},
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -52,6 +53,8 @@ def compare(
         The method to follow; the default one, if not given.
     verdicts
         Of earlier comparisons by sound; see `duplicates.recordings`.
+    texts
+        By embedder with a text side, the vector of each text; see `words.texts_of`.
     """
     method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
@@ -71,6 +74,11 @@ def compare(
     found = measure(common, spaces, meaningful, method, verdicts=verdicts)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
+    spoken = words.measure(
+        [common[row] for row in kept],
+        {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
+        {label: _normalized(texts[label], manifests[label]) for label in texts if texts[label]},
+    )
     rows: list[Row] = []
     faults: list[Problem] = []
     for spec in specs:
@@ -89,6 +97,7 @@ def compare(
             with index.open(spec.label) as collection:
                 agreement = retrieval.agreement(collection, spaces[spec.label][kept], ids)
             row = replace(row, **vars(found.figures[spec.label]), **asdict(agreement))
+            row = replace(row, scores=row.scores | spoken.scores.get(spec.label, {}))
         rows.append(row)
     rows += [
         _fusion(name, [row for row in rows if row.embedder in members], found)
@@ -97,6 +106,7 @@ def compare(
     floor = Row(RANDOM, "baseline", "none", RANDOM_DIM)
     if RANDOM in found.figures:
         floor = replace(floor, **vars(found.figures[RANDOM]))
+        floor = replace(floor, scores=floor.scores | spoken.chance)
     found_doubts = doubts(library)
     void = any(doubt.voids for doubt in found_doubts)
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
@@ -111,7 +121,7 @@ def compare(
             library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
         ),
         protocol=found.protocol,
-        measures=metrics.measures(method.metrics, method.k),
+        measures=metrics.measures(method.metrics, method.k) + spoken.measures,
         rows=tuple(
             replace(row, exclude=found.protocol.exclude, ranked=not void) for row in (*rows, floor)
         ),
@@ -122,6 +132,13 @@ def compare(
         doubts=found_doubts,
         reading=library.reading,
     )
+
+
+def _normalized(
+    texts: Mapping[str, np.ndarray], manifest: Manifest | None
+) -> dict[str, np.ndarray]:
+    """Return the vectors of texts as they lie in a collection."""
+    return dict(zip(texts, normalize(np.stack(list(texts.values())), manifest), strict=True))
 
 
 def _vector(rows: Mapping[str, Embedding], track: Track) -> np.ndarray | None:
@@ -142,6 +159,7 @@ def _row(spec: EmbedderSpec, library: Library, made: Mapping[str, Embedding], re
         bytes_per_vector=BYTES_PER_VALUE * spec.dim,
         precision=spec.precision,
         spec_hash=spec.hash,
+        licence=spec.licence,
         **cost_of([one for one in found if not one.error]),
     )
 
@@ -156,14 +174,15 @@ def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None
 
 def _fusion(name: str, members: Sequence[Row], found: Quality) -> Row:
     """Return a fusion's row."""
-    trained = any(row.weights == "trained" for row in members)
+    weights = {row.weights for row in members}
     return Row(
         name,
         "fusion",
-        "trained" if trained else "none",
+        next((state for state in ("trained", "unknown") if state in weights), "none"),
         sum(row.dim for row in members),
         n_failed=max(row.n_failed for row in members),
         fusion=found.weights.get(name, {}),
+        licence=", ".join(sorted({row.licence for row in members if row.licence})),
         **cost_of_fusion(members),
         **vars(found.figures[name]),
     )

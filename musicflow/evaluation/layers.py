@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -26,6 +27,9 @@ from musicflow.index import normalize
 from musicflow.library import Library, Track
 from musicflow.library.recordings import Verdicts
 from musicflow.settings import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = (MAIN, QUALITY)
 """The scores of a layer; the last one chooses."""
@@ -54,7 +58,7 @@ class Sweep:
     embedder, spec_hash
         The embedder.
     weights
-        ``trained``, ``untrained`` (seeded: scores mean nothing), or ``none``.
+        ``trained``, ``untrained`` (seeded: scores mean nothing), ``unknown`` or ``none``.
     dataset, protocol
         The tracks, and the rule that was followed.
     n_queries
@@ -97,6 +101,21 @@ class Sweep:
     def save(self, folder: Path) -> None:
         """Write it as JSON."""
         write_atomically(folder / f"{self.file}.json", _STORED.dump_json(self, indent=2))
+
+    def to_dataframe(self) -> "pd.DataFrame":
+        """Return a row per layer and score, with its 95 % interval; then the mean and the choice.
+
+        The columns are ``layer``, ``dim``, ``metric``, ``value``, ``low`` and ``high``.
+        """
+        import pandas as pd
+
+        of_layers = [(one.name, one.dim, one.scores) for one in self.layers]
+        others = [(_MEAN, None, self.mean), (_NESTED, None, self.nested)]
+        return pd.DataFrame(
+            {"layer": name, "dim": dim, "metric": metric, **vars(score)}
+            for name, dim, scores in (*of_layers, *others)
+            for metric, score in scores.items()
+        )
 
     @property
     def meaningful(self) -> bool:

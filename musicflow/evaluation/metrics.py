@@ -107,8 +107,8 @@ class Measure:
         The least table that has a column for it.
     compared : bool
         Whether differences between embedders are tested, and intervals go to MLflow.
-    labels : {"genre", "subgenre"}
-        The labels that make a candidate relevant.
+    labels : {"genre", "subgenre", "words"}
+        The labels that make a candidate relevant; ``words`` where the query is a text.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Measure:
     help: str = ""
     shown: Shown = "console"
     compared: bool = False
-    labels: Literal["genre", "subgenre"] = "genre"
+    labels: Literal["genre", "subgenre", "words"] = "genre"
 
 
 @dataclass(frozen=True)

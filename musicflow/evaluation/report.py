@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
+from musicflow.embedders.catalogue import is_non_commercial
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
 from musicflow.evaluation.layers import Sweep
@@ -23,7 +24,7 @@ from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
 
-LEFT = (("embedder", "embedder"), ("weights", "weights"), ("dim", "dim"))
+LEFT = (("embedder", "embedder"), ("weights", "weights"), ("licence", "licence"), ("dim", "dim"))
 RIGHT = (("chance", "chance"), ("n_queries", "queries"), ("n_failed", "fail"))
 """Fields of a `Row` beside its scores, and the heads of their columns."""
 
@@ -46,6 +47,8 @@ COSTS = (
 VOID = "This comparison means nothing, and nothing is ranked by it. Search works all the same."
 
 UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the speed is real)"
+
+NON_COMMERCIAL_NOTE = "* not for commercial use"
 
 METHOD = (
     "Each track is a query, compared with the others by cosine; a hit shares a genre. Ranges are "
@@ -94,7 +97,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     points = projection.load(folder)
     if points is not None and len(points):
         pictures["projection.png"] = figures.projection(points)
-    pictures |= {_picture(sweep): figures.layers(sweep) for sweep in sweeps}
+    pictures |= {picture_of(sweep): figures.layers(sweep) for sweep in sweeps}
     contents = {
         "comparison.md": markdown(comparison, sweeps).encode(),
         "comparison.csv": _csv(comparison).encode(),
@@ -117,7 +120,7 @@ def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     from musicflow.evaluation import figures
 
     sweep.save(folder)
-    pictures = {_picture(sweep): figures.layers(sweep)}
+    pictures = {picture_of(sweep): figures.layers(sweep)}
     page = _page(sweep.dataset, sweep.created, [_layers(sweep)], pictures)
     contents = {f"{sweep.file}.html": page.encode(), **pictures}
     for name, content in contents.items():
@@ -133,6 +136,8 @@ def cell(row: Row, field: str) -> str:
     value = getattr(row, field)
     if value is None:
         return "–"
+    if field == "licence" and is_non_commercial(row.licence):
+        return f"{row.licence} *"
     return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
 
 
@@ -150,6 +155,12 @@ def interval(row: Row, name: str = MAIN) -> str:
     if found is None or found.low is None or found.high is None or row.weights == "untrained":
         return ""
     return f"{found.low:.2f}–{found.high:.2f}"
+
+
+def licence_notes(rows: Sequence[Row]) -> list[str]:
+    """Return what the star behind a licence means, if there is one."""
+    starred = any(is_non_commercial(row.licence) for row in rows)
+    return [NON_COMMERCIAL_NOTE] if starred else []
 
 
 def columns(comparison: Comparison, *shown: Shown) -> list[Measure]:
@@ -208,10 +219,11 @@ def layer_notes(sweep: Sweep) -> list[str]:
 def _layers(sweep: Sweep) -> Section:
     title, text = f"Layers of {sweep.embedder}", [f"Protocol: {sweep.protocol}."]
     table = layer_lines(sweep)
-    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [_picture(sweep)])
+    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [picture_of(sweep)])
 
 
-def _picture(sweep: Sweep) -> str:
+def picture_of(sweep: Sweep) -> str:
+    """Return the name of a sweep's picture in the folder of reports."""
     return f"{sweep.file}.png"
 
 
@@ -227,6 +239,8 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
         table = [[row.embedder, *(score(row, m.name) for m in subgenres)] for row in with_some]
         text = "A hit shares a subgenre; in nDCG, it counts by how many it shares."
         found.append(Section("Subgenres", head, table, [text]))
+    if asked := [m for m in comparison.measures if m.labels == "words"]:
+        found.append(_text_queries(rows, asked))
     if comparison.differences:
         found.append(_differences(comparison))
     text = "Measured by the pass that made the vectors, decoding included."
@@ -274,6 +288,12 @@ def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
             lines += [part for text in section.text for part in ("", text)]
             lines += ["", *_table(section.head, section.rows)] if section.head else []
     return "\n".join(lines) + "\n"
+
+
+def markdown_of(sweep: Sweep) -> str:
+    """Return a sweep as Markdown: its table, and the sentences about it."""
+    section = _layers(sweep)
+    return "\n\n".join([*section.text, "\n".join(_table(section.head, section.rows))])
 
 
 def html(
@@ -337,6 +357,7 @@ def _quality(comparison: Comparison) -> Section:
     text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
+    text += licence_notes(rows)
     text += fusion_notes(rows)
     text += [
         f"{row.embedder}: {MusicflowError(row.error, row.advice)}" for row in rows if row.error
@@ -354,8 +375,8 @@ def _quality(comparison: Comparison) -> Section:
 
 
 def _with_interval(row: Row, measure: Measure) -> str:
-    """Return a score, with its interval where differences are tested."""
-    ends = interval(row, measure.name) if measure.compared else ""
+    """Return a score, with its interval where differences are tested or words ask."""
+    ends = interval(row, measure.name) if measure.compared or measure.labels == "words" else ""
     return score(row, measure.name) + (f" [{ends}]" if ends else "")
 
 
@@ -393,6 +414,23 @@ def _words(rows: Sequence[Row]) -> Section:
     ]
     head = ["embedder", "quality", "speed", "common opinion"]
     return Section("In words", head, table, [f"The rule: {choice.RULE}."])
+
+
+def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
+    table = [
+        [row.embedder, *(_with_interval(row, m) for m in asked)]
+        for row in rows
+        if any(m.name in row.scores for m in asked)
+    ]
+    text = (
+        "Captions, tags and names of genres as queries, of embedders with a text side. R@k is the "
+        "share of a text's tracks among the first k candidates. Random is the mean of random "
+        "rankings."
+    )
+    notes = [f"{m.title}: {m.help}" for m in asked]
+    return Section(
+        "Words as queries", ["embedder", *(m.title for m in asked)], table, [text, *notes]
+    )
 
 
 def _health(rows: Sequence[Row]) -> Section:

@@ -35,7 +35,10 @@ class Row:
     kind
         What the row is of.
     weights
-        ``trained``, ``untrained`` (seeded: scores mean nothing), or ``none`` (it needs none).
+        ``trained``, ``untrained`` (seeded: scores mean nothing), ``unknown`` (a module that does
+        not say), or ``none`` (it needs none).
+    licence
+        Of the weights (SPDX identifier); empty where there are none.
     dim
         Dimensions of its vectors.
     scores
@@ -114,6 +117,7 @@ class Row:
     space: Health | None = None
     fusion: dict[str, float] = field(default_factory=dict)
     spec_hash: str = ""
+    licence: str = ""
     mlflow_run_id: str | None = None
     ranked: bool = True
     faults: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from musicflow.embedders import EmbedderSpec
+from musicflow.evaluation import words
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Comparison
 from musicflow.index import Manifest, TrackIndex
@@ -40,6 +41,7 @@ def state_of(
     parts = [VERSION, library.name, library.fingerprint, method.exclude, method.k]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
+    parts += [("words", words.VERSION) for spec, _ in collections if spec.text]
     parts += [asdict(problem) for problem in library.problems]
     parts += library.skipped.items()
     parts += [asdict(doubt) for doubt in doubts(library)]

@@ -91,8 +91,8 @@ FIELDS = {
         Field("year", "number", "Year"),
         Field("decade", "keyword", "Decade"),
         Field("replaygain_db", "number", "ReplayGain", alias="gain", unit="dB", offered=False),
-        Field("tags", "keyword", "Tag", alias="tag", source="embedding", several=True),
-        Field("tag_scores", "stored", "Tag score", source="embedding", several=True),
+        Field("tags", "keyword", "Predicted tag", alias="tag", source="embedding", several=True),
+        Field("tag_scores", "stored", "Score of a predicted tag", source="embedding", several=True),
     )
 }
 """All fields by name, in the order of payloads."""

@@ -25,6 +25,7 @@ from musicflow.orchestration.automation import (
 )
 from musicflow.orchestration.embeddings import collection_asset, embeddings_asset
 from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
+from musicflow.orchestration.layers import layers
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.resources import EMBEDDING, GPU, resources_of
 from musicflow.settings import Device, Settings
@@ -54,7 +55,7 @@ def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definit
     """Return all that Dagster is shown, for the embedders of these names."""
     return dg.Definitions(
         assets=assets_for(names, device),
-        jobs=[ingest, relabel, refresh],
+        jobs=[ingest, relabel, refresh, layers],
         schedules=[nightly],
         sensors=[library_changes, automation],
         resources=resources_of(),

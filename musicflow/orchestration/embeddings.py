@@ -33,8 +33,7 @@ from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import PARTITIONS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
-from musicflow.pipeline import Embedded, build_collection, embed_for, health_of
-from musicflow.pipeline.pace import Pace
+from musicflow.pipeline import Embedded, embed_for, health_of, publish_for
 from musicflow.pipeline.plan import embedding_steps, to_embed
 from musicflow.store import Embedding, stack
 
@@ -156,9 +155,8 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     @explained()
     def collection(workspace: Workspace) -> dg.MaterializeResult:
         spec, library = workspace.spec(name), Library.load(workspace.paths.library)
-        manifest = build_collection(
-            *(library.tracks, spec, workspace.store, workspace.index), Pace(workspace.paths.pace)
-        )
+        given = library.tracks, spec, workspace.store, workspace.index
+        manifest = publish_for(workspace.settings, *given)
         known = workspace.store.known(spec)
         with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
         with workspace.index.open(label) as published:

@@ -56,7 +56,7 @@ def explained() -> Iterator[None]:
 
 
 def _try_again(text: str, error: Exception) -> NoReturn:
-    number = dg.AssetExecutionContext.get().op_execution_context.retry_number
+    number = dg.OpExecutionContext.get().retry_number
     if number < RETRIES:
         raise dg.RetryRequested(RETRIES, seconds_to_wait=WAIT_S * 2**number) from error
     raise dg.Failure(text, allow_retries=False) from error

@@ -24,8 +24,10 @@ GPU = "gpu"
 INDEX = "index"
 """The pool of steps that write collections."""
 
-Reporter = Callable[[dg.AssetExecutionContext], Progress]
-"""A function that makes the `Progress` of an asset."""
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
+Reporter = Callable[[Context], Progress]
+"""A function that makes the `Progress` of a step."""
 
 Scan = Callable[..., dict[str, list[AudioFile]]]
 """A function that scans partitions, as `scan_partitions` does."""
@@ -139,7 +141,7 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def log_progress(context: dg.AssetExecutionContext) -> Progress:
+def log_progress(context: Context) -> Progress:
     """Write a line into the run's log every ten seconds."""
 
     def progress(items: Iterable, title: str, total: int) -> Iterator:

@@ -4,7 +4,12 @@ from musicflow.pipeline.embed import Embedded, embed_for, embed_tracks
 from musicflow.pipeline.health import Health, health_of
 from musicflow.pipeline.isolate import fault_of_file
 from musicflow.pipeline.plan import Plan, Step, plan_of, to_embed
-from musicflow.pipeline.publish import build_collection, collection_state, is_published
+from musicflow.pipeline.publish import (
+    build_collection,
+    collection_state,
+    is_published,
+    publish_for,
+)
 
 __all__ = [
     "Embedded",
@@ -19,5 +24,6 @@ __all__ = [
     "health_of",
     "is_published",
     "plan_of",
+    "publish_for",
     "to_embed",
 ]

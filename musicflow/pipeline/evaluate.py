@@ -1,15 +1,24 @@
 """Collections to a comparison, unless the last one is up to date."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+
+from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, compare, is_up_to_date, projection
+from musicflow.evaluation.state import ready_of
+from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
-from musicflow.library import Library
+from musicflow.library import Library, Problem
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
-from musicflow.settings import Home, Settings
-from musicflow.store import EmbeddingStore
+from musicflow.pipeline.words import vectors_of_texts
+from musicflow.settings import Settings
+from musicflow.store import ALL_TRACKS, EmbeddingStore
+from musicflow.worker import WorkerError
 
 MEASURED = "evaluation.json"
 """The file of a comparison that may not be in the report yet."""
@@ -27,7 +36,7 @@ def evaluate_library(
     method = Method.of(settings)
     comparison = Comparison.load(home.reports / MEASURED)
     if comparison is None or not is_up_to_date(comparison, *given, method):
-        comparison = _evaluated(*given, method, home)
+        comparison = _evaluated(*given, method, settings)
         comparison.save(home.reports / MEASURED)
     fused.save_weights(home.fusions, comparison.fusions)
     return comparison
@@ -39,12 +48,37 @@ def _evaluated(
     store: EmbeddingStore,
     index: TrackIndex,
     method: Method,
-    home: Home,
+    settings: Settings,
 ) -> Comparison:
-    given = library, specs, store, index
+    home, given = settings.paths, (library, specs, store, index)
+    texts, problems = _vectors_of_queries(*given, settings.cache)
     verdicts = Verdicts.load(home.recordings)
     with Pace(home.pace).measure(EVALUATION, len(library.tracks)):
-        comparison = compare(*given, method, verdicts)
+        comparison = compare(*given, method, verdicts, texts)
         projection.save(projection.project(*given), home.reports)
     verdicts.save(home.recordings)
-    return comparison
+    return replace(comparison, problems=(*comparison.problems, *problems))
+
+
+def _vectors_of_queries(
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    cache: Path,
+) -> tuple[dict[str, dict[str, np.ndarray]], list[Problem]]:
+    """Return the vectors of the texts that know tracks, by embedder with a text side.
+
+    A text side that cannot be used costs itself: it is a problem of all tracks.
+    """
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    speaking = [spec for spec in ready_of(specs, manifests, store) if spec.text]
+    found, problems = {}, []
+    texts = texts_of(library.tracks) if speaking else []
+    for spec in speaking:
+        try:
+            found[spec.label] = vectors_of_texts(texts, spec, store, cache)
+        except (EmbedderError, WorkerError) as error:
+            reason = f"its text side was not measured: {error}"
+            problems.append(Problem(ALL_TRACKS, spec.label, "warning", reason, error.code))
+    return found, problems

@@ -12,6 +12,7 @@ from musicflow.index import open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
+from musicflow.pipeline.words import tags_for
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
 
@@ -106,7 +107,8 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         steps += embedding_steps(work, spec, store)
         known = store.known(spec)
         usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
-        state, manifest = collection_state(usable, spec), index.manifest(spec.label)
+        state = collection_state(usable, spec, tags_for(spec, settings))
+        manifest = index.manifest(spec.label)
         if work or manifest is None or not is_published(manifest, state, index):
             reason: Reason = "new" if manifest is None else "content"
             count = len(usable) + len(work)

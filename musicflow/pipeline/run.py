@@ -8,9 +8,8 @@ from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, no_progress
 from musicflow.pipeline.embed import embed_for
 from musicflow.pipeline.evaluate import evaluate_library
-from musicflow.pipeline.pace import Pace
 from musicflow.pipeline.plan import Plan
-from musicflow.pipeline.publish import build_collection
+from musicflow.pipeline.publish import publish_for
 from musicflow.settings import Settings, remember
 from musicflow.store import EmbeddingStore
 
@@ -59,4 +58,4 @@ def _embed_and_publish(
     progress: Progress,
 ) -> None:
     embed_for(settings, library.tracks, spec, store, progress)
-    build_collection(library.tracks, spec, store, index, Pace(settings.paths.pace))
+    publish_for(settings, library.tracks, spec, store, index)

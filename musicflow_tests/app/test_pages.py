@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from musicflow.app.view import Catalogue, extents
+from musicflow.evaluation.report import write_sweep
 from musicflow.index import EmbeddedIndex
 from musicflow.index.fused import save_weights
 from musicflow.library import Library, Track
@@ -19,6 +20,7 @@ from musicflow.settings import Home
 from musicflow_tests.app.conftest import MAIN, fill, write_flac
 from musicflow_tests.conftest import RATE, tone
 from musicflow_tests.embedders.adapters import models
+from musicflow_tests.evaluation.made_up import SWEEP
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 Page = Callable[..., AppTest]
@@ -210,6 +212,9 @@ def test_a_new_state_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [b.key for b in shown.button if "match-" in (b.key or "")] == ["match-b/new.flac"]
 
 
+LINES = ["cnn1", "penultimate", "mean of all", "best of these tracks", "nested choice"]
+
+
 def test_the_library_page_lists_problems_and_counts_notes_and_kinds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,9 +226,12 @@ def test_the_library_page_lists_problems_and_counts_notes_and_kinds(
     (music / "a/x.mid").touch()
     (music / "a/pipe.mp3").symlink_to("/dev/null")
     fill(home, music, ("mfcc",))
+    write_sweep(SWEEP, home.reports)
     shown = AppTest.from_file(MAIN, default_timeout=60).run()
     shown.switch_page("library.py").run()
     assert not shown.exception
+    assert [one.label for one in shown.expander if "Layers" in one.label] == ["Layers of musicnn"]
+    assert any(list(frame.value.get("layer", ())) == LINES for frame in shown.dataframe)
     [problems] = [metric.value for metric in shown.metric if metric.label == "Problems"]
     assert problems == "1"
     captions = [caption.value.replace("\\", "") for caption in shown.caption]

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from musicflow.cli import evidence
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.report import markdown
 from musicflow.index.fused import save_weights
 from musicflow.library import Doubt
 from musicflow.pipeline import estimate
@@ -45,6 +47,27 @@ def test_a_choice_follows_what_matters_and_gives_its_reason(run: Run) -> None:
     assert "22.5 times as fast" in chosen["reason"]
     _, printed, _ = run("recommend-embedder", "--quality", "0.2", "--speed", "1")
     assert printed.splitlines()[1].startswith("mfcc")
+
+
+@pytest.mark.usefixtures("figures")
+def test_what_is_not_for_commercial_use_has_a_star_on_the_screen_and_in_the_report(
+    home: Home, capsys: pytest.CaptureFixture
+) -> None:
+    comparison = Comparison.load(home.reports / "comparison.json")
+    assert comparison is not None
+    evidence.show(comparison)
+    assert "commercial" not in capsys.readouterr().out + markdown(comparison)
+    named = (("musicnn", "ISC"), ("mert", "CC-BY-NC-4.0"))
+    rows = [replace(row("a", "trained", 2, 0.1, 1.0), embedder=n, licence=of) for n, of in named]
+    both = replace(rows[0], embedder="rrf:musicnn+mert", kind="fusion", licence="CC-BY-NC-4.0, ISC")
+    starred = replace(comparison, rows=(*rows, both))
+    evidence.show(starred)
+    printed = capsys.readouterr().out
+    assert "Licences: musicnn ISC, mert CC-BY-NC-4.0 *\n* not for commercial use" in printed
+    text = markdown(starred)
+    assert "* not for commercial use" in text
+    for line in ("| musicnn | trained | ISC |", "| CC-BY-NC-4.0 * |", "| CC-BY-NC-4.0, ISC * |"):
+        assert line in text
 
 
 @pytest.mark.usefixtures("figures")

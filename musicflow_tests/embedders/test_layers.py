@@ -72,12 +72,12 @@ def test_a_layer_is_found_by_its_label_where_the_settings_name_it() -> None:
     assert embedders.spec_for("musicnn_cnn2", settings) == embedders.spec_of("musicnn#cnn2")
 
 
-def test_a_hop_of_an_embedder_is_that_of_its_layers() -> None:
-    settings = Settings(embedders=("musicnn",), hop_s={"musicnn": 1.5})
+def test_hop_and_coverage_of_an_embedder_are_those_of_its_layers() -> None:
+    settings = Settings(embedders=("musicnn",), hop_s={"musicnn": 1.5}, coverage_s=30)
     assert embedders.spec_for("musicnn#cnn2", settings).hop_s == 1.5
     assert embedders.spec_for("musicnn", settings).hop_s == 1.5
     [*_, last] = embedders.layers_of(embedders.spec_for("musicnn", settings))
-    assert last.hop_s == 1.5
+    assert (last.hop_s, last.coverage_s) == (1.5, 30)
 
 
 def test_the_specs_of_all_layers_are_those_of_their_names() -> None:

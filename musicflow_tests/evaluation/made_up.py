@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from musicflow.evaluation import Score, metrics
+from musicflow.evaluation import Dataset, Score, metrics
+from musicflow.evaluation.layers import Layer, Sweep
+from musicflow.evaluation.protocol import Protocol
 from musicflow.library import UNKNOWN, Track
 
 MEASURES = metrics.measures(metrics.table(), 10)
@@ -11,6 +13,25 @@ MEASURES = metrics.measures(metrics.table(), 10)
 def scores(**values: float) -> dict[str, Score]:
     """Scores without intervals."""
     return {name: Score(value) for name, value in values.items()}
+
+
+_LOW = {"precision_at_10": Score(0.5, 0.4, 0.6), "map": Score(0.3, 0.2, 0.4)}
+_HIGH = {"precision_at_10": Score(0.7, 0.6, 0.8), "map": Score(0.5, 0.4, 0.6)}
+
+SWEEP = Sweep(
+    "musicnn",
+    "s1",
+    "trained",
+    Dataset("music", "abc", 12, 1),
+    Protocol("artist", 12, 0, 5),
+    12,
+    "penultimate",
+    (Layer("cnn1", 64, _LOW), Layer("penultimate", 200, _HIGH)),
+    mean=_LOW,
+    best="penultimate",
+    nested=_HIGH,
+    chosen={"penultimate": 5},
+)
 
 
 def track(number: int, genre: str = UNKNOWN, artist: str = UNKNOWN, **more: object) -> Track:

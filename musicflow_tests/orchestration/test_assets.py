@@ -9,14 +9,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from musicflow import embedders
+from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison
+from musicflow.orchestration import layers
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.partitions import all_partitions
 from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings
+from musicflow_tests.evaluation.made_up import SWEEP
 
 RESOURCES = resources_of()
 
@@ -41,6 +43,24 @@ def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
     schedule = defs.resolve_schedule_def("nightly")
     assert schedule.job_name == "refresh"
     assert schedule.cron_schedule == "0 3 * * *"
+
+
+def test_a_job_measures_the_layers_that_a_person_asks_for(
+    home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(layers, "sweep_layers", lambda spec, *_: asked.append(spec.label) or SWEEP)
+    monkeypatch.setattr(tracking, "log_sweep", lambda *_: asked.append("logged"))
+    done = defs.resolve_job_def("layers").execute_in_process(
+        {"ops": {"measure_layers": {"config": {"embedder": "mfcc"}}}}, instance, resources=RESOURCES
+    )
+    assert done.success
+    assert asked == ["mfcc", "logged"]
+    assert (home.reports / "layers-musicnn.html").is_file()
+    [event] = instance.fetch_observations(dg.AssetKey(["layers", "musicnn"]), 1).records
+    observed = event.asset_observation
+    assert observed is not None
+    assert "| penultimate | 200 | 0.700 |" in str(observed.metadata["scores"].value)
 
 
 def test_what_the_home_remembers_is_what_assets_work_on(

@@ -19,6 +19,9 @@ Facts = Mapping[str, Any]
 LAST = "last"
 MEAN = "mean"
 
+EVERY = "*"
+"""No layer, but a run for all of them."""
+
 SPEECH_WINDOW_S = 10.0
 
 
@@ -37,6 +40,9 @@ class Family:
 
     named: ClassVar[tuple[str, ...]] = (LAST, MEAN)
     """Layers that have a name, the default first. `MEAN` is that of all numbered ones."""
+
+    whole: ClassVar[str] = MEAN
+    """The layer to run for that gives all others as well; empty where none does."""
 
     text_layer: ClassVar[str] = ""
     """The layer whose space words share; empty where the model takes no words."""
@@ -84,7 +90,7 @@ class Family:
     def dims(self) -> dict[str, int]:
         """Return the dims of all layers that one run gives, lowest first; empty if none can."""
         names = (*map(str, range(self.layers + 1)), *self.named)
-        return {name: self.dim(name) for name in names} if MEAN in self.named else {}
+        return {name: self.dim(name) for name in names} if self.whole else {}
 
     def inputs(self, extractor: Any, audio: "Tensor") -> dict[str, "Tensor"]:
         """Return what the model takes, from windows of one length: nothing is padded."""
@@ -166,12 +172,19 @@ class Clap(Family):
     """
 
     named: ClassVar[tuple[str, ...]] = ("projection", "pooler")
+    whole: ClassVar[str] = EVERY
     text_layer: ClassVar[str] = "projection"
 
     @property
     def window_s(self) -> float:
         """Return the seconds of the model's input."""
         return float(self.extractor.get("max_length_s", 10))
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Return the dims of all layers; the projection is the topmost."""
+        names = (*map(str, range(self.layers + 1)), "pooler", "projection")
+        return {name: self.dim(name) for name in names}
 
     @property
     def layers(self) -> int:
@@ -196,16 +209,22 @@ class Clap(Family):
         return inputs
 
     def run(self, model: Any, inputs: dict[str, "Tensor"], layer: str) -> Any:
-        """Return the audio side's output."""
+        """Return the audio side's layers, by name."""
+        from torch.nn.functional import normalize
+
         if layer == "projection":
-            return model.get_audio_features(**inputs)
-        return model.audio_model(**inputs, output_hidden_states=True)
+            return {layer: self._projected(model.get_audio_features(**inputs))}
+        output = model.audio_model(**inputs, output_hidden_states=True)
+        found = {str(number): state for number, state in enumerate(output.hidden_states)}
+        found["pooler"] = output.pooler_output
+        if layer == EVERY:
+            found["projection"] = normalize(model.audio_projection(output.pooler_output), dim=-1)
+        return found
 
     def vectors(self, output: Any, layer: str, samples: int) -> "Tensor":  # noqa: ARG002
         """See `Family.vectors`; the stages are averaged over time and frequency."""
-        if layer in self.named:
-            return self._projected(output)
-        return output.hidden_states[int(layer)].float().mean(dim=(2, 3))
+        state: Tensor = output[layer].float()
+        return state if layer in self.named else state.mean(dim=(2, 3))
 
     @property
     def text_length(self) -> int:
@@ -256,6 +275,7 @@ class Codec(Family):
     """EnCodec and DAC: what enters the quantizer, ``(B, D, T)``."""
 
     named: ClassVar[tuple[str, ...]] = ("encoder",)
+    whole: ClassVar[str] = ""
 
     @property
     def sample_rate(self) -> int:
@@ -298,6 +318,7 @@ class Dasheng(Family):
     """
 
     named: ClassVar[tuple[str, ...]] = (LAST,)
+    whole: ClassVar[str] = ""
 
     _DIMS: ClassVar = {"dasheng-base": 768, "dasheng-0.6B": 1280, "dasheng-1.2B": 1536}
 

@@ -4,12 +4,16 @@ Turian et al., "HEAR: Holistic Evaluation of Audio Representations" (2022), whos
 https://hearbenchmark.com/hear-api.html: ``load_model``, ``get_scene_embeddings`` and
 ``get_timestamp_embeddings``. The layer is ``scene`` (the default where the module has it) or
 ``timestamp``, whose vectors are averaged over a window.
+
+A fourth function is our own: ``get_text_embeddings(texts, model)``, which returns ``(n, D)`` in the
+space of the default layer. So are two attributes of the model, ``licence`` and ``trained_on``: of a
+module that says neither, nobody knows whether its weights are trained.
 """
 
 import importlib
 import importlib.util
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +41,8 @@ SHORTEST_S = 1.0
 
 LAYERS = ("scene", "timestamp")
 
+_TEXT = "get_text_embeddings"
+
 
 def entry(address: Address) -> EmbedderEntry:
     """Return the entry of a module; its model is loaded once, in a worker, and its facts kept.
@@ -53,8 +59,9 @@ def entry(address: Address) -> EmbedderEntry:
         )
     sources = _sources(address.place)
     digest = digest_of_files(sources)
-    facts = remembered(f"hear {address.place} {digest}", lambda: _facts_of(address.place))
-    layer = address.layer or ("scene" if "scene" in facts["dims"] else "timestamp")
+    facts = remembered(f"hear 2 {address.place} {digest}", lambda: _facts_of(address.place))
+    default = next(iter(facts["dims"]))
+    layer = address.layer or default
     if layer not in facts["dims"]:
         raise InterfaceError(f"{address.place} has no get_{layer}_embeddings")
     spec = EmbedderSpec(
@@ -71,9 +78,11 @@ def entry(address: Address) -> EmbedderEntry:
             files=sources,
             filename=address.place,
             digest=digest,
-            licence="unknown",
-            trained_on="unknown",
+            licence=facts["licence"] or "unknown",
+            trained_on=facts["trained_on"] or "unknown",
+            declared=bool(facts["licence"] or facts["trained_on"]),
         ),
+        text=facts["text"] and layer == default,
         summary=f"the HEAR module {address.place}",
     )
     return EmbedderEntry(spec, load)
@@ -115,6 +124,7 @@ class Hear(Embedder):
             if hasattr(self._model, name):
                 getattr(self._model, name)(*arguments)
         self._embed = getattr(module, f"get_{spec.layer}_embeddings")
+        self._embed_text = getattr(module, _TEXT, None)
 
     def infer(self, windows: np.ndarray) -> Inferred:
         """Return the scenes' vectors, or the mean of those over time; see `Embedder.infer`."""
@@ -127,6 +137,15 @@ class Hear(Embedder):
         vectors, _milliseconds = found
         return Inferred(_array(vectors).mean(axis=1))
 
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of texts; see `Embedder.text`."""
+        if not self.spec.text or self._embed_text is None:
+            return super().text(texts)
+        import torch
+
+        with torch.inference_mode():
+            return _array(self._embed_text(list(texts), self._model))
+
 
 def _array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
@@ -135,7 +154,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _facts_of(name: str) -> dict[str, Any]:
-    """Return the rate and dims of a module's model, loaded in a worker of its own."""
+    """Return the facts of a module's model, loaded in a worker of its own."""
     [facts] = worker.iterate(f"the worker of hear:{name}", _look, name)
     return dict(facts)
 
@@ -152,7 +171,12 @@ def _look(name: str) -> Generator[dict[str, Any], None, None]:
     try:
         model = module.load_model()
         dims = {layer: int(getattr(model, f"{layer}_embedding_size")) for layer in offered}
-        facts = {"sample_rate": int(model.sample_rate), "dims": dims}
+        facts = {
+            "sample_rate": int(model.sample_rate),
+            "dims": dims,
+            "text": hasattr(module, _TEXT),
+            **{name: str(getattr(model, name, "")) for name in ("licence", "trained_on")},
+        }
     except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {words_of(error)}"
         raise InterfaceError(f"the model of {name} cannot be loaded, {what}") from error

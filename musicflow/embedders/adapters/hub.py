@@ -15,7 +15,7 @@ import numpy as np
 from musicflow.address import Address, parse
 from musicflow.embedders import compute
 from musicflow.embedders.adapters import repository
-from musicflow.embedders.adapters.families import MEAN, Family, family_of
+from musicflow.embedders.adapters.families import Family, family_of
 from musicflow.embedders.adapters.files import LocalWeights
 from musicflow.embedders.adapters.repository import HubWeights
 from musicflow.embedders.errors import EmbedderError, WeightsError
@@ -127,8 +127,9 @@ class Hub(Embedder):
 
     def layers(self, windows: np.ndarray) -> Layers:
         """Return each layer's mean over time; see `Embedder.layers`."""
-        # A run for the mean of the layers gives all of them.
-        return Layers(self._vectors(windows, MEAN, self._family.dims))
+        if not self._family.whole:
+            return super().layers(windows)
+        return Layers(self._vectors(windows, self._family.whole, self._family.dims))
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Return the vectors of texts; of a longer one than the model takes, that of its start.

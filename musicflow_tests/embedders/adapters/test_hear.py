@@ -79,6 +79,33 @@ def test_scenes_and_timestamps_are_those_of_the_module() -> None:
     np.testing.assert_allclose(times.frames(audio, RATE).vectors[0], wanted, rtol=1e-3, atol=1e-6)
 
 
+SPEAKING = """
+class Spoken(Model):
+    trained_on = "sounds of its own"
+    licence = "CC-BY-NC-4.0"
+
+def load_model(path=""):
+    return Spoken()
+
+def get_text_embeddings(texts, model):
+    return torch.tensor([[float(len(text)), 1.0, 2.0] for text in texts])
+"""
+
+
+def test_a_fourth_function_is_a_text_side_of_the_default_layer(module: Path) -> None:
+    silent = embedders.spec_of("hear:statistics_hear")
+    assert (silent.text, silent.weights_state, silent.licence) == (False, "unknown", "unknown")
+    sys.modules.pop("statistics_hear")
+    module.write_text(MODULE + SPEAKING)
+    spec = embedders.spec_of("hear:statistics_hear")
+    assert (spec.text, spec.weights_state, spec.licence) == (True, "trained", "CC-BY-NC-4.0")
+    found = embedders.infer_text(embedders.load(spec, NOWHERE), ["rain", "a"])
+    np.testing.assert_array_equal(found, np.array([[4, 1, 2], [1, 1, 2]], np.float32))
+    other = embedders.load(embedders.spec_of("hear:statistics_hear#timestamp"), NOWHERE)
+    with pytest.raises(EmbedderError, match="no text side"):
+        embedders.infer_text(other, ["rain"])
+
+
 def test_another_code_is_another_spec(module: Path) -> None:
     before = embedders.spec_of("hear:statistics_hear").hash
     assert embedders.spec_of("hear:statistics_hear").hash == before
