@@ -2,7 +2,8 @@
 server where ``MUSICFLOW_QDRANT_URL`` names one."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicflow.index import (
+    Collection,
     EmbeddedIndex,
     Filters,
     Hit,
     Manifest,
     NoCollectionError,
     Point,
+    Revision,
     TrackIndex,
     VectorError,
     normalize,
@@ -223,6 +226,98 @@ def test_the_version_before_can_be_put_back(index: TrackIndex, name: str) -> Non
     assert index.rollback(name).count == 6
     index.publish(name, MANIFEST, points(vectors(7)))
     assert index.rollback(name).count == 6
+
+
+Held = dict[str, Point]
+"""The points that a collection should hold, by track."""
+
+
+def update(index: TrackIndex, name: str, held: Held, changed: Sequence[Point], gone: str) -> None:
+    """Publish by differences: to whichever version the engine starts from."""
+    held |= {point.track_id: point for point in changed}
+    for track_id in gone.split():
+        del held[track_id]
+
+    def revise(base: Collection) -> Revision:
+        before = {point.track_id: point for point in base.scroll()}
+        written = [
+            point
+            for track_id, point in held.items()
+            if track_id not in before or before[track_id].payload != point.payload
+        ]
+        manifest = replace(base.manifest, state=f"{len(held)}", count=len(held), changes=1)
+        return Revision(manifest, written, before.keys() - held.keys())
+
+    assert index.update(name, revise) == len(held)
+
+
+def round_of(number: int) -> tuple[list[Point], str]:
+    """Two tracks that are new, two that are changed, and two that are gone."""
+    changed = points(vectors(200, seed=number))[4 * number : 4 * number + 2]
+    new = points(vectors(220, seed=number))[200 + 2 * number : 202 + 2 * number]
+    for point in (*changed, *new):
+        point.payload["genre"] = f"round {number}"
+    return [*changed, *new], f"t{4 * number + 2} t{4 * number + 3}"
+
+
+def test_a_version_made_by_differences_is_as_one_made_from_nothing(
+    index: TrackIndex, name: str
+) -> None:
+    first = points(vectors(200))
+    held = {point.track_id: point for point in first}
+    index.publish(name, MANIFEST, first)
+    for number in range(6):
+        update(index, name, held, *round_of(number))
+        with index.open(name) as collection:
+            assert_holds(collection, held)
+    before = index.rollback(name)
+    assert (before.count, before.state) == (200, "200")
+    assert index.rollback(name).changes == 1
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+
+
+def assert_holds(collection: Collection, held: Held) -> None:
+    found = {point.track_id: point for point in collection.scroll()}
+    assert {key: point.payload for key, point in found.items()} == {
+        key: point.payload for key, point in held.items()
+    }
+    assert collection.count() == collection.manifest.count == len(held)
+    assert collection.facet("track_id").keys() == held.keys()
+    values = np.stack([point.vector for point in held.values()])
+    names = list(held)
+    for number, hits in enumerate(collection.query(values, 5)):
+        best = np.argsort(-(values @ values[number]), kind="stable")[:5]
+        assert ids(hits) == [names[row] for row in best]
+
+
+def test_an_update_that_fails_changes_nothing_and_costs_the_next_one_nothing(
+    index: TrackIndex, name: str
+) -> None:
+    first = points(vectors(200))
+    held = {point.track_id: point for point in first}
+    index.publish(name, MANIFEST, first)
+    for number in range(4):
+        update(index, name, held, *round_of(number))
+
+    def breaking() -> Iterator[Point]:
+        yield points(vectors(1, seed=9))[0]
+        raise RuntimeError("the disk is full")
+
+    def revise(base: Collection) -> Revision:
+        return Revision(replace(base.manifest, state="broken"), breaking(), ["t1"])
+
+    with pytest.raises(RuntimeError):
+        index.update(name, revise)
+    assert index.update(name, lambda _base: None) is None
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+    assert index.rollback(name).state == "200"
+    assert index.rollback(name).state == "200"
+    update(index, name, held, *round_of(4))
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+    assert index.update("other", revise) is None
 
 
 def test_a_quantised_collection_finds_nearly_the_same(index: TrackIndex, name: str) -> None:

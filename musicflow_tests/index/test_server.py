@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from qdrant_client import QdrantClient
@@ -25,14 +26,16 @@ def collections(client: QdrantClient) -> set[str]:
     return {one.name for one in client.get_collections().collections}
 
 
-def test_only_the_last_two_publications_are_kept(client: QdrantClient) -> None:
+def test_only_the_last_two_publications_and_a_spare_one_are_kept(client: QdrantClient) -> None:
     index = ServerIndex(client)
     client.create_collection("someone else's", vectors_config={})
     for count in range(2, 7):
         index.publish("toy", MANIFEST, points(vectors(count)))
     index.publish("toy-mel256", MANIFEST, points(vectors(2)))
-    assert len(collections(client)) == 2 + 1 + 1
+    assert len(collections(client)) == 3 + 1 + 1
     assert index.names() == ["toy", "toy-mel256"]
+    index.publish("toy", replace(MANIFEST, spread=0.5), points(vectors(7)))
+    assert len(collections(client)) == 2 + 1 + 1, "the spare one is of another build"
 
 
 def test_a_failed_publication_leaves_nothing_behind(client: QdrantClient) -> None:
