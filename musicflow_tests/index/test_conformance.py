@@ -266,7 +266,7 @@ def test_a_version_made_by_differences_is_as_one_made_from_nothing(
     first = points(vectors(200))
     held = {point.track_id: point for point in first}
     index.publish(name, MANIFEST, first)
-    for number in range(6):
+    for number in range(4):
         update(index, name, held, *round_of(number))
         with index.open(name) as collection:
             assert_holds(collection, held)
@@ -297,7 +297,7 @@ def test_an_update_that_fails_changes_nothing_and_costs_the_next_one_nothing(
     first = points(vectors(200))
     held = {point.track_id: point for point in first}
     index.publish(name, MANIFEST, first)
-    for number in range(4):
+    for number in range(3):
         update(index, name, held, *round_of(number))
 
     def breaking() -> Iterator[Point]:
@@ -314,7 +314,7 @@ def test_an_update_that_fails_changes_nothing_and_costs_the_next_one_nothing(
         assert_holds(collection, held)
     assert index.rollback(name).state == "200"
     assert index.rollback(name).state == "200"
-    update(index, name, held, *round_of(4))
+    update(index, name, held, *round_of(3))
     with index.open(name) as collection:
         assert_holds(collection, held)
     assert index.update("other", revise) is None
