@@ -2,7 +2,7 @@
 server where ``MUSICFLOW_QDRANT_URL`` names one."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,16 @@ from musicflow.index import (
     VectorError,
     normalize,
 )
-from musicflow_tests.index.conftest import DIM, MANIFEST, in_memory, points, vectors
+from musicflow_tests.index.conftest import (
+    DIM,
+    MANIFEST,
+    assert_holds,
+    in_memory,
+    points,
+    round_of,
+    update,
+    vectors,
+)
 
 
 def test_answers_are_those_of_an_exact_search(index: TrackIndex, name: str) -> None:
@@ -228,38 +237,6 @@ def test_the_version_before_can_be_put_back(index: TrackIndex, name: str) -> Non
     assert index.rollback(name).count == 6
 
 
-Held = dict[str, Point]
-"""The points that a collection should hold, by track."""
-
-
-def update(index: TrackIndex, name: str, held: Held, changed: Sequence[Point], gone: str) -> None:
-    """Publish by differences: to whichever version the engine starts from."""
-    held |= {point.track_id: point for point in changed}
-    for track_id in gone.split():
-        del held[track_id]
-
-    def revise(base: Collection) -> Revision:
-        before = {point.track_id: point for point in base.scroll()}
-        written = [
-            point
-            for track_id, point in held.items()
-            if track_id not in before or before[track_id].payload != point.payload
-        ]
-        manifest = replace(base.manifest, state=f"{len(held)}", count=len(held), changes=1)
-        return Revision(manifest, written, before.keys() - held.keys())
-
-    assert index.update(name, revise) == len(held)
-
-
-def round_of(number: int) -> tuple[list[Point], str]:
-    """Two tracks that are new, two that are changed, and two that are gone."""
-    changed = points(vectors(200, seed=number))[4 * number : 4 * number + 2]
-    new = points(vectors(220, seed=number))[200 + 2 * number : 202 + 2 * number]
-    for point in (*changed, *new):
-        point.payload["genre"] = f"round {number}"
-    return [*changed, *new], f"t{4 * number + 2} t{4 * number + 3}"
-
-
 def test_a_version_made_by_differences_is_as_one_made_from_nothing(
     index: TrackIndex, name: str
 ) -> None:
@@ -275,20 +252,6 @@ def test_a_version_made_by_differences_is_as_one_made_from_nothing(
     assert index.rollback(name).changes == 1
     with index.open(name) as collection:
         assert_holds(collection, held)
-
-
-def assert_holds(collection: Collection, held: Held) -> None:
-    found = {point.track_id: point for point in collection.scroll()}
-    assert {key: point.payload for key, point in found.items()} == {
-        key: point.payload for key, point in held.items()
-    }
-    assert collection.count() == collection.manifest.count == len(held)
-    assert collection.facet("track_id").keys() == held.keys()
-    values = np.stack([point.vector for point in held.values()])
-    names = list(held)
-    for number, hits in enumerate(collection.query(values, 5)):
-        best = np.argsort(-(values @ values[number]), kind="stable")[:5]
-        assert ids(hits) == [names[row] for row in best]
 
 
 def test_an_update_that_fails_changes_nothing_and_costs_the_next_one_nothing(
