@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,12 +71,12 @@ def main() -> None:
 
 
 def _measured(count: int) -> Iterator[str]:
-    with _home(count) as music:
+    with home(count) as music:
         command = [Path(sys.executable).with_name("musicflow"), "run", music]
-        _timed(command)
-        by_hand, by_hand_mb, said = _timed(command)
+        timed(command)
+        by_hand, by_hand_mb, said = timed(command)
         assert "Nothing changed" in said, said
-        nightly, nightly_mb, said = _timed([sys.executable, __file__, "--nightly"])
+        nightly, nightly_mb, said = timed([sys.executable, __file__, "--nightly"])
         jobs = json.loads(said.splitlines()[-1])
         after = " ".join(f"{mb:.0f}" for mb in jobs["after_mb"])
         yield (
@@ -86,13 +86,13 @@ def _measured(count: int) -> Iterator[str]:
 
 
 @contextmanager
-def _home(count: int) -> Iterator[Path]:
+def home(count: int, embedders: Sequence[str] = EMBEDDERS) -> Iterator[Path]:
     """A home whose store holds vectors for all tracks of a library."""
     random = np.random.default_rng(SEED)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {
             "MUSICFLOW_HOME": f"{folder}/home",
-            "MUSICFLOW_EMBEDDERS": json.dumps(EMBEDDERS),
+            "MUSICFLOW_EMBEDDERS": json.dumps(embedders),
             "DAGSTER_HOME": f"{folder}/home/dagster",
         }
         music = Path(folder, "music")
@@ -103,14 +103,14 @@ def _home(count: int) -> Iterator[Path]:
         home = Settings().paths
         files = library.scan(music, home.library)
         store = EmbeddingStore(home.embeddings)
-        for spec in map(spec_of, EMBEDDERS):
+        for spec in map(spec_of, embedders):
             vectors = random.standard_normal((count, spec.dim)).astype(np.float32)
             rows = zip(files, vectors, strict=True)
             store.add(spec, [Embedding(file.content_hash, v, wall_s=0.1) for file, v in rows])
         yield music
 
 
-def _timed(command: list[str | Path]) -> tuple[float, float, str]:
+def timed(command: list[str | Path]) -> tuple[float, float, str]:
     """Seconds, the most megabytes held, and what was said."""
     # Looked at from time to time: what the system says afterwards counts this process in.
     start, peak = time.perf_counter(), 0.0

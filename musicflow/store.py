@@ -38,6 +38,9 @@ _SMALL = 16_000_000
 beginning over and over."""
 
 
+_GROUP = 1024
+"""Rows that are read together."""
+
 _UNAVAILABLE = "unavailable.json"
 
 _FAULTS = "faults.json"
@@ -108,9 +111,7 @@ class EmbeddingStore:
     def read(self, spec: EmbedderSpec, only: Collection[str] | None = None) -> dict[str, Embedding]:
         """Return the rows of an embedder, or of some contents, by content hash."""
         rows: dict[str, Embedding] = {}
-        for table in self._tables(spec):
-            if only is not None:
-                table = table.filter(pc.is_in(table["content_hash"], pa.array(only, pa.string())))
+        for table in self._tables(spec, only=only):
             vectors = _vectors(table, spec.dim)
             columns = table.drop_columns(["vector"]).to_pylist()
             for row, vector in zip(columns, vectors, strict=True):
@@ -239,15 +240,21 @@ class EmbeddingStore:
         sizes = [(part, part.stat().st_size) for part in self._parts(spec)]
         return [part for part, size in sizes if size < _SMALL]
 
-    def _tables(self, spec: EmbedderSpec, columns: list[str] | None = None) -> list[pa.Table]:
+    def _tables(
+        self,
+        spec: EmbedderSpec,
+        columns: list[str] | None = None,
+        only: Collection[str] | None = None,
+    ) -> list[pa.Table]:
+        wanted = None if only is None else pa.array(only, pa.string())
         while True:
             # A merge in another process may take a file away between listing and reading.
             with contextlib.suppress(FileNotFoundError):
-                return [_read(part, columns) for part in self._parts(spec)]
+                return [_read(part, columns, wanted) for part in self._parts(spec)]
 
     def _write(self, spec: EmbedderSpec, table: pa.Table, kind: str = "part") -> None:
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
+        pq.write_table(table, sink, row_group_size=_GROUP)
         path = self._folder(spec) / f"{kind}-{uuid.uuid4().hex}.parquet"
         write_atomically(path, sink.getvalue().to_pybytes())
 
@@ -292,10 +299,23 @@ def stack(rows: Sequence[Embedding]) -> np.ndarray:
     return np.stack([row.vector for row in rows if row.vector is not None])
 
 
-def _read(part: Path, columns: list[str] | None) -> pa.Table:
-    """Read a file, or those of some columns that it has."""
+def _read(part: Path, columns: list[str] | None, wanted: pa.Array | None) -> pa.Table:
+    """Read a file, or those of some columns that it has; of `wanted` contents, if any."""
     with pq.ParquetFile(part) as file:
-        return file.read(columns=columns)
+        if wanted is None:
+            return file.read(columns=columns)
+        # The groups of rows that hold none are not read: a few new ones cost no more than they are.
+        groups = [
+            group
+            for group in range(file.num_row_groups)
+            if pc.any(_are_in(file.read_row_group(group, ["content_hash"]), wanted)).as_py()
+        ]
+        table = file.read_row_groups(groups, columns)
+        return table.filter(_are_in(table, wanted))
+
+
+def _are_in(table: pa.Table, wanted: pa.Array) -> pa.Array:
+    return pc.is_in(table["content_hash"], wanted)
 
 
 def _embedding(row: dict[str, Any], vector: np.ndarray | None) -> Embedding:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicflow import embedders
-from musicflow.index import EmbeddedIndex, Manifest
+from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import noise, tone
@@ -123,13 +124,26 @@ publish_forever(sys.argv[1])
 
 
 def publish_forever(root: str) -> None:
-    """Publish ever larger collections, and say of each that it is done."""
+    """Publish ever larger collections, and say of each that it is done.
+
+    Every other one is made from nothing, the others from the one before.
+    """
     index = EmbeddedIndex(Path(root))
     before = index.manifest("toy")
     print(0, flush=True)
     for count in itertools.count(before.count + 1 if before else 500):
-        index.publish("toy", Manifest("toy", "hash", DIM, str(count)), points(vectors(count)))
+        manifest, values = Manifest("toy", "hash", DIM, str(count), count), vectors(count)
+        if count % 2:
+            index.publish("toy", manifest, points(values))
+        else:
+            some = points(values)[-100:]
+            index.update("toy", lambda base, some=some: _next(base, some))
         print(count, flush=True)
+
+
+def _next(base: Collection, written: list[Point]) -> Revision:
+    count = base.manifest.count + 1
+    return Revision(replace(base.manifest, state=str(count), count=count), written, [])
 
 
 def test_searches_answer_whatever_moment_the_indexing_is_killed_at(tmp_path: Path) -> None:

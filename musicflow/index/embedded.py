@@ -8,7 +8,7 @@ keeps its files even when a later publication clears the version away.
 ::
 
     <root>/<collection>/CURRENT              the name of the published version
-    <root>/<collection>/versions/<version>/  segments/, edge_config.json, manifest.json
+    <root>/<collection>/versions/<version>/  segments/, edge_config.json, manifest.json, operations
     <root>/<collection>/building/            what is being built, or was when it was killed
 """
 
@@ -21,19 +21,21 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
 import qdrant_edge as edge
 
-from musicflow.index.qdrant import Dialect, QdrantCollection, described
+from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
 from musicflow.index.track_index import (
+    Collection,
     Manifest,
     NoCollectionError,
     Point,
     Quantization,
+    Revision,
     ScoreStrategy,
     TrackIndexError,
 )
@@ -44,6 +46,9 @@ _ROOM = 200_000_000
 """Bytes that must be free to build a collection, beside three times its vectors."""
 _MANIFEST = "manifest.json"
 _CONFIG = "edge_config.json"
+_SEGMENTS = "segments"
+_OPERATIONS = "operations"
+"""The file with the number of operations that made a version; see `_Writer`."""
 
 
 class EmbeddedIndex:
@@ -66,24 +71,43 @@ class EmbeddedIndex:
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock"):
-            building = folder / "building"
-            shutil.rmtree(building, ignore_errors=True)
-            _check_room(folder, manifest)
-            building.mkdir()
-            manifest = described(manifest, self.quantization)
-            count = _build(building, manifest, points)
-            manifest = dataclasses.replace(manifest, count=count)
-            text = json.dumps(dataclasses.asdict(manifest), indent=1)
-            (building / _MANIFEST).write_text(text, "utf-8")
-            version = uuid.uuid4().hex
-            (folder / "versions").mkdir(exist_ok=True)
-            before = self._current(name)
-            building.rename(folder / "versions" / version)
-            write_atomically(folder / "CURRENT", version.encode())
-            for old in (folder / "versions").iterdir():
-                if old.name not in (version, before):
-                    shutil.rmtree(old, ignore_errors=True)
-        return count
+            return self._build(name, manifest, points)
+
+    def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
+        """See `TrackIndex.update`."""
+        folder = self.root / name
+        if self._current(name) is None:
+            return None
+        with filelock.FileLock(folder / ".lock"), self.open(name) as base:
+            revision = revise(base)
+            if revision is None:
+                return None
+            if not (base.version / _OPERATIONS).exists():
+                return self._build(name, revision.manifest, revised(base, revision))
+            with self._building(name, revision.manifest) as building:
+                return _revise(base.version, building, revision)
+
+    def _build(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
+        manifest = described(manifest, self.quantization)
+        with self._building(name, manifest) as building:
+            return _build(building, manifest, points)
+
+    @contextlib.contextmanager
+    def _building(self, name: str, manifest: Manifest) -> Iterator[Path]:
+        """Yield an empty folder to build a version in, and publish it at the end."""
+        folder = self.root / name
+        building, versions = folder / "building", folder / "versions"
+        shutil.rmtree(building, ignore_errors=True)
+        _check_room(folder, manifest)
+        building.mkdir()
+        yield building
+        version, before = uuid.uuid4().hex, self._current(name)
+        versions.mkdir(exist_ok=True)
+        building.rename(versions / version)
+        write_atomically(folder / "CURRENT", version.encode())
+        for old in versions.iterdir():
+            if old.name not in (version, before):
+                shutil.rmtree(old, ignore_errors=True)
 
     def rollback(self, name: str) -> Manifest:
         """See `TrackIndex.rollback`."""
@@ -155,12 +179,13 @@ class EmbeddedCollection(QdrantCollection):
     dialect = DIALECT
 
     def __init__(self, version: Path) -> None:
+        self.version = version
         self.manifest = _read_manifest(version)
         folder = Path(tempfile.mkdtemp(prefix="musicflow-reader-"))
         self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         shutil.copyfile(version / _CONFIG, folder / _CONFIG)
-        segments = (version / "segments").resolve(strict=True)
-        _lay(segments, folder / "segments")
+        segments = (version / _SEGMENTS).resolve(strict=True)
+        _lay(segments, folder / _SEGMENTS)
         self._shard = edge.EdgeShard.load(str(folder))
 
     def close(self) -> None:
@@ -201,7 +226,25 @@ def _lay(segments: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             target.symlink_to(segments)
             return
-    shutil.copytree(segments, target)
+    _copy(segments, target)
+
+
+def _copy(segments: Path, target: Path) -> None:
+    """Copy segments, the holes in their files as holes: three quarters of a small one are such."""
+    shutil.copytree(segments, target, copy_function=_copy_file)
+
+
+_PIECE = bytes(1 << 16)
+
+
+def _copy_file(source: str, target: str) -> None:
+    with Path(source).open("rb") as given, Path(target).open("wb") as copy:
+        while piece := given.read(len(_PIECE)):
+            if piece == _PIECE:
+                copy.seek(len(piece), os.SEEK_CUR)
+            else:
+                copy.write(piece)
+        copy.truncate()
 
 
 def _read_manifest(version: Path) -> Manifest:
@@ -229,29 +272,82 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
         ),
         quantization_config=_QUANTIZED if quantized else None,
     )
-    shard = edge.EdgeShard.create(str(folder), config)
-    try:
+    with _writing(edge.EdgeShard.create(str(folder), config)) as writer:
         for name, kind in DIALECT.payload_indexes(manifest):
-            shard.update(edge.UpdateOperation.create_field_index(name, kind))
+            writer.do(edge.UpdateOperation.create_field_index(name, kind))
+        expected = len(writer.upsert(points, manifest))
+    return _close(folder, manifest, writer, expected)
+
+
+def _revise(version: Path, folder: Path, revision: Revision) -> int:
+    """Write a version and its differences into a closed shard; return how many points it has."""
+    _copy(version / _SEGMENTS, folder / _SEGMENTS)
+    shutil.copyfile(version / _CONFIG, folder / _CONFIG)
+    with _writing(edge.EdgeShard.load(str(folder))) as writer:
+        # Without the log that was removed, the engine counts its operations from zero, and
+        # ignores, without a word, a change of a point that a later operation has written.
+        for _ in range(int((version / _OPERATIONS).read_text("utf-8"))):
+            writer.do(edge.UpdateOperation.delete_points([_NO_POINT]))
+        gone: list[Any] = [point_id(track_id) for track_id in revision.gone]
+        for start in range(0, len(gone), _BATCH):
+            writer.do(edge.UpdateOperation.delete_points(gone[start : start + _BATCH]))
+        writer.upsert(revision.points, revision.manifest)
+    return _close(folder, revision.manifest, writer, revision.manifest.count)
+
+
+class _Writer:
+    """Writes to an open shard, and counts the operations."""
+
+    def __init__(self, shard: edge.EdgeShard) -> None:
+        self.shard = shard
+        self.operations = 0
+
+    def do(self, operation: edge.UpdateOperation) -> None:
+        self.shard.update(operation)
+        self.operations += 1
+
+    def upsert(self, points: Iterable[Point], manifest: Manifest) -> set[str]:
+        """Write points; return the ids of their tracks."""
         track_ids: set[str] = set()
         for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):
             track_ids |= batch_ids
-            shard.update(edge.UpdateOperation.upsert_points(batch))
+            self.do(edge.UpdateOperation.upsert_points(batch))
+        return track_ids
+
+
+@contextlib.contextmanager
+def _writing(shard: edge.EdgeShard) -> Iterator[_Writer]:
+    """Yield a writer to a shard, which is indexed, on disk and closed afterwards."""
+    try:
+        yield _Writer(shard)
         shard.optimize()
         shard.flush()
-        count = shard.count(edge.CountRequest())
     finally:
         shard.close()
-    if count != len(track_ids):
+
+
+def _close(folder: Path, manifest: Manifest, writer: _Writer, expected: int) -> int:
+    """Make a version of a shard that was written; return how many points it has.
+
+    Opening a shard for the first time settles journals that its writer left. Readers share the
+    segments, so that is done here; all is in them now, and without a log they are only read.
+    """
+    shard = edge.EdgeShard.load(str(folder))
+    count = shard.count(edge.CountRequest())
+    shard.close()
+    if count != expected:
         raise TrackIndexError(
-            f"{len(track_ids)} tracks were written, but the engine counts {count}",
+            f"{expected} tracks were written, but the engine counts {count}",
             "nothing was published: run again",
         )
-    # Opening a shard for the first time settles journals that its writer left. Readers share the
-    # segments, so that is done here; all is in them now, and without a log they are only read.
-    edge.EdgeShard.load(str(folder)).close()
     shutil.rmtree(folder / "wal")
+    (folder / _OPERATIONS).write_text(str(writer.operations), "utf-8")
+    text = json.dumps(dataclasses.asdict(dataclasses.replace(manifest, count=count)), indent=1)
+    (folder / _MANIFEST).write_text(text, "utf-8")
     return count
 
+
+_NO_POINT = str(uuid.UUID(int=0))
+"""The id of a point that no collection holds."""
 
 _QUANTIZED = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned)

@@ -17,7 +17,15 @@ import numpy as np
 from musicflow.index import fields
 from musicflow.index.filters import BOUNDS, Condition, Filters
 from musicflow.index.normalization import check_normalized, normalize
-from musicflow.index.track_index import Hit, Manifest, Point, Quantization, ScoreStrategy
+from musicflow.index.track_index import (
+    Collection,
+    Hit,
+    Manifest,
+    Point,
+    Quantization,
+    Revision,
+    ScoreStrategy,
+)
 
 OVERSAMPLING = 2.0
 """The candidates per answer that are rescored with full vectors where these are quantized."""
@@ -278,3 +286,10 @@ def described(manifest: Manifest, quantization: Quantization) -> Manifest:
     return dataclasses.replace(
         manifest, quantization=quantization, fields=fields.indexed(manifest.extra)
     )
+
+
+def revised(base: Collection, revision: Revision) -> Iterator[Point]:
+    """Yield all points of the next version of a collection; of a changed one, the last counts."""
+    gone = frozenset(revision.gone)
+    yield from (point for point in base.scroll() if point.track_id not in gone)
+    yield from revision.points

@@ -2,7 +2,9 @@
 
 Each publication is a collection of its own, built beside the published one. An alias named after
 the embedder points to what is published, a second one to what was published before; one request
-switches both.
+switches both. A third points to the version before that, if it is like the published one: the
+next update brings it up to date, so that nothing is copied and nothing that may be searched is
+written to.
 """
 
 import dataclasses
@@ -10,7 +12,7 @@ import re
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -20,17 +22,23 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from musicflow.index.qdrant import Dialect, QdrantCollection, described
+from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
 from musicflow.index.track_index import (
+    Collection,
     Manifest,
     NoCollectionError,
     Point,
     Quantization,
+    Revision,
     ScoreStrategy,
     TrackIndexError,
 )
 
+_PUBLISHED = ""
 _BEFORE = ".before"
+_SPARE = ".spare"
+"""What the aliases of a collection's versions end in."""
+
 _VERSION = re.compile(r"(?P<time>\d{8}T\d{6})-[0-9a-f]{8}")
 _TIME = "%Y%m%dT%H%M%S"
 _ABANDONED = timedelta(days=1)
@@ -110,11 +118,24 @@ class ServerIndex:
         except BaseException:
             self._drop(version)
             raise
-        outlived = self._collection(name + _BEFORE)
-        self._switch(name, version, self._collection(name))
-        if outlived is not None:
-            self._drop(outlived)
-        self._clear_abandoned(name)
+        self._put_in_place(name, version, manifest)
+        return count
+
+    def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
+        """See `TrackIndex.update`."""
+        published = self._collection(name)
+        if published is None:
+            return None
+        spare = self._collection(name + _SPARE)
+        base = spare if spare is not None else published
+        with ServerCollection(self._server, base, self._manifest(base)) as collection:
+            revision = revise(collection)
+            if revision is None:
+                return None
+            if spare is None:
+                return self.publish(name, revision.manifest, revised(collection, revision))
+        count = self._revise(spare, revision)
+        self._put_in_place(name, spare, revision.manifest)
         return count
 
     def rollback(self, name: str) -> Manifest:
@@ -124,7 +145,7 @@ class ServerIndex:
             raise NoCollectionError.among(name, self.names())
         if before is None:
             raise NoCollectionError(f"there is no earlier version of the collection {name!r}")
-        self._switch(name, before, current)
+        self._switch(name, {_PUBLISHED: before, _BEFORE: current})
         return self._manifest(before)
 
     def manifest(self, name: str) -> Manifest | None:
@@ -144,7 +165,7 @@ class ServerIndex:
         return sorted(
             alias.removeprefix(self._prefix)
             for alias in self._aliases()
-            if alias.startswith(self._prefix) and not alias.endswith(_BEFORE)
+            if alias.startswith(self._prefix) and not alias.endswith((_BEFORE, _SPARE))
         )
 
     def _aliases(self) -> dict[str, str]:
@@ -183,6 +204,19 @@ class ServerIndex:
             self._server(lambda client, batch=batch: client.upsert(version, batch, wait=False))  # type: ignore[misc]
         return self._settled(version, len(track_ids))
 
+    def _revise(self, version: str, revision: Revision) -> int:
+        """Write differences into a collection; return how many points it has then."""
+        gone = [point_id(track_id) for track_id in revision.gone]
+        for start in range(0, len(gone), _PAGE):
+            some: list[Any] = gone[start : start + _PAGE]
+            # Each is waited for: that a point changed does not show in the count.
+            self._server(lambda client, some=some: client.delete(version, some))  # type: ignore[misc]
+        for _, batch in DIALECT.points(revision.points, revision.manifest, _BATCH):
+            self._server(lambda client, batch=batch: client.upsert(version, batch))  # type: ignore[misc]
+        about = dataclasses.asdict(revision.manifest)
+        self._server(lambda client: client.update_collection(version, metadata=about))
+        return self._settled(version, revision.manifest.count)
+
     def _index_field(self, version: str, key: str, schema: models.PayloadSchemaType) -> None:
         with warnings.catch_warnings():
             # In memory, for tests, the client has no payload indexes and says so each time.
@@ -205,11 +239,23 @@ class ServerIndex:
                 )
             time.sleep(0.1)
 
-    def _switch(self, name: str, version: str, before: str | None) -> None:
+    def _put_in_place(self, name: str, version: str, manifest: Manifest) -> None:
+        """Publish a version. The one before the last becomes the spare one, if it is like it."""
         aliases = self._aliases()
-        targets = {self._prefix + name: version, self._prefix + name + _BEFORE: before}
+        published, before, spare = (
+            aliases.get(f"{self._prefix}{name}{which}") for which in (_PUBLISHED, _BEFORE, _SPARE)
+        )
+        kept = before if before is not None and self._manifest(before).is_like(manifest) else None
+        self._switch(name, {_PUBLISHED: version, _BEFORE: published, _SPARE: kept})
+        for old in {before, spare} - {kept, version, None}:
+            self._drop(str(old))
+        self._clear_abandoned(name)
+
+    def _switch(self, name: str, targets: Mapping[str, str | None]) -> None:
+        aliases = self._aliases()
         changes: list[Any] = []
-        for alias, target in targets.items():
+        for which, target in targets.items():
+            alias = f"{self._prefix}{name}{which}"
             if alias in aliases:
                 delete = models.DeleteAlias(alias_name=alias)
                 changes.append(models.DeleteAliasOperation(delete_alias=delete))

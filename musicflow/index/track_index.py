@@ -1,7 +1,8 @@
 """The interface of an index of tracks, whatever its engine."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Items
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -75,6 +76,10 @@ class Manifest:
     the cosine. `extra` has the kinds of the payload fields that the library brings. `count`,
     `quantization` and `fields`, the payload fields that have an index of their own, are the
     index's to say.
+
+    A version made by differences keeps `center`, `scale` and `spread` of the last one that was
+    built as a whole; `changes` counts the tracks that were written or dropped since. `layout` is
+    the version of the payloads, 0 for collections of before it was told.
     """
 
     embedder: str
@@ -88,6 +93,13 @@ class Manifest:
     extra: dict[str, Kind] = field(default_factory=dict, hash=False)
     center: tuple[float, ...] = field(default=(), repr=False)
     scale: tuple[float, ...] = field(default=(), repr=False)
+    layout: int = 0
+    changes: int = 0
+
+    def is_like(self, other: "Manifest") -> bool:
+        """Return whether both are built alike: a point of one fits the other as it is."""
+        mine, its = (replace(one, state="", count=0, changes=0) for one in (self, other))
+        return mine == its
 
     @property
     def table(self) -> Table:
@@ -99,6 +111,25 @@ class Manifest:
         """Return a manifest from JSON, which has lists for tuples."""
         lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
         return cls(**{**fields, **lists})
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The differences between a collection and its next version.
+
+    Parameters
+    ----------
+    manifest
+        Of the next version, `count` included; like that of the collection (`Manifest.is_like`).
+    points
+        The tracks that are new or changed.
+    gone
+        The tracks that it no longer holds, by id.
+    """
+
+    manifest: Manifest
+    points: Iterable[Point]
+    gone: Items[str]
 
 
 class Collection(Protocol):
@@ -261,6 +292,32 @@ class TrackIndex(Collections, Protocol):
         ------
         VectorError
             If a vector is not of length one or not of the collection's dims.
+        """
+        ...
+
+    def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
+        """Publish a version that is made from one that is there, by its differences.
+
+        Until this returns, and if it fails, searches see what was published before, and it can be
+        rolled back as before.
+
+        Parameters
+        ----------
+        name
+            The collection.
+        revise
+            A function of the version to start from, which may be an older one than the published,
+            but is like it. It returns the differences, or None to leave all as it is.
+
+        Returns
+        -------
+        int or None
+            How many tracks the collection holds; None if there is none, or nothing was done.
+
+        Raises
+        ------
+        VectorError
+            As `publish` does.
         """
         ...
 

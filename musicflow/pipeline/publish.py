@@ -1,8 +1,11 @@
-"""Vectors to collections: a new version is built beside the old, then switched in."""
+"""Vectors to collections: a new version is made beside the old, then switched in.
+
+It is made from the old one by its differences, unless too much has changed.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import Manifest, Point, TrackIndex, fields, normalize
+from musicflow.index import Collection, Manifest, Point, Revision, TrackIndex, fields, normalize
 from musicflow.library import Track
 from musicflow.pipeline.pace import Pace, publication
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
@@ -19,6 +22,10 @@ from musicflow.store import Embedding, EmbeddingStore, stack
 
 _LAYOUT = 2
 """Raised when collections hold more than before, so that older ones are built again."""
+
+MANY_CHANGES = 0.1
+"""The share of a collection's tracks that may change until it is built as a whole again: its graph
+and what its vectors are standardized with are then made anew."""
 
 _BLOCK = 1024
 
@@ -34,6 +41,9 @@ def build_collection(
     cache: Path = Path(),
 ) -> Manifest:
     """Publish the tracks that have a vector, unless they are published already.
+
+    What is published already is taken over, and only new and changed tracks are read, until
+    `MANY_CHANGES` have added up.
 
     Parameters
     ----------
@@ -85,6 +95,24 @@ def _publish(
     state: str,
     words: Mapping[str, np.ndarray],
 ) -> None:
+    heard = store.outcomes(spec)
+
+    def revise(base: Collection) -> Revision | None:
+        return _revision(base, usable, spec, store, index, state, heard)
+
+    # A predicted tag's score depends on all tracks.
+    if words or index.update(spec.label, revise) is None:
+        _publish_all(usable, spec, store, index, state, words)
+
+
+def _publish_all(
+    usable: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    state: str,
+    words: Mapping[str, np.ndarray],
+) -> None:
     rows = store.read(spec, {track.content_hash for track in usable})
     center, scale = _standardizer(usable, rows, spec)
     manifest = Manifest(
@@ -92,12 +120,54 @@ def _publish(
         extra=fields.extra_kinds(usable),
         center=center,
         scale=scale,
+        layout=_LAYOUT,
     )
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     if words:
         rows = _tagged(usable, rows, manifest, words)
-    points = (_point(track, rows[track.content_hash], manifest) for track in usable)
-    index.publish(spec.label, manifest, points)
+    index.publish(spec.label, manifest, _points(usable, rows, manifest))
+
+
+def _revision(
+    base: Collection,
+    usable: Sequence[Track],
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    index: TrackIndex,
+    state: str,
+    heard: Mapping[str, Embedding],
+) -> Revision | None:
+    """Return how the tracks differ from a collection; None if it is to be built as a whole."""
+    old = base.manifest
+    built = old.layout, old.spec_hash, old.quantization, old.fields
+    now = _LAYOUT, spec.hash, index.quantization, fields.indexed(old.extra)
+    if built != now or not fields.extra_kinds(usable).items() <= old.extra.items():
+        return None
+    changed, gone = _differences(base, usable, heard)
+    changes = old.changes + len(changed) + len(gone)
+    if changes > MANY_CHANGES * len(usable):
+        return None
+    manifest = replace(old, state=state, count=len(usable), changes=changes)
+    rows = store.read(spec, {track.content_hash for track in changed})
+    return Revision(manifest, _points(changed, rows, manifest), gone)
+
+
+def _differences(
+    base: Collection, usable: Iterable[Track], heard: Mapping[str, Embedding]
+) -> tuple[list[Track], list[str]]:
+    """Return the tracks that a collection does not hold as they are, and the ids of those gone.
+
+    The payload tells all: the hash of the content in it stands for the vector.
+    """
+    missing = {track.track_id: track for track in usable}
+    gone = []
+    for payload in base.payloads():
+        track = missing.get(payload["track_id"])
+        if track is None:
+            gone.append(payload["track_id"])
+        elif payload == fields.payload_of(track, heard[track.content_hash]):
+            del missing[track.track_id]
+    return list(missing.values()), gone
 
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
@@ -132,10 +202,14 @@ def collection_state(tracks: Iterable[Track], spec: EmbedderSpec, tags: Sequence
     return digest.hexdigest()[:16]
 
 
-def _point(track: Track, row: Embedding, manifest: Manifest) -> Point:
-    assert row.vector is not None
-    [vector] = normalize(row.vector[None], manifest, [track.track_id])
-    return Point(track.track_id, vector, fields.payload_of(track, row))
+def _points(
+    tracks: Iterable[Track], rows: Mapping[str, Embedding], manifest: Manifest
+) -> Iterator[Point]:
+    for track in tracks:
+        row = rows[track.content_hash]
+        assert row.vector is not None
+        [vector] = normalize(row.vector[None], manifest, [track.track_id])
+        yield Point(track.track_id, vector, fields.payload_of(track, row))
 
 
 def _tagged(

@@ -3,14 +3,23 @@
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from musicflow.index import EmbeddedIndex, Manifest, Point, TrackIndex, normalize
+from musicflow.index import (
+    Collection,
+    EmbeddedIndex,
+    Manifest,
+    Point,
+    Revision,
+    TrackIndex,
+    normalize,
+)
 from musicflow.index.server import ServerIndex
 
 DIM = 8
@@ -39,6 +48,52 @@ def points(values: np.ndarray) -> list[Point]:
         )
         for i, vector in enumerate(values)
     ]
+
+
+Held = dict[str, Point]
+"""The points that a collection should hold, by track."""
+
+
+def update(index: TrackIndex, name: str, held: Held, changed: Sequence[Point], gone: str) -> None:
+    """Publish by differences: to whichever version the engine starts from."""
+    held |= {point.track_id: point for point in changed}
+    for track_id in gone.split():
+        del held[track_id]
+
+    def revise(base: Collection) -> Revision:
+        before = {point.track_id: point for point in base.scroll()}
+        written = [
+            point
+            for track_id, point in held.items()
+            if track_id not in before or before[track_id].payload != point.payload
+        ]
+        manifest = replace(base.manifest, state=f"{len(held)}", count=len(held), changes=1)
+        return Revision(manifest, written, before.keys() - held.keys())
+
+    assert index.update(name, revise) == len(held)
+
+
+def round_of(number: int) -> tuple[list[Point], str]:
+    """Two tracks that are new, two that are changed, and two that are gone."""
+    changed = points(vectors(200, seed=number))[4 * number : 4 * number + 2]
+    new = points(vectors(220, seed=number))[200 + 2 * number : 202 + 2 * number]
+    for point in (*changed, *new):
+        point.payload["genre"] = f"round {number}"
+    return [*changed, *new], f"t{4 * number + 2} t{4 * number + 3}"
+
+
+def assert_holds(collection: Collection, held: Held) -> None:
+    found = {point.track_id: point for point in collection.scroll()}
+    assert {key: point.payload for key, point in found.items()} == {
+        key: point.payload for key, point in held.items()
+    }
+    assert collection.count() == collection.manifest.count == len(held)
+    assert collection.facet("track_id").keys() == held.keys()
+    values = np.stack([point.vector for point in held.values()])
+    names = list(held)
+    for number, hits in enumerate(collection.query(values, 5)):
+        best = np.argsort(-(values @ values[number]), kind="stable")[:5]
+        assert [hit.track_id for hit in hits] == [names[row] for row in best]
 
 
 def in_memory() -> ServerIndex:

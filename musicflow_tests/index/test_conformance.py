@@ -3,6 +3,7 @@ server where ``MUSICFLOW_QDRANT_URL`` names one."""
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicflow.index import (
+    Collection,
     EmbeddedIndex,
     Filters,
     Hit,
     Manifest,
     NoCollectionError,
     Point,
+    Revision,
     TrackIndex,
     VectorError,
     normalize,
 )
-from musicflow_tests.index.conftest import DIM, MANIFEST, in_memory, points, vectors
+from musicflow_tests.index.conftest import (
+    DIM,
+    MANIFEST,
+    assert_holds,
+    in_memory,
+    points,
+    round_of,
+    update,
+    vectors,
+)
 
 
 def test_answers_are_those_of_an_exact_search(index: TrackIndex, name: str) -> None:
@@ -223,6 +235,52 @@ def test_the_version_before_can_be_put_back(index: TrackIndex, name: str) -> Non
     assert index.rollback(name).count == 6
     index.publish(name, MANIFEST, points(vectors(7)))
     assert index.rollback(name).count == 6
+
+
+def test_a_version_made_by_differences_is_as_one_made_from_nothing(
+    index: TrackIndex, name: str
+) -> None:
+    first = points(vectors(200))
+    held = {point.track_id: point for point in first}
+    index.publish(name, MANIFEST, first)
+    for number in range(4):
+        update(index, name, held, *round_of(number))
+        with index.open(name) as collection:
+            assert_holds(collection, held)
+    before = index.rollback(name)
+    assert (before.count, before.state) == (200, "200")
+    assert index.rollback(name).changes == 1
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+
+
+def test_an_update_that_fails_changes_nothing_and_costs_the_next_one_nothing(
+    index: TrackIndex, name: str
+) -> None:
+    first = points(vectors(200))
+    held = {point.track_id: point for point in first}
+    index.publish(name, MANIFEST, first)
+    for number in range(3):
+        update(index, name, held, *round_of(number))
+
+    def breaking() -> Iterator[Point]:
+        yield points(vectors(1, seed=9))[0]
+        raise RuntimeError("the disk is full")
+
+    def revise(base: Collection) -> Revision:
+        return Revision(replace(base.manifest, state="broken"), breaking(), ["t1"])
+
+    with pytest.raises(RuntimeError):
+        index.update(name, revise)
+    assert index.update(name, lambda _base: None) is None
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+    assert index.rollback(name).state == "200"
+    assert index.rollback(name).state == "200"
+    update(index, name, held, *round_of(3))
+    with index.open(name) as collection:
+        assert_holds(collection, held)
+    assert index.update("other", revise) is None
 
 
 def test_a_quantised_collection_finds_nearly_the_same(index: TrackIndex, name: str) -> None:

@@ -1,17 +1,27 @@
 """The server engine's own: aliases, leftovers, and a server that is away, busy or refuses."""
 
 import http.server
+import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from qdrant_client import QdrantClient
 
 from musicflow.index import Point, TrackIndexError, VectorError
 from musicflow.index.server import ServerIndex
-from musicflow_tests.index.conftest import MANIFEST, points, vectors
+from musicflow_tests.index.conftest import (
+    MANIFEST,
+    Held,
+    assert_holds,
+    points,
+    round_of,
+    update,
+    vectors,
+)
 
 
 @pytest.fixture
@@ -25,14 +35,62 @@ def collections(client: QdrantClient) -> set[str]:
     return {one.name for one in client.get_collections().collections}
 
 
-def test_only_the_last_two_publications_are_kept(client: QdrantClient) -> None:
+def test_only_the_last_two_publications_and_a_spare_one_are_kept(client: QdrantClient) -> None:
     index = ServerIndex(client)
     client.create_collection("someone else's", vectors_config={})
     for count in range(2, 7):
         index.publish("toy", MANIFEST, points(vectors(count)))
     index.publish("toy-mel256", MANIFEST, points(vectors(2)))
-    assert len(collections(client)) == 2 + 1 + 1
+    assert len(collections(client)) == 3 + 1 + 1
     assert index.names() == ["toy", "toy-mel256"]
+    index.publish("toy", replace(MANIFEST, spread=0.5), points(vectors(7)))
+    assert len(collections(client)) == 2 + 1 + 1, "the spare one is of another build"
+
+
+class Killed(BaseException):
+    """The end of a process, at a moment that a test chooses."""
+
+
+def killed_after(calls: int, index: ServerIndex) -> ServerIndex:
+    server = index._server
+    left = iter(range(calls))
+
+    def ask(question: Callable[[QdrantClient], object]) -> object:
+        if next(left, None) is None:
+            raise Killed
+        return server(question)
+
+    index._server = ask  # type: ignore[assignment]
+    return index
+
+
+def test_a_writer_killed_at_any_step_of_an_update_loses_nothing(client: QdrantClient) -> None:
+    first = points(vectors(60))
+    held = {point.track_id: point for point in first}
+    index = ServerIndex(client)
+    index.publish("toy", MANIFEST, first)
+    for number in range(3):
+        update(index, "toy", held, *round_of(number))
+    wanted, killed = dict(held), 0
+    for calls in itertools.count():
+        try:
+            update(killed_after(calls, ServerIndex(client)), "toy", wanted, *round_of(3))
+            break
+        except Killed:
+            killed += 1
+            assert_holds_either(index, held, wanted)
+            index.rollback("toy")
+            index.rollback("toy")
+            wanted = dict(held)
+    assert killed > 10
+    with index.open("toy") as collection:
+        assert_holds(collection, wanted)
+
+
+def assert_holds_either(index: ServerIndex, held: Held, wanted: Held) -> None:
+    with index.open("toy") as collection:
+        new = "t14" not in {payload["track_id"] for payload in collection.payloads()}
+        assert_holds(collection, wanted if new else held)
 
 
 def test_a_failed_publication_leaves_nothing_behind(client: QdrantClient) -> None:
