@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from musicflow.index import EmbeddedIndex, Manifest, Point, TrackIndex, normalize
+from musicflow.index.connection import Access, Server
 from musicflow.index.server import ServerIndex
 
 DIM = 8
@@ -44,7 +45,7 @@ def points(values: np.ndarray) -> list[Point]:
 def in_memory() -> ServerIndex:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ServerIndex(QdrantClient(":memory:"))
+        return ServerIndex(Server(QdrantClient(":memory:")))
 
 
 @pytest.fixture(params=["embedded", "memory", *(["server"] if SERVER else [])])
@@ -54,7 +55,7 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> TrackIndex:
     if request.param == "memory":
         return in_memory()
     assert SERVER is not None
-    return ServerIndex.connect(SERVER, KEY)
+    return ServerIndex(Server.connect(Access(SERVER, KEY)))
 
 
 @pytest.fixture
