@@ -132,6 +132,7 @@ class Server:
         self.client = client
         self.version = ""
         self._greet: Callable[[], None] | None = None
+        self._dial: Callable[[], Server] | None = None
         self._grpc: Server | None = None
         self._grpc_port = 0
         self._reach: Reach = "off"
@@ -151,9 +152,8 @@ class Server:
         server = cls(_client(address, access), str(address), access.wait_s)
         server._greet = functools.partial(server._look, address, access)
         if 0 < port < 65536:
-            client = _client(address, access, port)
-            server._grpc = cls(client, str(address), access.wait_s)
             server._grpc_port, server._reach = port, "untried"
+            server._dial = lambda: cls(_client(address, access, port), str(address), access.wait_s)
         return server
 
     def __call__(self, ask: Callable[[QdrantClient], _T]) -> _T:
@@ -204,8 +204,10 @@ class Server:
         That is gRPC, if what answers there holds it too. Names of collections are unique, so it
         is the same server, or another node of its cluster.
         """
-        if self._grpc is None:
+        if self._dial is None:
             return self
+        if self._grpc is None:
+            self._grpc = self._dial()
         if self._reach in ("untried", "other"):
             self._reach = self._grpc._has(collection)
         return self._grpc if self._reach == "same" else self
@@ -332,7 +334,9 @@ def _client(address: Address, access: Access, grpc_port: int | None = None) -> Q
     # A server that is back is noticed soon: gRPC alone would look again after up to two minutes.
     soon = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 2000}
     options: dict[str, Any] = {"grpc_options": soon}
-    if access.ca is not None:
+    if address.scheme == "http":
+        options["verify"] = False  # there is nothing to verify, and certificates are slow to read
+    elif access.ca is not None:
         try:
             options["verify"] = ssl.create_default_context(cafile=str(access.ca))
             authorities = access.ca.read_bytes()

@@ -176,7 +176,7 @@ class ServerIndex:
         if collection is None:
             raise NoCollectionError.among(name, self.names())
         owner = owner_of(self._metadata(collection))
-        if owner and owner["id"] != self._tenant.id:
+        if owner and owner["id"] != self._tenant.id and self._tenant.has_library:
             warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
         manifest = self._manifest(collection)
         return ServerCollection(self._server.holding(collection), collection, manifest)

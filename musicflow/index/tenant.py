@@ -68,6 +68,11 @@ class Tenant:
         """Return the metadata that say whose a collection is."""
         return {_KEY: {"id": self.id, "name": self.name}} if self.id else {}
 
+    @property
+    def has_library(self) -> bool:
+        """Return whether there is music in this home: one without only searches in others'."""
+        return self.library is not None and self.library.exists()
+
     def owns(self, metadata: Mapping[str, Any] | None) -> bool:
         """Return whether metadata say that a collection is this home's."""
         return owner_of(metadata).get("id", "") == self.id

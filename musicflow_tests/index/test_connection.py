@@ -225,6 +225,30 @@ def test_a_server_that_is_away_is_named_with_what_to_do() -> None:
     assert error.value.code == "away"
 
 
+def test_a_dead_node_of_a_cluster_is_told_with_what_helps() -> None:
+    def answer(_method: str, path: str) -> Answer | None:
+        if path != "/cluster":
+            return 500, "Service internal error: no active replica"
+        peers = {str(number): {"uri": f"http://node-{number}:6335"} for number in (1, 2, 3)}
+        raft = {"term": 1, "commit": 9, "pending_operations": 0, "is_voter": True}
+        failures = {"http://node-3:6335/": {"count": 4, "latest_error": "transport error"}}
+        return 200, {
+            "status": "enabled",
+            "peer_id": 1,
+            "peers": peers,
+            "raft_info": raft,
+            "consensus_thread_status": {"consensus_thread_status": "working", "last_update": _NOW},
+            "message_send_failures": failures,
+        }
+
+    match = r"1 of its 3 nodes .*http://node-3:6335.*qdrant_replication_factor = 2"
+    with answering(answer) as (address, _), pytest.raises(TrackIndexError, match=match):
+        index_at(address).names()
+
+
+_NOW = "2026-11-26T00:00:00Z"
+
+
 def test_what_is_no_qdrant_server_is_told_at_once() -> None:
     with answering(lambda *_: (200, [1, 2])) as (address, asked):
         with pytest.raises(TrackIndexError, match="does not answer as a Qdrant server does"):

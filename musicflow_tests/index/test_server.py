@@ -109,8 +109,9 @@ def test_a_collection_of_another_home_is_not_touched_and_the_sentence_says_whose
     client: QdrantClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     warn_once.cache_clear()
-    first, second = (
-        ServerIndex(Server(client), tenant(tmp_path / name, namespace="jazz")) for name in "ab"
+    first, second, reader = (
+        ServerIndex(Server(client), tenant(tmp_path / name, tracks, namespace="jazz"))
+        for name, tracks in (("a", 5), ("b", 5), ("searches only", 0))
     )
     first.publish("toy", MANIFEST, points(vectors(3)))
     first.publish("toy", MANIFEST, points(vectors(4)))
@@ -124,8 +125,9 @@ def test_a_collection_of_another_home_is_not_touched_and_the_sentence_says_whose
         assert error.value.code == "foreign"
     assert collections(client) == before
     for _ in range(2):
-        with second.open("toy") as collection:
-            assert collection.count() == 4
+        for index in (second, reader):
+            with index.open("toy") as collection:
+                assert collection.count() == 4
     [said] = [record.getMessage() for record in caplog.records]
     assert f"belongs to the home {tmp_path / 'a'} on " in said
 
