@@ -20,7 +20,7 @@ from qdrant_client import models
 
 from musicflow.index.connection import Access, Server, warn_once
 from musicflow.index.qdrant import Dialect, QdrantCollection, described
-from musicflow.index.tenant import Tenant, owner_of, without_owner
+from musicflow.index.owner import Owner, owner_of, without_owner
 from musicflow.index.track_index import (
     Manifest,
     NoCollectionError,
@@ -76,7 +76,7 @@ class ServerIndex:
     ----------
     server
         The connection.
-    tenant
+    owner
         The home that publishes.
     quantization
         How the collections published from now on are kept in memory.
@@ -87,16 +87,16 @@ class ServerIndex:
     def __init__(
         self,
         server: Server,
-        tenant: Tenant = Tenant(),
+        owner: Owner = Owner(),
         quantization: Quantization = "none",
         layout: Layout = Layout(),
     ) -> None:
         self.quantization = quantization
         self._server = server
-        self._tenant = tenant
+        self._owner = owner
         self._layout = layout
-        self._prefix = f"{tenant.namespace}."
-        self._may_adopt = bool(tenant.former_namespace)
+        self._prefix = f"{owner.namespace}."
+        self._may_adopt = bool(owner.former_namespace)
 
     @classmethod
     def of(cls, settings: Settings) -> "ServerIndex":
@@ -124,7 +124,7 @@ class ServerIndex:
             settings.qdrant_index_wait_s,
         )
         server = Server.connect(access)
-        return cls(server, Tenant.of(settings), settings.quantization, layout)
+        return cls(server, Owner.of(settings), settings.quantization, layout)
 
     def describe(self) -> str:
         """See `TrackIndex.describe`."""
@@ -136,7 +136,7 @@ class ServerIndex:
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
         manifest = described(manifest, self.quantization)
-        with self._tenant.alone(name):
+        with self._owner.alone(name):
             self._claim(name)
             self._clear_halves(name)
             version = f"{self._prefix}{name}.{datetime.now(UTC):{_TIME}}-{uuid.uuid4().hex[:8]}"
@@ -155,7 +155,7 @@ class ServerIndex:
 
     def rollback(self, name: str) -> Manifest:
         """See `TrackIndex.rollback`."""
-        with self._tenant.alone(name):
+        with self._owner.alone(name):
             self._claim(name)
             current, before = self._collection(name), self._collection(name + _BEFORE)
             if current is None:
@@ -176,7 +176,7 @@ class ServerIndex:
         if collection is None:
             raise NoCollectionError.among(name, self.names())
         owner = owner_of(self._metadata(collection))
-        if owner and owner["id"] != self._tenant.id and self._tenant.has_library:
+        if owner and owner["id"] != self._owner.id and self._owner.has_library:
             warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
         manifest = self._manifest(collection)
         return ServerCollection(self._server.holding(collection), collection, manifest)
@@ -206,7 +206,7 @@ class ServerIndex:
 
     def _called(self, name: str) -> str:
         return (
-            f"the collection {name!r} in the namespace {self._tenant.namespace!r} "
+            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
             f"of {self._server.address}"
         )
 
@@ -230,7 +230,7 @@ class ServerIndex:
         if collection is None:
             return
         metadata = self._metadata(collection)
-        if self._tenant.owns(metadata):
+        if self._owner.owns(metadata):
             return
         if owner := owner_of(metadata):
             whose = f"belongs to the home {owner['name']}"
@@ -247,15 +247,15 @@ class ServerIndex:
         records, _ = self._server(
             lambda client: client.scroll(collection, limit=_SAMPLE, with_payload=["track_id"])
         )
-        return self._tenant.holds(str((record.payload or {})["track_id"]) for record in records)
+        return self._owner.holds(str((record.payload or {})["track_id"]) for record in records)
 
     def _mark(self, collection: str) -> None:
-        mark = self._tenant.mark
+        mark = self._owner.mark
         self._server(lambda client: client.update_collection(collection, metadata=mark))
 
     def _adopt(self, aliases: dict[str, str]) -> dict[str, str]:
         """Give this home's collections from before names of its own; return all aliases then."""
-        former = f"{self._tenant.former_namespace}."
+        former = f"{self._owner.former_namespace}."
         ours = {
             alias
             for alias, collection in aliases.items()
@@ -305,7 +305,7 @@ class ServerIndex:
                 replication_factor=self._layout.replication_factor,
                 write_consistency_factor=self._layout.write_consistency_factor,
                 quantization_config=_QUANTIZED if quantized else None,
-                metadata={**dataclasses.asdict(manifest), **self._tenant.mark},
+                metadata={**dataclasses.asdict(manifest), **self._owner.mark},
             )
         )
         # The fields first: the engine's graph is then built with filters in mind.
@@ -388,15 +388,15 @@ class ServerIndex:
                 continue
             if made["name"] == name:
                 self._drop_half(collection, made["time"])
-            elif self._tenant.locks is not None:
-                with self._tenant.alone(made["name"], wait=False) as is_alone:
+            elif self._owner.locks is not None:
+                with self._owner.alone(made["name"], wait=False) as is_alone:
                     # Another writer may have just published it.
                     if is_alone and collection not in self._aliases().values():
                         self._drop_half(collection, made["time"])
 
     def _drop_half(self, collection: str, made: str) -> None:
         metadata = self._metadata(collection)
-        is_ours = self._tenant.locks is not None and self._tenant.owns(metadata)
+        is_ours = self._owner.locks is not None and self._owner.owns(metadata)
         is_old = datetime.now(UTC) - _time(made) > _ABANDONED
         # A younger one without an owner may be what another writer is building just now.
         if is_ours or (is_old and not owner_of(metadata)):

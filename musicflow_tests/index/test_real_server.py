@@ -18,7 +18,7 @@ import pytest
 from musicflow.index import Point, TrackIndexError
 from musicflow.index.connection import Access, Address, Server
 from musicflow.index.server import Layout, ServerIndex
-from musicflow.index.tenant import Tenant
+from musicflow.index.owner import Owner
 from musicflow_tests.index.conftest import (
     KEY,
     MANIFEST,
@@ -41,21 +41,21 @@ def given(name: str) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Tenant]:
+def home(tmp_path: Path) -> Iterator[Owner]:
     """A home of its own, whose collections are deleted at the end."""
     server = at_server()
     identity = uuid.uuid4().hex
-    home = Tenant(f"test-{identity[:8]}", identity, str(tmp_path), locks=tmp_path / "locks")
+    home = Owner(f"test-{identity[:8]}", identity, str(tmp_path), locks=tmp_path / "locks")
     yield home
     clear(server, f"{home.namespace}.")
 
 
-def versions(home: Tenant) -> list[str]:
+def versions(home: Owner) -> list[str]:
     found = at_server()(lambda client: client.get_collections()).collections
     return [one.name for one in found if one.name.startswith(f"{home.namespace}.")]
 
 
-def test_the_way_is_told_and_rest_alone_answers_the_same(home: Tenant) -> None:
+def test_the_way_is_told_and_rest_alone_answers_the_same(home: Owner) -> None:
     ways = [ServerIndex(at_server(), home), ServerIndex(at_server(grpc_port=0), home)]
     ways[0].publish("toy", MANIFEST, points(vectors(300)))
     answers = []
@@ -67,7 +67,7 @@ def test_the_way_is_told_and_rest_alone_answers_the_same(home: Tenant) -> None:
     assert "by REST alone; names begin with" in ways[1].describe()
 
 
-def test_grpc_of_another_server_is_never_used(home: Tenant) -> None:
+def test_grpc_of_another_server_is_never_used(home: Owner) -> None:
     other = Address.parse(given("OTHER"))
     index = ServerIndex(at_server(grpc_port=other.port + 1), home)
     index.publish("toy", MANIFEST, points(vectors(300)))
@@ -79,7 +79,7 @@ def test_grpc_of_another_server_is_never_used(home: Tenant) -> None:
     assert not [one.name for one in found if one.name.startswith(home.namespace)]
 
 
-def test_a_version_is_green_when_searches_see_it(home: Tenant) -> None:
+def test_a_version_is_green_when_searches_see_it(home: Owner) -> None:
     server = at_server()
     index = ServerIndex(server, home)
     index.publish("toy", MANIFEST, points(vectors(5000)))
@@ -87,7 +87,7 @@ def test_a_version_is_green_when_searches_see_it(home: Tenant) -> None:
     assert server(lambda client: client.get_collection(version)).status == "green"
 
 
-def test_a_key_that_only_reads_searches_and_cannot_publish(home: Tenant) -> None:
+def test_a_key_that_only_reads_searches_and_cannot_publish(home: Owner) -> None:
     reader = Server.connect(Access(SERVERS[0], given("READ_KEY")))
     ServerIndex(at_server(), home).publish("toy", MANIFEST, points(vectors(10)))
     index = ServerIndex(reader, home)
@@ -99,7 +99,7 @@ def test_a_key_that_only_reads_searches_and_cannot_publish(home: Tenant) -> None
         index.publish("toy", MANIFEST, points(vectors(10)))
 
 
-def test_a_wrong_key_is_told(home: Tenant) -> None:
+def test_a_wrong_key_is_told(home: Owner) -> None:
     if KEY is None:
         pytest.skip("make test-server was not given KEY=…")
     for port in (None, 0):
@@ -109,7 +109,7 @@ def test_a_wrong_key_is_told(home: Tenant) -> None:
 
 
 def test_a_restart_in_the_middle_costs_a_wait_and_a_word(
-    home: Tenant, caplog: pytest.LogCaptureFixture
+    home: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:
     command = given("RESTART")
 
@@ -133,10 +133,10 @@ PUBLISHER = """
 import sys
 from pathlib import Path
 from musicflow.index.server import ServerIndex
-from musicflow.index.tenant import Tenant
+from musicflow.index.owner import Owner
 from musicflow_tests.index.conftest import MANIFEST, at_server, points, vectors
 
-home = Tenant(sys.argv[1], sys.argv[2], locks=Path(sys.argv[3]))
+home = Owner(sys.argv[1], sys.argv[2], locks=Path(sys.argv[3]))
 index = ServerIndex(at_server(), home)
 while True:
     index.publish("toy", MANIFEST, points(vectors(2000)))
@@ -146,7 +146,7 @@ while True:
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.3, 0.8])
 def test_a_killed_publisher_loses_nothing_and_the_next_one_clears(
-    home: Tenant, delay_s: float
+    home: Owner, delay_s: float
 ) -> None:
     command = [sys.executable, "-c", PUBLISHER, home.namespace, home.id, str(home.locks)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as publisher:
@@ -162,10 +162,10 @@ def test_a_killed_publisher_loses_nothing_and_the_next_one_clears(
     assert index.rollback("toy").count == 2000
 
 
-def test_two_homes_never_meet(home: Tenant, tmp_path: Path) -> None:
+def test_two_homes_never_meet(home: Owner, tmp_path: Path) -> None:
     identity = uuid.uuid4().hex
     # Both are called alike, as they are where a namespace is set twice.
-    stranger = Tenant(home.namespace, identity, "/srv/stranger on there", locks=tmp_path / "b")
+    stranger = Owner(home.namespace, identity, "/srv/stranger on there", locks=tmp_path / "b")
     ServerIndex(at_server(), stranger).publish("toy", MANIFEST, points(vectors(3)))
     before = versions(home)
     with pytest.raises(TrackIndexError, match="belongs to the home /srv/stranger on there"):
@@ -173,7 +173,7 @@ def test_two_homes_never_meet(home: Tenant, tmp_path: Path) -> None:
     assert versions(home) == before
 
 
-def test_one_dead_node_of_three_is_told_and_with_two_replicas_costs_nothing(home: Tenant) -> None:
+def test_one_dead_node_of_three_is_told_and_with_two_replicas_costs_nothing(home: Owner) -> None:
     if len(SERVERS) < 3:
         pytest.skip('make test-server was not given URL="… … …", three nodes of a cluster')
     command = given("KILL")

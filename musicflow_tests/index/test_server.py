@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from musicflow.index import NoCollectionError, Point, TrackIndexError, VectorError
 from musicflow.index.connection import Server, warn_once
 from musicflow.index.server import Layout, ServerIndex
-from musicflow.index.tenant import Tenant
+from musicflow.index.owner import Owner
 from musicflow.library import Library, Track
 from musicflow.settings import Home, Settings
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
@@ -58,7 +58,7 @@ def test_what_a_killed_writer_left_is_cleared_but_not_what_another_builds(
     assert old not in collections(client)
 
 
-def tenant(root: Path, tracks: int = 0, namespace: str | None = None) -> Tenant:
+def home_at(root: Path, tracks: int = 0, namespace: str | None = None) -> Owner:
     """A home, with tracks named as those of `points` in its library."""
     home = Home(root)
     if tracks:
@@ -66,19 +66,19 @@ def tenant(root: Path, tracks: int = 0, namespace: str | None = None) -> Tenant:
             Track(f"t{i}", f"/music/t{i}.wav", f"h{i}", 1.0, 22_050) for i in range(tracks)
         )
         Library("music", "/music", "folders", made, ()).save(home.library)
-    return Tenant.of(Settings(home=root, qdrant_namespace=namespace))
+    return Owner.of(Settings(home=root, qdrant_namespace=namespace))
 
 
-def leave_half(client: QdrantClient, tenant: Tenant, name: str) -> None:
+def leave_half(client: QdrantClient, owner: Owner, name: str) -> None:
     """Leave what a writer leaves that is killed."""
     made = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-00000000"
-    client.create_collection(f"{tenant.namespace}.{name}.{made}", {}, metadata=tenant.mark)
+    client.create_collection(f"{owner.namespace}.{name}.{made}", {}, metadata=owner.mark)
 
 
 def test_a_half_version_is_cleared_by_the_next_run_whatever_it_publishes(
     client: QdrantClient, tmp_path: Path
 ) -> None:
-    mine, other = tenant(tmp_path / "a"), tenant(tmp_path / "b")
+    mine, other = home_at(tmp_path / "a"), home_at(tmp_path / "b")
     for whose, name in ((mine, "toy"), (mine, "gone"), (mine, "busy"), (other, "toy")):
         leave_half(client, whose, name)
     assert len(collections(client)) == 4
@@ -93,7 +93,7 @@ def test_a_half_version_is_cleared_by_the_next_run_whatever_it_publishes(
 
 
 def test_two_homes_on_one_server_never_meet(client: QdrantClient, tmp_path: Path) -> None:
-    homes = [ServerIndex(Server(client), tenant(tmp_path / name)) for name in "ab"]
+    homes = [ServerIndex(Server(client), home_at(tmp_path / name)) for name in "ab"]
     for count, index in enumerate(homes, 3):
         index.publish("toy", MANIFEST, points(vectors(count)))
         index.publish("toy", MANIFEST, points(vectors(count + 10)))
@@ -102,7 +102,7 @@ def test_two_homes_on_one_server_never_meet(client: QdrantClient, tmp_path: Path
         assert index.rollback("toy").count == count
         with index.open("toy") as collection:
             assert collection.count() == count
-    assert ServerIndex(Server(client), tenant(tmp_path / "c")).names() == []
+    assert ServerIndex(Server(client), home_at(tmp_path / "c")).names() == []
 
 
 def test_a_collection_of_another_home_is_not_touched_and_the_sentence_says_whose_it_is(
@@ -110,7 +110,7 @@ def test_a_collection_of_another_home_is_not_touched_and_the_sentence_says_whose
 ) -> None:
     warn_once.cache_clear()
     first, second, reader = (
-        ServerIndex(Server(client), tenant(tmp_path / name, tracks, namespace="jazz"))
+        ServerIndex(Server(client), home_at(tmp_path / name, tracks, namespace="jazz"))
         for name, tracks in (("a", 5), ("b", 5), ("searches only", 0))
     )
     first.publish("toy", MANIFEST, points(vectors(3)))
@@ -140,21 +140,21 @@ def test_collections_from_before_are_adopted_once_by_the_home_that_has_their_tra
     for count in (3, 4):
         former.publish("toy", MANIFEST, points(vectors(count)))
 
-    stranger = ServerIndex(Server(client), tenant(tmp_path / "stranger", namespace=namespace))
+    stranger = ServerIndex(Server(client), home_at(tmp_path / "stranger", namespace=namespace))
     if namespace is None:
         assert stranger.names() == []
     else:
         with pytest.raises(TrackIndexError, match="names no home, and holds none of the tracks"):
             stranger.publish("toy", MANIFEST, points(vectors(5)))
 
-    home = ServerIndex(Server(client), tenant(tmp_path / "home", 4, namespace))
+    home = ServerIndex(Server(client), home_at(tmp_path / "home", 4, namespace))
     assert home.names() == ["toy"]
     assert home.rollback("toy").count == 3
     assert home.rollback("toy").count == 4
     home.publish("toy", MANIFEST, points(vectors(5)))
     assert len(collections(client)) == 2
 
-    twin = ServerIndex(Server(client), tenant(tmp_path / "twin", 4, namespace))
+    twin = ServerIndex(Server(client), home_at(tmp_path / "twin", 4, namespace))
     if namespace is None:
         assert twin.names() == []
     with pytest.raises((NoCollectionError, TrackIndexError)):

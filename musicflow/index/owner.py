@@ -20,7 +20,7 @@ _KEY = "home"
 
 
 @dataclass(frozen=True)
-class Tenant:
+class Owner:
     """A home, as a server knows it.
 
     Parameters
@@ -47,7 +47,7 @@ class Tenant:
     library: Path | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> "Tenant":
+    def of(cls, settings: Settings) -> "Owner":
         """Return the home of the settings.
 
         With a namespace that is set, a home that cannot be written to is one that only reads.
