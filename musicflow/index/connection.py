@@ -54,9 +54,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Return the address that a text gives: ``HOST``, ``HOST:PORT`` or a URL.
+        """Return the address that a text gives: ``HOST:PORT`` or a URL.
 
-        Without a scheme it is ``http``, without a port 6333, as for Qdrant's own clients.
+        Without a scheme it is ``http``. A URL without a port means 6333, as for Qdrant's own
+        clients.
 
         Raises
         ------
@@ -65,7 +66,7 @@ class Address:
         """
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
-            port = parts.port or _REST_PORT
+            port = parts.port or (_REST_PORT if "://" in text else 0)
         except ValueError:
             raise _no_address(text) from None
         if parts.username or parts.password:
@@ -73,7 +74,7 @@ class Address:
             raise TrackIndexError(
                 "the server's address holds a user or a password", "set qdrant_api_key instead"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port:
             raise _no_address(text)
         if parts.query or parts.fragment or " " in parts.netloc:
             raise _no_address(text)

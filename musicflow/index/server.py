@@ -19,8 +19,8 @@ from typing import Any
 from qdrant_client import models
 
 from musicflow.index.connection import Access, Server, warn_once
-from musicflow.index.qdrant import Dialect, QdrantCollection, described
 from musicflow.index.owner import Owner, owner_of, without_owner
+from musicflow.index.qdrant import Dialect, QdrantCollection, described
 from musicflow.index.track_index import (
     Manifest,
     NoCollectionError,

@@ -102,7 +102,7 @@ def index_at(url: str, **how: Any) -> ServerIndex:
     ("text", "address"),
     [
         ("localhost:6333", "http://localhost:6333"),
-        ("localhost", "http://localhost:6333"),
+        ("http://localhost", "http://localhost:6333"),
         ("http://qdrant:7333", "http://qdrant:7333"),
         ("https://music.example/qdrant/", "https://music.example:6333/qdrant"),
         ("https://music.example:443/a/b", "https://music.example:443/a/b"),

@@ -17,8 +17,8 @@ import pytest
 
 from musicflow.index import Point, TrackIndexError
 from musicflow.index.connection import Access, Address, Server
-from musicflow.index.server import Layout, ServerIndex
 from musicflow.index.owner import Owner
+from musicflow.index.server import Layout, ServerIndex
 from musicflow_tests.index.conftest import (
     KEY,
     MANIFEST,

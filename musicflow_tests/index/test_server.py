@@ -9,8 +9,8 @@ from qdrant_client import QdrantClient, models
 
 from musicflow.index import NoCollectionError, Point, TrackIndexError, VectorError
 from musicflow.index.connection import Server, warn_once
-from musicflow.index.server import Layout, ServerIndex
 from musicflow.index.owner import Owner
+from musicflow.index.server import Layout, ServerIndex
 from musicflow.library import Library, Track
 from musicflow.settings import Home, Settings
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
