@@ -131,7 +131,7 @@ class ServerIndex:
         mine = [c for alias, c in self._aliases().items() if alias.startswith(self._prefix)]
         if mine:
             self._server.holding(mine[0])
-        return f"{self._server.describe()}; names begin with {self._prefix}"
+        return f"{self._server.describe()}; namespace {self._owner.namespace}"
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
@@ -175,10 +175,11 @@ class ServerIndex:
         collection = self._collection(name)
         if collection is None:
             raise NoCollectionError.among(name, self.names())
-        owner = owner_of(self._metadata(collection))
+        metadata = self._metadata(collection)
+        owner = owner_of(metadata)
         if owner and owner["id"] != self._owner.id and self._owner.has_library:
             warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
-        manifest = self._manifest(collection)
+        manifest = self._restored(collection, metadata)
         return ServerCollection(self._server.holding(collection), collection, manifest)
 
     def names(self) -> Sequence[str]:
@@ -214,9 +215,11 @@ class ServerIndex:
         return self._server(lambda client: client.get_collection(collection)).config.metadata or {}
 
     def _manifest(self, collection: str) -> Manifest:
-        metadata = without_owner(self._metadata(collection))
+        return self._restored(collection, self._metadata(collection))
+
+    def _restored(self, collection: str, metadata: dict[str, Any]) -> Manifest:
         count = self._server(lambda client: client.count(collection, exact=True)).count
-        return Manifest.restored({**metadata, "count": count})
+        return Manifest.restored({**without_owner(metadata), "count": count})
 
     def _claim(self, name: str) -> None:
         """Make sure that a collection is this home's, or nobody's and of its tracks.
@@ -281,8 +284,8 @@ class ServerIndex:
             ) from error
         if ours:
             _log.info(
-                "%s: %d collections from before are this home's now; their names begin with %s",
-                *(self._server.address, len(ours), self._prefix),
+                "%s: %d collections from before are this home's now, in the namespace %s.",
+                *(self._server.address, len(ours), self._owner.namespace),
             )
         return self._all_aliases()
 

@@ -64,7 +64,7 @@ def test_the_way_is_told_and_rest_alone_answers_the_same(home: Owner) -> None:
             answers.append([hit.track_id for hit in collection.query(vectors(1), 10)[0]])
     assert answers[0] == answers[1]
     assert re.search(r"\(Qdrant \d+\.\d+\.\d+\), by REST", ways[0].describe())
-    assert "by REST alone; names begin with" in ways[1].describe()
+    assert "by REST alone; namespace" in ways[1].describe()
 
 
 def test_grpc_of_another_server_is_never_used(home: Owner) -> None:
