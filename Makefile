@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13 3.14
 SYSTEMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin x86_64-pc-windows-msvc
 
-.PHONY: help demo test test-distributed lint check-python docs dagster mlflow app lock clean
+.PHONY: help demo test test-distributed test-server lint check-python docs dagster mlflow app lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -26,6 +26,15 @@ test-distributed: $(INSTALLED)  ## run a backfill over two Celery workers, with 
 	command -v redis-server && ls -d /usr/lib/postgresql/*/bin || apt-get install --yes redis-server postgresql
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[distributed]'
 	$(BIN)/pytest -m "" deploy/test_distributed.py
+
+# The nodes of a cluster: URL="http://a:6333 http://b:6333 http://c:6333". Optional: KEY, READ_KEY,
+# OTHER (the address of a second server), and the commands RESTART (the server) and KILL (the last
+# node).
+test-server: $(INSTALLED)  ## hold the server engine against a real server: URL=http://HOST:6333
+	MUSICFLOW_TEST_QDRANT="$(URL)" MUSICFLOW_TEST_QDRANT_KEY="$(KEY)" \
+	MUSICFLOW_TEST_QDRANT_READ_KEY="$(READ_KEY)" MUSICFLOW_TEST_QDRANT_OTHER="$(OTHER)" \
+	MUSICFLOW_TEST_QDRANT_RESTART="$(RESTART)" MUSICFLOW_TEST_QDRANT_KILL="$(KILL)" \
+		$(BIN)/pytest -m server musicflow_tests/index
 
 lint: $(INSTALLED)  ## check style, types and layering
 	$(BIN)/ruff check .

@@ -8,13 +8,16 @@ carries an `Option`, so do the option of `musicflow run`, the field of Dagster's
 a home remembers.
 """
 
+import contextlib
 import errno
 import os
 import tempfile
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import filelock
 import platformdirs
 import tomlkit
 from pydantic import (
@@ -81,6 +84,26 @@ class Home:
     def library(self) -> Path:
         """What is known of the files and tracks."""
         return self.root / "library"
+
+    @property
+    def identity(self) -> str:
+        """The home's own name among all homes, made when it is first asked for.
+
+        A copy of a home has the same: it is the same home.
+        """
+        file = self.root / "identity"
+        with contextlib.suppress(FileNotFoundError):
+            return file.read_text("utf-8").strip()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.root / ".identity.lock"):
+            if not file.exists():
+                write_atomically(file, uuid.uuid4().hex.encode())
+            return file.read_text("utf-8").strip()
+
+    @property
+    def locks(self) -> Path:
+        """Locks of the collections that are being published on a server."""
+        return self.root / "locks"
 
     @property
     def embeddings(self) -> Path:
@@ -183,6 +206,15 @@ class Alias(BaseModel):
         return str(replace(found, given=name, trust_remote_code=trust))
 
 
+class _HomeSource(TomlConfigSettingsSource):
+    """The home's settings file, where ``qdrant.url`` is another spelling of ``qdrant_url``."""
+
+    def _read_file(self, path: Any) -> dict[str, Any]:
+        values = super()._read_file(path)
+        table = values.pop("qdrant", {})
+        return values | {f"qdrant_{name}": value for name, value in table.items()}
+
+
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
@@ -260,14 +292,48 @@ class Settings(BaseSettings):
         "auto", description="Where models run; auto: on an NVIDIA GPU, if there is one."
     )
     qdrant_url: str | None = Field(
-        None, description="A Qdrant server to index in, rather than in the home."
+        None,
+        description="A Qdrant server to index in, rather than in the home: HOST:PORT or an "
+        "http:// or https:// address, with a path where a proxy has one.",
     )
     qdrant_api_key: SecretStr | None = Field(None, description="The server's key.")
-    qdrant_grpc_port: int = Field(6334, description="Where that server speaks gRPC.")
-    qdrant_namespace: str = Field(
-        "musicflow",
+    qdrant_ca: Path | None = Field(
+        None,
+        description="A file of certificates (PEM) to trust the server by, for a CA of your own.",
+    )
+    qdrant_grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Where that server speaks gRPC; unless set, the port after the address's is "
+        "tried. 0: nowhere.",
+    )
+    qdrant_namespace: str | None = Field(
+        None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="What names on the server begin with: one for each home.",
+        description="The beginning of all names on the server; unless set, it carries the home's "
+        "identity.",
+    )
+    qdrant_wait_s: float = Field(
+        60.0, ge=0, description="Seconds to wait for a server that restarts or is busy."
+    )
+    qdrant_index_wait_s: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds that a new version waits for the server's index of it before searches "
+        "see it. 0: none.",
+    )
+    qdrant_replication_factor: int | None = Field(
+        None, ge=1, description="The nodes of a cluster that hold each vector; 1 unless set."
+    )
+    qdrant_shard_number: int | None = Field(
+        None, ge=1, description="The shards of a collection; the server decides unless set."
+    )
+    qdrant_write_consistency_factor: int | None = Field(
+        None, ge=1, description="The nodes that must confirm a write; 1 unless set."
+    )
+    qdrant_on_disk: bool = Field(
+        False, description="Whether the server keeps vectors on disk rather than in memory."
     )
     quantization: Literal["none", "int8"] = Field(
         "none", description="int8: an index keeps a byte a dimension in memory, not four."
@@ -326,7 +392,7 @@ class Settings(BaseSettings):
         home = init_settings().get("home") or env_settings().get("home") or default
         file = Home(Path(home).expanduser()).settings_file
         try:
-            remembered = TomlConfigSettingsSource(settings_cls, file)
+            remembered = _HomeSource(settings_cls, file)
         except ValueError as error:
             raise HomeError(f"{file} is not valid TOML: {error}") from error
         return init_settings, env_settings, remembered
@@ -337,6 +403,8 @@ class Settings(BaseSettings):
         self.cache = self.cache.expanduser().absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
+        if self.qdrant_ca is not None:
+            self.qdrant_ca = self.qdrant_ca.expanduser().absolute()
         self.embedders = tuple(map(address.absolute, self.embedders))
 
     @property

@@ -9,6 +9,7 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
+    err,
     out,
     plain,
     print_json,
@@ -30,13 +31,14 @@ NamesArgument = Annotated[
 
 @app.command(name="list")
 def list_collections(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show the published collections.
+    """Show the published collections, and where they are.
 
     Example: `musicflow index list`
     """
     index = open_index(settings_of(home=home))
     manifests = [index.manifest(name) for name in index.names()]
     _show([manifest for manifest in manifests if manifest is not None], as_json)
+    err.print(plain(index.describe()), soft_wrap=True, highlight=False)
 
 
 @app.command()

@@ -40,16 +40,9 @@ __all__ = [
 
 def open_index(settings: Settings) -> TrackIndex:
     """Open the settings' index: a server if they name one, else a folder."""
-    if settings.qdrant_url is None:
+    if not settings.qdrant_url:
         return EmbeddedIndex(settings.paths.collections, settings.quantization)
     # Imported here: the client takes a second to load, which few commands need.
     from musicflow.index.server import ServerIndex
 
-    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    return ServerIndex.connect(
-        settings.qdrant_url,
-        key,
-        settings.quantization,
-        settings.qdrant_namespace,
-        settings.qdrant_grpc_port,
-    )
+    return ServerIndex.of(settings)

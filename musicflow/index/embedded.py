@@ -142,6 +142,10 @@ class EmbeddedIndex:
         """See `TrackIndex.names`."""
         return sorted(path.parent.name for path in self.root.glob("*/CURRENT"))
 
+    def describe(self) -> str:
+        """See `TrackIndex.describe`."""
+        return f"{self.root}, by the embedded engine"
+
     def _no_collection(self, name: str) -> NoCollectionError:
         return NoCollectionError.among(name, self.names())
 

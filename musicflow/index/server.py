@@ -8,20 +8,20 @@ written to.
 """
 
 import dataclasses
+import logging
 import re
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
-import tenacity
-from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client import models
 
+from musicflow.index.connection import Access, Server, warn_once
+from musicflow.index.owner import Owner, owner_of, without_owner
 from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
 from musicflow.index.track_index import (
     Collection,
@@ -33,23 +33,48 @@ from musicflow.index.track_index import (
     ScoreStrategy,
     TrackIndexError,
 )
+from musicflow.settings import Settings
+
+_log = logging.getLogger("musicflow")
 
 _PUBLISHED = ""
 _BEFORE = ".before"
 _SPARE = ".spare"
 """What the aliases of a collection's versions end in."""
 
-_VERSION = re.compile(r"(?P<time>\d{8}T\d{6})-[0-9a-f]{8}")
+_VERSION = re.compile(r"(?P<name>.+)\.(?P<time>\d{8}T\d{6})-[0-9a-f]{8}")
 _TIME = "%Y%m%dT%H%M%S"
 _ABANDONED = timedelta(days=1)
-"""A collection that no alias names for this long was left by a writer that was killed."""
+"""A version that no alias names for this long is nobody's, where no lock tells more."""
 
 _BATCH = 256
 _PAGE = 1000
-_OPTIMIZER_TIMEOUT_S = 300.0
+_SAMPLE = 100
+"""Tracks of a collection that tell whose it is."""
+_NO_CHANGE = models.OptimizersConfigDiff()
+_SETTLE_S = 300.0
 """How long the server may take to show all that was sent."""
 
-_T = TypeVar("_T")
+
+@dataclass(frozen=True)
+class Layout:
+    """How a server keeps the collections that are published from now on.
+
+    Parameters
+    ----------
+    replication_factor, shard_number, write_consistency_factor
+        See Qdrant's guide to distributed deployment; None for the server's own choice.
+    on_disk
+        Whether vectors stay on disk.
+    index_wait_s
+        How long a version waits for its index before searches see it; 0 for not at all.
+    """
+
+    replication_factor: int | None = None
+    shard_number: int | None = None
+    write_consistency_factor: int | None = None
+    on_disk: bool = False
+    index_wait_s: float = 3600.0
 
 
 class ServerIndex:
@@ -57,96 +82,118 @@ class ServerIndex:
 
     Parameters
     ----------
-    client
-        The connection; see `connect`.
-    address
-        How errors call the server.
+    server
+        The connection.
+    owner
+        The home that publishes.
     quantization
         How the collections published from now on are kept in memory.
-    namespace
-        What the names of all aliases and collections begin with: one for each home.
+    layout
+        How the server keeps them.
     """
 
     def __init__(
         self,
-        client: QdrantClient,
-        address: str = "the Qdrant server",
+        server: Server,
+        owner: Owner = Owner(),
         quantization: Quantization = "none",
-        namespace: str = "musicflow",
+        layout: Layout = Layout(),
     ) -> None:
         self.quantization = quantization
-        self._prefix = f"{namespace}."
-        self._server = _Server(client, address)
+        self._server = server
+        self._owner = owner
+        self._layout = layout
+        self._prefix = f"{owner.namespace}."
+        self._may_adopt = bool(owner.former_namespace)
 
     @classmethod
-    def connect(
-        cls,
-        url: str,
-        api_key: str | None = None,
-        quantization: Quantization = "none",
-        namespace: str = "musicflow",
-        grpc_port: int = 6334,
-        timeout_s: int = 60,
-    ) -> "ServerIndex":
-        """Return an index at an address, over gRPC; nothing is sent yet.
+    def of(cls, settings: Settings) -> "ServerIndex":
+        """Return the index on the settings' server; nothing is sent yet.
 
         Raises
         ------
         TrackIndexError
-            If this is no address.
+            See `Server.connect`.
         """
-        if not url.startswith(("http://", "https://")):
-            raise TrackIndexError(
-                f"{url!r} is not the address of a server", "write http://HOST:6333"
-            )
-        client = QdrantClient(
-            url=url,
-            grpc_port=grpc_port,
-            api_key=api_key,
-            prefer_grpc=True,
-            timeout=timeout_s,
-            check_compatibility=False,
+        assert settings.qdrant_url is not None
+        key = settings.qdrant_api_key
+        access = Access(
+            settings.qdrant_url,
+            key.get_secret_value() if key is not None else None,
+            settings.qdrant_ca,
+            settings.qdrant_grpc_port,
+            settings.qdrant_wait_s,
         )
-        return cls(client, url, quantization, namespace)
+        layout = Layout(
+            settings.qdrant_replication_factor,
+            settings.qdrant_shard_number,
+            settings.qdrant_write_consistency_factor,
+            settings.qdrant_on_disk,
+            settings.qdrant_index_wait_s,
+        )
+        server = Server.connect(access)
+        return cls(server, Owner.of(settings), settings.quantization, layout)
+
+    def describe(self) -> str:
+        """See `TrackIndex.describe`."""
+        mine = [c for alias, c in self._aliases().items() if alias.startswith(self._prefix)]
+        if mine:
+            self._server.holding(mine[0])
+        return f"{self._server.describe()}; namespace {self._owner.namespace}"
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
-        manifest = described(manifest, self.quantization)
+        with self._owner.alone(name):
+            self._prepare(name)
+            return self._publish(name, described(manifest, self.quantization), points)
+
+    def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
+        """See `TrackIndex.update`."""
+        if self._collection(name) is None:
+            return None
+        with self._owner.alone(name):
+            self._prepare(name)
+            published, spare = self._collection(name), self._collection(name + _SPARE)
+            base = spare if spare is not None else published
+            assert base is not None
+            with self._opened(base, self._metadata(base)) as collection:
+                revision = revise(collection)
+                if revision is None:
+                    return None
+                if spare is None:
+                    return self._publish(name, revision.manifest, revised(collection, revision))
+            count = self._revise(spare, revision)
+            self._put_in_place(name, spare, revision.manifest)
+        return count
+
+    def _prepare(self, name: str) -> None:
+        """Make sure of the right to publish, and of the room."""
+        self._claim(name)
+        self._clear_halves(name)
+
+    def _publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         version = f"{self._prefix}{name}.{datetime.now(UTC):{_TIME}}-{uuid.uuid4().hex[:8]}"
         try:
             count = self._build(version, manifest, points)
+            self._claim(name)
         except BaseException:
-            self._drop(version)
+            # One try: whatever failed may be the server, and the next run clears it too.
+            self._server.at_once(lambda client: client.delete_collection(version))
             raise
         self._put_in_place(name, version, manifest)
         return count
 
-    def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
-        """See `TrackIndex.update`."""
-        published = self._collection(name)
-        if published is None:
-            return None
-        spare = self._collection(name + _SPARE)
-        base = spare if spare is not None else published
-        with ServerCollection(self._server, base, self._manifest(base)) as collection:
-            revision = revise(collection)
-            if revision is None:
-                return None
-            if spare is None:
-                return self.publish(name, revision.manifest, revised(collection, revision))
-        count = self._revise(spare, revision)
-        self._put_in_place(name, spare, revision.manifest)
-        return count
-
     def rollback(self, name: str) -> Manifest:
         """See `TrackIndex.rollback`."""
-        current, before = self._collection(name), self._collection(name + _BEFORE)
-        if current is None:
-            raise NoCollectionError.among(name, self.names())
-        if before is None:
-            raise NoCollectionError(f"there is no earlier version of the collection {name!r}")
-        self._switch(name, {_PUBLISHED: before, _BEFORE: current})
-        return self._manifest(before)
+        with self._owner.alone(name):
+            self._claim(name)
+            current, before = self._collection(name), self._collection(name + _BEFORE)
+            if current is None:
+                raise NoCollectionError.among(name, self.names())
+            if before is None:
+                raise NoCollectionError(f"there is no earlier version of the collection {name!r}")
+            self._switch(name, {_PUBLISHED: before, _BEFORE: current})
+            return self._manifest(before)
 
     def manifest(self, name: str) -> Manifest | None:
         """See `TrackIndex.manifest`."""
@@ -158,7 +205,11 @@ class ServerIndex:
         collection = self._collection(name)
         if collection is None:
             raise NoCollectionError.among(name, self.names())
-        return ServerCollection(self._server, collection, self._manifest(collection))
+        metadata = self._metadata(collection)
+        owner = owner_of(metadata)
+        if owner and owner["id"] != self._owner.id and self._owner.has_library:
+            warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
+        return self._opened(collection, metadata)
 
     def names(self) -> Sequence[str]:
         """See `TrackIndex.names`."""
@@ -169,53 +220,158 @@ class ServerIndex:
         )
 
     def _aliases(self) -> dict[str, str]:
+        aliases = self._all_aliases()
+        if self._may_adopt:
+            self._may_adopt = False
+            if not any(alias.startswith(self._prefix) for alias in aliases):
+                return self._adopt(aliases)
+        return aliases
+
+    def _all_aliases(self) -> dict[str, str]:
         found = self._server(lambda client: client.get_aliases()).aliases
         return {alias.alias_name: alias.collection_name for alias in found}
 
     def _collection(self, name: str) -> str | None:
         return self._aliases().get(self._prefix + name)
 
+    def _opened(self, collection: str, metadata: dict[str, Any]) -> "ServerCollection":
+        server, manifest = self._server.holding(collection), self._restored(collection, metadata)
+        return ServerCollection(server, collection, manifest)
+
+    def _called(self, name: str) -> str:
+        return (
+            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
+            f"of {self._server.address}"
+        )
+
+    def _metadata(self, collection: str) -> dict[str, Any]:
+        return self._server(lambda client: client.get_collection(collection)).config.metadata or {}
+
     def _manifest(self, collection: str) -> Manifest:
-        info = self._server(lambda client: client.get_collection(collection))
+        return self._restored(collection, self._metadata(collection))
+
+    def _restored(self, collection: str, metadata: dict[str, Any]) -> Manifest:
         count = self._server(lambda client: client.count(collection, exact=True)).count
-        return Manifest.restored({**(info.config.metadata or {}), "count": count})
+        return Manifest.restored({**without_owner(metadata), "count": count})
+
+    def _claim(self, name: str) -> None:
+        """Make sure that a collection is this home's, or nobody's and of its tracks.
+
+        Raises
+        ------
+        TrackIndexError
+            If it is another home's.
+        """
+        collection = self._collection(name)
+        if collection is None:
+            return
+        metadata = self._metadata(collection)
+        if self._owner.owns(metadata):
+            return
+        if owner := owner_of(metadata):
+            whose = f"belongs to the home {owner['name']}"
+        elif self._is_of_ours(collection):
+            self._mark(collection)
+            return
+        else:
+            whose = "names no home, and holds none of the tracks of this one"
+        raise TrackIndexError(
+            f"{self._called(name)} {whose}", "set qdrant_namespace to one of your own", "foreign"
+        )
+
+    def _is_of_ours(self, collection: str) -> bool:
+        records, _ = self._server(
+            lambda client: client.scroll(collection, limit=_SAMPLE, with_payload=["track_id"])
+        )
+        return self._owner.holds(str((record.payload or {})["track_id"]) for record in records)
+
+    def _mark(self, collection: str) -> None:
+        mark = self._owner.mark
+        self._server(lambda client: client.update_collection(collection, metadata=mark))
+
+    def _adopt(self, aliases: dict[str, str]) -> dict[str, str]:
+        """Give this home's collections from before names of its own; return all aliases then."""
+        former = f"{self._owner.former_namespace}."
+        ours = {
+            alias
+            for alias, collection in aliases.items()
+            if alias.startswith(former)
+            and not alias.endswith((_BEFORE, _SPARE))
+            and not owner_of(self._metadata(collection))
+            and self._is_of_ours(collection)
+        }
+        changes: list[Any] = []
+        try:
+            for alias in sorted(ours | {f"{alias}{_BEFORE}" for alias in ours} & aliases.keys()):
+                self._mark(aliases[alias])
+                changes += [_deleted(alias), _created(self._own(alias, former), aliases[alias])]
+            if changes:
+                self._server(lambda client: client.update_collection_aliases(changes))
+        except TrackIndexError as error:
+            if error.code != "read-only":
+                raise
+            raise TrackIndexError(
+                f"{self._server.address} holds this home's collections under names from before",
+                "run `musicflow index list` once with a key that may write",
+                error.code,
+            ) from error
+        if ours:
+            _log.info(
+                "%s: %d collections from before are this home's now, in the namespace %s.",
+                *(self._server.address, len(ours), self._owner.namespace),
+            )
+        return self._all_aliases()
+
+    def _own(self, alias: str, former: str) -> str:
+        return self._prefix + alias.removeprefix(former)
 
     def _build(self, version: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """Write the points into a new collection; return how many there are."""
         quantized = manifest.quantization == "int8"
         vectors = models.VectorParams(
-            size=manifest.dim, distance=models.Distance.COSINE, on_disk=quantized
+            size=manifest.dim,
+            distance=models.Distance.COSINE,
+            on_disk=quantized or self._layout.on_disk,
         )
         self._server(
             lambda client: client.create_collection(
                 version,
                 vectors,
+                shard_number=self._layout.shard_number,
+                replication_factor=self._layout.replication_factor,
+                write_consistency_factor=self._layout.write_consistency_factor,
                 quantization_config=_QUANTIZED if quantized else None,
-                metadata=dataclasses.asdict(manifest),
+                metadata={**dataclasses.asdict(manifest), **self._owner.mark},
             )
         )
         # The fields first: the engine's graph is then built with filters in mind.
         for field, kind in DIALECT.payload_indexes(manifest):
             self._index_field(version, field, kind)
         track_ids: set[str] = set()
+        fast = self._server.holding(version)
         for batch_ids, batch in DIALECT.points(points, manifest, _BATCH):
             track_ids |= batch_ids
             # The server takes a batch into its log, and works on it while the next is made.
-            self._server(lambda client, batch=batch: client.upsert(version, batch, wait=False))  # type: ignore[misc]
-        return self._settled(version, len(track_ids))
+            fast(lambda client, batch=batch: client.upsert(version, batch, wait=False))  # type: ignore[misc]
+        count = self._settled(version, len(track_ids))
+        self._wait_for_index(version)
+        return count
 
     def _revise(self, version: str, revision: Revision) -> int:
         """Write differences into a collection; return how many points it has then."""
+        fast = self._server.holding(version)
         gone = [point_id(track_id) for track_id in revision.gone]
         for start in range(0, len(gone), _PAGE):
             some: list[Any] = gone[start : start + _PAGE]
             # Each is waited for: that a point changed does not show in the count.
-            self._server(lambda client, some=some: client.delete(version, some))  # type: ignore[misc]
+            fast(lambda client, some=some: client.delete(version, some))  # type: ignore[misc]
         for _, batch in DIALECT.points(revision.points, revision.manifest, _BATCH):
-            self._server(lambda client, batch=batch: client.upsert(version, batch))  # type: ignore[misc]
+            fast(lambda client, batch=batch: client.upsert(version, batch))  # type: ignore[misc]
         about = dataclasses.asdict(revision.manifest)
         self._server(lambda client: client.update_collection(version, metadata=about))
-        return self._settled(version, revision.manifest.count)
+        count = self._settled(version, revision.manifest.count)
+        self._wait_for_index(version)
+        return count
 
     def _index_field(self, version: str, key: str, schema: models.PayloadSchemaType) -> None:
         with warnings.catch_warnings():
@@ -226,7 +382,7 @@ class ServerIndex:
             )
 
     def _settled(self, version: str, expected: int) -> int:
-        deadline = time.monotonic() + _OPTIMIZER_TIMEOUT_S
+        deadline = time.monotonic() + _SETTLE_S
         while True:
             count = self._server(lambda client: client.count(version, exact=True)).count
             if count == expected:
@@ -239,6 +395,30 @@ class ServerIndex:
                 )
             time.sleep(0.1)
 
+    def _wait_for_index(self, version: str) -> None:
+        """Wait until the server's index is complete: searches are slower before."""
+        deadline, pause = time.monotonic() + self._layout.index_wait_s, 0.1
+        while (left := deadline - time.monotonic()) > 0:
+            info = self._server(lambda client: client.get_collection(version))
+            if info.status == models.CollectionStatus.GREEN:
+                return
+            if info.status == models.CollectionStatus.GREY:
+                # After a restart, optimizations wait for a change, if only an empty one.
+                self._server(lambda client: client.update_collection(version, _NO_CHANGE))
+            if info.status == models.CollectionStatus.RED:
+                raise TrackIndexError(
+                    f"{self._server.address} cannot index what was sent, so nothing was published",
+                    "see the server's log, and run again",
+                )
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 2.0)
+        if self._layout.index_wait_s:
+            _log.warning(
+                "%s is still indexing after %.0f s (qdrant_index_wait_s): what is published now is "
+                "complete, but searches are slower until it is done.",
+                *(self._server.address, self._layout.index_wait_s),
+            )
+
     def _put_in_place(self, name: str, version: str, manifest: Manifest) -> None:
         """Publish a version. The one before the last becomes the spare one, if it is like it."""
         aliases = self._aliases()
@@ -249,7 +429,6 @@ class ServerIndex:
         self._switch(name, {_PUBLISHED: version, _BEFORE: published, _SPARE: kept})
         for old in {before, spare} - {kept, version, None}:
             self._drop(str(old))
-        self._clear_abandoned(name)
 
     def _switch(self, name: str, targets: Mapping[str, str | None]) -> None:
         aliases = self._aliases()
@@ -257,24 +436,46 @@ class ServerIndex:
         for which, target in targets.items():
             alias = f"{self._prefix}{name}{which}"
             if alias in aliases:
-                delete = models.DeleteAlias(alias_name=alias)
-                changes.append(models.DeleteAliasOperation(delete_alias=delete))
+                changes.append(_deleted(alias))
             if target is not None:
-                create = models.CreateAlias(collection_name=target, alias_name=alias)
-                changes.append(models.CreateAliasOperation(create_alias=create))
+                changes.append(_created(alias, target))
         self._server(lambda client: client.update_collection_aliases(changes))
 
-    def _clear_abandoned(self, name: str) -> None:
+    def _clear_halves(self, name: str) -> None:
+        """Drop the versions that killed writers left; `name` is locked."""
         kept = set(self._aliases().values())
         found = self._server(lambda client: client.get_collections()).collections
         for collection in {one.name for one in found} - kept:
-            made = _VERSION.fullmatch(collection.removeprefix(f"{self._prefix}{name}."))
-            # A younger one may be what another writer is building just now.
-            if made and datetime.now(UTC) - _time(made["time"]) > _ABANDONED:
-                self._drop(collection)
+            made = _VERSION.fullmatch(collection.removeprefix(self._prefix))
+            if made is None or not collection.startswith(self._prefix):
+                continue
+            if made["name"] == name:
+                self._drop_half(collection, made["time"])
+            elif self._owner.locks is not None:
+                with self._owner.alone(made["name"], wait=False) as is_alone:
+                    # Another writer may have just published it.
+                    if is_alone and collection not in self._aliases().values():
+                        self._drop_half(collection, made["time"])
+
+    def _drop_half(self, collection: str, made: str) -> None:
+        metadata = self._metadata(collection)
+        is_ours = self._owner.locks is not None and self._owner.owns(metadata)
+        is_old = datetime.now(UTC) - _time(made) > _ABANDONED
+        # A younger one without an owner may be what another writer is building just now.
+        if is_ours or (is_old and not owner_of(metadata)):
+            self._drop(collection)
 
     def _drop(self, collection: str) -> None:
         self._server(lambda client: client.delete_collection(collection))
+
+
+def _deleted(alias: str) -> models.DeleteAliasOperation:
+    return models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+
+
+def _created(alias: str, collection: str) -> models.CreateAliasOperation:
+    create = models.CreateAlias(collection_name=collection, alias_name=alias)
+    return models.CreateAliasOperation(create_alias=create)
 
 
 def _recommend(
@@ -307,7 +508,7 @@ class ServerCollection(QdrantCollection):
 
     dialect = DIALECT
 
-    def __init__(self, server: "_Server", name: str, manifest: Manifest) -> None:
+    def __init__(self, server: Server, name: str, manifest: Manifest) -> None:
         self.manifest = manifest
         self._server = server
         self._name = name
@@ -351,71 +552,6 @@ class ServerCollection(QdrantCollection):
         return self._server(
             lambda client: client.count(self._name, count_filter=condition, exact=True)
         ).count
-
-
-class _Server:
-    """Calls a server: waits for one that is busy or away, and explains its errors."""
-
-    def __init__(self, client: QdrantClient, address: str) -> None:
-        self._client = client
-        self._address = address
-        self._patiently = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_passing),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=5),
-            stop=tenacity.stop_after_attempt(5),
-            reraise=True,
-        )
-
-    def __call__(self, ask: Callable[[QdrantClient], _T]) -> _T:
-        # All that is asked can be asked again: ids decide where a write goes.
-        try:
-            return self._patiently(ask, self._client)
-        except (
-            ResponseHandlingException,
-            ResourceExhaustedResponse,
-            UnexpectedResponse,
-            grpc.RpcError,
-        ) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> TrackIndexError:
-        code = _code(error)
-        if code in _REFUSED:
-            message, advice = "refuses the key", "set MUSICFLOW_QDRANT_API_KEY"
-        elif code in _MISSING:
-            message, advice = "no longer has this collection", "it was published anew; try again"
-        elif _is_passing(error):
-            message = f"does not answer ({_reason(error)})"
-            advice = "start it, or unset MUSICFLOW_QDRANT_URL to use the embedded engine"
-        else:
-            message, advice = f"cannot do this ({_reason(error)})", ""
-        return TrackIndexError(f"{self._address} {message}", advice)
-
-
-_REFUSED = (401, 403, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-_MISSING = (404, grpc.StatusCode.NOT_FOUND)
-_PASSING = (
-    *(429, 500, 502, 503, 504),
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-)
-
-
-def _code(error: BaseException) -> object:
-    if isinstance(error, UnexpectedResponse):
-        return error.status_code
-    return error.code() if isinstance(error, grpc.RpcError) else None
-
-
-def _is_passing(error: BaseException) -> bool:
-    gone = isinstance(error, ResponseHandlingException | ResourceExhaustedResponse)
-    return gone or _code(error) in _PASSING
-
-
-def _reason(error: Exception) -> str:
-    text = error.details() if isinstance(error, grpc.RpcError) else str(error)
-    return " ".join((text or type(error).__name__).split())[:200]
 
 
 def _time(text: str) -> datetime:

@@ -330,3 +330,7 @@ class TrackIndex(Collections, Protocol):
             If there is none.
         """
         ...
+
+    def describe(self) -> str:
+        """Return where the collections are and how they are reached, for people."""
+        ...

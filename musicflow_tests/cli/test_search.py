@@ -176,8 +176,10 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
         [row] = json.loads(run("index", "rollback", "mfcc", "--home", str(home), "--json")[1])
         counts.append(row["count"])
     assert counts == [12, 11]
-    [row] = json.loads(run("index", "list", "--home", str(home), "--json")[1])
+    _, printed, where = run("index", "list", "--home", str(home), "--json")
+    [row] = json.loads(printed)
     assert row["count"] == 11
+    assert where == f"{home / 'collections'}, by the embedded engine\n"
 
 
 @pytest.mark.parametrize(

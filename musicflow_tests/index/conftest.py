@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ from musicflow.index import (
     TrackIndex,
     normalize,
 )
+from musicflow.index.connection import Access, Server
 from musicflow.index.server import ServerIndex
 
 DIM = 8
 MANIFEST = Manifest("toy", "hash", DIM, "state")
-SERVER = os.environ.get("MUSICFLOW_QDRANT_URL")
-KEY = os.environ.get("MUSICFLOW_QDRANT_API_KEY")
+SERVERS = os.environ.get("MUSICFLOW_TEST_QDRANT", "").split()
+"""Addresses of a real server, or of the nodes of a cluster: see ``make test-server``."""
+KEY = os.environ.get("MUSICFLOW_TEST_QDRANT_KEY") or None
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:
@@ -99,17 +102,21 @@ def assert_holds(collection: Collection, held: Held) -> None:
 def in_memory() -> ServerIndex:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ServerIndex(QdrantClient(":memory:"))
+        return ServerIndex(Server(QdrantClient(":memory:")))
 
 
-@pytest.fixture(params=["embedded", "memory", *(["server"] if SERVER else [])])
+def at_server(**how: Any) -> Server:
+    """The connection to the real server, if one was given."""
+    if not SERVERS:
+        pytest.skip("no Qdrant server was given: make test-server URL=http://HOST:6333")
+    return Server.connect(Access(SERVERS[0], KEY, **how))
+
+
+@pytest.fixture(params=["embedded", "memory", pytest.param("server", marks=pytest.mark.server)])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> TrackIndex:
     if request.param == "embedded":
         return EmbeddedIndex(tmp_path / "collections")
-    if request.param == "memory":
-        return in_memory()
-    assert SERVER is not None
-    return ServerIndex.connect(SERVER, KEY)
+    return in_memory() if request.param == "memory" else ServerIndex(at_server())
 
 
 @pytest.fixture
@@ -117,8 +124,12 @@ def name(index: TrackIndex) -> Iterator[str]:
     """A name for a collection that is no one else's, on a server that others use too."""
     name = f"toy-{uuid.uuid4().hex[:8]}"
     yield name
-    if SERVER is not None and isinstance(index, ServerIndex):
-        client = QdrantClient(url=SERVER, api_key=KEY)
-        for collection in client.get_collections().collections:
-            if f".{name}." in collection.name:
-                client.delete_collection(collection.name)
+    if isinstance(index, ServerIndex):
+        clear(index._server, f".{name}.")
+
+
+def clear(server: Server, part: str) -> None:
+    """Delete the collections of a test, by a part of their names."""
+    for collection in server(lambda client: client.get_collections()).collections:
+        if part in collection.name:
+            server(lambda client, gone=collection.name: client.delete_collection(gone))  # type: ignore[misc]

@@ -1,5 +1,5 @@
 """What every engine must do, held against each: the embedded one, qdrant-client in memory, and a
-server where ``MUSICFLOW_QDRANT_URL`` names one."""
+server where one is given to ``make test-server``."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,18 +1,22 @@
-"""The server engine's own: aliases, leftovers, and a server that is away, busy or refuses."""
+"""The server engine's own: aliases, leftovers, and homes that share a server."""
 
-import http.server
 import itertools
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
-from musicflow.index import Point, TrackIndexError, VectorError
-from musicflow.index.server import ServerIndex
+from musicflow.index import NoCollectionError, Point, TrackIndexError, VectorError
+from musicflow.index.connection import Server, warn_once
+from musicflow.index.owner import Owner
+from musicflow.index.server import Layout, ServerIndex
+from musicflow.library import Library, Track
+from musicflow.settings import Home, Settings
 from musicflow_tests.index.conftest import (
     MANIFEST,
     Held,
@@ -36,7 +40,7 @@ def collections(client: QdrantClient) -> set[str]:
 
 
 def test_only_the_last_two_publications_and_a_spare_one_are_kept(client: QdrantClient) -> None:
-    index = ServerIndex(client)
+    index = ServerIndex(Server(client))
     client.create_collection("someone else's", vectors_config={})
     for count in range(2, 7):
         index.publish("toy", MANIFEST, points(vectors(count)))
@@ -51,30 +55,34 @@ class Killed(BaseException):
     """The end of a process, at a moment that a test chooses."""
 
 
-def killed_after(calls: int, index: ServerIndex) -> ServerIndex:
-    server = index._server
-    left = iter(range(calls))
+class Mortal(Server):
+    """A connection whose process ends before a call that a test chooses."""
 
-    def ask(question: Callable[[QdrantClient], object]) -> object:
-        if next(left, None) is None:
+    def __init__(self, client: QdrantClient, calls: int) -> None:
+        super().__init__(client)
+        self._left = calls
+
+    def __call__(self, ask: Callable[[QdrantClient], Any]) -> Any:
+        if self._left == 0:
             raise Killed
-        return server(question)
+        self._left -= 1
+        return super().__call__(ask)
 
-    index._server = ask  # type: ignore[assignment]
-    return index
+    def at_once(self, ask: Callable[[QdrantClient], Any]) -> Any:
+        assert self._left == 0, f"{ask} would be asked"
 
 
 def test_a_writer_killed_at_any_step_of_an_update_loses_nothing(client: QdrantClient) -> None:
     first = points(vectors(60))
     held = {point.track_id: point for point in first}
-    index = ServerIndex(client)
+    index = ServerIndex(Server(client))
     index.publish("toy", MANIFEST, first)
     for number in range(3):
         update(index, "toy", held, *round_of(number))
     wanted, killed = dict(held), 0
     for calls in itertools.count():
         try:
-            update(killed_after(calls, ServerIndex(client)), "toy", wanted, *round_of(3))
+            update(ServerIndex(Mortal(client, calls)), "toy", wanted, *round_of(3))
             break
         except Killed:
             killed += 1
@@ -94,7 +102,7 @@ def assert_holds_either(index: ServerIndex, held: Held, wanted: Held) -> None:
 
 
 def test_a_failed_publication_leaves_nothing_behind(client: QdrantClient) -> None:
-    index = ServerIndex(client)
+    index = ServerIndex(Server(client))
     index.publish("toy", MANIFEST, points(vectors(3)))
     before = collections(client)
     with pytest.raises(VectorError):
@@ -109,9 +117,159 @@ def test_what_a_killed_writer_left_is_cleared_but_not_what_another_builds(
     other = "musicflow.toy-mel256.20200101T000000-00000000"
     for name in (old, young, other):
         client.create_collection(name, vectors_config={})
-    ServerIndex(client).publish("toy", MANIFEST, points(vectors(3)))
+    ServerIndex(Server(client)).publish("toy", MANIFEST, points(vectors(3)))
     assert collections(client) >= {young, other}
     assert old not in collections(client)
+
+
+def home_at(root: Path, tracks: int = 0, namespace: str | None = None) -> Owner:
+    """A home, with tracks named as those of `points` in its library."""
+    home = Home(root)
+    if tracks:
+        made = tuple(
+            Track(f"t{i}", f"/music/t{i}.wav", f"h{i}", 1.0, 22_050) for i in range(tracks)
+        )
+        Library("music", "/music", "folders", made, ()).save(home.library)
+    return Owner.of(Settings(home=root, qdrant_namespace=namespace))
+
+
+def leave_half(client: QdrantClient, owner: Owner, name: str) -> None:
+    """Leave what a writer leaves that is killed."""
+    made = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-00000000"
+    client.create_collection(f"{owner.namespace}.{name}.{made}", {}, metadata=owner.mark)
+
+
+def test_a_half_version_is_cleared_by_the_next_run_whatever_it_publishes(
+    client: QdrantClient, tmp_path: Path
+) -> None:
+    mine, other = home_at(tmp_path / "a"), home_at(tmp_path / "b")
+    for whose, name in ((mine, "toy"), (mine, "gone"), (mine, "busy"), (other, "toy")):
+        leave_half(client, whose, name)
+    assert len(collections(client)) == 4
+    with mine.alone("busy"):
+        ServerIndex(Server(client), mine).publish("toy", MANIFEST, points(vectors(3)))
+    left = {name.rpartition(".")[0] for name in collections(client)}
+    assert left == {
+        f"{mine.namespace}.toy",  # the new version
+        f"{mine.namespace}.busy",  # another writer of this home has its lock
+        f"{other.namespace}.toy",  # another home's
+    }
+
+
+def test_two_homes_on_one_server_never_meet(client: QdrantClient, tmp_path: Path) -> None:
+    homes = [ServerIndex(Server(client), home_at(tmp_path / name)) for name in "ab"]
+    for count, index in enumerate(homes, 3):
+        index.publish("toy", MANIFEST, points(vectors(count)))
+        index.publish("toy", MANIFEST, points(vectors(count + 10)))
+    for count, index in enumerate(homes, 3):
+        assert index.names() == ["toy"]
+        assert index.rollback("toy").count == count
+        with index.open("toy") as collection:
+            assert collection.count() == count
+    assert ServerIndex(Server(client), home_at(tmp_path / "c")).names() == []
+
+
+def test_a_collection_of_another_home_is_not_touched_and_the_sentence_says_whose_it_is(
+    client: QdrantClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_once.cache_clear()
+    first, second, reader = (
+        ServerIndex(Server(client), home_at(tmp_path / name, tracks, namespace="jazz"))
+        for name, tracks in (("a", 5), ("b", 5), ("searches only", 0))
+    )
+    first.publish("toy", MANIFEST, points(vectors(3)))
+    first.publish("toy", MANIFEST, points(vectors(4)))
+    before = collections(client)
+    for forbidden in (
+        lambda: second.publish("toy", MANIFEST, points(vectors(5))),
+        lambda: second.rollback("toy"),
+    ):
+        with pytest.raises(TrackIndexError, match=r"'toy' .*'jazz' .* home .*/a on ") as error:
+            forbidden()
+        assert error.value.code == "foreign"
+    assert collections(client) == before
+    for _ in range(2):
+        for index in (second, reader):
+            with index.open("toy") as collection:
+                assert collection.count() == 4
+    [said] = [record.getMessage() for record in caplog.records]
+    assert f"belongs to the home {tmp_path / 'a'} on " in said
+
+
+@pytest.mark.parametrize("namespace", [None, "musicflow"])
+def test_collections_from_before_are_adopted_once_by_the_home_that_has_their_tracks(
+    client: QdrantClient, tmp_path: Path, namespace: str | None
+) -> None:
+    former = ServerIndex(Server(client))
+    for count in (3, 4):
+        former.publish("toy", MANIFEST, points(vectors(count)))
+
+    stranger = ServerIndex(Server(client), home_at(tmp_path / "stranger", namespace=namespace))
+    if namespace is None:
+        assert stranger.names() == []
+    else:
+        with pytest.raises(TrackIndexError, match="names no home, and holds none of the tracks"):
+            stranger.publish("toy", MANIFEST, points(vectors(5)))
+
+    home = ServerIndex(Server(client), home_at(tmp_path / "home", 4, namespace))
+    assert home.names() == ["toy"]
+    assert home.rollback("toy").count == 3
+    assert home.rollback("toy").count == 4
+    for count in (5, 6, 7):
+        home.publish("toy", MANIFEST, points(vectors(count)))
+    assert len(collections(client)) == 3
+
+    twin = ServerIndex(Server(client), home_at(tmp_path / "twin", 4, namespace))
+    if namespace is None:
+        assert twin.names() == []
+    with pytest.raises((NoCollectionError, TrackIndexError)):
+        twin.rollback("toy")
+
+
+def test_the_settings_of_a_cluster_reach_the_server(
+    client: QdrantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+    create = client.create_collection
+
+    def spy(name: str, vectors: models.VectorParams, **how: object) -> bool:
+        asked.update(how, on_disk=vectors.on_disk)
+        return create(name, vectors)
+
+    monkeypatch.setattr(client, "create_collection", spy)
+    layout = Layout(replication_factor=2, shard_number=3, write_consistency_factor=2, on_disk=True)
+    index = ServerIndex(Server(client), layout=layout)
+    index.publish("toy", MANIFEST, points(vectors(3)))
+    assert (
+        asked.items()
+        >= {
+            "replication_factor": 2,
+            "shard_number": 3,
+            "write_consistency_factor": 2,
+            "on_disk": True,
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(("wait_s", "looks"), [(3600.0, 3), (0.0, 0)])
+def test_a_version_is_switched_in_when_its_index_is_complete(
+    client: QdrantClient, monkeypatch: pytest.MonkeyPatch, wait_s: float, looks: int
+) -> None:
+    statuses = iter(["yellow", "grey", "green"])
+    seen: list[list[str]] = []
+    get, index = (
+        client.get_collection,
+        ServerIndex(Server(client), layout=Layout(index_wait_s=wait_s)),
+    )
+
+    def slowly(name: str) -> models.CollectionInfo:
+        seen.append(list(index.names()))
+        status = models.CollectionStatus(next(statuses))
+        return get(name).model_copy(update={"status": status})
+
+    monkeypatch.setattr(client, "get_collection", slowly)
+    index.publish("toy", MANIFEST, points(vectors(3)))
+    assert seen == [[]] * looks
 
 
 def test_a_collection_moves_to_a_server_without_embedding_again(
@@ -119,7 +277,7 @@ def test_a_collection_moves_to_a_server_without_embedding_again(
 ) -> None:
     from musicflow.index import EmbeddedIndex
 
-    source, target = EmbeddedIndex(tmp_path_factory.mktemp("index")), ServerIndex(client)
+    source, target = EmbeddedIndex(tmp_path_factory.mktemp("index")), ServerIndex(Server(client))
     source.publish("toy", MANIFEST, points(vectors(300)))
     with source.open("toy") as collection:
         target.publish("toy", collection.manifest, collection.scroll())
@@ -128,61 +286,3 @@ def test_a_collection_moves_to_a_server_without_embedding_again(
         assert copy.manifest == collection.manifest
         for hits, same in zip(copy.query(vectors(5, seed=3), 10), expected, strict=True):
             assert [hit.track_id for hit in hits] == [hit.track_id for hit in same]
-
-
-@contextmanager
-def answering(answer: Callable[[int], tuple[int, bytes]]) -> Iterator[tuple[str, list[str]]]:
-    """A server on loopback that gives the n-th request the n-th answer; and what it was asked."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.headers.get("api-key", ""))
-            status, body = answer(len(asked))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-NO_ALIASES = b'{"result": {"aliases": []}, "status": "ok", "time": 0}'
-
-
-def over_http(address: str, key: str | None = None) -> ServerIndex:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client = QdrantClient(url=address, api_key=key, check_compatibility=False)
-    return ServerIndex(client, address)
-
-
-def test_a_busy_server_is_asked_again() -> None:
-    with answering(lambda n: (503, b"busy") if n < 3 else (200, NO_ALIASES)) as (address, asked):
-        assert over_http(address).names() == []
-        assert len(asked) == 3
-
-
-def test_a_refused_key_is_not_tried_again_and_says_so() -> None:
-    with answering(lambda _: (403, b"forbidden")) as (address, asked):
-        with pytest.raises(TrackIndexError, match="MUSICFLOW_QDRANT_API_KEY"):
-            over_http(address, "wrong").names()
-        assert asked == ["wrong"]
-
-
-@pytest.mark.slow
-def test_a_server_that_is_away_is_named_with_what_to_do() -> None:
-    with pytest.raises(TrackIndexError, match=r"127\.0\.0\.1:9.*does not answer.*QDRANT_URL"):
-        over_http("http://127.0.0.1:9").names()
-    with pytest.raises(TrackIndexError, match=r"127\.0\.0\.1:9.*does not answer.*QDRANT_URL"):
-        ServerIndex.connect("http://127.0.0.1:9", timeout_s=2).names()
