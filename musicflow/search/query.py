@@ -16,6 +16,7 @@ from musicflow.errors import words_of
 from musicflow.index import Collection, FilterError, Filters, Hit, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
+from musicflow.library.rows import UNKNOWN
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import specs_of, with_text_side
 from musicflow.settings import Settings
@@ -236,7 +237,7 @@ def _as_held(collection: Collection, condition: Condition) -> Condition:
     for value in map(str, condition.values):
         same = held.get(folded(value), [value] if condition.sign == "!=" else [])
         if not same:
-            known = {text: spellings[0] for text, spellings in held.items()}
+            known = {text: each[0] for text, each in held.items() if each[0] != UNKNOWN}
             raise FilterError(
                 f"no track has the {field.title.lower()} {value!r}",
                 nearest(folded(value), known) or _some_of(known.values()),
