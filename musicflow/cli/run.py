@@ -33,6 +33,7 @@ from musicflow.cli.options import takes_settings
 from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
+from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library, demo, doubts, without_notes
 from musicflow.pipeline import Plan, Step, plan_of
 from musicflow.pipeline.plan import why_unavailable
@@ -233,6 +234,7 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         for line in report.summary(comparison.problems):
             problems.add_row(*map(plain, line))
         out.print(problems)
+    out.print(plain(" ".join(verdict(comparison))), soft_wrap=True, highlight=False)
     for sentence in report.counts(comparison):
         out.print(plain(sentence), soft_wrap=True, highlight=False)
     _show_where_next(settings)

@@ -18,6 +18,7 @@ from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import MAIN, Measure, Shown
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.statistics import Score
+from musicflow.evaluation.verdict import verdict
 from musicflow.index import fused
 from musicflow.library import Problem, note_lines, skipped_line, without_notes
 from musicflow.settings import write_atomically
@@ -231,7 +232,9 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     """Return the whole report, in order."""
     rows = comparison.rows
     scored = [row for row in rows if row.by_genre]
-    found = [Section("What it means", text=doubt_lines(comparison))] if comparison.doubts else []
+    found = [Section("Verdict", text=[" ".join(verdict(comparison))])]
+    if comparison.doubts:
+        found.append(Section("What it means", text=doubt_lines(comparison)))
     found.append(_quality(comparison))
     subgenres = [m for m in comparison.measures if m.labels == "subgenre"]
     if with_some := [row for row in rows if any(m.name in row.scores for m in subgenres)]:

@@ -1,0 +1,83 @@
+"""The verdict of a comparison: which embedder to take, how sure that is, and at what cost."""
+
+from collections.abc import Sequence
+
+from musicflow.evaluation.choice import format_p
+from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.results import Comparison, Row
+from musicflow.evaluation.statistics import Difference
+
+SURE = 0.05
+"""The p-value below which a difference is called sure."""
+
+
+def verdict(comparison: Comparison) -> list[str]:
+    """Return the verdict in at most three sentences.
+
+    The choice goes by P@10. A fusion costs all its members, so it is chosen only where it is
+    surely better than the best embedder alone.
+
+    Returns
+    -------
+    list of str
+        Which to take, and how good it is; how sure that is; cost and licence. One sentence where
+        the comparison allows no choice.
+    """
+    if comparison.is_void:
+        return ["These figures allow no choice: the doubts below say why."]
+    able = [row for row in comparison.rows if row.meaningful and MAIN in row.scores]
+    ranked = sorted(
+        (row for row in able if row.kind != "baseline"), key=lambda row: -row.scores[MAIN].value
+    )
+    singles = [row for row in ranked if row.kind == "embedder"]
+    if not singles:
+        return ["No embedder with trained weights was compared: there is no choice to make."]
+    best = singles[0]
+    fusions = (row for row in ranked if row.kind == "fusion")
+    best = next((row for row in fusions if _is_surely_better(comparison, row, best)), best)
+    others = [row for row in singles if row is not best]
+    return [_quality(best), *_certainty(comparison, best, others), _cost(best)]
+
+
+def _is_surely_better(comparison: Comparison, one: Row, other: Row) -> bool:
+    found = _difference(comparison.differences, one, other)
+    return found is not None and found.better == one.embedder and found.p < SURE
+
+
+def _quality(best: Row) -> str:
+    score = best.scores[MAIN]
+    interval = "" if score.low is None else f" [{score.low:.2f}–{score.high:.2f}]"
+    chance = f"; a random order has {best.chance:.3f}" if best.chance is not None else ""
+    return f"Take {best.embedder}: P@10 {score.value:.3f}{interval}{chance}."
+
+
+def _certainty(comparison: Comparison, best: Row, others: Sequence[Row]) -> list[str]:
+    if not others:
+        return []
+    second = others[0]
+    found = _difference(comparison.differences, best, second)
+    if found is None:
+        apart = best.scores[MAIN].value - second.scores[MAIN].value
+        return [f"{second.embedder} comes next, {apart:.3f} lower; that was not tested."]
+    low, high = found.interval
+    sure = "surely" if found.p < SURE else "but not surely"
+    return [
+        f"It is {sure} better than {second.embedder}, the next embedder: by "
+        f"{found.difference:.3f} [{low:.2f}–{high:.2f}], p {format_p(found.p)}."
+    ]
+
+
+def _cost(best: Row) -> str:
+    parts = []
+    if best.tracks_per_s:
+        parts.append(f"it embeds {3600 * best.tracks_per_s:,.0f} tracks an hour on this machine")
+    if best.peak_rss_mb:
+        parts.append(f"takes {best.peak_rss_mb / 1000:.1f} GB of memory")
+    licence = f"licence: {best.licence}" if best.licence else "it needs no licence for weights"
+    cost = " and ".join(parts)
+    return f"{cost[:1].upper()}{cost[1:]}; {licence}." if cost else f"{licence.capitalize()}."
+
+
+def _difference(found: Sequence[Difference], one: Row, other: Row) -> Difference | None:
+    names = {one.embedder, other.embedder}
+    return next((d for d in found if d.metric == MAIN and {d.better, d.worse} == names), None)

@@ -1,0 +1,62 @@
+"""The verdict: three sentences that must not promise more than the figures."""
+
+from dataclasses import replace
+
+import pytest
+
+from musicflow.evaluation import Comparison, Dataset, Row, Score
+from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.statistics import Difference
+from musicflow.evaluation.verdict import verdict
+from musicflow.library import Doubt
+from musicflow_tests.evaluation.made_up import MEASURES
+
+
+def row(name: str, kind: str, score: float, **more: object) -> Row:
+    scores = {"precision_at_10": Score(score, score - 0.02, score + 0.02)}
+    return Row(name, kind, "trained", 200, scores, chance=0.1, **more)  # type: ignore[arg-type]
+
+
+ROWS = (
+    row("musicnn", "embedder", 0.68, tracks_per_s=3.0, peak_rss_mb=620.0, licence="ISC"),
+    row("mfcc", "embedder", 0.44),
+    row("fusion:musicnn+mfcc", "fusion", 0.7),
+    row("random", "baseline", 0.1),
+)
+
+
+def difference(better: str, worse: str, p: float) -> Difference:
+    return Difference(better, worse, "precision_at_10", 0.02, (0.01, 0.03), p)
+
+
+def compared(*differences: Difference, rows: tuple[Row, ...] = ROWS) -> Comparison:
+    dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
+    return Comparison(dataset, protocol, MEASURES, rows, differences, (), "state", "2026-01-01")
+
+
+def test_the_best_is_named_with_its_lead_its_cost_and_its_licence() -> None:
+    found = verdict(compared(difference("musicnn", "mfcc", 0.0002)))
+    assert found == [
+        "Take musicnn: P@10 0.680 [0.66–0.70]; a random order has 0.100.",
+        "It is surely better than mfcc, the next embedder: by 0.020 [0.01–0.03], p < 0.001.",
+        "It embeds 10,800 tracks an hour on this machine and takes 0.6 GB of memory; licence: ISC.",
+    ]
+
+
+@pytest.mark.parametrize(("p", "taken"), [(0.01, "fusion:musicnn+mfcc"), (0.2, "musicnn")])
+def test_a_fusion_is_taken_only_where_it_is_surely_better(p: float, taken: str) -> None:
+    found = verdict(compared(difference("fusion:musicnn+mfcc", "musicnn", p)))
+    assert found[0].startswith(f"Take {taken}:")
+
+
+def test_a_lead_that_may_be_chance_is_said_to_be_unsure() -> None:
+    assert "not surely better than mfcc" in verdict(compared(difference("musicnn", "mfcc", 0.3)))[1]
+
+
+def test_without_figures_that_mean_something_there_is_no_choice() -> None:
+    untrained = tuple(replace(one, weights="untrained") for one in ROWS)
+    assert "no choice" in " ".join(verdict(compared(rows=untrained)))
+    doubt = Doubt("one-genre", "there is one genre", "name more", voids=True)
+    assert verdict(replace(compared(), doubts=(doubt,))) == [
+        "These figures allow no choice: the doubts below say why."
+    ]
