@@ -1,5 +1,6 @@
 """MLflow: one parent run per evaluation, one child run per embedder."""
 
+import contextlib
 import json
 import logging
 import os
@@ -23,6 +24,8 @@ from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, Row, Score
 from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import Measure
+from musicflow.evaluation.verdict import verdict
+from musicflow.index import fused
 from musicflow.settings import Home, HomeError
 
 # MLflow logs two lines when it makes the database.
@@ -38,6 +41,35 @@ OVER_TIME = "embedders over time"
 
 LAYERS = "layers of embedders"
 """The experiment with one run per sweep over an embedder's layers."""
+
+_NOTE = "mlflow.note.content"
+_DESCRIPTIONS = {
+    EXPERIMENT: (
+        "One parent run per evaluation of a library, with one child run per embedder. Each child "
+        "has scores, their 95 % intervals, cost and licence. To see what a change did, select two "
+        "parents and compare them."
+    ),
+    OVER_TIME: "One run per embedder and library; each evaluation is a step.",
+    LAYERS: "One run per sweep over an embedder's layers; layers are the steps.",
+}
+
+VIEW = "musicflow"
+"""The name of the view of the first experiment that `musicflow mlflow` opens."""
+
+# The columns of that view, in order. MLflow keeps a shared view as a tag of its experiment.
+_VIEW_COLUMNS = (
+    ("metrics", "precision_at_10"),
+    ("metrics", "precision_at_10_low"),
+    ("metrics", "precision_at_10_high"),
+    ("metrics", "map"),
+    ("metrics", "tracks_per_hour"),
+    ("metrics", "peak_rss_mb"),
+    ("params", "dim"),
+    ("params", "licence"),
+    ("attributes", "Dataset"),
+    ("params", "fingerprint"),
+)
+_VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 
 _FIELDS = (
     "chance",
@@ -88,14 +120,32 @@ def _open(home: Home) -> MlflowClient:
             if client.get_experiment_by_name(name) is None:
                 artifacts = (home.mlflow / "artifacts").as_uri()
                 client.create_experiment(name, artifact_location=artifacts)
+            _describe(client, name)
     return client
+
+
+def _describe(client: MlflowClient, name: str) -> None:
+    """Give an experiment its description, and the first one its view."""
+    found = client.get_experiment_by_name(name)
+    assert found is not None
+    wanted = {_NOTE: _DESCRIPTIONS[name]} | ({_VIEW_TAG: _view()} if name == EXPERIMENT else {})
+    for key, value in wanted.items():
+        # A description that a person wrote stays.
+        if found.tags.get(key) != value and (key == _VIEW_TAG or key not in found.tags):
+            client.set_experiment_tag(found.experiment_id, key, value)
+
+
+def _view() -> str:
+    """Return the view of the first experiment: what MLflow's page keeps of a table."""
+    columns = [f"{kind}.`{name}`" for kind, name in _VIEW_COLUMNS]
+    return json.dumps({"selectedColumns": columns, "columnOrder": columns})
 
 
 def log_comparison(
     home: Home,
     comparison: Comparison,
     specs: Sequence[EmbedderSpec],
-    files: Iterable[Path],
+    files: Sequence[Path],
     tags: Mapping[str, str] = {},
 ) -> Comparison:
     """Log a comparison: a parent run; a child run and a model per embedder.
@@ -127,18 +177,42 @@ def log_comparison(
         **_commit(),
         **tags,
     }
-    parent = _start(client, EXPERIMENT, data.name, about)
+    seconds = sum(_seconds(row, data) for row in comparison.rows if row.kind == "embedder")
+    name = f"{data.name}, {comparison.created[:16].replace('T', ' ')}"
+    parent = _start(client, EXPERIMENT, name, about, seconds)
+    children: dict[str, str] = {}
+    try:
+        return _log_runs(client, comparison, specs, files, about, parent, children)
+    except BaseException:
+        # A half would stand beside the whole that is logged later.
+        with contextlib.suppress(Exception):
+            for run in (parent, *children.values()):
+                client.delete_run(run)
+        raise
+
+
+def _log_runs(
+    client: MlflowClient,
+    comparison: Comparison,
+    specs: Sequence[EmbedderSpec],
+    files: Sequence[Path],
+    about: Mapping[str, str],
+    parent: str,
+    children: dict[str, str],
+) -> Comparison:
+    """Log the parent run, and the children, whose ids are put into `children`."""
+    data = comparison.dataset
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
-    _log(client, parent, _about(comparison), counts | _best(comparison))
+    _log(client, parent, _about(comparison), counts | _by_embedder(comparison))
     by_label = {spec.label: spec for spec in specs}
-    children = {}
     for row in comparison.rows:
         spec = by_label.get(row.embedder)
         if row.kind == "baseline":
             continue
         parameters = _parameters(row, spec) | _about(comparison)
         more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
-        child = _start(client, EXPERIMENT, row.embedder, about | more)
+        tags = {key: value for key, value in about.items() if key != _NOTE}
+        child = _start(client, EXPERIMENT, row.embedder, tags | more, _seconds(row, data))
         children[row.embedder] = child
         _log(client, child, parameters, {})
         model = None if row.error else _model(client, child, row, parameters)
@@ -155,6 +229,10 @@ def log_comparison(
     logged = comparison.with_runs(experiment, parent, children)
     for file in files:
         client.log_artifact(parent, str(file))
+    names = {file.name for file in files}
+    picture = f"![Quality and speed](get-artifact?path={_PICTURE}&run_uuid={parent})"
+    note = [" ".join(verdict(logged)), *([picture] if _PICTURE in names else []), about.get(_NOTE)]
+    client.set_tag(parent, _NOTE, "\n\n".join(filter(None, note)))
     columns = {name: [getattr(row, name) for row in logged.rows] for name in _COLUMNS}
     columns |= {m.name: [row.value(m.name) for row in logged.rows] for m in logged.measures}
     client.log_table(parent, columns, "comparison_table.json")
@@ -224,12 +302,24 @@ def _of_scores(scores: Mapping[str, Score]) -> dict[str, float]:
 _COLUMNS = ("embedder", "kind", "weights", "licence", "dim", *_FIELDS)
 
 
-def _start(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+_PICTURE = "quality_speed.png"
+
+
+def _start(
+    client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], seconds: float = 0.0
+) -> str:
+    """Start a run whose duration is that of the work: it began so many seconds ago."""
     found = client.get_experiment_by_name(experiment)
     assert found is not None
-    run = client.create_run(found.experiment_id, run_name=name, tags=dict(tags))
+    start = mlflow.utils.time.get_current_time_millis() - round(1000 * seconds)
+    run = client.create_run(found.experiment_id, start, run_name=name, tags=dict(tags))
     run_id: str = run.info.run_id
     return run_id
+
+
+def _seconds(row: Row, data: evaluation.Dataset) -> float:
+    """Return the time that an embedder took for the whole library."""
+    return (row.load_s or 0) + (data.tracks / row.tracks_per_s if row.tracks_per_s else 0)
 
 
 def _commit() -> dict[str, str]:
@@ -315,7 +405,8 @@ def _about(comparison: Comparison) -> dict[str, object]:
 def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
     if spec is None:
         shares = {f"weight_{name}": round(share, 4) for name, share in row.fusion.items()}
-        return {"embedder": row.embedder, "dim": row.dim, "weights": row.weights, **shares}
+        about = {"embedder": row.embedder, "dim": row.dim, "weights": row.weights}
+        return about | {"licence": row.licence, **shares}
     return {
         "embedder": spec.label,
         "spec_hash": spec.hash,
@@ -338,10 +429,13 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
     }
 
 
-def _best(comparison: Comparison) -> dict[str, float]:
-    """Return the parent run's metrics of all embedders, to compare evaluations by."""
+def _by_embedder(comparison: Comparison) -> dict[str, float]:
+    """Return the parent run's metrics of all embedders, to compare evaluations by.
+
+    They are one group of charts, apart from the children's, which have one chart per metric.
+    """
     return {
-        f"{measure.name}/{row.embedder.replace('+', ' ')}": row.scores[measure.name].value
+        f"evaluations/{measure.name} {fused.short(row.embedder)}": row.scores[measure.name].value
         for measure in comparison.measures
         if measure.compared
         for row in comparison.rows
@@ -352,6 +446,8 @@ def _best(comparison: Comparison) -> dict[str, float]:
 def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
     """Return a row as the metrics of a run; a slash makes a group of charts."""
     values = {name: getattr(row, name) for name in _FIELDS}
+    if row.tracks_per_s:
+        values["tracks_per_hour"] = 3600 * row.tracks_per_s
     for measure in measures:
         if score := row.scores.get(measure.name):
             values[measure.name] = score.value

@@ -63,8 +63,10 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert parent.data.tags["dagster_run_id"] == "7"
     names = {file.path for file in client.list_artifacts(logged.mlflow_run_id)}
     assert names == {"report.md", "comparison_table.json", "differences_table.json"}
-    assert parent.data.metrics["map/musicnn"] == 0.5
-    assert parent.data.metrics["map/fusion:musicnn mfcc"] == 0.6
+    assert parent.info.run_name == "music, 2026-01-01"
+    assert parent.data.metrics["evaluations/map musicnn"] == 0.5
+    assert parent.data.metrics["evaluations/map fusion"] == 0.6
+    assert "allow no choice" in parent.data.tags["mlflow.note.content"]
     [used] = parent.inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("music", "abc")
     good, bad, fused, floor = logged.rows
@@ -74,6 +76,8 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     child = client.get_run(good.mlflow_run_id)
     assert child.data.tags["mlflow.parentRunId"] == logged.mlflow_run_id
     assert child.data.metrics["precision_at_10"] == 0.75
+    assert child.data.metrics["tracks_per_hour"] == 10_800
+    assert child.info.end_time - child.info.start_time >= 4000  # twelve tracks, three a second
     assert child.data.params["spec_hash"] == SPECS[0].hash
     assert child.data.params["weights"] == "trained"
     assert child.data.params["exclude"] == "artist"
@@ -84,6 +88,23 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert fused.mlflow_run_id is not None
     assert client.get_run(fused.mlflow_run_id).data.params["weight_mfcc"] == "0.3"
     assert client.get_run(bad.mlflow_run_id).info.status == "FAILED"
+
+
+def test_a_server_that_fails_midway_keeps_no_half(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(tracking.MlflowClient, "log_table", fail)
+    with pytest.raises(ConnectionError):
+        tracking.log_comparison(home, comparison(), SPECS, [])
+    monkeypatch.undo()
+    client = tracking.prepare(home)
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    assert experiment is not None
+    assert not client.search_runs([experiment.experiment_id])
+    assert "precision_at_10" in experiment.tags[f"mlflow.sharedViewState.{tracking.VIEW}"]
 
 
 def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(home: Home) -> None:

@@ -89,7 +89,9 @@ def mlflow(
         "mlflow",
         ["server", *arguments, "--port", str(port)],
         port,
-        f"/#/experiments/{experiment.experiment_id}" if experiment else "",
+        f"/#/experiments/{experiment.experiment_id}/runs?viewStateShareKey={tracking.VIEW}"
+        if experiment
+        else "",
     )
     if page.address != settings.mlflow_url:
         remember(settings.paths, mlflow_url=page.address)

@@ -4,6 +4,7 @@ The evaluation only measures. The comparison logs to MLflow and writes the repor
 repeated without measuring again, when MLflow was down for example.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import dagster as dg
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
-from musicflow.orchestration.failures import PassingError, explained
+from musicflow.orchestration.failures import explained
 from musicflow.orchestration.resources import Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
+
+_log = logging.getLogger("musicflow")
 
 
 def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
@@ -78,20 +82,21 @@ def embedder_comparison(
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
         comparison = last
     else:
-        comparison = _log(context, workspace, comparison)
+        comparison = _logged(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
+            "verdict": " ".join(verdict(comparison)),
             "report": dg.MetadataValue.md(report.markdown(comparison)),
             "quality and speed": _picture(home.reports / "quality_speed.png"),
             "by genre": _picture(home.reports / "by_genre.png"),
             "measured": comparison.created,
-            "mlflow run": dg.MetadataValue.url(_mlflow_page(workspace, comparison)),
+            **_mlflow_run(workspace, comparison),
             "mlflow store": home.tracking_uri,
         }
     )
 
 
-def _log(
+def _logged(
     context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
 ) -> Comparison:
     home = workspace.paths
@@ -103,11 +108,11 @@ def _log(
     try:
         comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
     except Exception as error:
-        # Any error of MLflow may pass: it may be down or busy.
-        raise PassingError(
-            f"MLflow at {home.tracking_uri} did not take the figures: {words_of(error)}. They are "
-            "kept: run it again, or materialize embedder_comparison, when it answers."
-        ) from error
+        # Whatever keeps MLflow from taking them, the figures are there: a run is not lost by it.
+        _log.warning(
+            "MLflow at %s did not take the figures: %s. They are kept, and logged by the next run.",
+            *(home.tracking_uri, words_of(error)),
+        )
     comparison.save(home.reports / report.COMPARISON)
     return comparison
 
@@ -120,11 +125,14 @@ def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, 
     }
 
 
-def _mlflow_page(workspace: Workspace, comparison: Comparison) -> str:
+def _mlflow_run(workspace: Workspace, comparison: Comparison) -> dict[str, dg.MetadataValue]:
+    if comparison.mlflow_run_id is None:
+        words = "not logged, because MLflow did not take the figures; the next run logs them"
+        return {"mlflow run": dg.MetadataValue.text(words)}
     uri = workspace.paths.tracking_uri
     base = (uri if uri.startswith("http") else workspace.settings.mlflow_url).rstrip("/")
     place = f"{comparison.mlflow_experiment_id}/runs/{comparison.mlflow_run_id}"
-    return f"{base}/#/experiments/{place}"
+    return {"mlflow run": dg.MetadataValue.url(f"{base}/#/experiments/{place}")}
 
 
 def _picture(path: Path) -> dg.MarkdownMetadataValue:

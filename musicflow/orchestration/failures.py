@@ -17,10 +17,6 @@ RETRIES, WAIT_S = 2, 5
 """The number of retries, and the seconds before the first; the second waits twice as long."""
 
 
-class PassingError(Exception):
-    """An error that may pass by itself; the message says what to do if it does not."""
-
-
 _FORESEEN = (
     EmbedderError,
     HomeError,
@@ -39,7 +35,7 @@ def explained() -> Iterator[None]:
         yield
     except dg.Failure:
         raise
-    except (LibraryChangingError, PassingError, ConnectionError, TimeoutError) as error:
+    except (LibraryChangingError, ConnectionError, TimeoutError) as error:
         _try_again(str(error), error)
     except _FORESEEN as error:
         raise dg.Failure(str(error), allow_retries=False) from error
