@@ -138,7 +138,11 @@ def _describe(client: MlflowClient, name: str) -> None:
 def _view() -> str:
     """Return the view of the first experiment: what MLflow's page keeps of a table."""
     columns = [f"{kind}.`{name}`" for kind, name in _VIEW_COLUMNS]
-    return json.dumps({"selectedColumns": columns, "columnOrder": columns})
+    # By a metric, embedders are rows of their own; by date they would be folded into their parent.
+    order = {"orderByKey": columns[0], "orderByAsc": False}
+    widths = {column: 30 + 9 * len(name) for column, (_, name) in zip(columns, _VIEW_COLUMNS)}
+    shown = {"selectedColumns": columns, "columnOrder": columns, "columnWidths": widths}
+    return json.dumps(order | shown)
 
 
 def log_comparison(
