@@ -390,7 +390,7 @@ class Settings(BaseSettings):
         """Read the home's settings file last."""
         default = cls.model_fields["home"].default
         home = init_settings().get("home") or env_settings().get("home") or default
-        file = Home(Path(home).expanduser()).settings_file
+        file = Home(expanded(Path(home))).settings_file
         try:
             remembered = _HomeSource(settings_cls, file)
         except ValueError as error:
@@ -399,8 +399,8 @@ class Settings(BaseSettings):
 
     def model_post_init(self, _context: Any) -> None:
         """Make the paths absolute, so that a change of folder changes nothing."""
-        self.home = self.home.expanduser().absolute()
-        self.cache = self.cache.expanduser().absolute()
+        self.home = expanded(self.home).absolute()
+        self.cache = expanded(self.cache).absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
         if self.qdrant_ca is not None:
@@ -431,6 +431,41 @@ def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:
 
 class HomeError(Exception):
     """A home that cannot be worked in; the message says why and what to do."""
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with the user's folder in place of ``~``.
+
+    Raises
+    ------
+    HomeError
+        If it begins with ``~`` and the system knows no folder of the user, as in some containers.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise HomeError(
+            f"{path} cannot be found: the system knows no folder of this user. Set HOME, or "
+            "MUSICFLOW_HOME and MUSICFLOW_CACHE"
+        ) from error
+
+
+def check_for_databases(home: "Home") -> None:
+    """Refuse a home whose databases could not be found.
+
+    Dagster and MLflow make addresses of the names of their files, in which some signs mean
+    something else.
+
+    Raises
+    ------
+    HomeError
+        If the path holds one.
+    """
+    if odd := [sign for sign in "?%" if sign in str(home.root)]:
+        raise HomeError(
+            f"the home {home.root} has {odd[0]!r} in its name, under which Dagster and MLflow "
+            "cannot find their databases. Name another with --home"
+        )
 
 
 _REMEDIES = {

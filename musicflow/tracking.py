@@ -26,7 +26,7 @@ from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.verdict import verdict
 from musicflow.index import fused
-from musicflow.settings import Home, HomeError
+from musicflow.settings import Home, HomeError, check_for_databases
 
 # MLflow logs two lines when it makes the database.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -100,6 +100,8 @@ def prepare(home: Home) -> MlflowClient:
     """
     try:
         return _open(home)
+    except HomeError:
+        raise
     except Exception as error:
         raise HomeError(
             f"MLflow at {home.tracking_uri} cannot be used: {words_of(error)}. Make room, give "
@@ -113,6 +115,7 @@ def _open(home: Home) -> MlflowClient:
     Of several processes that start on no database at once, all but one would fail; so the first
     makes it while the others wait.
     """
+    check_for_databases(home)
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(home.mlflow / ".lock"):
         client = MlflowClient(home.tracking_uri)
@@ -140,7 +143,9 @@ def _view() -> str:
     columns = [f"{kind}.`{name}`" for kind, name in _VIEW_COLUMNS]
     # By a metric, embedders are rows of their own; by date they would be folded into their parent.
     order = {"orderByKey": columns[0], "orderByAsc": False}
-    widths = {column: 30 + 9 * len(name) for column, (_, name) in zip(columns, _VIEW_COLUMNS)}
+    widths = {
+        column: 30 + 9 * len(name) for column, (_, name) in zip(columns, _VIEW_COLUMNS, strict=True)
+    }
     shown = {"selectedColumns": columns, "columnOrder": columns, "columnWidths": widths}
     return json.dumps(order | shown)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from musicflow.settings import HOME, Home, Settings
+from musicflow.settings import HOME, Home, HomeError, Settings, expanded
 
 out = Console()
 err = Console(stderr=True)
@@ -48,7 +49,10 @@ def home_in_use() -> Home:
     """Return the home that the command worked on, or would have."""
     if _homes:
         return _homes[-1]
-    return Home(Path(os.environ.get("MUSICFLOW_HOME", HOME)).expanduser().absolute())
+    try:
+        return Home(expanded(Path(os.environ.get("MUSICFLOW_HOME", HOME))).absolute())
+    except HomeError:
+        return Home(Path(tempfile.gettempdir(), "musicflow"))
 
 
 def progress(items: Iterable, title: str, total: int) -> Iterator:

@@ -30,7 +30,7 @@ from musicflow.orchestration.resources import (
     workspace_of,
 )
 from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
-from musicflow.settings import Home, HomeError, Settings, remember
+from musicflow.settings import Home, HomeError, Settings, check_for_databases, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
@@ -57,6 +57,7 @@ def prepare_dagster(home: Home) -> None:
 
     Limits that were set by hand stay.
     """
+    check_for_databases(home)
     home.dagster.mkdir(parents=True, exist_ok=True)
     # If several processes made the database at once, all but one would fail.
     with filelock.FileLock(home.dagster / ".lock"), _explained(home):

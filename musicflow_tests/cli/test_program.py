@@ -357,3 +357,24 @@ def test_a_warning_is_a_plain_line_on_standard_error(
     run("--version")
     logging.getLogger("musicflow").warning("still reading %s after 30 s", "[red]x[/red].wav")
     assert capfd.readouterr() == ("", "still reading [red]x[/red].wav after 30 s\n")
+
+
+@pytest.mark.parametrize("sign", ["?", "%"])
+def test_a_home_that_databases_cannot_be_found_under_is_refused(
+    run: Run, music: Path, tmp_path: Path, sign: str
+) -> None:
+    home = tmp_path / f"50{sign} off"
+    code, printed, errors = run("run", str(music), "--embedder", "mfcc", "--home", str(home))
+    assert (code, printed) == (1, "")
+    assert f"{home} has '{sign}' in its name" in " ".join(errors.split())
+    assert {path.name for path in tmp_path.iterdir()} <= {home.name, "music", "home"}
+
+
+def test_a_user_without_a_folder_is_told_what_to_set(run: Run, monkeypatch: Any) -> None:
+    def unknown(_self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    code, _, errors = run("compare")
+    assert code == 1
+    assert "knows no folder of this user. Set HOME, or MUSICFLOW_HOME" in " ".join(errors.split())
