@@ -1,8 +1,10 @@
 """Options, tables, progress and errors that the commands share."""
 
+import io
 import json
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -102,8 +104,24 @@ def plain(text: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print JSON to standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print JSON to standard output, in UTF-8 whatever the terminal's encoding."""
+    # Half a character, which names of files can hold, becomes JSON's own escape.
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    print_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def print_bytes(content: bytes) -> None:
+    """Write to standard output, as it is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def show_what_can_be_shown() -> None:
+    """Let tables and sentences replace what the terminal's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def duration(seconds: float) -> str:

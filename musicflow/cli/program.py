@@ -6,7 +6,7 @@ import typer
 
 from musicflow import __version__
 from musicflow.cli import doctor, embedders, evidence, index, library, pages, run, search, weights
-from musicflow.cli.console import home_in_use, out, show_log, stop
+from musicflow.cli.console import home_in_use, out, show_log, show_what_can_be_shown, stop
 from musicflow.cli.errors import sentence_of
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(weights.app, name="weights")
 
 def main() -> None:
     """Run the command line. An error prints one sentence and sets the exit code."""
+    show_what_can_be_shown()
     show_log()
     try:
         app()

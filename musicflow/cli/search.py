@@ -16,6 +16,7 @@ from musicflow.cli.console import (
     JsonOption,
     out,
     plain,
+    print_bytes,
     print_json,
     settings_of,
     stop,
@@ -210,7 +211,7 @@ def export(
         payloads = [collection.payload(lookup.find_track(collection, name)) for name in names]
     text = playlist(payloads, form)
     if output is None:
-        print(text, end="")
+        print_bytes(text.encode("utf-8", "surrogateescape"))
         return
     try:
         write_atomically(output.absolute(), text.encode())

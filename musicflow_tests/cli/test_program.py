@@ -1,9 +1,11 @@
 """The commands as a person or a script runs them, on a library made up here."""
 
+import io
 import json
 import logging
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from musicflow import cli, embedders
+from musicflow.cli import console
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
@@ -378,3 +381,15 @@ def test_a_user_without_a_folder_is_told_what_to_set(run: Run, monkeypatch: Any)
     code, _, errors = run("compare")
     assert code == 1
     assert "knows no folder of this user. Set HOME, or MUSICFLOW_HOME" in " ".join(errors.split())
+
+
+def test_json_is_utf_8_and_tables_replace_what_a_terminal_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+    console.show_what_can_be_shown()
+    console.print_json(["é\udcff"])
+    console.out.print("é")
+    sys.stdout.flush()
+    assert terminal.getvalue() == '[\n  "é\\udcff"\n]\n?\n'.encode()
