@@ -4,6 +4,7 @@ Runs both in turn on the same noise, so that a change of the machine's pace touc
 weights stand in for trained ones that are not here: they cost the same.
 
     python eval/layers.py
+    python eval/layers.py --only clap=hub:FOLDER
 """
 
 import argparse
@@ -20,7 +21,7 @@ NAMES = ("musicnn", "musicnn-vgg", "wav2vec2")
 def main() -> None:
     """Measure and print a line per embedder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES)
+    parser.add_argument("--only", nargs="+", default=NAMES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     for name in options.only:

@@ -105,7 +105,8 @@ def _show(title: str, offers: list[Offer]) -> None:
         table.add_row(*map(plain, cells))
     out.print(table)
     for offer in offers:
-        how = ". ".join(filter(None, (offer.error, offer.address, offer.install)))
+        words = "takes words" if offer.text else ""
+        how = ". ".join(filter(None, (offer.error, offer.address, words, offer.install)))
         if how:
             out.print(f"{offer.name}: {plain(how)}", soft_wrap=True, highlight=False)
     out.print()

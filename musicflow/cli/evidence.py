@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders
+from musicflow import address, embedders
 from musicflow.cli.console import (
     FAILED,
     USAGE,
@@ -183,10 +183,12 @@ def layers(
     """
     from musicflow.runs import measure_layers
 
-    if not given["embedders"]:
+    # Names are looked up among the embedders of the home, so that a label will do.
+    names = given.pop("embedders")
+    if not names:
         stop("no embedder is named: name one as in --embedder musicnn", USAGE)
     settings = settings_of(home=home, library=folder, **given)
-    specs = [embedders.spec_for(name, settings) for name in settings.embedders]
+    specs = [embedders.spec_for(address.absolute(name), settings) for name in names]
     found = [measure_layers(spec, settings, progress) for spec in specs]
     if as_json:
         print_json([asdict(sweep) for sweep in found])

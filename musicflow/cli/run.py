@@ -179,7 +179,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
 _WHY = {
     "new": "new",
     "version": "made by another version or other settings",
-    "content": "tracks, labels or vectors changed",
+    "content": "tracks, labels, tags or vectors changed",
     "results": "the results it is made of changed",
 }
 

@@ -42,6 +42,8 @@ class Offer:
         Where the facts and the licence were read.
     tried
         Whether its trained weights were tried by those who maintain musicflow.
+    text
+        Whether it takes words as queries.
     error
         Why it cannot be used; empty if it can.
     """
@@ -59,6 +61,7 @@ class Offer:
     source: str = ""
     licence_source: str = ""
     tried: bool = False
+    text: bool = False
     error: str = ""
 
     @property
@@ -115,5 +118,6 @@ def _of_spec(spec: EmbedderSpec, kind: str) -> Offer:
         licence=spec.licence,
         install=spec.install,
         tried=spec.name in _TRIED,
+        text=spec.text,
         error=spec.summary if broken else "",
     )

@@ -74,7 +74,7 @@ def compare(
     found = measure(common, spaces, meaningful, method, verdicts=verdicts)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
-    spoken = words.measure(
+    by_words = words.measure(
         [common[row] for row in kept],
         {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
         {label: _normalized(texts[label], manifests[label]) for label in texts if texts[label]},
@@ -97,7 +97,7 @@ def compare(
             with index.open(spec.label) as collection:
                 agreement = retrieval.agreement(collection, spaces[spec.label][kept], ids)
             row = replace(row, **vars(found.figures[spec.label]), **asdict(agreement))
-            row = replace(row, scores=row.scores | spoken.scores.get(spec.label, {}))
+            row = replace(row, scores=row.scores | by_words.scores.get(spec.label, {}))
         rows.append(row)
     rows += [
         _fusion(name, [row for row in rows if row.embedder in members], found)
@@ -106,7 +106,7 @@ def compare(
     floor = Row(RANDOM, "baseline", "none", RANDOM_DIM)
     if RANDOM in found.figures:
         floor = replace(floor, **vars(found.figures[RANDOM]))
-        floor = replace(floor, scores=floor.scores | spoken.chance)
+        floor = replace(floor, scores=floor.scores | by_words.chance)
     found_doubts = doubts(library)
     void = any(doubt.voids for doubt in found_doubts)
     problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
@@ -121,7 +121,7 @@ def compare(
             library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
         ),
         protocol=found.protocol,
-        measures=metrics.measures(method.metrics, method.k) + spoken.measures,
+        measures=metrics.measures(method.metrics, method.k) + by_words.measures,
         rows=tuple(
             replace(row, exclude=found.protocol.exclude, ranked=not void) for row in (*rows, floor)
         ),

@@ -430,10 +430,9 @@ def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
         "share of a text's tracks among the first k candidates. Random is the mean of random "
         "rankings."
     )
-    notes = [f"{m.title}: {m.help}" for m in asked]
-    return Section(
-        "Words as queries", ["embedder", *(m.title for m in asked)], table, [text, *notes]
-    )
+    notes = " ".join(f"{m.title}: {m.help}" for m in asked)
+    head = ["embedder", *(m.title for m in asked)]
+    return Section("Words as queries", head, table, [text, notes])
 
 
 def _health(rows: Sequence[Row]) -> Section:

@@ -55,7 +55,7 @@ class Queries:
         for k in DEPTHS:
             sizes = np.array([len(rows) for rows in self.relevant.values()])
             best = float(np.mean(np.minimum(sizes, k) / sizes))
-            text = f"{len(sizes)} queries; at best {best:.3f}, by chance {self.chance(k):.3f}."
+            text = f"{len(sizes)} queries; at best {best:.3f}."
             found.append(
                 Measure(self._name(k), f"{self.kind}s, R@{k}", text, "report", labels="words")
             )

@@ -67,7 +67,7 @@ def _vectors_of_queries(
     index: TrackIndex,
     cache: Path,
 ) -> tuple[dict[str, dict[str, np.ndarray]], list[Problem]]:
-    """Return the vectors of the texts that know tracks, by embedder with a text side.
+    """Return the vectors of all texts that are queries, by embedder with a text side.
 
     A text side that cannot be used costs itself: it is a problem of all tracks.
     """

@@ -33,8 +33,8 @@ class Step:
         The number of tracks.
     reason
         ``new``: never done for these tracks. ``version``: done by another version of the embedder
-        or under other settings. ``content``: tracks, labels or vectors changed. ``results``: the
-        results it depends on changed.
+        or under other settings. ``content``: tracks, labels, tags or vectors changed. ``results``:
+        the results it depends on changed.
     seconds
         The estimated time, at the speed measured before; None if nothing was measured.
     """

@@ -13,7 +13,7 @@ from musicflow.evaluation.report import markdown
 from musicflow.index.fused import save_weights
 from musicflow.library import Doubt
 from musicflow.pipeline import estimate
-from musicflow.settings import Home
+from musicflow.settings import Home, remember
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 
@@ -154,7 +154,10 @@ def test_layers_are_measured_and_reported(run: Run, music: Path, home: Home) -> 
     assert [layer["dim"] for layer in sweep["layers"]] == [60]
     assert sweep["n_queries"] == 12
     assert (home.reports / "layers-mfcc.html").exists()
-    _, printed, _ = run("layers", str(music), "--embedder", "mfcc")
+    address = "musicflow_tests.pipeline.test_layers:ENTRY"
+    remember(home, library=music, embedders=("mfcc", address))
+    code, printed, errors = run("layers", str(music), "--embedder", "loudness")
+    assert code == 0, errors
     assert "optimistic" in printed
 
 

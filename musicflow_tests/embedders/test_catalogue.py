@@ -17,6 +17,11 @@ def test_the_known_ones_have_an_address_and_a_source_per_fact() -> None:
         assert offer.name not in embedders.REGISTRY
 
 
+def test_those_that_take_words_say_so() -> None:
+    speaking = {offer.name for offer in catalogue.known() if offer.text}
+    assert speaking == {"clap", "clap-music-and-speech", "muq-mulan", "msclap"}
+
+
 def test_no_known_one_is_refused() -> None:
     from musicflow.embedders.adapters.repository import REFUSED
 
