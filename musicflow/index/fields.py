@@ -56,15 +56,6 @@ class Field:
     several: bool = False
     offered: bool = True
 
-    def value_of(self, source: object) -> Any:
-        """Return the field's JSON value of a track or an embedding; None if it has none."""
-        value = getattr(source, self.attribute or self.name)
-        if self.missing is not None and value in (None, ()):
-            return self.missing
-        if value == "":
-            return None
-        return list(value) if isinstance(value, tuple) else value
-
 
 DURATION = "duration_s"
 
@@ -96,6 +87,12 @@ FIELDS = {
     )
 }
 """All fields by name, in the order of payloads."""
+
+_SOURCES = tuple(
+    (field.name, field.source == "track", field.attribute or field.name, field.missing)
+    for field in FIELDS.values()
+)
+"""Per field its name, whether it is the track's, the attribute, and the value of none."""
 
 FIRST_INDEXED = ("track_id", "artist", "name", "genre", "subgenres", "album", DURATION, "tags")
 """The fields indexed in collections whose manifest does not tell; never changed."""
@@ -148,13 +145,19 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
         JSON values by the name of their field. A field without a value (None) is left out. The
         track's extra values come last.
     """
-    sources = {"track": track, "embedding": embedding}
-    values = {
-        field.name: field.value_of(source)
-        for field in FIELDS.values()
-        if (source := sources[field.source]) is not None
-    }
-    known = {name: value for name, value in values.items() if value is not None}
+    known: dict[str, Any] = {}
+    # One loop without calls: a run asks this of every track of a library, several times.
+    for name, is_of_track, attribute, missing in _SOURCES:
+        source = track if is_of_track else embedding
+        if source is None:
+            continue
+        value = getattr(source, attribute)
+        if missing is not None and value in (None, ()):
+            known[name] = missing
+        elif type(value) is tuple:
+            known[name] = list(value)
+        elif value is not None and value != "":
+            known[name] = value
     own = track.extra if isinstance(track, Track) else {}
     return known | {
         _own_name(name): list(value) if isinstance(value, tuple) else value

@@ -92,8 +92,8 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
         raise LibraryError(
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
-    usable = [file for file in load_files(folder, keys) if not file.error]
-    return [track_of(workspace.root, file) for file in usable]
+    root = workspace.root  # Once: each look reads the settings.
+    return [track_of(root, file) for file in load_files(folder, keys) if not file.error]
 
 
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:
