@@ -1,5 +1,6 @@
 """The program: all commands together, and their errors as sentences."""
 
+import gc
 from typing import Annotated
 
 import typer
@@ -27,6 +28,9 @@ app.add_typer(weights.app, name="weights")
 def main() -> None:
     """Run the command line. An error prints one sentence and sets the exit code."""
     show_log()
+    # A library is hundreds of thousands of small objects, none of them garbage: to look for cycles
+    # among them as often as Python does takes a fifth of a run.
+    gc.set_threshold(50_000, 20, 100)
     try:
         app()
     except Exception as error:

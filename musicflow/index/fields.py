@@ -88,12 +88,6 @@ FIELDS = {
 }
 """All fields by name, in the order of payloads."""
 
-_SOURCES = tuple(
-    (field.name, field.source == "track", field.attribute or field.name, field.missing)
-    for field in FIELDS.values()
-)
-"""Per field its name, whether it is the track's, the attribute, and the value of none."""
-
 FIRST_INDEXED = ("track_id", "artist", "name", "genre", "subgenres", "album", DURATION, "tags")
 """The fields indexed in collections whose manifest does not tell; never changed."""
 
@@ -119,6 +113,12 @@ def indexed(extra: Iterable[str] = ()) -> tuple[str, ...]:
 def of_kind(kind: Kind, table: Table = FIELDS) -> list[Field]:
     """Return the fields of a kind."""
     return [field for field in table.values() if field.kind == kind]
+
+
+def of_embedding() -> list[str]:
+    """Return the attributes of an embedding that a payload tells."""
+    told = (field for field in FIELDS.values() if field.source == "embedding")
+    return [field.attribute or field.name for field in told]
 
 
 def find(name: str, table: Table = FIELDS) -> Field | None:
@@ -147,17 +147,17 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
     """
     known: dict[str, Any] = {}
     # One loop without calls: a run asks this of every track of a library, several times.
-    for name, is_of_track, attribute, missing in _SOURCES:
-        source = track if is_of_track else embedding
+    for field in FIELDS.values():
+        source = track if field.source == "track" else embedding
         if source is None:
             continue
-        value = getattr(source, attribute)
-        if missing is not None and value in (None, ()):
-            known[name] = missing
+        value = getattr(source, field.attribute or field.name)
+        if field.missing is not None and value in (None, ()):
+            known[field.name] = field.missing
         elif type(value) is tuple:
-            known[name] = list(value)
+            known[field.name] = list(value)
         elif value is not None and value != "":
-            known[name] = value
+            known[field.name] = value
     own = track.extra if isinstance(track, Track) else {}
     return known | {
         _own_name(name): list(value) if isinstance(value, tuple) else value

@@ -124,12 +124,12 @@ def embed_tracks(
             kept = "All finished work is kept: run it again to go on from there."
             raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
     known, wanted = store.outcomes(spec), {track.content_hash for track in tracks}
-    outcomes = {content: row for content, row in known.items() if content in wanted}
+    rows = {content: row for content, row in known.items() if content in wanted}
     faults = faults_of(spec, store.faults(spec) or ())
     return Embedded(
         len(work) - len(unreadable),
         len(tracks) - len(work),
-        (*unreadable, *problems_of(tracks, spec, outcomes), *faults),
-        outcomes,
+        (*unreadable, *problems_of(tracks, spec, rows), *faults),
+        rows,
         partial(store.read, spec),
     )

@@ -57,7 +57,7 @@ class LayerStore(EmbeddingStore):
         parts = [self._store.read(layer, wanted) for layer in self._layers]
         return {content: _joined([part[content] for part in parts]) for content in wanted}
 
-    def outcomes(self, spec: EmbedderSpec) -> dict[str, Embedding]:
+    def outcomes(self, spec: EmbedderSpec, _names: Collection[str] = ()) -> dict[str, Embedding]:
         """Return the rows that every layer has, without their vectors; see the store's."""
         return {content: replace(row, vector=None) for content, row in self.read(spec).items()}
 
