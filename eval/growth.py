@@ -9,6 +9,7 @@ with starting Python; *all anew* is the publication of all tracks from nothing, 
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,8 @@ def main() -> None:
         [
             f"`python eval/growth.py --tracks {given.tracks} {options}"
             f"{' --searchable' * given.searchable}`, "
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, "
+            f"{os.getloadavg()[1]:.0f} processes wanting the processor.",
             "",
             "| change | searchable s | of it busy s | done s | MB at most | recall@10 |",
             "|---|---|---|---|---|---|",
