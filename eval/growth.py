@@ -1,14 +1,15 @@
 """What a run costs when one song is new, changed or gone: many small files, vectors made up.
 
 Writes ``results/growth.md``. *Searchable* is the time from the start of `musicflow run` until all
-collections hold the change, *done* until it ends, both with starting Python; *all anew* is the
-publication of all tracks from nothing, of each embedder.
+collections hold the change, *busy* the processor time until then, *done* until the run ends, all
+with starting Python; *all anew* is the publication of all tracks from nothing, of each embedder.
 
     python eval/growth.py --tracks 30000 --embedder mfcc
     python eval/growth.py --tracks 50000 --embedder musicnn --embedder mfcc
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,11 @@ def main() -> None:
         [
             f"`python eval/growth.py --tracks {given.tracks} {options}"
             f"{' --searchable' * given.searchable}`, "
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, "
+            f"{os.getloadavg()[1]:.0f} processes wanting the processor.",
             "",
-            "| change | searchable s | done s | MB at most | recall@10 |",
-            "|---|---|---|---|---|",
+            "| change | searchable s | of it busy s | done s | MB at most | recall@10 |",
+            "|---|---|---|---|---|---|",
             *_measured(given.tracks, names, given.searchable),
             "",
         ]
@@ -69,9 +71,10 @@ def _measured(count: int, names: list[str], searchable: bool) -> Iterator[str]:
         index, store = open_index(settings), EmbeddingStore(settings.paths.embeddings)
         library = read_library(settings)
         for name in names:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             build_collection(library.tracks, spec_of(name), store, index)
-            yield f"| all anew, {name} | {time.perf_counter() - start:.1f} | | | |"
+            seconds, busy = time.perf_counter() - start, time.process_time() - busy
+            yield f"| all anew, {name} | {seconds:.1f} | {busy:.1f} | | | |"
         if not searchable:
             subprocess.run(_command(music), check=True, stdout=subprocess.DEVNULL)
         random = np.random.default_rng(1)
@@ -90,12 +93,12 @@ def _command(music: Path) -> list[str | Path]:
 def _run(music: Path, names: list[str], index: TrackIndex, searchable: bool) -> str:
     """Run; return the seconds until all is published, those until the end, and the memory."""
     before = {name: _state(index, name) for name in names}
-    start, peak, published = time.perf_counter(), 0.0, 0.0
+    start, peak, published, busy = time.perf_counter(), 0.0, 0.0, 0.0
     with tempfile.TemporaryFile("w+") as output:
         process = psutil.Popen(_command(music), stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
             if not published and all(_state(index, n) != state for n, state in before.items()):
-                published = time.perf_counter() - start
+                published, busy = time.perf_counter() - start, sum(process.cpu_times()[:4])
                 if searchable:
                     process.kill()
             peak = max(peak, _memory(process))
@@ -104,7 +107,7 @@ def _run(music: Path, names: list[str], index: TrackIndex, searchable: bool) -> 
         assert searchable or process.returncode == 0, output.read()
     assert published, "nothing was published"
     done = "" if searchable else f"{time.perf_counter() - start:.1f}"
-    return f"{published:.1f} | {done} | {peak:.0f}"
+    return f"{published:.1f} | {busy:.1f} | {done} | {peak:.0f}"
 
 
 def _state(index: TrackIndex, name: str) -> str:

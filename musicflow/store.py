@@ -118,12 +118,21 @@ class EmbeddingStore:
                 rows[row["content_hash"]] = _embedding(row, None if row["error"] else vector)
         return rows
 
-    def outcomes(self, spec: EmbedderSpec) -> dict[str, Embedding]:
-        """Return all rows of an embedder by content hash, without their vectors."""
-        names = [name for name in Embedding.__dataclass_fields__ if name != "vector"]
+    def outcomes(self, spec: EmbedderSpec, names: Collection[str] = ()) -> dict[str, Embedding]:
+        """Return all rows of an embedder by content hash, without their vectors.
+
+        Parameters
+        ----------
+        spec
+            The embedder.
+        names
+            The fields to read, the others being as in a new row; all if none is named.
+        """
+        every = [name for name in Embedding.__dataclass_fields__ if name != "vector"]
+        columns = ["content_hash", *names] if names else [*every, _OLD_NOTE]
         return {
             row["content_hash"]: _embedding(row, None)
-            for table in self._tables(spec, [*names, _OLD_NOTE])
+            for table in self._tables(spec, columns)
             for row in table.to_pylist()
         }
 

@@ -149,9 +149,11 @@ def _next(base: Collection, written: list[Point]) -> Revision:
 def test_searches_answer_whatever_moment_the_indexing_is_killed_at(tmp_path: Path) -> None:
     root = tmp_path / "collections"
     index = EmbeddedIndex(root)
+    start = time.monotonic()
     index.publish("toy", Manifest("toy", "hash", DIM, "500"), points(vectors(500)))
+    longest = max(1.0, 2 * (time.monotonic() - start))
     acknowledged = 500
-    for moment in np.random.default_rng(0).uniform(0.0, 1.0, 20):
+    for moment in np.random.default_rng(0).uniform(0.0, longest, 20):
         writer = subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, str(root)], stdout=subprocess.PIPE, text=True
         )

@@ -1,5 +1,6 @@
 """The program: all commands together, and their errors as sentences."""
 
+import gc
 from typing import Annotated
 
 import typer
@@ -28,6 +29,9 @@ def main() -> None:
     """Run the command line. An error prints one sentence and sets the exit code."""
     show_what_can_be_shown()
     show_log()
+    # A library is hundreds of thousands of small objects, none of them garbage: to look for cycles
+    # among them as often as Python does takes a fifth of a run.
+    gc.set_threshold(50_000, 20, 100)
     try:
         app()
     except Exception as error:

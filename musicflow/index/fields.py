@@ -56,15 +56,6 @@ class Field:
     several: bool = False
     offered: bool = True
 
-    def value_of(self, source: object) -> Any:
-        """Return the field's JSON value of a track or an embedding; None if it has none."""
-        value = getattr(source, self.attribute or self.name)
-        if self.missing is not None and value in (None, ()):
-            return self.missing
-        if value == "":
-            return None
-        return list(value) if isinstance(value, tuple) else value
-
 
 DURATION = "duration_s"
 
@@ -124,6 +115,12 @@ def of_kind(kind: Kind, table: Table = FIELDS) -> list[Field]:
     return [field for field in table.values() if field.kind == kind]
 
 
+def of_embedding() -> list[str]:
+    """Return the attributes of an embedding that a payload tells."""
+    told = (field for field in FIELDS.values() if field.source == "embedding")
+    return [field.attribute or field.name for field in told]
+
+
 def find(name: str, table: Table = FIELDS) -> Field | None:
     """Return the field with a name or alias, if there is one that can be filtered by."""
     for field in table.values():
@@ -148,13 +145,19 @@ def payload_of(track: object, embedding: object | None = None) -> dict[str, Any]
         JSON values by the name of their field. A field without a value (None) is left out. The
         track's extra values come last.
     """
-    sources = {"track": track, "embedding": embedding}
-    values = {
-        field.name: field.value_of(source)
-        for field in FIELDS.values()
-        if (source := sources[field.source]) is not None
-    }
-    known = {name: value for name, value in values.items() if value is not None}
+    known: dict[str, Any] = {}
+    # One loop without calls: a run asks this of every track of a library, several times.
+    for field in FIELDS.values():
+        source = track if field.source == "track" else embedding
+        if source is None:
+            continue
+        value = getattr(source, field.attribute or field.name)
+        if field.missing is not None and value in (None, ()):
+            known[field.name] = field.missing
+        elif type(value) is tuple:
+            known[field.name] = list(value)
+        elif value is not None and value != "":
+            known[field.name] = value
     own = track.extra if isinstance(track, Track) else {}
     return known | {
         _own_name(name): list(value) if isinstance(value, tuple) else value

@@ -37,6 +37,9 @@ from musicflow.pipeline import Embedded, embed_for, health_of, publish_for
 from musicflow.pipeline.plan import embedding_steps, to_embed
 from musicflow.store import Embedding, stack
 
+LOOKED_AT = 1000
+"""Vectors whose health is looked at beside the new ones."""
+
 
 def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     """Return the asset of an embedder's vectors; a run may set hop and precision."""
@@ -61,14 +64,16 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         spec = workspace.spec(name)
         tracks = _tracks(workspace, context.partition_keys)
-        again = _embedded_again(tracks, spec, workspace)
+        work = to_embed(tracks, spec, workspace.store)
+        again = _embedded_again(work, spec, workspace)
         if again:
             context.log.warning(
                 f"{again} tracks have vectors by another version or other settings and are "
                 "embedded again"
             )
         done = embed_for(workspace.settings, tracks, spec, workspace.store, reporter(context))
-        made = [row for row in done.rows.values() if row.vector is not None]
+        looked_at = {track.content_hash for track in (*work, *tracks[:LOOKED_AT])}
+        made = [row for row in done.read(looked_at).values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
         return dg.MaterializeResult(
             metadata={**_about(tracks, spec, done), "embedded again": again},
@@ -78,9 +83,8 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     return embeddings
 
 
-def _embedded_again(tracks: list[Track], spec: EmbedderSpec, workspace: Workspace) -> int:
+def _embedded_again(work: list[Track], spec: EmbedderSpec, workspace: Workspace) -> int:
     """Return how many tracks lose vectors of another version or other settings."""
-    work = to_embed(tracks, spec, workspace.store)
     steps = embedding_steps(work, spec, workspace.store)
     return sum(step.tracks for step in steps if step.reason == "version")
 
@@ -92,12 +96,12 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
         raise LibraryError(
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
-    usable = [file for file in load_files(folder, keys) if not file.error]
-    return [track_of(workspace.root, file) for file in usable]
+    root = workspace.root  # Once: each look reads the settings.
+    return [track_of(root, file) for file in load_files(folder, keys) if not file.error]
 
 
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:
-    vectors = [row for row in done.rows.values() if row.vector is not None]
+    vectors = [row for row in done.outcomes.values() if not row.error]
     problems = pd.DataFrame(
         [(p.subject, p.severity, p.reason) for p in without_notes(done.problems)],
         columns=["file", "severity", "reason"],

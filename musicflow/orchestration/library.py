@@ -6,6 +6,7 @@ of all scanned partitions.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,7 @@ from musicflow.library import (
     Library,
     Rule,
     Rules,
+    Track,
     join,
     known_partitions,
     load_files,
@@ -95,14 +97,15 @@ def _about(files: list[AudioFile]) -> dict[str, int | float]:
 def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Make tracks: artist, name, genre and subgenres of each usable file."""
     folder, root = workspace.paths.library, workspace.root
-    library = join(root, load_files(folder), workspace.layout, Rule.of(workspace.settings))
+    files = load_files(folder)
+    library = join(root, files, workspace.layout, Rule.of(workspace.settings))
     library.save(folder)
-    tracks = pd.DataFrame(library.tracks).assign(artist=[t.artist for t in library.tracks])
-    genres, summary = tracks["genre"].value_counts(), summary_of(library)
+    tracks, summary = library.tracks, summary_of(library)
+    genres = pd.DataFrame(Counter(t.genre for t in tracks).most_common(), columns=_GENRES)
     labelled = pd.DataFrame(list(summary.labelled.items()), columns=["field", "tracks"])
     keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
     unread = sorted(set(keys) - known_partitions(folder))
-    usable = [file for file in load_files(folder) if not file.error]
+    usable = [file for file in files if not file.error]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(tracks),
@@ -110,13 +113,13 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "read as": library.reading,
             "fingerprint": library.fingerprint,
             "partitions not read yet": ", ".join(unread) or "none",
-            "genres": dg.MetadataValue.md(_markdown(genres.reset_index())),
+            "genres": dg.MetadataValue.md(_markdown(genres)),
             "labels": dg.MetadataValue.md(_markdown(labelled)),
             "genres that look alike": "; ".join(map(", ".join, summary.alike)) or "none",
             "copies": sum(map(len, summary.copies)),
             "labels without audio": summary.missing,
             "preview": dg.MetadataValue.md(_preview(tracks)),
-            "durations": pictures.durations(list(tracks["duration_s"])),
+            "durations": pictures.durations([track.duration_s for track in tracks]),
             "samples": pictures.spectrograms(root, usable),
             "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
             "not read": skipped_line(library.skipped) or "none",
@@ -125,9 +128,13 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     )
 
 
-def _preview(tracks: pd.DataFrame) -> str:
+_GENRES = ["genre", "count"]
+
+
+def _preview(tracks: Sequence[Track]) -> str:
     columns = ["track_id", "artist", "name", "genre", "duration_s"]
-    return _markdown(tracks[columns].head(PREVIEW).round(1))
+    rows = [[getattr(track, column) for column in columns] for track in tracks[:PREVIEW]]
+    return _markdown(pd.DataFrame(rows, columns=columns).round(1))
 
 
 def _problems(library: Library) -> pd.DataFrame:

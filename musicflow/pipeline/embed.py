@@ -1,8 +1,9 @@
 """Tracks to vectors, skipping those that have a current one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from musicflow import audio, embedders, worker
@@ -17,14 +18,24 @@ from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of
 
 @dataclass(frozen=True)
 class Embedded:
-    """The counts, problems and rows of one call of `embed_tracks`."""
+    """The counts, problems and rows of one call of `embed_tracks`.
+
+    Vectors are read when `rows` is first asked for.
+    """
 
     embedded: int
     current: int
     problems: tuple[Problem, ...]
     """Of all tracks, also of those embedded before."""
-    rows: dict[str, Embedding]
-    """The store's rows of the tracks, by content hash."""
+    outcomes: dict[str, Embedding]
+    """The store's rows of the tracks without their vectors, by content hash."""
+    read: Callable[[Collection[str]], dict[str, Embedding]] = field(repr=False)
+    """A function that reads rows from the store, by content hash."""
+
+    @cached_property
+    def rows(self) -> dict[str, Embedding]:
+        """Return the store's rows of the tracks, by content hash."""
+        return self.read(self.outcomes)
 
 
 def embed_for(
@@ -112,7 +123,13 @@ def embed_tracks(
         except worker.WorkerError as error:
             kept = "All finished work is kept: run it again to go on from there."
             raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
-    rows = store.read(spec, {track.content_hash for track in tracks})
+    known, wanted = store.outcomes(spec), {track.content_hash for track in tracks}
+    rows = {content: row for content, row in known.items() if content in wanted}
     faults = faults_of(spec, store.faults(spec) or ())
-    problems = (*unreadable, *problems_of(tracks, spec, rows), *faults)
-    return Embedded(len(work) - len(unreadable), len(tracks) - len(work), problems, rows)
+    return Embedded(
+        len(work) - len(unreadable),
+        len(tracks) - len(work),
+        (*unreadable, *problems_of(tracks, spec, rows), *faults),
+        rows,
+        partial(store.read, spec),
+    )

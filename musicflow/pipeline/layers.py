@@ -57,6 +57,10 @@ class LayerStore(EmbeddingStore):
         parts = [self._store.read(layer, wanted) for layer in self._layers]
         return {content: _joined([part[content] for part in parts]) for content in wanted}
 
+    def outcomes(self, spec: EmbedderSpec, _names: Collection[str] = ()) -> dict[str, Embedding]:
+        """Return the rows that every layer has, without their vectors; see the store's."""
+        return {content: replace(row, vector=None) for content, row in self.read(spec).items()}
+
     def add(self, _: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep the part of each layer; see the store's."""
         rows, start = list(rows), 0

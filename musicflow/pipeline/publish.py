@@ -95,7 +95,7 @@ def _publish(
     state: str,
     words: Mapping[str, np.ndarray],
 ) -> None:
-    heard = store.outcomes(spec)
+    heard = store.outcomes(spec, fields.of_embedding())
 
     def revise(base: Collection) -> Revision | None:
         return _revision(base, usable, spec, store, index, state, heard)
