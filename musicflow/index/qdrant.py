@@ -281,10 +281,10 @@ def _hit(point: Any) -> Hit:
     return Hit(payload["track_id"], point.score, payload)
 
 
-def described(manifest: Manifest, quantization: Quantization) -> Manifest:
+def described(manifest: Manifest, quantization: Quantization, kept: str = "") -> Manifest:
     """Return the manifest of a collection that is built now."""
     return dataclasses.replace(
-        manifest, quantization=quantization, fields=fields.indexed(manifest.extra)
+        manifest, quantization=quantization, kept=kept, fields=fields.indexed(manifest.extra)
     )
 
 

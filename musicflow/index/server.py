@@ -76,6 +76,12 @@ class Layout:
     on_disk: bool = False
     index_wait_s: float = 3600.0
 
+    @property
+    def told(self) -> str:
+        """Return what a server is told of it, as a text to compare; empty for its own choice."""
+        settings = dataclasses.asdict(self) | {"index_wait_s": None}
+        return " ".join(f"{name}={value}" for name, value in settings.items() if value)
+
 
 class ServerIndex:
     """A `TrackIndex` on a Qdrant server.
@@ -100,6 +106,7 @@ class ServerIndex:
         layout: Layout = Layout(),
     ) -> None:
         self.quantization = quantization
+        self.kept = layout.told
         self._server = server
         self._owner = owner
         self._layout = layout
@@ -145,7 +152,7 @@ class ServerIndex:
         """See `TrackIndex.publish`."""
         with self._owner.alone(name):
             self._prepare(name)
-            return self._publish(name, described(manifest, self.quantization), points)
+            return self._publish(name, described(manifest, self.quantization, self.kept), points)
 
     def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
         """See `TrackIndex.update`."""
