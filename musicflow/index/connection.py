@@ -288,16 +288,14 @@ class Server:
         elif _code(error) in _MISSING:
             what = "gone", "no longer has this collection"
             advice = "it was published anew; try again"
-        elif _is_passing(error) and (down := self._nodes_away()):
-            what, advice = (
-                ("away", down),
-                (
-                    "start them. With the setting qdrant_replication_factor = 2, what is published "
-                    "from then on outlives one of them"
-                ),
+        elif _is_passing(error) and (away := self._nodes_away()):
+            what = "away", away
+            advice = (
+                "start what is away. With the setting qdrant_replication_factor = 2, what is "
+                "published from then on outlives one node"
             )
         elif _is_passing(error):
-            what = "away", f"does not answer ({_reason(error)})"
+            what = "away", self._trouble(error)
             advice = "start it, or unset MUSICFLOW_QDRANT_URL to use the embedded engine"
         else:
             what, advice = ("index", f"cannot do this ({_reason(error)})"), ""

@@ -432,10 +432,16 @@ class ServerIndex:
         published, before, spare = (
             aliases.get(f"{self._prefix}{name}{which}") for which in (_PUBLISHED, _BEFORE, _SPARE)
         )
-        kept = before if before is not None and self._manifest(before).is_like(manifest) else None
+        kept = before if before is not None and self._is_like(before, manifest) else None
         self._switch(name, {_PUBLISHED: version, _BEFORE: published, _SPARE: kept})
         for old in {before, spare} - {kept, version, None}:
             self._drop(str(old))
+
+    def _is_like(self, collection: str, manifest: Manifest) -> bool:
+        # One that cannot be read, as a node with a part of it is away, is of no use.
+        info = self._server.at_once(lambda client: client.get_collection(collection))
+        metadata = without_owner(info.config.metadata) if info is not None else {}
+        return bool(metadata) and Manifest.restored(metadata).is_like(manifest)
 
     def _switch(self, name: str, targets: Mapping[str, str | None]) -> None:
         aliases = self._aliases()
