@@ -242,7 +242,8 @@ class QdrantCollection(ABC):
             return {}
         limit = max(self.manifest.count, 1) * 8
         hits = self._facet(key, self.dialect.filter(filters), limit)
-        return {str(hit.value): hit.count for hit in hits}
+        # A server still lists the values of points that were deleted.
+        return {str(hit.value): hit.count for hit in hits if hit.count}
 
     def payload(self, track_id: str) -> dict[str, Any]:
         """See `Collection.payload`."""
