@@ -20,7 +20,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from musicflow.index.connection import Access, Server, warn_once
+from musicflow.index.connection import Access, Server
 from musicflow.index.owner import Owner, owner_of, without_owner
 from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
 from musicflow.index.track_index import (
@@ -214,8 +214,8 @@ class ServerIndex:
             raise NoCollectionError.among(name, self.names())
         metadata = self._metadata(collection)
         owner = owner_of(metadata)
-        if owner and owner["id"] != self._owner.id and self._owner.has_library:
-            warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
+        if owner and not self._owner.owns(metadata) and self._owner.has_library:
+            raise self._foreign(name, owner)
         return self._opened(collection, metadata)
 
     def names(self) -> Sequence[str]:
@@ -245,12 +245,6 @@ class ServerIndex:
         server, manifest = self._server.holding(collection), self._restored(collection, metadata)
         return ServerCollection(server, collection, manifest)
 
-    def _called(self, name: str) -> str:
-        return (
-            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
-            f"of {self._server.address}"
-        )
-
     def _metadata(self, collection: str) -> dict[str, Any]:
         return self._server(lambda client: client.get_collection(collection)).config.metadata or {}
 
@@ -275,15 +269,22 @@ class ServerIndex:
         metadata = self._metadata(collection)
         if self._owner.owns(metadata):
             return
-        if owner := owner_of(metadata):
-            whose = f"belongs to the home {owner['name']}"
-        elif self._is_of_ours(collection):
-            self._mark(collection)
-            return
-        else:
-            whose = "names no home, and holds none of the tracks of this one"
-        raise TrackIndexError(
-            f"{self._called(name)} {whose}", "set qdrant_namespace to one of your own", "foreign"
+        owner = owner_of(metadata)
+        if owner or not self._is_of_ours(collection):
+            raise self._foreign(name, owner)
+        self._mark(collection)
+
+    def _foreign(self, name: str, owner: Mapping[str, str]) -> TrackIndexError:
+        whose = (
+            f"belongs to the home {owner['name']}"
+            if owner
+            else "names no home, and holds none of the tracks of this one"
+        )
+        return TrackIndexError(
+            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
+            f"of {self._server.address} {whose}",
+            "set qdrant_namespace to one of your own",
+            "foreign",
         )
 
     def _is_of_ours(self, collection: str) -> bool:
@@ -324,8 +325,10 @@ class ServerIndex:
             ) from error
         if ours:
             _log.info(
-                "%s: %d collections from before are this home's now, in the namespace %s.",
-                *(self._server.address, len(ours), self._owner.namespace),
+                "%s: collections from before (%s) are this home's now, in the namespace %s.",
+                self._server.address,
+                ", ".join(sorted(alias.removeprefix(former) for alias in ours)),
+                self._owner.namespace,
             )
         return self._all_aliases()
 
