@@ -51,6 +51,8 @@ _BATCH = 256
 _PAGE = 1000
 _SAMPLE = 100
 """Tracks of a collection that tell whose it is."""
+_PATIENCE_S = 1.6
+"""How long people are not told of a wait; 0.1, doubled a few times."""
 _NO_CHANGE = models.OptimizersConfigDiff()
 _SETTLE_S = 300.0
 """How long the server may take to show all that was sent."""
@@ -420,8 +422,11 @@ class ServerIndex:
                     f"{self._server.address} cannot index what was sent, so nothing was published",
                     "see the server's log, and run again",
                 )
+            if pause == _PATIENCE_S:
+                where = self._server.address
+                _log.info("%s is indexing. Searches see the new version once that is done.", where)
             time.sleep(min(pause, left))
-            pause = min(2 * pause, 2.0)
+            pause = min(2 * pause, 2 * _PATIENCE_S)
         if self._layout.index_wait_s:
             _log.warning(
                 "%s is still indexing after %.0f s (qdrant_index_wait_s): what is published now is "
