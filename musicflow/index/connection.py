@@ -259,7 +259,7 @@ class Server:
         if not fits(ours, found):
             warn_once(
                 f"{address} runs Qdrant {found}, the client here is {ours}. They should be no more "
-                "than one minor version apart: upgrade the older one."
+                f"than one minor version apart: {_upgrade(ours, found)}."
             )
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
@@ -267,8 +267,8 @@ class Server:
             error = state.outcome.exception()
             assert error is not None
             _log.warning(
-                "%s does not answer (%s). Waiting for it up to %.0f s.",
-                *(self.address, _reason(error), self._wait_s),
+                "%s %s. Waiting for it up to %.0f s.",
+                *(self.address, self._trouble(error), self._wait_s),
             )
 
     def _explained(self, error: Exception) -> TrackIndexError:
@@ -288,30 +288,33 @@ class Server:
         elif _code(error) in _MISSING:
             what = "gone", "no longer has this collection"
             advice = "it was published anew; try again"
-        elif _is_passing(error) and (down := self._nodes_away()):
-            what, advice = (
-                ("away", down),
-                (
-                    "start them. With the setting qdrant_replication_factor = 2, what is published "
-                    "from then on outlives one of them"
-                ),
+        elif _is_passing(error) and (away := self._nodes_away()):
+            what = "away", away
+            advice = (
+                "start what is away. With the setting qdrant_replication_factor = 2, what is "
+                "published from then on outlives one node"
             )
         elif _is_passing(error):
-            what = "away", f"does not answer ({_reason(error)})"
+            what = "away", self._trouble(error)
             advice = "start it, or unset MUSICFLOW_QDRANT_URL to use the embedded engine"
         else:
             what, advice = ("index", f"cannot do this ({_reason(error)})"), ""
         code, message = what
         return TrackIndexError(f"{self.address} {message}", advice, code)
 
+    def _trouble(self, error: BaseException) -> str:
+        """Return what keeps a server from answering that may come back."""
+        return self._nodes_away() or f"does not answer ({_reason(error)})"
+
     def _nodes_away(self) -> str:
         """Return which nodes of a cluster do not answer; empty if all do, or there is one."""
         status = self.at_once(lambda client: client.cluster_status())
         peers = getattr(status, "peers", None) or {}
-        away = set(getattr(status, "message_send_failures", None) or {})
+        away = sorted(getattr(status, "message_send_failures", None) or {})
         if not away:
             return ""
-        return f"cannot answer: {len(away)} of its {len(peers)} nodes are away ({', '.join(away)})"
+        verb = "is" if len(away) == 1 else "are"
+        return f"lacks data: {len(away)} of its {len(peers)} nodes {verb} away ({', '.join(away)})"
 
 
 _QUIET = 2
@@ -322,6 +325,11 @@ def fits(client: str, server: str) -> bool:
     """Return whether two versions are made for each other: at most one minor version apart."""
     (major, minor), (other, beside) = _minor(client), _minor(server)
     return major == other and abs(minor - beside) <= 1
+
+
+def _upgrade(client: str, server: str) -> str:
+    is_older = _minor(server) < _minor(client)
+    return "upgrade the server" if is_older else "upgrade here, by pip install -U qdrant-client"
 
 
 @functools.cache

@@ -65,6 +65,7 @@ class EmbeddedIndex:
     def __init__(self, root: Path, quantization: Quantization = "none") -> None:
         self.root = root
         self.quantization = quantization
+        self.kept = ""
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""

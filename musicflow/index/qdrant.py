@@ -242,7 +242,7 @@ class QdrantCollection(ABC):
             return {}
         limit = max(self.manifest.count, 1) * 8
         hits = self._facet(key, self.dialect.filter(filters), limit)
-        # A server counts nought for a value that only deleted points had.
+        # A server still lists the values of points that were deleted.
         return {str(hit.value): hit.count for hit in hits if hit.count}
 
     def payload(self, track_id: str) -> dict[str, Any]:
@@ -282,10 +282,10 @@ def _hit(point: Any) -> Hit:
     return Hit(payload["track_id"], point.score, payload)
 
 
-def described(manifest: Manifest, quantization: Quantization) -> Manifest:
+def described(manifest: Manifest, quantization: Quantization, kept: str = "") -> Manifest:
     """Return the manifest of a collection that is built now."""
     return dataclasses.replace(
-        manifest, quantization=quantization, fields=fields.indexed(manifest.extra)
+        manifest, quantization=quantization, kept=kept, fields=fields.indexed(manifest.extra)
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from musicflow.index.connection import Access, Server, warn_once
+from musicflow.index.connection import Access, Server
 from musicflow.index.owner import Owner, owner_of, without_owner
 from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
 from musicflow.index.track_index import (
@@ -51,6 +51,8 @@ _BATCH = 256
 _PAGE = 1000
 _SAMPLE = 100
 """Tracks of a collection that tell whose it is."""
+_PATIENCE_S = 1.6
+"""How long people are not told of a wait; 0.1, doubled a few times."""
 _NO_CHANGE = models.OptimizersConfigDiff()
 _SETTLE_S = 300.0
 """How long the server may take to show all that was sent."""
@@ -76,6 +78,12 @@ class Layout:
     on_disk: bool = False
     index_wait_s: float = 3600.0
 
+    @property
+    def told(self) -> str:
+        """Return what a server is told of it, as a text to compare; empty for its own choice."""
+        settings = dataclasses.asdict(self) | {"index_wait_s": None}
+        return " ".join(f"{name}={value}" for name, value in settings.items() if value)
+
 
 class ServerIndex:
     """A `TrackIndex` on a Qdrant server.
@@ -100,6 +108,7 @@ class ServerIndex:
         layout: Layout = Layout(),
     ) -> None:
         self.quantization = quantization
+        self.kept = layout.told
         self._server = server
         self._owner = owner
         self._layout = layout
@@ -145,7 +154,7 @@ class ServerIndex:
         """See `TrackIndex.publish`."""
         with self._owner.alone(name):
             self._prepare(name)
-            return self._publish(name, described(manifest, self.quantization), points)
+            return self._publish(name, described(manifest, self.quantization, self.kept), points)
 
     def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
         """See `TrackIndex.update`."""
@@ -207,8 +216,8 @@ class ServerIndex:
             raise NoCollectionError.among(name, self.names())
         metadata = self._metadata(collection)
         owner = owner_of(metadata)
-        if owner and owner["id"] != self._owner.id and self._owner.has_library:
-            warn_once(f"{self._called(name)} belongs to the home {owner['name']}.")
+        if owner and not self._owner.owns(metadata) and self._owner.has_library:
+            raise self._foreign(name, owner)
         return self._opened(collection, metadata)
 
     def names(self) -> Sequence[str]:
@@ -238,12 +247,6 @@ class ServerIndex:
         server, manifest = self._server.holding(collection), self._restored(collection, metadata)
         return ServerCollection(server, collection, manifest)
 
-    def _called(self, name: str) -> str:
-        return (
-            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
-            f"of {self._server.address}"
-        )
-
     def _metadata(self, collection: str) -> dict[str, Any]:
         return self._server(lambda client: client.get_collection(collection)).config.metadata or {}
 
@@ -268,15 +271,22 @@ class ServerIndex:
         metadata = self._metadata(collection)
         if self._owner.owns(metadata):
             return
-        if owner := owner_of(metadata):
-            whose = f"belongs to the home {owner['name']}"
-        elif self._is_of_ours(collection):
-            self._mark(collection)
-            return
-        else:
-            whose = "names no home, and holds none of the tracks of this one"
-        raise TrackIndexError(
-            f"{self._called(name)} {whose}", "set qdrant_namespace to one of your own", "foreign"
+        owner = owner_of(metadata)
+        if owner or not self._is_of_ours(collection):
+            raise self._foreign(name, owner)
+        self._mark(collection)
+
+    def _foreign(self, name: str, owner: Mapping[str, str]) -> TrackIndexError:
+        whose = (
+            f"belongs to the home {owner['name']}"
+            if owner
+            else "names no home, and holds none of the tracks of this one"
+        )
+        return TrackIndexError(
+            f"the collection {name!r} in the namespace {self._owner.namespace!r} "
+            f"of {self._server.address} {whose}",
+            "set qdrant_namespace to one of your own",
+            "foreign",
         )
 
     def _is_of_ours(self, collection: str) -> bool:
@@ -317,8 +327,10 @@ class ServerIndex:
             ) from error
         if ours:
             _log.info(
-                "%s: %d collections from before are this home's now, in the namespace %s.",
-                *(self._server.address, len(ours), self._owner.namespace),
+                "%s: collections from before (%s) are this home's now, in the namespace %s.",
+                self._server.address,
+                ", ".join(sorted(alias.removeprefix(former) for alias in ours)),
+                self._owner.namespace,
             )
         return self._all_aliases()
 
@@ -410,8 +422,11 @@ class ServerIndex:
                     f"{self._server.address} cannot index what was sent, so nothing was published",
                     "see the server's log, and run again",
                 )
+            if pause == _PATIENCE_S:
+                where = self._server.address
+                _log.info("%s is indexing. Searches see the new version once that is done.", where)
             time.sleep(min(pause, left))
-            pause = min(2 * pause, 2.0)
+            pause = min(2 * pause, 2 * _PATIENCE_S)
         if self._layout.index_wait_s:
             _log.warning(
                 "%s is still indexing after %.0f s (qdrant_index_wait_s): what is published now is "
@@ -425,10 +440,16 @@ class ServerIndex:
         published, before, spare = (
             aliases.get(f"{self._prefix}{name}{which}") for which in (_PUBLISHED, _BEFORE, _SPARE)
         )
-        kept = before if before is not None and self._manifest(before).is_like(manifest) else None
+        kept = before if before is not None and self._is_like(before, manifest) else None
         self._switch(name, {_PUBLISHED: version, _BEFORE: published, _SPARE: kept})
         for old in {before, spare} - {kept, version, None}:
             self._drop(str(old))
+
+    def _is_like(self, collection: str, manifest: Manifest) -> bool:
+        # One that cannot be read, as a node with a part of it is away, is of no use.
+        info = self._server.at_once(lambda client: client.get_collection(collection))
+        metadata = without_owner(info.config.metadata) if info is not None else {}
+        return bool(metadata) and Manifest.restored(metadata).is_like(manifest)
 
     def _switch(self, name: str, targets: Mapping[str, str | None]) -> None:
         aliases = self._aliases()

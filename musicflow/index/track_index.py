@@ -74,12 +74,13 @@ class Manifest:
     `state` names its exact content; `center` and `scale` are what vectors are standardised
     with, empty where they are not. `spread` is how far apart two tracks are on average: one less
     the cosine. `extra` has the kinds of the payload fields that the library brings. `count`,
-    `quantization` and `fields`, the payload fields that have an index of their own, are the
+    `quantization`, `kept` and `fields`, the payload fields that have an index of their own, are the
     index's to say.
 
     A version made by differences keeps `center`, `scale` and `spread` of the last one that was
     built as a whole; `changes` counts the tracks that were written or dropped since. `layout` is
-    the version of the payloads, 0 for collections of before it was told.
+    the version of the payloads, 0 for collections of before it was told. `kept` says how a server
+    was told to keep it: copies, shards and the like.
     """
 
     embedder: str
@@ -95,6 +96,7 @@ class Manifest:
     scale: tuple[float, ...] = field(default=(), repr=False)
     layout: int = 0
     changes: int = 0
+    kept: str = ""
 
     def is_like(self, other: "Manifest") -> bool:
         """Return whether both are built alike: a point of one fits the other as it is."""
@@ -277,6 +279,8 @@ class TrackIndex(Collections, Protocol):
     """A place that holds one collection per embedder, and keeps the one before."""
 
     quantization: Quantization
+    kept: str
+    """How a server is told to keep what is published from now on; empty for its own choice."""
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """Build a collection beside the published one, then put it in its place.

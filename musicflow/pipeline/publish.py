@@ -139,8 +139,8 @@ def _revision(
 ) -> Revision | None:
     """Return how the tracks differ from a collection; None if it is to be built as a whole."""
     old = base.manifest
-    built = old.layout, old.spec_hash, old.quantization, old.fields
-    now = _LAYOUT, spec.hash, index.quantization, fields.indexed(old.extra)
+    built = old.layout, old.spec_hash, old.quantization, old.kept, old.fields
+    now = _LAYOUT, spec.hash, index.quantization, index.kept, fields.indexed(old.extra)
     if built != now or not fields.extra_kinds(usable).items() <= old.extra.items():
         return None
     changed, gone = _differences(base, usable, heard)
@@ -172,8 +172,8 @@ def _differences(
 
 def is_published(manifest: Manifest, state: str, index: TrackIndex) -> bool:
     """Return whether publishing now would change nothing."""
-    now = state, index.quantization, fields.indexed(manifest.extra)
-    return (manifest.state, manifest.quantization, manifest.fields) == now
+    now = state, index.quantization, index.kept, fields.indexed(manifest.extra)
+    return (manifest.state, manifest.quantization, manifest.kept, manifest.fields) == now
 
 
 def publish_for(

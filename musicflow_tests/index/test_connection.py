@@ -241,7 +241,7 @@ def test_a_dead_node_of_a_cluster_is_told_with_what_helps() -> None:
             "message_send_failures": failures,
         }
 
-    match = r"1 of its 3 nodes .*http://node-3:6335.*qdrant_replication_factor = 2"
+    match = r"1 of its 3 nodes is away .*http://node-3:6335.*qdrant_replication_factor = 2"
     with answering(answer) as (address, _), pytest.raises(TrackIndexError, match=match):
         index_at(address).names()
 

@@ -183,7 +183,7 @@ def test_one_dead_node_of_three_is_told_and_with_two_replicas_costs_nothing(home
     double.publish("double", MANIFEST, points(vectors(1000)))
     subprocess.run(command, shell=True, check=True)
     time.sleep(5)
-    with pytest.raises(TrackIndexError, match=r"1 of its 3 nodes.*replication_factor = 2"):
+    with pytest.raises(TrackIndexError, match=r"1 of its 3 nodes is away.*replication_factor = 2"):
         single.open("single").query(vectors(1), 10)
     with double.open("double") as collection:
         assert len(collection.query(vectors(1), 10)[0]) == 10
