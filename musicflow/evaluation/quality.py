@@ -7,11 +7,13 @@ import numpy as np
 
 from musicflow.evaluation import blend, duplicates, probe, retrieval, space, statistics
 from musicflow.evaluation.metrics import KNN, PROBE
+from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
     Labels,
     Method,
     Protocol,
     artist_keys,
+    blocks,
     genre_labels,
     groups,
     protocol_for,
@@ -25,6 +27,8 @@ from musicflow.library.recordings import Verdicts
 RANDOM = "random"
 RANDOM_DIM = 128
 SEED = 0
+
+_BLOCK = 4096
 
 MAX_QUERIES = 10_000
 """Of more tracks, so many queries are drawn: intervals are narrow by then, and each query is
@@ -79,6 +83,7 @@ def measure(
     method: Method | None = None,
     same: Callable[[Track, Track], bool] | None = None,
     verdicts: Verdicts | None = None,
+    kept_neighbours: KeptNeighbours | None = None,
 ) -> Quality:
     """Measure some spaces side by side, their fusions, and the random baseline.
 
@@ -97,12 +102,16 @@ def measure(
         Compares the sound of two tracks; see `duplicates.recordings`.
     verdicts
         Of earlier comparisons by sound; see `duplicates.recordings`.
+    kept_neighbours
+        The neighbours that the last evaluation found.
     """
     method = method or Method()
+    neighbours = kept_neighbours or KeptNeighbours()
     first = np.arange(len(tracks))
     if len(tracks) < 2:
         return _nothing(first, method)
-    near = {name: space.neighbours(unit) for name, unit in spaces.items()}
+    names = [track.track_id for track in tracks]
+    near = {name: neighbours.find(name, unit, names) for name, unit in spaces.items()}
     if method.exclude != "none":
         first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
     kept = np.flatnonzero(first == np.arange(len(tracks)))
@@ -111,9 +120,12 @@ def measure(
     if len(kept) < len(tracks):
         tracks = [tracks[row] for row in kept.tolist()]
         spaces = {name: unit[kept] for name, unit in spaces.items()}
-        near = {name: space.neighbours(unit) for name, unit in spaces.items()}
+        names = [names[row] for row in kept.tolist()]
+        near = {
+            name: space.neighbours(unit, space.K, near[name], kept) for name, unit in spaces.items()
+        }
     spaces = {**spaces, RANDOM: _random(len(tracks))}
-    near[RANDOM] = space.neighbours(spaces[RANDOM])
+    near[RANDOM] = neighbours.find(RANDOM, spaces[RANDOM], list(map(str, range(len(tracks)))))
     judge = Judge(tracks, method, len(first) - len(kept))
     cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
     fusions, weights = {}, {}
@@ -127,7 +139,6 @@ def measure(
         }
         weights = {fused.WEIGHTED + label: chosen}
     judge.rank(cosines, fusions)
-    names = [track.track_id for track in tracks]
     for name, unit in spaces.items():
         judge.probe(name, unit)
         judge.figures[name].space = space.health(unit, near[name], names)
@@ -253,5 +264,9 @@ def _queries(count: int, seed: int) -> np.ndarray:
 
 def _random(count: int) -> np.ndarray:
     """Return seeded vectors without any meaning: the baseline of every score."""
-    noise = np.random.default_rng(SEED).standard_normal((count, RANDOM_DIM))
-    return normalize(noise)
+    # In blocks, which draw the same numbers: so many in float64 would be the most memory of all.
+    noise = np.random.default_rng(SEED)
+    unit = np.empty((count, RANDOM_DIM), np.float32)
+    for rows in blocks(count, _BLOCK):
+        unit[rows] = normalize(noise.standard_normal((len(rows), RANDOM_DIM)))
+    return unit
