@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicflow.embedders import EmbedderSpec
+from musicflow.evaluation.protocol import blocks
 from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Track
 from musicflow.settings import write_atomically
@@ -80,7 +81,7 @@ def project(
 
 def _drawn(
     spec: EmbedderSpec, tracks: Sequence[Track], store: EmbeddingStore, manifest: Manifest
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS]
     chosen = [tracks[row] for row in np.sort(drawn).tolist()]
     plane = tsne(_vectors([track.content_hash for track in chosen], spec, store, manifest))
@@ -88,8 +89,8 @@ def _drawn(
 
 
 def _still_there(
-    last: pd.DataFrame | None, spec: EmbedderSpec, tracks: Sequence[Track]
-) -> pd.DataFrame | None:
+    last: "pd.DataFrame | None", spec: EmbedderSpec, tracks: Sequence[Track]
+) -> "pd.DataFrame | None":
     """Return the points of the last picture that stand; None if it is to be drawn anew."""
     if last is None or not set(_COLUMNS) <= set(last.columns):
         return None
@@ -111,7 +112,7 @@ def _still_there(
     return None if grown or drawn < (1 - REDRAWN) * wanted else points
 
 
-def _missing(picture: pd.DataFrame, tracks: Sequence[Track]) -> list[Track]:
+def _missing(picture: "pd.DataFrame", tracks: Sequence[Track]) -> list[Track]:
     """Return tracks that a picture has room for, drawn with a seed."""
     shown = set(picture["track_id"])
     others = [track for track in tracks if track.track_id not in shown]
@@ -121,13 +122,15 @@ def _missing(picture: pd.DataFrame, tracks: Sequence[Track]) -> list[Track]:
 
 
 def _with(
-    picture: pd.DataFrame,
+    picture: "pd.DataFrame",
     fresh: Sequence[Track],
     spec: EmbedderSpec,
     store: EmbeddingStore,
     manifest: Manifest,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return a picture with new tracks in it."""
+    import pandas as pd
+
     there = _vectors(picture["content"].tolist(), spec, store, manifest)
     come = _vectors([track.content_hash for track in fresh], spec, store, manifest)
     plane = place(come, there, picture[["x", "y"]].to_numpy())
@@ -144,7 +147,9 @@ def _vectors(
 
 def _frame(
     spec: EmbedderSpec, tracks: Sequence[Track], plane: np.ndarray, library: int, placed: bool
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "embedder": spec.label,
@@ -178,8 +183,10 @@ def place(vectors: np.ndarray, there: np.ndarray, plane: np.ndarray) -> np.ndarr
     numpy.ndarray
         Places, shape ``(Q, 2)``.
     """
-    nearest = np.argsort(-(vectors @ there.T), axis=1, kind="stable")[:, :_NEAREST]
-    found: np.ndarray = plane[nearest].mean(axis=1)
+    count, found = min(_NEAREST, len(there)), np.empty((len(vectors), 2))
+    for rows in blocks(len(vectors)):
+        nearest = np.argpartition(-(vectors[rows] @ there.T), count - 1, axis=1)[:, :count]
+        found[rows] = plane[nearest].mean(axis=1)
     return found
 
 

@@ -190,7 +190,7 @@ class Exclusion:
             Row numbers of tracks.
         """
         shape = (len(rows), self.count)
-        itself = csr_array((np.ones(len(rows), np.int32), rows, np.arange(len(rows) + 1)), shape)
+        itself = scipy.sparse.csr_array((np.ones(len(rows), np.int32), rows, np.arange(len(rows) + 1)), shape)
         shared = self._holds[rows] @ self._held + itself
         return shared.indptr, shared.indices
 
@@ -227,7 +227,10 @@ def groups(keys: Keys) -> np.ndarray:
         From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
     """
     holds = _incidence(keys)
-    _, labels = scipy.sparse.csgraph.connected_components(holds @ holds.T, directed=False)
+    # A graph of tracks and keys: one of tracks alone would have the square of an artist's.
+    graph = scipy.sparse.block_array([[None, holds], [holds.T, None]])
+    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    labels = labels[: len(keys)]
     numbers: dict[int, int] = {}
     return np.array(
         [

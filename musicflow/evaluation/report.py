@@ -466,6 +466,8 @@ def _health(rows: Sequence[Row]) -> Section:
         "Intrinsic dim is by TwoNN. Dead dims have one value for all tracks. Same vector counts "
         "tracks with the vector of another recording."
     )
+    if drawn := max(row.space.drawn for row in rows if row.space is not None):
+        text += f" All are those of {drawn:,} tracks, drawn at random."
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
 

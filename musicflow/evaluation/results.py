@@ -177,7 +177,7 @@ class Coverage:
 
     def __str__(self) -> str:
         gone = self.evaluated - self.covered
-        rest = f"; {gone:,} are gone or changed" if gone else ""
+        rest = f"; {gone:,} {'is' if gone == 1 else 'are'} gone or changed" if gone else ""
         return f"as of {self.covered:,} of {self.tracks:,} tracks{rest}"
 
 

@@ -75,6 +75,8 @@ class Health:
         Dimensions with one value for all tracks.
     identical
         Tracks with the vector of another recording.
+    drawn
+        Tracks that it was measured on, where a sample was drawn; else 0.
     """
 
     hubness: float
@@ -84,6 +86,7 @@ class Health:
     intrinsic_dim: float | None
     collapsed_dims: int
     identical: int
+    drawn: int = 0
 
 
 def neighbours(
@@ -91,6 +94,7 @@ def neighbours(
     k: int = K,
     known: Neighbours | None = None,
     origin: np.ndarray | None = None,
+    of: np.ndarray | None = None,
 ) -> Neighbours:
     """Find the k nearest of each vector of length one; of equals, the first.
 
@@ -108,13 +112,15 @@ def neighbours(
         Neighbours that were found before.
     origin
         The row number of each vector in `known`, rising; -1 for a new vector. Shape ``(N,)``.
+    of
+        The rows to find neighbours of, among all; all if not given. The others have -1.
     """
     k = min(k, len(unit) - 1)
     if known is None or origin is None or known.rows.shape[1] != k:
         known = Neighbours(np.empty((0, k), np.int32), np.empty((0, k)))
         origin = np.full(len(unit), -1)
     search = _Search(np.ascontiguousarray(unit, np.float32), known, origin, k)
-    search.compare()
+    search.compare(of)
     search.settle()
     total, count = unit.sum(axis=0, dtype=np.float64), len(unit)
     mean = float((total @ total - count) / (count * (count - 1)))
@@ -147,9 +153,12 @@ class _Search:
         floor = np.maximum(self.cosines[:, -1:] - self._error, -2.0).astype(np.float32)
         self._values = np.repeat(floor, k + _SPARE, axis=1)
 
-    def compare(self) -> None:
-        """Collect the candidates of each row."""
-        new, lost, kept = (_cut(rows, _TILE) for rows in (self._new, self._lost, self._kept))
+    def compare(self, of: np.ndarray | None = None) -> None:
+        """Collect the candidates of each row, or of some rows."""
+        groups = self._new, self._lost, self._kept
+        if of is not None:
+            groups = of[:0], of, np.setdiff1d(np.arange(len(self.unit)), of)
+        new, lost, kept = (_cut(rows, _TILE) for rows in groups)
         with ThreadPoolExecutor(WORKERS) as pool:
             for place, block in enumerate(new):
                 self._offer(pool, block, block, both=False)
