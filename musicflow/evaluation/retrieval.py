@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicflow.evaluation.metrics import MAIN, Metric, RankedRelevance
 from musicflow.evaluation.protocol import Exclusion, Labels, blocks
@@ -23,11 +24,11 @@ NEAREST = 10
 Similarity = Callable[[np.ndarray], np.ndarray]
 """Similarities of some tracks (their row numbers) to all tracks: float64, ``(len(rows), N)``."""
 
-_QUERIES = 32, 256
-"""The fewest and the most queries whose similarities are computed at once."""
+_QUERIES = 16, 256
+"""The fewest and the most queries whose similarities a worker computes at once."""
 
-_VALUES = 1 << 24
-"""Similarities per space that are held at once; matrix products like to be large."""
+_VALUES = 1 << 23
+"""Similarities per space that a worker holds; matrix products like to be large."""
 
 _PART = 64, 1 << 20
 """The most queries, and similarities, that are ranked at once: sorting likes what fits into a
@@ -140,7 +141,6 @@ def rank(
     """
     if queries is None:
         queries = np.arange(exclusion.count)
-    done: list[dict[str, Ranked]] = []
 
     def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
         excluded = exclusion.columns(rows)
@@ -158,14 +158,18 @@ def rank(
         }
 
     size = int(np.clip(_VALUES // exclusion.count, *_QUERIES))
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for places in blocks(len(queries), size):
-            rows = queries[places]
-            wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
-            parts = max(1, len(rows) // _PART[0], len(rows) * exclusion.count // _PART[1])
-            done += pool.map(
-                score, *(np.array_split(whole, min(parts, len(rows))) for whole in wholes)
-            )
+
+    def score_in_parts(places: np.ndarray) -> list[dict[str, Ranked]]:
+        rows = queries[places]
+        wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
+        parts = max(1, len(rows) // _PART[0], len(rows) * exclusion.count // _PART[1])
+        parts = min(parts, len(rows))
+        return list(map(score, *(np.array_split(whole, parts) for whole in wholes)))
+
+    # A worker multiplies on its own: threads of a product would wait for each other.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_WORKERS) as pool:
+        scored = pool.map(score_in_parts, blocks(len(queries), size))
+        done = [part for parts in scored for part in parts]
     return {
         name: _joined([part[name] for part in done], queries, exclusion.count)
         for name in (*spaces, *fusions)
