@@ -190,7 +190,9 @@ class Exclusion:
             Row numbers of tracks.
         """
         shape = (len(rows), self.count)
-        itself = scipy.sparse.csr_array((np.ones(len(rows), np.int32), rows, np.arange(len(rows) + 1)), shape)
+        itself = scipy.sparse.csr_array(
+            (np.ones(len(rows), np.int32), rows, np.arange(len(rows) + 1)), shape
+        )
         shared = self._holds[rows] @ self._held + itself
         return shared.indptr, shared.indices
 
