@@ -11,6 +11,7 @@ a home remembers.
 import contextlib
 import errno
 import os
+import re
 import tempfile
 import uuid
 from dataclasses import dataclass, replace
@@ -134,6 +135,11 @@ class Home:
     def pace(self) -> Path:
         """The seconds per track that publication and evaluation last took."""
         return self.root / "pace.json"
+
+    @property
+    def neighbours(self) -> Path:
+        """The nearest neighbours of each track, as the last evaluation found them."""
+        return self.root / "neighbours"
 
     @property
     def map(self) -> Path:
@@ -338,6 +344,11 @@ class Settings(BaseSettings):
     quantization: Literal["none", "int8"] = Field(
         "none", description="int8: an index keeps a byte a dimension in memory, not four."
     )
+    evaluate: Annotated[str, Option("--evaluate", "WHEN")] = Field(
+        "when 1 % changed",
+        description="When a changed library is evaluated again: always, daily, or when N % changed "
+        "(of its tracks). Until then the comparison says which tracks it is of.",
+    )
     exclude: Annotated[Exclude, Option("--exclude")] = Field(
         "artist", description="The tracks that a query excludes in the evaluation, beside itself."
     )
@@ -365,6 +376,13 @@ class Settings(BaseSettings):
         if "" in words:
             raise ValueError("a tag is empty: write words such as calm")
         return words
+
+    @field_validator("evaluate")
+    @classmethod
+    def _known_time(cls, when: str) -> str:
+        if when in ("always", "daily") or share_that_matters(when) is not None:
+            return when
+        raise ValueError(f"{when!r} is none of always, daily, when N % changed")
 
     @field_validator("library_format")
     @classmethod
@@ -417,6 +435,12 @@ class Settings(BaseSettings):
     def paths(self) -> Home:
         """The layout of the home."""
         return Home(self.home)
+
+
+def share_that_matters(when: str) -> float | None:
+    """Return the N of "when N % changed" as a share; None of any other text."""
+    found = re.fullmatch(r"when (\d+(?:\.\d+)?) ?% changed", when)
+    return float(found[1]) / 100 if found else None
 
 
 def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:

@@ -8,7 +8,7 @@ import streamlit as st
 from musicflow import embedders
 from musicflow.app.cards import clean, hit_card, plain
 from musicflow.app.view import View, facet
-from musicflow.evaluation import layers, report
+from musicflow.evaluation import Comparison, layers, report
 from musicflow.index import Collection, Hit
 from musicflow.library import (
     Problem,
@@ -35,6 +35,9 @@ def main() -> None:
     st.caption(f"{plain(library.root)}, {plain(library.reading, longest=500)}")
     for doubt in doubts(library):
         st.warning(plain(str(doubt), longest=500), icon=":material/help:")
+    comparison = Comparison.load(view.settings.paths.reports / report.COMPARISON)
+    for line in report.put_off_lines(comparison) if comparison is not None else ():
+        st.caption(line)
     reported = [*library.problems, *_failures(view)]
     problems = without_notes(reported)
     summary = view.catalogue.summary

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.evaluation.projection import tsne
+from musicflow.evaluation.projection import REDRAWN, place, tsne
 from musicflow.index import Collection
 from musicflow.settings import write_atomically
 from musicflow.text import joined
@@ -30,39 +30,76 @@ def places(collection: Collection, folder: Path) -> pd.DataFrame:
     collection
         The collection; its state names the file the places are kept in.
     folder
-        Where they are kept. Those of the states before are cleared away.
+        Where they are kept. Of the states before, the last is what this one starts from: new
+        tracks are placed in the picture that is there, unless more than a tenth of it changed.
 
     Returns
     -------
     pandas.DataFrame
         ``track_id``, ``artist``, ``name``, ``genre``, ``x``, ``y``: a row a track, sorted by id.
-        The same collection gives the same places.
+        The same collection gives the same places, and ``content``, ``placed`` and ``spec`` tell
+        what a place follows from.
     """
     manifest = collection.manifest
     path = folder / manifest.embedder / f"{manifest.state}.parquet"
     if not path.exists():
+        others = [other for other in path.parent.glob("*.parquet") if other != path]
         sink = pa.BufferOutputStream()
-        pq.write_table(_project(collection), sink)
+        pq.write_table(_project(collection, _last(others)), sink)
         write_atomically(path, sink.getvalue().to_pybytes())
-        for old in path.parent.glob("*.parquet"):
-            if old != path:
-                old.unlink(missing_ok=True)
+        for other in others:
+            other.unlink(missing_ok=True)
     return pq.read_table(path).to_pandas()
 
 
-def _project(collection: Collection) -> pa.Table:
+def _last(paths: list[Path]) -> pd.DataFrame | None:
+    """Return the newest picture of before; None if there is none that can be gone on from."""
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            found = pq.read_table(path).to_pandas()
+        except pa.ArrowInvalid:
+            continue
+        return found if {"content", "placed", "spec"} <= set(found.columns) else None
+    return None
+
+
+def _project(collection: Collection, last: pd.DataFrame | None) -> pa.Table:
     ids, texts, vectors = [], [], []
     for point in collection.scroll():
         ids.append(point.track_id)
         told = {key: joined(point.payload[key]) for key in ("artist", "name")}
+        told["content"] = point.payload.get("content_hash") or ""
         texts.append(told | {"genre": _main(point.payload["genre"])})
         vectors.append(point.vector)
     # The order of a scroll is the engine's own; places must not depend on it.
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    plane = flatten(np.stack([vectors[i] for i in order])) if ids else np.zeros((0, 2), np.float32)
     columns: dict[str, Any] = {"track_id": [ids[i] for i in order]}
-    columns |= {key: [texts[i][key] for i in order] for key in ("artist", "name", "genre")}
-    return pa.table(columns | {"x": plane[:, 0], "y": plane[:, 1]})
+    for key in ("artist", "name", "genre", "content"):
+        columns[key] = [texts[i][key] for i in order]
+    unit = np.stack([vectors[i] for i in order]) if ids else np.zeros((0, 2), np.float32)
+    columns["spec"] = [collection.manifest.spec_hash] * len(ids)
+    points = pd.DataFrame(columns)
+    known = _standing(last, points)
+    if known is None:
+        plane, placed = flatten(unit), np.zeros(len(ids), bool)
+    else:
+        plane = known[["x", "y"]].to_numpy(np.float32, copy=True)
+        fresh = np.isnan(plane[:, 0])
+        plane[fresh] = place(unit[fresh], unit[~fresh], plane[~fresh])
+        placed = fresh | known["placed"].eq(True).to_numpy()
+    return pa.Table.from_pandas(points.assign(x=plane[:, 0], y=plane[:, 1], placed=placed))
+
+
+def _standing(last: pd.DataFrame | None, points: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the places of before, NaN for new points; None if all are to be laid out anew."""
+    if last is None or not len(points) or method(len(last)) != method(len(points)):
+        return None
+    what = ["track_id", "content", "spec"]
+    found = points[what].merge(last[[*what, "x", "y", "placed"]], on=what, how="left")
+    stands = found["x"].notna()
+    original = int((stands & found["placed"].eq(False)).sum())
+    little = original >= (1 - REDRAWN) * len(points) and stands.sum() >= (1 - REDRAWN) * len(last)
+    return found if little else None
 
 
 def _main(genres: str | list[str]) -> str:

@@ -128,7 +128,8 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
         err.print(_NO_WORDS, soft_wrap=True)
     comparison = plan.comparison
     if comparison is not None:
-        err.print(f"Nothing changed since {comparison.created}.")
+        since = "Nothing is to be done" if comparison.coverage else "Nothing changed"
+        err.print(f"{since} since {comparison.created}.")
     elif _agreed(plan, yes):
         comparison = _carried_out(plan, settings)
     else:
@@ -162,7 +163,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
         steps = [asdict(step) for step in plan.steps]
         found = [asdict(doubt) for doubt in doubts(plan.library)]
-        about = {"reading": plan.library.reading, "doubts": found}
+        coverage = asdict(plan.coverage) if plan.coverage is not None else None
+        about = {"reading": plan.library.reading, "doubts": found, "coverage": coverage}
         print_json({"tracks": len(plan.library.tracks), **about, "steps": steps})
         return
     _tell_of(plan.library)
@@ -174,6 +176,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         time = duration(step.seconds) if step.seconds is not None else "–"
         table.add_row(step.kind, step.subject, str(step.tracks), _WHY[step.reason], time)
     out.print(table)
+    if plan.coverage is not None:
+        out.print(f"The evaluation is put off: it is {plan.coverage}.", soft_wrap=True)
 
 
 _WHY = {
@@ -222,6 +226,8 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         print_json(asdict(comparison))
         return
     evidence.show(comparison)
+    for sentence in report.put_off_lines(comparison):
+        out.print(sentence, soft_wrap=True, highlight=False)
     if any(row.weights == "untrained" for row in comparison.rows):
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:

@@ -23,6 +23,9 @@ STEPS = tuple(step / 10 for step in range(10))
 MAX_QUERIES = 300
 """Queries to choose weights by, at most."""
 
+_VALUES = 1 << 26
+"""Similarities per embedder that weights are chosen by, at most: half a gigabyte."""
+
 CHOSEN_BY = metrics.get("map")
 """The metric that the weights are to raise."""
 
@@ -66,7 +69,8 @@ def weighted(
         The weights chosen on all queries, for cosines, by name; they add up to 1.
     """
     random = np.random.default_rng(SEED)
-    sample = np.sort(random.permutation(exclusion.count)[:MAX_QUERIES])
+    most = min(MAX_QUERIES, max(_VALUES // exclusion.count, 1))
+    sample = np.sort(random.permutation(exclusion.count)[:most])
     place = np.zeros(exclusion.count, int)
     place[sample] = np.arange(len(sample))
     known = np.stack([space(sample) for space in spaces.values()])

@@ -11,14 +11,24 @@ from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import metrics, retrieval, words
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
+from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
-from musicflow.evaluation.state import count_failed, ready_of, state_of, states_of
+from musicflow.evaluation.state import count_failed, frame_of, ready_of, state_of, states_of
 from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Problem, Track, doubts
 from musicflow.library.recordings import Verdicts
-from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of, stack
+from musicflow.store import (
+    ALL_TRACKS,
+    Embedding,
+    EmbeddingStore,
+    faults_of,
+    problems_of,
+    stack,
+)
+
+_STAGE = "evaluation"
 
 Vectors = Mapping[str, Mapping[str, Embedding]]
 """By embedder and content hash."""
@@ -32,6 +42,7 @@ def compare(
     method: Method | None = None,
     verdicts: Verdicts | None = None,
     texts: Mapping[str, Mapping[str, np.ndarray]] = {},
+    kept_neighbours: KeptNeighbours | None = None,
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -55,6 +66,8 @@ def compare(
         Of earlier comparisons by sound; see `duplicates.recordings`.
     texts
         By embedder with a text side, the vector of each text; see `words.texts_of`.
+    kept_neighbours
+        The neighbours that the last evaluation found.
     """
     method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
@@ -71,7 +84,8 @@ def compare(
         matrix = stack([rows_of[track.content_hash] for track in common])
         spaces[spec.label] = normalize(matrix, manifests[spec.label])
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
-    found = measure(common, spaces, meaningful, method, verdicts=verdicts)
+    known = None, verdicts, kept_neighbours
+    found = measure(common, spaces, meaningful, method, *known)
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
     by_words = words.measure(
@@ -109,9 +123,7 @@ def compare(
         floor = replace(floor, scores=floor.scores | by_words.chance)
     found_doubts = doubts(library)
     void = any(doubt.voids for doubt in found_doubts)
-    problems = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
-    problems += faults
-    problems += _not_embedded(library, ready, vectors)
+    problems = [*_of_vectors(library, specs, ready, vectors), *faults]
     problems += _duplicates(common, found.first)
     failed = {
         problem.subject for problem in (*library.problems, *problems) if problem.severity == "error"
@@ -128,6 +140,7 @@ def compare(
         differences=() if void else tuple(found.differences),
         problems=(*library.problems, *problems),
         state=state_of(library, states_of(specs, manifests, ready), method),
+        frame=frame_of(library, specs, method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         doubts=found_doubts,
         reading=library.reading,
@@ -139,6 +152,28 @@ def _normalized(
 ) -> dict[str, np.ndarray]:
     """Return the vectors of texts as they lie in a collection."""
     return dict(zip(texts, normalize(np.stack(list(texts.values())), manifest), strict=True))
+
+
+def with_problems_of_now(
+    last: Comparison, library: Library, specs: Sequence[EmbedderSpec], store: EmbeddingStore
+) -> Comparison:
+    """Return a comparison that was put off with the problems of the library as it is now."""
+    vectors: Vectors = {spec.label: store.outcomes(spec) for spec in specs}
+    ready = [spec for spec in specs if not store.unavailable(spec)]
+    kept = [p for p in last.problems if p.subject == ALL_TRACKS or p.stage == _STAGE]
+    problems = (*library.problems, *_of_vectors(library, specs, ready, vectors), *kept)
+    return replace(last, problems=problems)
+
+
+def _of_vectors(
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    ready: Sequence[EmbedderSpec],
+    vectors: Vectors,
+) -> list[Problem]:
+    """Return the problems that vectors have, and that tracks without them have."""
+    found = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
+    return found + _not_embedded(library, ready, vectors)
 
 
 def _vector(rows: Mapping[str, Embedding], track: Track) -> np.ndarray | None:
@@ -208,5 +243,5 @@ def _duplicates(tracks: Sequence[Track], first: np.ndarray) -> list[Problem]:
         if other is not track:
             genre = f", which has the genre {other.genre}" if other.genre != track.genre else ""
             reason = f"a duplicate of {other.track_id}{genre}; evaluated once"
-            problems.append(Problem(track.track_id, "evaluation", "warning", reason, "duplicate"))
+            problems.append(Problem(track.track_id, _STAGE, "warning", reason, "duplicate"))
     return problems

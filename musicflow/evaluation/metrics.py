@@ -223,9 +223,12 @@ def ndcg(ranked: RankedRelevance) -> np.ndarray:
     """Return the discounted gain of the first candidates over the best there could be."""
     depth = min(NDCG_DEPTH, ranked.relevance.shape[1])
     discounts = 1 / np.log2(np.arange(depth) + 2)
-    best = -np.partition(-ranked.relevance, depth - 1, axis=1)[:, :depth]
-    ideal = -np.sort(-best, axis=1) @ discounts
-    return ranked.relevance[:, :depth] @ discounts / ideal
+    best = np.zeros((len(ranked.hits), depth))
+    gains = np.split(ranked.relevance[ranked.hits], ranked.first[1:])
+    for query, own in enumerate(gains):
+        largest = np.partition(own, len(own) - depth)[-depth:] if len(own) > depth else own
+        best[query, : len(largest)] = -np.sort(-largest)
+    return ranked.relevance[:, :depth] @ discounts / (best @ discounts)
 
 
 _TABLE: dict[str, Metric] = {

@@ -12,6 +12,7 @@ A model may know a voice or a mastering, and that is not the genre. `UNKNOWN` is
 album. The rule behind a score stands beside it, in a `Protocol`.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -112,11 +113,11 @@ class Labels:
     """
 
     def __init__(self, sets: Sequence[Sequence[str]]) -> None:
-        names = sorted({name for labels in sets for name in labels})
-        column = {name: number for number, name in enumerate(names)}
-        self._matrix = np.zeros((len(sets), len(names)), np.float32)
-        for row, labels in enumerate(sets):
-            self._matrix[row, [column[name] for name in labels]] = 1.0
+        # Many tracks have the same labels: what one of each kind shares is computed once.
+        kinds: dict[frozenset[str], int] = {}
+        numbers = [kinds.setdefault(frozenset(labels), len(kinds)) for labels in sets]
+        self._kind = np.array(numbers, np.int32)
+        self._matrix = _incidence([tuple(kind) for kind in kinds]).astype(np.float32)
         self._sizes = self._matrix.sum(axis=1)
 
     def relevance(self, rows: np.ndarray) -> np.ndarray:
@@ -125,8 +126,20 @@ class Labels:
         Shared labels over all labels of the two (Jaccard), so 0 or 1 where each has one. Float64,
         shape ``(len(rows), N)``.
         """
-        shared = self._matrix[rows] @ self._matrix.T
-        union = self._sizes[rows][:, None] + self._sizes - shared
+        return self._of_kinds(rows)[:, self._kind]
+
+    def ranked(self, rows: np.ndarray, ranking: np.ndarray) -> np.ndarray:
+        """Return the relevance of ranked tracks to some queries, shape of `ranking`."""
+        found = np.empty(ranking.shape)
+        for values, kinds, order in zip(found, self._of_kinds(rows), ranking, strict=True):
+            np.take(kinds, self._kind[order], out=values)
+        return found
+
+    def _of_kinds(self, rows: np.ndarray) -> np.ndarray:
+        """Return the relevance of each kind of labels to some queries, ``(len(rows), kinds)``."""
+        own = self._kind[rows]
+        shared = (self._matrix[own] @ self._matrix.T).toarray()
+        union = self._sizes[own][:, None] + self._sizes - shared
         return np.divide(shared, np.maximum(union, 1.0), dtype=np.float64)
 
 
@@ -161,9 +174,27 @@ class Exclusion:
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return the tracks that some queries exclude: bool, shape ``(len(rows), count)``."""
-        mask: np.ndarray = rows[:, None] == np.arange(self.count)
-        mask[(self._holds[rows] @ self._held).nonzero()] = True
+        starts, columns = self.columns(rows)
+        mask = np.zeros((len(rows), self.count), bool)
+        mask[np.repeat(np.arange(len(rows)), np.diff(starts)), columns] = True
         return mask
+
+    def columns(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tracks that some queries exclude, one query's after the other's.
+
+        Returns
+        -------
+        starts
+            Where those of each query start, and the end. Shape ``(len(rows) + 1,)``.
+        columns
+            Row numbers of tracks.
+        """
+        shape = (len(rows), self.count)
+        itself = scipy.sparse.csr_array(
+            (np.ones(len(rows), np.int32), rows, np.arange(len(rows) + 1)), shape
+        )
+        shared = self._holds[rows] @ self._held + itself
+        return shared.indptr, shared.indices
 
 
 def artist_keys(tracks: Sequence[Track]) -> Keys:
@@ -198,7 +229,10 @@ def groups(keys: Keys) -> np.ndarray:
         From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
     """
     holds = _incidence(keys)
-    _, labels = scipy.sparse.csgraph.connected_components(holds @ holds.T, directed=False)
+    # A graph of tracks and keys: one of tracks alone would have the square of an artist's.
+    graph = scipy.sparse.block_array([[None, holds], [holds.T, None]])
+    _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    labels = labels[: len(keys)]
     numbers: dict[int, int] = {}
     return np.array(
         [
@@ -248,8 +282,7 @@ def protocol_for(
         return plain, replace(protocol, note="no artist is known")
     both = [(*names, *own) for names, own in zip(artists, albums, strict=True)]
     strict = Exclusion(len(tracks), both)
-    labels = genre_labels(tracks)
-    before, after = (_able(labels, exclusion) for exclusion in (plain, strict))
+    before, after = (_able(tracks, keys) for keys in ([()] * len(tracks), both))
     if after < ENOUGH * before:
         note = (
             f"without the query's artist and album, only {after} of {before} queries have a "
@@ -259,12 +292,26 @@ def protocol_for(
     return strict, replace(protocol, exclude="artist")
 
 
-def _able(labels: Labels, exclusion: Exclusion) -> int:
-    """Count the tracks that have a relevant candidate."""
-    return sum(
-        int(((labels.relevance(rows) > 0) & ~exclusion.of(rows)).any(axis=1).sum())
-        for rows in blocks(exclusion.count)
+def _able(tracks: Sequence[Track], keys: Keys) -> int:
+    """Count the tracks that have a relevant candidate, where shared keys exclude.
+
+    Tracks of the same labels and keys are counted together. A track has a relevant candidate
+    where not all tracks of one of its labels are excluded.
+    """
+    alike = Counter(
+        (frozenset(track.labels), frozenset(own)) for track, own in zip(tracks, keys, strict=True)
     )
+    counts = np.array(list(alike.values()))
+    labels = _incidence([tuple(names) for names, _ in alike])
+    holds = _incidence([tuple(own) for _, own in alike])
+    alone = np.array([not own for _, own in alike])
+    totals, able = labels.T @ counts, 0
+    for rows in blocks(len(alike)):
+        shared = (holds[rows] @ holds.T).astype(bool).astype(np.int64)
+        excluded = (shared * counts) @ labels + labels[rows] * alone[rows, None]
+        left = labels[rows] * totals - labels[rows] * excluded
+        able += int(counts[rows][(left > 0).sum(axis=1) > 0].sum())
+    return able
 
 
 def blocks(count: int, size: int = _BLOCK) -> list[np.ndarray]:

@@ -1,17 +1,19 @@
 """All scores of some spaces over the same tracks, from nothing but arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from musicflow.evaluation import blend, duplicates, probe, retrieval, space, statistics
 from musicflow.evaluation.metrics import KNN, PROBE
+from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
     Labels,
     Method,
     Protocol,
     artist_keys,
+    blocks,
     genre_labels,
     groups,
     protocol_for,
@@ -26,9 +28,18 @@ RANDOM = "random"
 RANDOM_DIM = 128
 SEED = 0
 
+_BLOCK = 4096
+
 MAX_QUERIES = 10_000
 """Of more tracks, so many queries are drawn: intervals are narrow by then, and each query is
 compared with all tracks."""
+
+MAX_TRACKS = 200_000
+"""Of more tracks, fewer queries are drawn, and only their duplicates are looked for by vectors:
+the cost of an evaluation grows no faster than the library."""
+
+HEALTH_TRACKS = 50_000
+"""Of more than `MAX_TRACKS`, the health of a space is that of so many, drawn."""
 
 
 @dataclass
@@ -79,6 +90,7 @@ def measure(
     method: Method | None = None,
     same: Callable[[Track, Track], bool] | None = None,
     verdicts: Verdicts | None = None,
+    kept_neighbours: KeptNeighbours | None = None,
 ) -> Quality:
     """Measure some spaces side by side, their fusions, and the random baseline.
 
@@ -97,12 +109,20 @@ def measure(
         Compares the sound of two tracks; see `duplicates.recordings`.
     verdicts
         Of earlier comparisons by sound; see `duplicates.recordings`.
+    kept_neighbours
+        The neighbours that the last evaluation found.
     """
     method = method or Method()
+    neighbours = kept_neighbours or KeptNeighbours()
     first = np.arange(len(tracks))
     if len(tracks) < 2:
         return _nothing(first, method)
-    near = {name: space.neighbours(unit) for name, unit in spaces.items()}
+    names = [track.track_id for track in tracks]
+    if len(tracks) > MAX_TRACKS:
+        queries = _queries(len(tracks), SEED)
+        near = {name: space.neighbours(unit, of=queries) for name, unit in spaces.items()}
+    else:
+        near = {name: neighbours.find(name, unit, names) for name, unit in spaces.items()}
     if method.exclude != "none":
         first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
     kept = np.flatnonzero(first == np.arange(len(tracks)))
@@ -111,9 +131,8 @@ def measure(
     if len(kept) < len(tracks):
         tracks = [tracks[row] for row in kept.tolist()]
         spaces = {name: unit[kept] for name, unit in spaces.items()}
-        near = {name: space.neighbours(unit) for name, unit in spaces.items()}
+        names = [names[row] for row in kept.tolist()]
     spaces = {**spaces, RANDOM: _random(len(tracks))}
-    near[RANDOM] = space.neighbours(spaces[RANDOM])
     judge = Judge(tracks, method, len(first) - len(kept))
     cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
     fusions, weights = {}, {}
@@ -127,12 +146,20 @@ def measure(
         }
         weights = {fused.WEIGHTED + label: chosen}
     judge.rank(cosines, fusions)
-    names = [track.track_id for track in tracks]
     for name, unit in spaces.items():
         judge.probe(name, unit)
-        judge.figures[name].space = space.health(unit, near[name], names)
+        if len(first) > MAX_TRACKS:
+            judge.figures[name].space = _health_of_some(unit, names)
+            continue
+        if name == RANDOM:
+            found = neighbours.find(RANDOM, unit, list(map(str, range(len(unit)))))
+        elif len(kept) < len(first):
+            found = space.neighbours(unit, space.K, near[name], kept)
+        else:
+            found = near[name]
+        judge.figures[name].space = space.health(unit, found, names)
     for name, chosen in weights.items():
-        judge.probe(name, np.concatenate([spaces[member] for member in chosen], axis=1))
+        judge.probe(name, *(spaces[member] for member in chosen))
     judge.add_intervals()
     without = spaces.keys() - set(meaningful)
     return Quality(
@@ -143,6 +170,14 @@ def measure(
         weights,
         judge.differences([name for name in judge.ranked if name not in without]),
     )
+
+
+def _health_of_some(unit: np.ndarray, names: Sequence[str]) -> Health:
+    """Return the health of a drawn sample of a space."""
+    some = np.sort(np.random.default_rng(SEED).permutation(len(unit))[:HEALTH_TRACKS])
+    drawn = unit[some]
+    found = space.health(drawn, space.neighbours(drawn), [names[row] for row in some.tolist()])
+    return replace(found, drawn=len(some))
 
 
 def _nothing(first: np.ndarray, method: Method) -> Quality:
@@ -208,11 +243,12 @@ class Judge:
             votes = probe.votes(self.names, genre.rows, ranked.nearest)
             self._add(name, KNN.name, votes)
 
-    def probe(self, name: str, unit: np.ndarray) -> None:
-        """Compute the accuracy of a classifier on the vectors of the queries."""
+    def probe(self, name: str, *units: np.ndarray) -> None:
+        """Compute the accuracy of a classifier on the queries' vectors, side by side."""
         genres = np.asarray(self.names)
         known = self.queries[genres[self.queries] != UNKNOWN]
-        right = probe.probe(unit[known], genres[known], self.groups[known])
+        vectors = np.concatenate([unit[known] for unit in units], axis=1)
+        right = probe.probe(vectors, genres[known], self.groups[known])
         if right is not None:
             self._add(name, PROBE.name, right)
 
@@ -247,11 +283,16 @@ class Judge:
 
 def _queries(count: int, seed: int) -> np.ndarray:
     """Return the row numbers of all tracks, or of as many as are enough, drawn."""
-    drawn = np.random.default_rng(seed).permutation(count)[:MAX_QUERIES]
+    most = MAX_QUERIES if count <= MAX_TRACKS else MAX_QUERIES * MAX_TRACKS // count
+    drawn = np.random.default_rng(seed).permutation(count)[:most]
     return np.sort(drawn)
 
 
 def _random(count: int) -> np.ndarray:
     """Return seeded vectors without any meaning: the baseline of every score."""
-    noise = np.random.default_rng(SEED).standard_normal((count, RANDOM_DIM))
-    return normalize(noise)
+    # In blocks, which draw the same numbers: so many in float64 would be the most memory of all.
+    noise = np.random.default_rng(SEED)
+    unit = np.empty((count, RANDOM_DIM), np.float32)
+    for rows in blocks(count, _BLOCK):
+        unit[rows] = normalize(noise.standard_normal((len(rows), RANDOM_DIM)))
+    return unit

@@ -6,8 +6,9 @@ The page holds its pictures and its style, and needs no network.
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -88,17 +89,24 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     # Imported here: drawing takes a second to load, and most commands only print.
     from musicflow.evaluation import figures, projection
 
+    last = Comparison.load(folder / COMPARISON)
+    is_drawn = last is not None and last.created == comparison.created
     comparison.save(folder / COMPARISON)
-    sweeps = layers.load_all(folder)
-    pictures = {
-        "quality_speed.png": figures.quality_and_speed(comparison.rows),
-        "by_genre.png": figures.by_genre(comparison.rows),
-        "confusion.png": figures.confusion(comparison.rows),
+    sweeps, rows = layers.load_all(folder), comparison.rows
+    drawings: dict[str, Callable[[], bytes]] = {
+        "quality_speed.png": partial(figures.quality_and_speed, rows),
+        "by_genre.png": partial(figures.by_genre, rows),
+        "confusion.png": partial(figures.confusion, rows),
     }
     points = projection.load(folder)
     if points is not None and len(points):
-        pictures["projection.png"] = figures.projection(points)
-    pictures |= {picture_of(sweep): figures.layers(sweep) for sweep in sweeps}
+        drawings["projection.png"] = partial(figures.projection, points)
+    drawings |= {picture_of(sweep): partial(figures.layers, sweep) for sweep in sweeps}
+    # Drawing takes seconds: the pictures of the same evaluation are taken as they are.
+    pictures = {
+        name: (folder / name).read_bytes() if is_drawn and (folder / name).exists() else draw()
+        for name, draw in drawings.items()
+    }
     contents = {
         "comparison.md": markdown(comparison, sweeps).encode(),
         "comparison.csv": _csv(comparison).encode(),
@@ -276,6 +284,13 @@ def doubt_lines(comparison: Comparison) -> list[str]:
     return [*([VOID] if comparison.is_void else []), *(f"{d}" for d in comparison.doubts)]
 
 
+def put_off_lines(comparison: Comparison) -> list[str]:
+    """Return a sentence on the tracks that the comparison is of; none if it is up to date."""
+    if comparison.coverage is None:
+        return []
+    return [f"All figures are {comparison.coverage}: the next evaluation is put off."]
+
+
 def counts(comparison: Comparison) -> list[str]:
     """Return a sentence per kind of note, and one on files of kinds that are not read."""
     lines = [*note_lines(comparison.problems), skipped_line(comparison.dataset.skipped)]
@@ -357,6 +372,7 @@ def _about(data: Dataset, created: str) -> str:
 def _quality(comparison: Comparison) -> Section:
     rows, shown = comparison.rows, columns(comparison, "console", "report")
     text = [METHOD, f"Protocol: {comparison.protocol}."]
+    text += put_off_lines(comparison)
     text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
@@ -452,6 +468,8 @@ def _health(rows: Sequence[Row]) -> Section:
         "Intrinsic dim is by TwoNN. Dead dims have one value for all tracks. Same vector counts "
         "tracks with the vector of another recording."
     )
+    if drawn := max(row.space.drawn for row in rows if row.space is not None):
+        text += f" All are those of {drawn:,} tracks, drawn at random."
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
 

@@ -152,6 +152,36 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """The tracks that a comparison is of, where the library has changed since.
+
+    Parameters
+    ----------
+    covered
+        Tracks of the library that took part as they are.
+    tracks
+        Tracks of the library.
+    evaluated
+        Tracks of the library at the evaluation.
+    """
+
+    covered: int
+    tracks: int
+    evaluated: int
+
+    @property
+    def changed(self) -> float:
+        """The tracks that are new, gone or changed, as a share of the larger library."""
+        most = max(self.tracks, self.evaluated)
+        return (most - self.covered) / most if most else 0.0
+
+    def __str__(self) -> str:
+        gone = self.evaluated - self.covered
+        rest = f"; {gone:,} {'is' if gone == 1 else 'are'} gone or changed" if gone else ""
+        return f"as of {self.covered:,} of {self.tracks:,} tracks{rest}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All rows, with the library and the protocol.
 
@@ -179,6 +209,10 @@ class Comparison:
         Why it means little, or nothing.
     reading
         How the library was read, in one line.
+    frame
+        A name for what it follows from beside the tracks; see `state.frame_of`.
+    coverage
+        The tracks that it is of, where a new evaluation was put off; None if it is up to date.
     """
 
     dataset: Dataset
@@ -193,6 +227,8 @@ class Comparison:
     mlflow_run_id: str | None = None
     doubts: tuple[Doubt, ...] = ()
     reading: str = ""
+    frame: str = ""
+    coverage: Coverage | None = None
 
     @property
     def is_void(self) -> bool:

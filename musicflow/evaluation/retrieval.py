@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicflow.evaluation.metrics import MAIN, Metric, RankedRelevance
 from musicflow.evaluation.protocol import Exclusion, Labels, blocks
@@ -23,17 +24,21 @@ NEAREST = 10
 Similarity = Callable[[np.ndarray], np.ndarray]
 """Similarities of some tracks (their row numbers) to all tracks: float64, ``(len(rows), N)``."""
 
-_BLOCK = 256
-"""Queries whose similarities are computed at once: matrix products like to be large."""
+_QUERIES = 16, 256
+"""The fewest and the most queries whose similarities a worker computes at once."""
 
-_PART = 64
-"""Queries that are ranked at once: sorting likes what fits into a cache."""
+_VALUES = 1 << 23
+"""Similarities per space that a worker holds; matrix products like to be large."""
+
+_PART = 64, 1 << 20
+"""The most queries, and similarities, that are ranked at once: sorting likes what fits into a
+cache."""
+
+_COLUMNS = 8192
+"""Vectors that are made float64 at once."""
 
 _WORKERS = min(4, os.cpu_count() or 1)
 """Parts that are ranked side by side; more would cost memory."""
-
-_DECIMALS = 12
-"""Similarities are rounded to this, so that equal vectors tie whatever the order of a sum."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +100,15 @@ class Ranked:
 
 def cosine(vectors: np.ndarray) -> Similarity:
     """Return the similarity of vectors of length one, shape ``(N, dim)``."""
-    values = vectors.astype(np.float64)
-    return lambda rows: values[rows] @ values.T
 
+    def similarity(rows: np.ndarray) -> np.ndarray:
+        queries, found = vectors[rows].astype(np.float64), np.empty((len(rows), len(vectors)))
+        for start in range(0, len(vectors), _COLUMNS):
+            some = vectors[start : start + _COLUMNS].astype(np.float64)
+            np.matmul(queries, some.T, out=found[:, start : start + len(some)])
+        return found
 
-def order(similarities: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``."""
-    keys = -np.round(similarities, _DECIMALS)
-    keys[excluded] = np.inf
-    ranking = np.argsort(keys, axis=1)
-    # The quick sort leaves ties in any order; the few rows that have some are sorted again.
-    ranked = np.take_along_axis(keys, ranking, axis=1)
-    tied = ((ranked[:, 1:] == ranked[:, :-1]) & np.isfinite(ranked[:, 1:])).any(axis=1)
-    ranking[tied] = np.argsort(keys[tied], axis=1, kind="stable")
-    return ranking
+    return similarity
 
 
 def rank(
@@ -141,40 +141,54 @@ def rank(
     """
     if queries is None:
         queries = np.arange(exclusion.count)
-    done: list[dict[str, Ranked]] = []
 
     def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
-        excluded = exclusion.of(rows)
-        candidates = (~excluded).sum(axis=1)
-        relevance = [np.where(excluded, 0.0, kind.relevance(rows)) for kind in labels]
+        excluded = exclusion.columns(rows)
         known = dict(zip(spaces, similarities, strict=True))
-        rankings = {name: order(values, excluded) for name, values in known.items()}
+        rankings = {name: _order(values, excluded) for name, values in known.items()}
         for name, fusion in fusions.items():
             values = fusion.combine(
                 rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
             )
-            rankings[name] = order(values, excluded)
+            rankings[name] = _order(values, excluded)
+        candidates = exclusion.count - np.diff(excluded[0])
         return {
-            name: _scored(rows, ranking, relevance, candidates, metrics, k)
+            name: _scored(rows, ranking, labels, candidates, metrics, k)
             for name, ranking in rankings.items()
         }
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for places in blocks(len(queries), _BLOCK):
-            rows = queries[places]
-            wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
-            parts = max(1, len(rows) // _PART)
-            done += pool.map(score, *(np.array_split(whole, parts) for whole in wholes))
+    size = int(np.clip(_VALUES // exclusion.count, *_QUERIES))
+
+    def score_in_parts(places: np.ndarray) -> list[dict[str, Ranked]]:
+        rows = queries[places]
+        wholes = [rows, *(similarity(rows) for similarity in spaces.values())]
+        parts = max(1, len(rows) // _PART[0], len(rows) * exclusion.count // _PART[1])
+        parts = min(parts, len(rows))
+        return list(map(score, *(np.array_split(whole, parts) for whole in wholes)))
+
+    # A worker multiplies on its own: threads of a product would wait for each other.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_WORKERS) as pool:
+        scored = pool.map(score_in_parts, blocks(len(queries), size))
+        done = [part for parts in scored for part in parts]
     return {
         name: _joined([part[name] for part in done], queries, exclusion.count)
         for name in (*spaces, *fusions)
     }
 
 
+def _order(similarities: np.ndarray, excluded: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``."""
+    from musicflow.kernels import ranking
+
+    found = np.empty(similarities.shape, np.int32)
+    ranking.order(similarities, *excluded, found)
+    return found
+
+
 def _scored(
     rows: np.ndarray,
     ranking: np.ndarray,
-    relevance: Sequence[np.ndarray],
+    labels: Sequence[Labels],
     candidates: np.ndarray,
     metrics: Sequence[Metric],
     k: int,
@@ -184,10 +198,12 @@ def _scored(
     kept = np.arange(first.shape[1]) < candidates[:, None]
     nearest[:, : first.shape[1]] = np.where(kept, first, -1)
     scores = []
-    for values in relevance:
-        able = values.any(axis=1)
-        ordered = np.take_along_axis(values[able], ranking[able], axis=1)
-        ranked = RankedRelevance(ordered, candidates[able], k)
+    for kind in labels:
+        ordered = kind.ranked(rows, ranking)
+        for values, count in zip(ordered, candidates, strict=True):
+            values[count:] = 0.0
+        able = ordered.any(axis=1)
+        ranked = RankedRelevance(ordered[able], candidates[able], k)
         found = {metric.name: metric.scores(ranked) for metric in metrics}
         scores.append(Scores(rows[able], found, ranked.relevant / ranked.candidates))
     return Ranked(scores, nearest)

@@ -1,16 +1,22 @@
 """The state of a comparison: a name for everything its results follow from."""
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import words
 from musicflow.evaluation.protocol import Method
-from musicflow.evaluation.results import Comparison
+from musicflow.evaluation.results import Comparison, Coverage
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library, doubts
+from musicflow.settings import write_atomically
 from musicflow.store import EmbeddingStore
 
 VERSION = 4
@@ -46,6 +52,44 @@ def state_of(
     parts += library.skipped.items()
     parts += [asdict(doubt) for doubt in doubts(library)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) -> str:
+    """Return a name for what a comparison follows from beside the tracks: 16 digits."""
+    parts = [VERSION, library.name, method.exclude, method.k]
+    parts += [(metric.name, metric.version) for metric in method.metrics]
+    parts += [(spec.label, spec.hash) for spec in specs]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def save_tracks(path: Path, state: str, library: Library) -> None:
+    """Keep which tracks a comparison is of."""
+    sink = io.BytesIO()
+    np.savez(sink, state=state, marks=library.marks)
+    write_atomically(path, sink.getvalue())
+
+
+def coverage_of(path: Path, state: str, library: Library) -> Coverage | None:
+    """Return which tracks of the library a comparison is of; None if that is not known.
+
+    Parameters
+    ----------
+    path
+        The file that `save_tracks` wrote.
+    state
+        The state of the comparison.
+    library
+        The library as it is now.
+    """
+    try:
+        with np.load(path) as stored:
+            before, of = stored["marks"], str(stored["state"])
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if of != state:
+        return None
+    covered = len(np.intersect1d(before, library.marks))
+    return Coverage(covered, len(library.tracks), len(before))
 
 
 def is_up_to_date(

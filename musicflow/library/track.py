@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -153,6 +154,16 @@ def fields_from(tags: Tags) -> dict[str, Any]:
 _OF_TAGS = tuple(field.name for field in fields(Tags) if field.name not in ("title", "bpm", "key"))
 
 
+def _seen(track: Track) -> bytes:
+    """Return what an evaluation sees of a track."""
+    seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
+    credit = (track.artists, track.album_artist, track.compilation)
+    # A single artist or genre gives the digits of earlier versions, which knew only one.
+    more = credit if len(track.artists) > 1 or track.album_artist else ()
+    genres = (track.labels,) if len(track.labels) > 1 else ()
+    return json.dumps((*seen, track.artist, track.album, *more, *genres)).encode()
+
+
 @dataclass(frozen=True)
 class Library:
     """A folder of music as it was last scanned."""
@@ -188,13 +199,14 @@ class Library:
         """
         digest = hashlib.sha256()
         for track in sorted(self.tracks, key=lambda track: track.track_id):
-            seen = (track.track_id, track.content_hash, track.genre, track.subgenres)
-            credit = (track.artists, track.album_artist, track.compilation)
-            # A single artist or genre gives the digits of earlier versions, which knew only one.
-            more = credit if len(track.artists) > 1 or track.album_artist else ()
-            genres = (track.labels,) if len(track.labels) > 1 else ()
-            digest.update(json.dumps((*seen, track.artist, track.album, *more, *genres)).encode())
+            digest.update(_seen(track))
         return digest.hexdigest()[:16]
+
+    @property
+    def marks(self) -> np.ndarray:
+        """Return a number per track that identifies it to an evaluation: uint64, shape ``(N,)``."""
+        digests = (hashlib.blake2b(_seen(track), digest_size=8).digest() for track in self.tracks)
+        return np.frombuffer(b"".join(digests), np.uint64)
 
     def save(self, folder: Path) -> None:
         """Write the library into `folder`, whole or not at all."""

@@ -6,6 +6,7 @@ repeated without measuring again, when MLflow was down for example.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -50,6 +51,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
             metadata={
                 **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
                 "left out": without or "none",
+                "state": str(comparison.coverage or "all tracks"),
                 "report": dg.MetadataValue.md(report.markdown(comparison)),
             },
             check_results=list(checks.evaluation(comparison, last)),
@@ -80,7 +82,10 @@ def embedder_comparison(
         raise dg.Failure(reason, allow_retries=False)
     last = Comparison.load(home.reports / report.COMPARISON)
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
-        comparison = last
+        # What was put off has the figures that MLflow has, and problems of now.
+        comparison = replace(last, coverage=comparison.coverage, problems=comparison.problems)
+        if comparison != last:
+            report.write(comparison, home.reports)
     else:
         comparison = _logged(context, workspace, comparison)
     return dg.MaterializeResult(

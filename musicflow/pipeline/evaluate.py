@@ -8,13 +8,16 @@ import numpy as np
 
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, compare, is_up_to_date, projection
+from musicflow.evaluation import Comparison, Method, compare, projection, state
+from musicflow.evaluation.comparison import with_problems_of_now
+from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.state import ready_of
 from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
 from musicflow.library import Library, Problem
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
+from musicflow.pipeline.plan import EVALUATED, still_stands
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import ALL_TRACKS, EmbeddingStore
@@ -31,12 +34,19 @@ def evaluate_library(
     index: TrackIndex,
     settings: Settings,
 ) -> Comparison:
-    """Return the comparison of embedders; it is kept in the home's folder of reports."""
+    """Return the comparison of embedders; it is kept in the home's folder of reports.
+
+    The last one is returned where it still stands; see `plan.still_stands`.
+    """
     home, given = settings.paths, (library, specs, store, index)
-    method = Method.of(settings)
-    comparison = Comparison.load(home.reports / MEASURED)
-    if comparison is None or not is_up_to_date(comparison, *given, method):
-        comparison = _evaluated(*given, method, settings)
+    last = Comparison.load(home.reports / MEASURED)
+    comparison = still_stands(last, *given, settings)
+    if comparison is not None and comparison.coverage is not None:
+        comparison = with_problems_of_now(comparison, library, specs, store)
+    if comparison is None:
+        comparison = _evaluated(*given, Method.of(settings), settings)
+        state.save_tracks(home.reports / EVALUATED, comparison.state, library)
+    if comparison != last:
         comparison.save(home.reports / MEASURED)
     fused.save_weights(home.fusions, comparison.fusions)
     return comparison
@@ -54,8 +64,9 @@ def _evaluated(
     texts, problems = _vectors_of_queries(*given, settings.cache)
     verdicts = Verdicts.load(home.recordings)
     with Pace(home.pace).measure(EVALUATION, len(library.tracks)):
-        comparison = compare(*given, method, verdicts, texts)
-        projection.save(projection.project(*given), home.reports)
+        kept = KeptNeighbours(home.neighbours)
+        comparison = compare(*given, method, verdicts, texts, kept)
+        projection.save(projection.project(*given, projection.load(home.reports)), home.reports)
     verdicts.save(home.recordings)
     return replace(comparison, problems=(*comparison.problems, *problems))
 

@@ -1,20 +1,25 @@
 """The plan: all work to do, and why. Nothing else decides what is up to date."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from musicflow import embedders, extras
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, is_up_to_date, report
-from musicflow.index import open_index
+from musicflow.evaluation import Comparison, Method, is_up_to_date, report, state
+from musicflow.evaluation.results import Coverage
+from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.pipeline.words import tags_for
-from musicflow.settings import Settings
+from musicflow.settings import Settings, share_that_matters
 from musicflow.store import EmbeddingStore
+
+EVALUATED = "evaluated.npz"
+"""The file of the tracks that the last comparison is of, beside the report."""
 
 Reason = Literal["new", "version", "content", "results"]
 
@@ -57,12 +62,15 @@ class Plan:
     steps
         In order; empty if all is up to date.
     comparison
-        The last comparison, if it is up to date.
+        The last comparison, if nothing is to be done: it is up to date, or put off.
+    coverage
+        The tracks that the last comparison is of, if the evaluation is put off.
     """
 
     library: Library
     steps: tuple[Step, ...]
     comparison: Comparison | None
+    coverage: Coverage | None = None
 
     @property
     def remade(self) -> tuple[Step, ...]:
@@ -107,20 +115,55 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         steps += embedding_steps(work, spec, store)
         known = store.known(spec)
         usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
-        state = collection_state(usable, spec, tags_for(spec, settings))
+        content = collection_state(usable, spec, tags_for(spec, settings))
         manifest = index.manifest(spec.label)
-        if work or manifest is None or not is_published(manifest, state, index):
+        if work or manifest is None or not is_published(manifest, content, index):
             reason: Reason = "new" if manifest is None else "content"
             count = len(usable) + len(work)
             seconds = pace.estimate(publication(spec.label), count)
             steps.append(Step("publish", spec.label, count, reason, seconds))
     last = Comparison.load(home.reports / report.COMPARISON)
-    given = library, specs, store, index, Method.of(settings)
-    if not steps and last is not None and _is_recorded(last) and is_up_to_date(last, *given):
-        return Plan(library, (), last)
+    stands = still_stands(last, library, specs, store, index, settings)
+    if stands is not None and _is_recorded(stands) and (stands.coverage or not steps):
+        return Plan(library, tuple(steps), None if steps else stands, stands.coverage)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
     return Plan(library, tuple(steps), None)
+
+
+def still_stands(
+    last: Comparison | None,
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+) -> Comparison | None:
+    """Return the last comparison if it need not be made again now; None if it must.
+
+    It need not where it is up to date. Where only tracks changed, the setting `evaluate` puts the
+    next one off; then `Comparison.coverage` says which tracks the last one is of.
+    """
+    method = Method.of(settings)
+    if last is None or is_up_to_date(last, library, specs, store, index, method):
+        return last and replace(last, coverage=None)
+    errors = {row.embedder: row.error for row in last.rows}
+    if last.frame != state.frame_of(library, specs, method) or any(
+        errors.get(spec.label) and not store.unavailable(spec) for spec in specs
+    ):
+        return None
+    coverage = state.coverage_of(settings.paths.reports / EVALUATED, last.state, library)
+    if coverage is None or not coverage.changed or not _may_wait(last, coverage, settings.evaluate):
+        return None
+    return replace(last, coverage=coverage)
+
+
+def _may_wait(last: Comparison, coverage: Coverage, when: str) -> bool:
+    share = share_that_matters(when)
+    if share is not None:
+        return coverage.changed < share
+    made = datetime.fromisoformat(last.created).astimezone().date()
+    return when == "daily" and made == datetime.now().astimezone().date()
 
 
 def _is_recorded(comparison: Comparison) -> bool:

@@ -53,6 +53,38 @@ def test_places_are_kept_until_the_collection_changes(
     pd.testing.assert_frame_equal(projection.places(collection, folder), first)
 
 
+def test_new_tracks_are_placed_in_the_picture_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One track goes, one comes: it lies among its like, and the others stay where they are."""
+    random = np.random.default_rng(0)
+    index, points = EmbeddedIndex(tmp_path / "collections"), []
+    for number in range(62):
+        vector = np.eye(8)[number % 3] + 0.1 * random.standard_normal(8)
+        track = Track(f"{number:02}", f"/{number}.mp3", f"hash {number}", 60.0, 44_100)
+        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+        points.append(Point(track.track_id, unit, payload_of(track)))
+
+    def drawn(state: str, some: list[Point]) -> pd.DataFrame:
+        index.publish("mfcc", Manifest("mfcc", "spec", 8, state), some)
+        with index.open("mfcc") as collection:
+            return projection.places(collection, tmp_path / "map").set_index("track_id")
+
+    first = drawn("first", points[:61])
+    monkeypatch.setattr(projection, "flatten", None)
+    second = drawn("second", points[1:])
+    stayed = [f"{number:02}" for number in range(1, 61)]
+    pd.testing.assert_frame_equal(second.loc[stayed], first.loc[stayed])
+    assert second.index.tolist() == [*stayed, "61"]
+    assert second.loc["61", "placed"]
+    like = second.loc[[f"{number:02}" for number in range(1, 61, 3)], ["x", "y"]]
+    assert (second.loc["61", ["x", "y"]].to_numpy() >= like.min().to_numpy()).all()
+    assert (second.loc["61", ["x", "y"]].to_numpy() <= like.max().to_numpy()).all()
+    # Of many changes, all is laid out anew.
+    with pytest.raises(TypeError):
+        drawn("third", points[:50])
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
 def test_the_smallest_libraries_have_a_map(count: int) -> None:
     vectors = np.eye(6, dtype=np.float32)[:count]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from musicflow.embedders import mfcc
@@ -255,6 +256,29 @@ def test_the_page_holds_everything_it_shows(
         [row, floor] = csv.DictReader(file)
     assert float(row["map_low"]) <= float(row["map"]) <= float(row["map_high"])
     assert floor["embedder"] == "random"
+
+
+def test_a_picture_is_kept_while_little_of_it_changes(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex, tmp_path: Path
+) -> None:
+    def projected(count: int, last: pd.DataFrame | None = None) -> pd.DataFrame:
+        some = replace(library, tracks=library.tracks[:count])
+        build_collection(some.tracks, mfcc.SPEC, store, index)
+        projection.save(projection.project(some, [mfcc.SPEC], store, index, last), tmp_path)
+        found = projection.load(tmp_path)
+        assert found is not None
+        return found.set_index("track_id", drop=False)
+
+    embed_tracks(library.tracks, mfcc.SPEC, store, Path("unused"))
+    first = projected(11)
+    second = projected(12, first)
+    pd.testing.assert_frame_equal(second.iloc[:11], first)
+    assert second["placed"].tolist() == [False] * 11 + [True]
+    renamed = second.assign(genre="x")
+    pd.testing.assert_frame_equal(projected(12, renamed), second)
+    pd.testing.assert_frame_equal(projected(9, second), projected(9))
+    other = second.assign(spec="of another version")
+    assert not projected(12, other)["placed"].any()
 
 
 def test_a_duplicate_in_the_library_is_named_and_evaluated_once(

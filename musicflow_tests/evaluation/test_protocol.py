@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicflow.evaluation import protocol
 from musicflow.evaluation.protocol import (
     Exclusion,
     Labels,
@@ -76,10 +77,10 @@ def test_with_one_key_of_a_kind_each_the_rule_is_equality(keys: list[tuple[int, 
 
 def test_artists_are_excluded_where_enough_queries_keep_a_relevant_candidate() -> None:
     tracks = [track(n, "ab"[n % 2], artist=f"artist {n // 2 % 5}") for n in range(20)]
-    exclusion, protocol = protocol_for(tracks, Method("artist"), duplicates=3)
+    exclusion, followed = protocol_for(tracks, Method("artist"), duplicates=3)
     assert exclusion.of(np.arange(20)).sum() == 20 * 4
-    assert (protocol.exclude, protocol.artists, protocol.note) == ("artist", 5, "")
-    assert str(protocol) == (
+    assert (followed.exclude, followed.artists, followed.note) == ("artist", 5, "")
+    assert str(followed) == (
         "each query excludes itself, its duplicates, its artist and its album "
         "(20 recordings, 3 duplicates, 5 known artists)"
     )
@@ -87,24 +88,50 @@ def test_artists_are_excluded_where_enough_queries_keep_a_relevant_candidate() -
 
 def test_in_a_library_of_one_artist_the_rule_gives_way_and_says_so() -> None:
     tracks = [track(n, "ab"[n % 2], artist="the only one") for n in range(20)]
-    exclusion, protocol = protocol_for(tracks, Method("artist"))
+    exclusion, followed = protocol_for(tracks, Method("artist"))
     assert exclusion.keys == ()
-    assert protocol.exclude == "duplicates"
-    assert "only 0 of 20 queries" in protocol.note
+    assert followed.exclude == "duplicates"
+    assert "only 0 of 20 queries" in followed.note
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sets(st.sampled_from("abc"), max_size=2), st.sets(st.integers(0, 4), max_size=2)
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_queries_with_a_relevant_candidate_are_counted_as_one_by_one(
+    library: list[tuple[set[str], set[int]]],
+) -> None:
+    tracks = [
+        track(n, min(labels), genres=tuple(labels)) if labels else track(n)
+        for n, (labels, _) in enumerate(library)
+    ]
+    expected = sum(
+        any(
+            labels & others and not keys & other_keys and other != row
+            for other, (others, other_keys) in enumerate(library)
+        )
+        for row, (labels, keys) in enumerate(library)
+    )
+    assert protocol._able(tracks, [tuple(keys) for _, keys in library]) == expected
 
 
 def test_where_no_artist_is_known_the_protocol_says_so() -> None:
-    exclusion, protocol = protocol_for([track(n, "a") for n in range(6)], Method("artist"))
+    exclusion, followed = protocol_for([track(n, "a") for n in range(6)], Method("artist"))
     assert exclusion.keys == ()
-    assert (protocol.exclude, protocol.note) == ("duplicates", "no artist is known")
+    assert (followed.exclude, followed.note) == ("duplicates", "no artist is known")
 
 
 @pytest.mark.parametrize("wanted", ["duplicates", "none"])
 def test_a_weaker_rule_is_followed_when_it_is_asked_for(wanted: str) -> None:
     tracks = [track(n, "a", artist=f"artist {n}") for n in range(6)]
-    exclusion, protocol = protocol_for(tracks, Method(wanted))  # type: ignore[arg-type]
+    exclusion, followed = protocol_for(tracks, Method(wanted))  # type: ignore[arg-type]
     assert exclusion.keys == ()
-    assert (protocol.exclude, protocol.note) == (wanted, "")
+    assert (followed.exclude, followed.note) == (wanted, "")
 
 
 def test_relevance_is_the_share_of_common_labels() -> None:

@@ -1,7 +1,12 @@
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
+from musicflow.evaluation import space
 from musicflow.evaluation.space import health, neighbours
 from musicflow_tests.evaluation.made_up import unit
 
@@ -10,13 +15,61 @@ def names(count: int) -> list[str]:
     return [f"t{number}" for number in range(count)]
 
 
-def test_neighbours_are_those_of_scikit_learn() -> None:
+def one_by_one(vectors: np.ndarray) -> tuple[list[list[int]], list[list[float]]]:
+    """The neighbours of each vector, and their cosines, by a plain loop."""
+    rows, cosines = [], []
+    for row, one in enumerate(vectors.tolist()):
+        found = [
+            (-round(math.fsum(a * b for a, b in zip(one, other, strict=True)), 12), number)
+            for number, other in enumerate(vectors.tolist())
+            if number != row
+        ]
+        nearest = sorted(found)[:10]
+        rows.append([number for _, number in nearest])
+        cosines.append([-cosine for cosine, _ in nearest])
+    return rows, cosines
+
+
+def made(count: int, seed: int, rough: bool) -> np.ndarray:
+    """Vectors of length one; rough ones take few values, so that many tie."""
+    vectors = unit(count, seed, dim=4)
+    return (np.sign(vectors) / 2).astype(np.float32) if rough else vectors
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 60), st.integers(0, 60), st.integers(0, 1000), st.booleans(), st.data())
+def test_neighbours_are_those_of_a_plain_loop_anew_and_by_difference(
+    before: int, new: int, seed: int, rough: bool, data: st.DataObject
+) -> None:
+    """Some tracks go, some come in between, and the rest keeps its order."""
+    vectors = made(before + new, seed, rough)
+    known = neighbours(vectors[:before])
+    assert (known.rows.tolist(), known.cosines.tolist()) == one_by_one(vectors[:before])
+    gone = data.draw(st.sets(st.integers(0, before - 1), max_size=max(before - 2, 0)))
+    origin = [row for row in range(before) if row not in gone]
+    for _ in range(new):
+        origin.insert(data.draw(st.integers(0, len(origin))), -1)
+    places = iter(range(before, before + new))
+    now = vectors[[next(places) if row < 0 else row for row in origin]]
+    found = neighbours(now, known=known, origin=np.array(origin))
+    assert (found.rows.tolist(), found.cosines.tolist()) == one_by_one(now)
+
+
+def test_neighbours_over_several_blocks_are_those_of_scikit_learn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(space, "_TILE", 64)
     vectors = unit(600, 0)
     near = neighbours(vectors)
-    distances, rows = NearestNeighbors(n_neighbors=10).fit(vectors).kneighbors()
-    assert near.cosines == pytest.approx(1 - distances**2 / 2, abs=1e-5)
+    distances, rows = NearestNeighbors(n_neighbors=10).fit(vectors.astype(np.float64)).kneighbors()
+    assert near.cosines == pytest.approx(1 - distances**2 / 2, abs=1e-6)
     assert (near.rows == rows).mean() > 0.99
-    assert (np.diff(near.cosines, axis=1) <= 0).all()
+    origin = np.where(np.arange(600) % 7 == 3, -1, 0)
+    origin[origin >= 0] = np.arange((origin >= 0).sum())
+    known = neighbours(vectors[origin >= 0])
+    found = neighbours(vectors, known=known, origin=origin)
+    assert (found.rows == near.rows).all()
+    assert (found.cosines == near.cosines).all()
 
 
 def test_two_tracks_are_each_others_neighbour() -> None:
