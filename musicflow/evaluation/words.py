@@ -194,7 +194,8 @@ def recalls(
     values = tracks.astype(np.float64)
     for rows in blocks(len(texts)):
         cosines = texts[rows].astype(np.float64) @ values.T
-        ranking = retrieval.order(cosines, np.zeros(cosines.shape, bool))
+        nothing = np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int64)
+        ranking = retrieval.order(cosines, nothing)
         for row, ranked in zip(rows.tolist(), ranking, strict=True):
             hits = np.isin(ranked[: max(DEPTHS)], relevant[row])
             for k in DEPTHS:
