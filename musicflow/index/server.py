@@ -230,10 +230,9 @@ class ServerIndex:
 
     def _aliases(self) -> dict[str, str]:
         aliases = self._all_aliases()
-        if self._may_adopt:
-            self._may_adopt = False
-            if not any(alias.startswith(self._prefix) for alias in aliases):
-                return self._adopt(aliases)
+        if self._may_adopt and not any(alias.startswith(self._prefix) for alias in aliases):
+            aliases = self._adopt(aliases)
+        self._may_adopt = False
         return aliases
 
     def _all_aliases(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from musicflow.index import NoCollectionError, Point, TrackIndexError, VectorError
 from musicflow.index.connection import Server
@@ -225,6 +226,21 @@ def test_collections_from_before_are_adopted_once_by_the_home_that_has_their_tra
         assert twin.names() == []
     with pytest.raises((NoCollectionError, TrackIndexError)):
         twin.rollback("toy")
+
+
+def test_a_key_that_only_reads_cannot_adopt_and_the_sentence_says_what_to_do(
+    client: QdrantClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ServerIndex(Server(client)).publish("toy", MANIFEST, points(vectors(3)))
+
+    def forbidden(*_: object, **__: object) -> bool:
+        raise UnexpectedResponse(403, "Forbidden", b"{}", None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(client, "update_collection", forbidden)
+    home = ServerIndex(Server(client), home_at(tmp_path, 3))
+    for _ in range(2):
+        with pytest.raises(TrackIndexError, match="`musicflow index list` once with a key that"):
+            home.names()
 
 
 def test_the_settings_of_a_cluster_reach_the_server(
