@@ -145,12 +145,12 @@ def rank(
     def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
         excluded = exclusion.columns(rows)
         known = dict(zip(spaces, similarities, strict=True))
-        rankings = {name: _order(values, excluded) for name, values in known.items()}
+        rankings = {name: order(values, excluded) for name, values in known.items()}
         for name, fusion in fusions.items():
             values = fusion.combine(
                 rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
             )
-            rankings[name] = _order(values, excluded)
+            rankings[name] = order(values, excluded)
         candidates = exclusion.count - np.diff(excluded[0])
         return {
             name: _scored(rows, ranking, labels, candidates, metrics, k)
@@ -176,10 +176,22 @@ def rank(
     }
 
 
-def _order(similarities: np.ndarray, excluded: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``."""
+def order(
+    similarities: np.ndarray, excluded: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``.
+
+    Parameters
+    ----------
+    similarities
+        Float64.
+    excluded
+        As `Exclusion.columns` returns them; none if not given.
+    """
     from musicflow.kernels import ranking
 
+    if excluded is None:
+        excluded = np.zeros(len(similarities) + 1, np.int32), np.zeros(0, np.int32)
     found = np.empty(similarities.shape, np.int32)
     ranking.order(similarities, *excluded, found)
     return found

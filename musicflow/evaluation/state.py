@@ -59,6 +59,7 @@ def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) ->
     parts = [VERSION, library.name, method.exclude, method.k]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash) for spec in specs]
+    parts += [("words", words.VERSION) for spec in specs if spec.text]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

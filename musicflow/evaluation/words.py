@@ -194,7 +194,7 @@ def recalls(
     values = tracks.astype(np.float64)
     for rows in blocks(len(texts)):
         cosines = texts[rows].astype(np.float64) @ values.T
-        ranking = retrieval.order(cosines, np.zeros(cosines.shape, bool))
+        ranking = retrieval.order(cosines)
         for row, ranked in zip(rows.tolist(), ranking, strict=True):
             hits = np.isin(ranked[: max(DEPTHS)], relevant[row])
             for k in DEPTHS:
