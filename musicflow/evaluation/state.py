@@ -13,7 +13,7 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import words
 from musicflow.evaluation.protocol import Method
-from musicflow.evaluation.results import Comparison, Coverage
+from musicflow.evaluation.results import AsOf, Comparison
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library, doubts
 from musicflow.settings import write_atomically
@@ -70,7 +70,7 @@ def save_tracks(path: Path, state: str, library: Library) -> None:
     write_atomically(path, sink.getvalue())
 
 
-def coverage_of(path: Path, state: str, library: Library) -> Coverage | None:
+def as_of_now(path: Path, state: str, library: Library) -> AsOf | None:
     """Return which tracks of the library a comparison is of; None if that is not known.
 
     Parameters
@@ -90,7 +90,7 @@ def coverage_of(path: Path, state: str, library: Library) -> Coverage | None:
     if of != state:
         return None
     covered = len(np.intersect1d(before, library.marks))
-    return Coverage(covered, len(library.tracks), len(before))
+    return AsOf(covered, len(library.tracks), len(before))
 
 
 def is_up_to_date(

@@ -47,7 +47,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
             metadata={
                 **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
                 "left out": without or "none",
-                "state": str(comparison.coverage or "all tracks"),
+                "state": str(comparison.as_of or "all tracks"),
                 "report": dg.MetadataValue.md(report.markdown(comparison)),
             },
             check_results=list(checks.evaluation(comparison, last)),
@@ -79,7 +79,7 @@ def embedder_comparison(
     last = Comparison.load(home.reports / report.COMPARISON)
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
         # What was put off has the figures that MLflow has, and problems of now.
-        comparison = replace(last, coverage=comparison.coverage, problems=comparison.problems)
+        comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
         if comparison != last:
             report.write(comparison, home.reports)
     else:

@@ -41,7 +41,7 @@ def evaluate_library(
     home, given = settings.paths, (library, specs, store, index)
     last = Comparison.load(home.reports / MEASURED)
     comparison = still_stands(last, *given, settings)
-    if comparison is not None and comparison.coverage is not None:
+    if comparison is not None and comparison.as_of is not None:
         comparison = with_problems_of_now(comparison, library, specs, store)
     if comparison is None:
         comparison = _evaluated(*given, Method.of(settings), settings)
