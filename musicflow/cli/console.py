@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -57,10 +58,21 @@ def home_in_use() -> Home:
         return Home(Path(tempfile.gettempdir(), "musicflow"))
 
 
+_LINE_EVERY_S = 10.0
+
+
 def progress(items: Iterable, title: str, total: int) -> Iterator:
-    """Iterate with a progress bar."""
+    """Iterate with a progress bar; with a line every ten seconds where it is no terminal."""
     if not total:
         yield from items
+        return
+    if not err.is_terminal:
+        last = time.monotonic()
+        for number, item in enumerate(items):
+            if time.monotonic() - last > _LINE_EVERY_S:
+                last = time.monotonic()
+                err.print(plain(f"{title}: {number} of {total}"), soft_wrap=True, highlight=False)
+            yield item
         return
     bar = BarColumn(bar_width=None)
     text = TextColumn("{task.description}")

@@ -128,7 +128,7 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
         err.print(_NO_WORDS, soft_wrap=True)
     comparison = plan.comparison
     if comparison is not None:
-        since = "Nothing is to be done" if comparison.coverage else "Nothing changed"
+        since = "Nothing is to be done" if comparison.as_of else "Nothing changed"
         err.print(f"{since} since {comparison.created}.")
     elif _agreed(plan, yes):
         comparison = _carried_out(plan, settings)
@@ -163,8 +163,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
         steps = [asdict(step) for step in plan.steps]
         found = [asdict(doubt) for doubt in doubts(plan.library)]
-        coverage = asdict(plan.coverage) if plan.coverage is not None else None
-        about = {"reading": plan.library.reading, "doubts": found, "coverage": coverage}
+        as_of = asdict(plan.as_of) if plan.as_of is not None else None
+        about = {"reading": plan.library.reading, "doubts": found, "as_of": as_of}
         print_json({"tracks": len(plan.library.tracks), **about, "steps": steps})
         return
     _tell_of(plan.library)
@@ -176,8 +176,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         time = duration(step.seconds) if step.seconds is not None else "–"
         table.add_row(step.kind, step.subject, str(step.tracks), _WHY[step.reason], time)
     out.print(table)
-    if plan.coverage is not None:
-        out.print(f"The evaluation is put off: it is {plan.coverage}.", soft_wrap=True)
+    if plan.as_of is not None:
+        out.print(f"The evaluation is put off: it is {plan.as_of}.", soft_wrap=True)
 
 
 _WHY = {

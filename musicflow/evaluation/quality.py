@@ -128,6 +128,8 @@ def measure(
     kept = np.flatnonzero(first == np.arange(len(tracks)))
     if len(kept) < 2:
         return _nothing(first, method)
+    if len(tracks) > MAX_TRACKS:
+        near.clear()
     if len(kept) < len(tracks):
         tracks = [tracks[row] for row in kept.tolist()]
         spaces = {name: unit[kept] for name, unit in spaces.items()}

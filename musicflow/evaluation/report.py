@@ -286,9 +286,9 @@ def doubt_lines(comparison: Comparison) -> list[str]:
 
 def put_off_lines(comparison: Comparison) -> list[str]:
     """Return a sentence on the tracks that the comparison is of; none if it is up to date."""
-    if comparison.coverage is None:
+    if comparison.as_of is None:
         return []
-    return [f"All figures are {comparison.coverage}: the next evaluation is put off."]
+    return [f"All figures are {comparison.as_of}: the next evaluation is put off."]
 
 
 def counts(comparison: Comparison) -> list[str]:

@@ -152,7 +152,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class AsOf:
     """The tracks that a comparison is of, where the library has changed since.
 
     Parameters
@@ -211,7 +211,7 @@ class Comparison:
         How the library was read, in one line.
     frame
         A name for what it follows from beside the tracks; see `state.frame_of`.
-    coverage
+    as_of
         The tracks that it is of, where a new evaluation was put off; None if it is up to date.
     """
 
@@ -228,7 +228,7 @@ class Comparison:
     doubts: tuple[Doubt, ...] = ()
     reading: str = ""
     frame: str = ""
-    coverage: Coverage | None = None
+    as_of: AsOf | None = None
 
     @property
     def is_void(self) -> bool:

@@ -176,13 +176,22 @@ def rank(
     }
 
 
-def order(similarities: np.ndarray, excluded: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def order(
+    similarities: np.ndarray, excluded: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Return row numbers, best first, excluded ones last. Shapes ``(Q, N)``.
 
-    `excluded` is as `kernels.ranking.order` takes it.
+    Parameters
+    ----------
+    similarities
+        Float64.
+    excluded
+        As `Exclusion.columns` returns them; none if not given.
     """
     from musicflow.kernels import ranking
 
+    if excluded is None:
+        excluded = np.zeros(len(similarities) + 1, np.int32), np.zeros(0, np.int32)
     found = np.empty(similarities.shape, np.int32)
     ranking.order(similarities, *excluded, found)
     return found

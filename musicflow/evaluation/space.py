@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicflow.evaluation.protocol import blocks
 
@@ -159,7 +160,8 @@ class _Search:
         if of is not None:
             groups = of[:0], of, np.setdiff1d(np.arange(len(self.unit)), of)
         new, lost, kept = (_cut(rows, _TILE) for rows in groups)
-        with ThreadPoolExecutor(WORKERS) as pool:
+        # A worker multiplies on its own: threads of a product would wait for each other.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(WORKERS) as pool:
             for place, block in enumerate(new):
                 self._offer(pool, block, block, both=False)
                 for other in (*new[place + 1 :], *lost, *kept):
@@ -175,10 +177,11 @@ class _Search:
         """Offer two blocks to each other, or the second to the first alone."""
         from musicflow.kernels import ranking
 
-        tile = self.unit[rows] @ self.unit[columns].T
+        others, tile = self.unit[columns].T, np.empty((len(rows), len(columns)), np.float32)
         lists = self._found, self._values
 
         def to_rows(part: slice) -> None:
+            np.matmul(self.unit[rows[part]], others, out=tile[part])
             ranking.offer_to_rows(tile[part], rows[part], columns, *lists)
 
         def to_columns(part: slice) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import words
 from musicflow.evaluation.protocol import Method
-from musicflow.evaluation.results import Comparison, Coverage
+from musicflow.evaluation.results import AsOf, Comparison
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library, doubts
 from musicflow.settings import write_atomically
@@ -59,6 +59,7 @@ def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) ->
     parts = [VERSION, library.name, method.exclude, method.k]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash) for spec in specs]
+    parts += [("words", words.VERSION) for spec in specs if spec.text]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -69,7 +70,7 @@ def save_tracks(path: Path, state: str, library: Library) -> None:
     write_atomically(path, sink.getvalue())
 
 
-def coverage_of(path: Path, state: str, library: Library) -> Coverage | None:
+def as_of_now(path: Path, state: str, library: Library) -> AsOf | None:
     """Return which tracks of the library a comparison is of; None if that is not known.
 
     Parameters
@@ -89,7 +90,7 @@ def coverage_of(path: Path, state: str, library: Library) -> Coverage | None:
     if of != state:
         return None
     covered = len(np.intersect1d(before, library.marks))
-    return Coverage(covered, len(library.tracks), len(before))
+    return AsOf(covered, len(library.tracks), len(before))
 
 
 def is_up_to_date(

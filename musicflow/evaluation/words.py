@@ -55,7 +55,7 @@ class Queries:
         for k in DEPTHS:
             sizes = np.array([len(rows) for rows in self.relevant.values()])
             best = float(np.mean(np.minimum(sizes, k) / sizes))
-            text = f"{len(sizes)} queries; at best {best:.3f}."
+            text = f"{len(sizes)} queries; at best {best:.3f}, by chance {self.chance(k):.3f}."
             found.append(
                 Measure(self._name(k), f"{self.kind}s, R@{k}", text, "report", labels="words")
             )
@@ -194,8 +194,7 @@ def recalls(
     values = tracks.astype(np.float64)
     for rows in blocks(len(texts)):
         cosines = texts[rows].astype(np.float64) @ values.T
-        nothing = np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int64)
-        ranking = retrieval.order(cosines, nothing)
+        ranking = retrieval.order(cosines)
         for row, ranked in zip(rows.tolist(), ranking, strict=True):
             hits = np.isin(ranked[: max(DEPTHS)], relevant[row])
             for k in DEPTHS:

@@ -18,6 +18,7 @@ from musicflow.library.files import (
     no_progress,
     scan,
     scan_partitions,
+    shown_as,
     split,
 )
 from musicflow.library.labels import Rule
@@ -66,6 +67,7 @@ __all__ = [
     "read_library",
     "scan",
     "scan_partitions",
+    "shown_as",
     "skipped_kinds",
     "skipped_line",
     "split",

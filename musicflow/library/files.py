@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,8 +32,16 @@ VERSION = 1
 
 _log = logging.getLogger("musicflow")
 
+T = TypeVar("T")
+
 Progress = Callable[[Iterable, str, int], Iterator]
 """A function that iterates and shows progress: ``progress(items, title, total)``."""
+
+
+def shown_as(title: str, work: Callable[[], T], progress: Progress) -> T:
+    """Do one piece of work that has no parts, and show its title meanwhile."""
+    [done] = [work() for _ in progress((None,), title, 1)]
+    return done
 
 
 @dataclass(frozen=True)

@@ -157,10 +157,14 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         description=f"The tracks by their {label} vectors, ready to be searched.",
     )
     @explained()
-    def collection(workspace: Workspace) -> dg.MaterializeResult:
+    def collection(
+        context: dg.AssetExecutionContext,
+        workspace: Workspace,
+        reporter: dg.ResourceParam[Reporter],
+    ) -> dg.MaterializeResult:
         spec, library = workspace.spec(name), Library.load(workspace.paths.library)
         given = library.tracks, spec, workspace.store, workspace.index
-        manifest = publish_for(workspace.settings, *given)
+        manifest = publish_for(workspace.settings, *given, reporter(context))
         known = workspace.store.known(spec)
         with_vector = sum(known.get(track.content_hash) == "" for track in library.tracks)
         with workspace.index.open(label) as published:

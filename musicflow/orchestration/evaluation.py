@@ -19,7 +19,7 @@ from musicflow.library import Library
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.resources import Workspace
+from musicflow.orchestration.resources import Reporter, Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 
 _log = logging.getLogger("musicflow")
@@ -36,14 +36,18 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         automation_condition=when_something_new(),
     )
     @explained()
-    def retrieval_evaluation(workspace: Workspace) -> dg.MaterializeResult:
+    def retrieval_evaluation(
+        context: dg.AssetExecutionContext,
+        workspace: Workspace,
+        reporter: dg.ResourceParam[Reporter],
+    ) -> dg.MaterializeResult:
         """Score each embedder and their fusions.
 
         An evaluation that is up to date is not made again.
         """
         library = Library.load(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
-        comparison = evaluate_library(*given, workspace.settings)
+        comparison = evaluate_library(*given, workspace.settings, reporter(context))
         scores = {row.embedder: row.value(MAIN) for row in comparison.rows}
         last = Comparison.load(workspace.paths.reports / report.COMPARISON)
         without = {row.embedder: row.error for row in comparison.rows if row.error}
@@ -51,7 +55,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
             metadata={
                 **{f"precision@10, {name}": s for name, s in scores.items() if s is not None},
                 "left out": without or "none",
-                "state": str(comparison.coverage or "all tracks"),
+                "state": str(comparison.as_of or "all tracks"),
                 "report": dg.MetadataValue.md(report.markdown(comparison)),
             },
             check_results=list(checks.evaluation(comparison, last)),
@@ -83,7 +87,7 @@ def embedder_comparison(
     last = Comparison.load(home.reports / report.COMPARISON)
     if last is not None and last.state == comparison.state and last.mlflow_run_id:
         # What was put off has the figures that MLflow has, and problems of now.
-        comparison = replace(last, coverage=comparison.coverage, problems=comparison.problems)
+        comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
         if comparison != last:
             report.write(comparison, home.reports)
     else:

@@ -14,7 +14,7 @@ from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.state import ready_of
 from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
-from musicflow.library import Library, Problem
+from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
@@ -33,6 +33,7 @@ def evaluate_library(
     store: EmbeddingStore,
     index: TrackIndex,
     settings: Settings,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Return the comparison of embedders; it is kept in the home's folder of reports.
 
@@ -41,10 +42,10 @@ def evaluate_library(
     home, given = settings.paths, (library, specs, store, index)
     last = Comparison.load(home.reports / MEASURED)
     comparison = still_stands(last, *given, settings)
-    if comparison is not None and comparison.coverage is not None:
+    if comparison is not None and comparison.as_of is not None:
         comparison = with_problems_of_now(comparison, library, specs, store)
     if comparison is None:
-        comparison = _evaluated(*given, Method.of(settings), settings)
+        comparison = _evaluated(*given, Method.of(settings), settings, progress)
         state.save_tracks(home.reports / EVALUATED, comparison.state, library)
     if comparison != last:
         comparison.save(home.reports / MEASURED)
@@ -59,14 +60,24 @@ def _evaluated(
     index: TrackIndex,
     method: Method,
     settings: Settings,
+    progress: Progress,
 ) -> Comparison:
     home, given = settings.paths, (library, specs, store, index)
     texts, problems = _vectors_of_queries(*given, settings.cache)
     verdicts = Verdicts.load(home.recordings)
-    with Pace(home.pace).measure(EVALUATION, len(library.tracks)):
-        kept = KeptNeighbours(home.neighbours)
-        comparison = compare(*given, method, verdicts, texts, kept)
-        projection.save(projection.project(*given, projection.load(home.reports)), home.reports)
+    pace, count = Pace(home.pace), len(library.tracks)
+    with pace.measure(EVALUATION, count):
+        comparison = shown_as(
+            f"Evaluating {count} tracks{pace.about(EVALUATION, count)}",
+            lambda: compare(*given, method, verdicts, texts, KeptNeighbours(home.neighbours)),
+            progress,
+        )
+        flat = shown_as(
+            "Drawing the map",
+            lambda: projection.project(*given, projection.load(home.reports)),
+            progress,
+        )
+        projection.save(flat, home.reports)
     verdicts.save(home.recordings)
     return replace(comparison, problems=(*comparison.problems, *problems))
 

@@ -9,7 +9,7 @@ from musicflow import embedders, extras
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, is_up_to_date, report, state
-from musicflow.evaluation.results import Coverage
+from musicflow.evaluation.results import AsOf
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
@@ -63,14 +63,14 @@ class Plan:
         In order; empty if all is up to date.
     comparison
         The last comparison, if nothing is to be done: it is up to date, or put off.
-    coverage
+    as_of
         The tracks that the last comparison is of, if the evaluation is put off.
     """
 
     library: Library
     steps: tuple[Step, ...]
     comparison: Comparison | None
-    coverage: Coverage | None = None
+    as_of: AsOf | None = None
 
     @property
     def remade(self) -> tuple[Step, ...]:
@@ -124,8 +124,8 @@ def make_plan(settings: Settings, library: Library) -> Plan:
             steps.append(Step("publish", spec.label, count, reason, seconds))
     last = Comparison.load(home.reports / report.COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
-    if stands is not None and _is_recorded(stands) and (stands.coverage or not steps):
-        return Plan(library, tuple(steps), None if steps else stands, stands.coverage)
+    if stands is not None and _is_recorded(stands) and (stands.as_of or not steps):
+        return Plan(library, tuple(steps), None if steps else stands, stands.as_of)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
     return Plan(library, tuple(steps), None)
@@ -142,26 +142,26 @@ def still_stands(
     """Return the last comparison if it need not be made again now; None if it must.
 
     It need not where it is up to date. Where only tracks changed, the setting `evaluate` puts the
-    next one off; then `Comparison.coverage` says which tracks the last one is of.
+    next one off; then `Comparison.as_of` says which tracks the last one is of.
     """
     method = Method.of(settings)
     if last is None or is_up_to_date(last, library, specs, store, index, method):
-        return last and replace(last, coverage=None)
+        return last and replace(last, as_of=None)
     errors = {row.embedder: row.error for row in last.rows}
     if last.frame != state.frame_of(library, specs, method) or any(
         errors.get(spec.label) and not store.unavailable(spec) for spec in specs
     ):
         return None
-    coverage = state.coverage_of(settings.paths.reports / EVALUATED, last.state, library)
-    if coverage is None or not coverage.changed or not _may_wait(last, coverage, settings.evaluate):
+    as_of = state.as_of_now(settings.paths.reports / EVALUATED, last.state, library)
+    if as_of is None or not as_of.changed or not _may_wait(last, as_of, settings.evaluate):
         return None
-    return replace(last, coverage=coverage)
+    return replace(last, as_of=as_of)
 
 
-def _may_wait(last: Comparison, coverage: Coverage, when: str) -> bool:
+def _may_wait(last: Comparison, as_of: AsOf, when: str) -> bool:
     share = share_that_matters(when)
     if share is not None:
-        return coverage.changed < share
+        return as_of.changed < share
     made = datetime.fromisoformat(last.created).astimezone().date()
     return when == "daily" and made == datetime.now().astimezone().date()
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Collection, Manifest, Point, Revision, TrackIndex, fields, normalize
-from musicflow.library import Track
+from musicflow.library import Progress, Track, no_progress
 from musicflow.pipeline.pace import Pace, publication
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.settings import Settings
@@ -36,6 +36,7 @@ def build_collection(
     store: EmbeddingStore,
     index: TrackIndex,
     pace: Pace | None = None,
+    progress: Progress = no_progress,
     *,
     tags: Sequence[str] = (),
     cache: Path = Path(),
@@ -57,6 +58,8 @@ def build_collection(
         The index to publish in.
     pace
         Keeps the time that it took.
+    progress
+        Shows progress.
     tags
         Words that the embedder's text side predicts for each track, in place of its own tags.
     cache
@@ -81,7 +84,7 @@ def build_collection(
     words = vectors_of_texts(tags, spec, store, cache)
     timed = pace.measure(publication(spec.label), len(usable)) if pace else nullcontext()
     with timed:
-        _publish(usable, spec, store, index, state, words)
+        _publish(usable, spec, store, index, state, words, progress)
     published = index.manifest(spec.label)
     assert published is not None
     return published
@@ -94,15 +97,16 @@ def _publish(
     index: TrackIndex,
     state: str,
     words: Mapping[str, np.ndarray],
+    progress: Progress,
 ) -> None:
     heard = store.outcomes(spec, fields.of_embedding())
 
     def revise(base: Collection) -> Revision | None:
-        return _revision(base, usable, spec, store, index, state, heard)
+        return _revision(base, usable, spec, store, index, state, heard, progress)
 
     # A predicted tag's score depends on all tracks.
     if words or index.update(spec.label, revise) is None:
-        _publish_all(usable, spec, store, index, state, words)
+        _publish_all(usable, spec, store, index, state, words, progress)
 
 
 def _publish_all(
@@ -112,6 +116,7 @@ def _publish_all(
     index: TrackIndex,
     state: str,
     words: Mapping[str, np.ndarray],
+    progress: Progress,
 ) -> None:
     rows = store.read(spec, {track.content_hash for track in usable})
     center, scale = _standardizer(usable, rows, spec)
@@ -125,7 +130,8 @@ def _publish_all(
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     if words:
         rows = _tagged(usable, rows, manifest, words)
-    index.publish(spec.label, manifest, _points(usable, rows, manifest))
+    points = _points(usable, rows, manifest)
+    index.publish(spec.label, manifest, progress(points, _title(spec), len(usable)))
 
 
 def _revision(
@@ -136,6 +142,7 @@ def _revision(
     index: TrackIndex,
     state: str,
     heard: Mapping[str, Embedding],
+    progress: Progress,
 ) -> Revision | None:
     """Return how the tracks differ from a collection; None if it is to be built as a whole."""
     old = base.manifest
@@ -149,7 +156,12 @@ def _revision(
         return None
     manifest = replace(old, state=state, count=len(usable), changes=changes)
     rows = store.read(spec, {track.content_hash for track in changed})
-    return Revision(manifest, _points(changed, rows, manifest), gone)
+    points = progress(_points(changed, rows, manifest), _title(spec), len(changed))
+    return Revision(manifest, points, gone)
+
+
+def _title(spec: EmbedderSpec) -> str:
+    return f"Publishing, {spec.label}"
 
 
 def _differences(
@@ -182,10 +194,11 @@ def publish_for(
     spec: EmbedderSpec,
     store: EmbeddingStore,
     index: TrackIndex,
+    progress: Progress = no_progress,
 ) -> Manifest:
     """Publish tracks with the tags that the settings ask for; see `build_collection`."""
     return build_collection(
-        *(tracks, spec, store, index, Pace(settings.paths.pace)),
+        *(tracks, spec, store, index, Pace(settings.paths.pace), progress),
         tags=tags_for(spec, settings),
         cache=settings.cache,
     )

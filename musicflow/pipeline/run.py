@@ -44,7 +44,7 @@ def run_plan(plan: Plan, settings: Settings, progress: Progress = no_progress) -
         except Exception as error:
             # One embedder's fault, whatever it is, must not cost the others.
             failed[f"embeddings/{spec.label}"] = words_of(error)
-    comparison = evaluate_library(plan.library, specs, store, index, settings)
+    comparison = evaluate_library(plan.library, specs, store, index, settings, progress)
     report.write(comparison, home.reports)
     return failed
 
@@ -58,4 +58,4 @@ def _embed_and_publish(
     progress: Progress,
 ) -> None:
     embed_for(settings, library.tracks, spec, store, progress)
-    publish_for(settings, library.tracks, spec, store, index)
+    publish_for(settings, library.tracks, spec, store, index, progress)

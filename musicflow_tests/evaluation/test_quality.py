@@ -14,6 +14,7 @@ from musicflow.evaluation import probe, quality
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import Quality, measure
+from musicflow.evaluation.space import health, neighbours
 from musicflow.library import UNKNOWN, Track
 from musicflow_tests.evaluation.made_up import around, track, unit
 
@@ -22,6 +23,10 @@ GENRES = [genre for genre in "abc" for _ in range(20)]
 
 def never(_a: Track, _b: Track) -> bool:
     return False
+
+
+def always(_a: Track, _b: Track) -> bool:
+    return True
 
 
 def library(genres: list[str] = GENRES) -> list[Track]:
@@ -81,6 +86,32 @@ def test_of_many_tracks_some_are_drawn_as_queries_and_nothing_else_changes(
     assert value(every, "space 0", MAIN) == pytest.approx(right.mean())
     assert value(some, "space 0", MAIN) == pytest.approx(right[queries].mean())
     assert some.figures["space 0"].space == every.figures["space 0"].space
+
+
+def test_of_very_many_tracks_fewer_queries_are_drawn_and_health_is_that_of_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracks, vectors = library(), around(GENRES, 0)
+    monkeypatch.setattr(quality, "MAX_TRACKS", 40)
+    monkeypatch.setattr(quality, "MAX_QUERIES", 30)
+    monkeypatch.setattr(quality, "HEALTH_TRACKS", 50)
+    found = measured(tracks, vectors)
+    queries = np.sort(np.random.default_rng(quality.SEED).permutation(60)[:20])
+    assert found.protocol.drawn == 20
+    cosines = vectors.astype(float) @ vectors.astype(float).T
+    np.fill_diagonal(cosines, -np.inf)
+    nearest = np.argsort(-cosines, axis=1)[:, :10]
+    right = np.array(GENRES)[nearest] == np.array(GENRES)[:, None]
+    assert value(found, "space 0", MAIN) == pytest.approx(right[queries].mean())
+    some = np.sort(np.random.default_rng(quality.SEED).permutation(60)[:50])
+    names = [tracks[row].track_id for row in some]
+    expected = health(vectors[some], neighbours(vectors[some]), names)
+    assert found.figures["space 0"].space == replace(expected, drawn=50)
+    # Duplicates by vectors are looked for among the queries.
+    row = int(queries[0])
+    twin = replace(tracks[row], track_id="9999", content_hash="re-encoded")
+    again = measure([*tracks, twin], {"s": np.vstack([vectors, vectors[row]])}, ["s"], same=always)
+    assert again.first[-1] == row
 
 
 def test_tracks_of_the_same_artist_are_no_hits() -> None:

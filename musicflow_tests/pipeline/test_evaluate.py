@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from musicflow import extras
 from musicflow.embedders import mfcc
 from musicflow.evaluation import Comparison, report
-from musicflow.evaluation.results import Coverage
+from musicflow.evaluation.results import AsOf
 from musicflow.index import open_index
 from musicflow.library import Library
 from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of
@@ -51,14 +51,14 @@ def test_an_evaluation_is_put_off_until_enough_changed_and_says_of_what_it_is(
     settings: Settings, write: Write, music: Path
 ) -> None:
     _, first = run(settings)
-    assert first.coverage is None
+    assert first.as_of is None
     pictures = {path: path.read_bytes() for path in settings.paths.reports.glob("*.png")}
     write("tones/new.wav", tone(999))
     (music / "noises" / "broken.wav").write_bytes(b"RIFF")
     plan, second = run(settings)
     assert [step.kind for step in plan.steps] == ["embed", "publish"]
-    assert plan.coverage == second.coverage == Coverage(12, 13, 12)
-    assert str(second.coverage) == "as of 12 of 13 tracks"
+    assert plan.as_of == second.as_of == AsOf(12, 13, 12)
+    assert str(second.as_of) == "as of 12 of 13 tracks"
     assert (second.rows, second.created, second.state) == (first.rows, first.created, first.state)
     assert "noises/broken.wav" in {problem.subject for problem in second.problems}
     for name in ("comparison.md", "comparison.html"):
@@ -67,12 +67,12 @@ def test_an_evaluation_is_put_off_until_enough_changed_and_says_of_what_it_is(
     again = plan_of(settings)
     assert again.steps == ()
     assert again.comparison is not None
-    assert again.comparison.coverage == second.coverage
+    assert again.comparison.as_of == second.as_of
     for number in range(2):
         write(f"tones/more {number}.wav", tone(1100 + 70 * number))
     plan, third = run(settings)
     assert plan.steps[-1].kind == "evaluate"
-    assert third.coverage is None
+    assert third.as_of is None
     assert third.dataset.tracks == 15
     assert "as of" not in (settings.paths.reports / "comparison.md").read_text()
 
@@ -107,9 +107,9 @@ def test_only_changes_of_tracks_are_put_off_and_daily_is_once_a_day(
 def test_a_replaced_track_counts_as_one_change(
     now: int, before: int, shared: int, share: float, text: str
 ) -> None:
-    coverage = Coverage(shared, now, before)
-    assert coverage.changed == pytest.approx(share)
-    assert str(coverage) == text
+    as_of = AsOf(shared, now, before)
+    assert as_of.changed == pytest.approx(share)
+    assert str(as_of) == text
 
 
 @pytest.mark.parametrize("when", ["sometimes", "when % changed", "when 1 changed", ""])
