@@ -33,6 +33,13 @@ def verdict(comparison: Comparison) -> list[str]:
     if not singles:
         return ["No embedder with trained weights was compared: there is no choice to make."]
     best = singles[0]
+    score, chance = best.scores[MAIN], best.chance
+    if chance is not None and score.low is not None and score.low <= chance:
+        return [
+            f"No embedder is surely better than a random order: the best, {best.embedder}, has "
+            f"P@10 {score.value:.3f} [{score.low:.2f}–{score.high:.2f}], and chance is "
+            f"{chance:.3f}."
+        ]
     fusions = (row for row in ranked if row.kind == "fusion")
     best = next((row for row in fusions if _is_surely_better(comparison, row, best)), best)
     others = [row for row in singles if row is not best]

@@ -15,7 +15,7 @@ from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.verdict import verdict
-from musicflow.library import Library
+from musicflow.library import Library, Progress, shown_as
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
@@ -73,7 +73,9 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
 )
 @explained()
 def embedder_comparison(
-    context: dg.AssetExecutionContext, workspace: Workspace
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    reporter: dg.ResourceParam[Reporter],
 ) -> dg.MaterializeResult:
     """Log the comparison to MLflow and write the report into the home.
 
@@ -91,7 +93,7 @@ def embedder_comparison(
         if comparison != last:
             report.write(comparison, home.reports)
     else:
-        comparison = _logged(context, workspace, comparison)
+        comparison = _logged(context, workspace, comparison, reporter(context))
     return dg.MaterializeResult(
         metadata={
             "verdict": " ".join(verdict(comparison)),
@@ -106,7 +108,10 @@ def embedder_comparison(
 
 
 def _logged(
-    context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    comparison: Comparison,
+    progress: Progress,
 ) -> Comparison:
     home = workspace.paths
     # Imported here: it takes half a second, and a run without changes does not need it.
@@ -115,7 +120,11 @@ def _logged(
     files = report.write(comparison, home.reports)
     tags = _tags(context, workspace)
     try:
-        comparison = tracking.log_comparison(home, comparison, workspace.specs, files, tags)
+        comparison = shown_as(
+            "Logging to MLflow",
+            lambda: tracking.log_comparison(home, comparison, workspace.specs, files, tags),
+            progress,
+        )
     except Exception as error:
         # Whatever keeps MLflow from taking them, the figures are there: a run is not lost by it.
         _log.warning(

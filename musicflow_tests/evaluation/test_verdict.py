@@ -53,6 +53,12 @@ def test_a_lead_that_may_be_chance_is_said_to_be_unsure() -> None:
     assert "not surely better than mfcc" in verdict(compared(difference("musicnn", "mfcc", 0.3)))[1]
 
 
+def test_what_is_no_better_than_chance_is_not_recommended() -> None:
+    rows = tuple(replace(one, chance=0.67) for one in ROWS)
+    [sentence] = verdict(compared(rows=rows))
+    assert "No embedder is surely better than a random order: the best, musicnn" in sentence
+
+
 def test_without_figures_that_mean_something_there_is_no_choice() -> None:
     untrained = tuple(replace(one, weights="untrained") for one in ROWS)
     assert "no choice" in " ".join(verdict(compared(rows=untrained)))
