@@ -28,7 +28,7 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
     }  # fmt: skip
 
     def embed_tracks(*_: object, **__: object) -> Embedded:
-        return Embedded(20, 0, (), rows)
+        return Embedded(20, 0, (), rows, lambda _: rows)
 
     monkeypatch.setattr(module, "embed_tracks", embed_tracks)
     tracks = [Track(str(n), "", str(n), 0.0, 0) for n in range(20)]
