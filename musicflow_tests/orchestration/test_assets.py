@@ -11,8 +11,10 @@ import pytest
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison
-from musicflow.orchestration import layers
+from musicflow.library import scan
+from musicflow.orchestration import layers, resources
 from musicflow.orchestration.definitions import assets_for, defs
+from musicflow.orchestration.embeddings import _tracks
 from musicflow.orchestration.partitions import all_partitions
 from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize
@@ -61,6 +63,19 @@ def test_a_job_measures_the_layers_that_a_person_asks_for(
     observed = event.asset_observation
     assert observed is not None
     assert "| penultimate | 200 | 0.700 |" in str(observed.metadata["scores"].value)
+
+
+def test_the_settings_are_not_read_per_file(
+    music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes some milliseconds: minutes in a library of thirty thousand."""
+    scan(music, home.library)
+    looks: list[Path] = []
+    root = property(lambda _workspace: looks.append(music) or music)
+    monkeypatch.setattr(resources.Workspace, "root", root)
+    tracks = _tracks(workspace_of(Settings(home=home.root)), ["noises", "tones"])
+    assert len(tracks) == 12
+    assert len(looks) == 1
 
 
 def test_what_the_home_remembers_is_what_assets_work_on(
