@@ -130,6 +130,9 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     if comparison is not None:
         since = "Nothing is to be done" if comparison.as_of else "Nothing changed"
         err.print(f"{since} since {comparison.created}.")
+        if comparison.as_of is not None:
+            # A run that was killed may not have said so yet.
+            report.write(comparison, settings.paths.reports)
     elif _agreed(plan, yes):
         comparison = _carried_out(plan, settings)
     else:
