@@ -31,8 +31,6 @@ from musicflow.pipeline import build_collection
 from musicflow.settings import Settings, remember
 from musicflow.store import EmbeddingStore
 
-QUERIES, K = 200, 10
-
 
 def main() -> None:
     """Measure once, and add to the results."""
@@ -52,8 +50,8 @@ def main() -> None:
             f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, "
             f"{os.getloadavg()[1]:.0f} processes wanting the processor.",
             "",
-            "| change | searchable s | of it busy s | done s | MB at most | recall@10 |",
-            "|---|---|---|---|---|---|",
+            "| change | searchable s | of it busy s | done s | MB at most |",
+            "|---|---|---|---|---|",
             *_measured(given.tracks, names, given.searchable),
             "",
         ]
@@ -74,16 +72,16 @@ def _measured(count: int, names: list[str], searchable: bool) -> Iterator[str]:
             start, busy = time.perf_counter(), time.process_time()
             build_collection(library.tracks, spec_of(name), store, index)
             seconds, busy = time.perf_counter() - start, time.process_time() - busy
-            yield f"| all anew, {name} | {seconds:.1f} | {busy:.1f} | | | |"
+            yield f"| all anew, {name} | {seconds:.1f} | {busy:.1f} | | |"
         if not searchable:
             subprocess.run(_command(music), check=True, stdout=subprocess.DEVNULL)
         random = np.random.default_rng(1)
         song = music / "genre 0" / "one more.wav"
         for title in ("one new", "one changed"):
             soundfile.write(song, 0.1 * random.standard_normal(int(RATE * SECONDS)), RATE)
-            yield f"| {title} | {_run(music, names, index, searchable)} | {_recall(names, index)} |"
+            yield f"| {title} | {_run(music, names, index, searchable)} |"
         song.unlink()
-        yield f"| one deleted | {_run(music, names, index, searchable)} | {_recall(names, index)} |"
+        yield f"| one deleted | {_run(music, names, index, searchable)} |"
 
 
 def _command(music: Path) -> list[str | Path]:
@@ -121,21 +119,6 @@ def _memory(process: psutil.Process) -> float:
         return sum(p.memory_info().rss for p in (process, *process.children(recursive=True))) / 1e6
     except psutil.NoSuchProcess:
         return 0.0
-
-
-def _recall(names: list[str], index: TrackIndex) -> str:
-    """The share of the ten best by an exact search that the graph finds."""
-    shares = []
-    for name in names:
-        with index.open(name) as collection:
-            ids = [payload["track_id"] for payload in collection.payloads()][-QUERIES:]
-            vectors = collection.vectors(ids)
-            found = collection.query(vectors, K)
-            exact = collection.query(vectors, K, exact=True)
-        pairs = zip(found, exact, strict=True)
-        same = [len({h.track_id for h in a} & {h.track_id for h in b}) / K for a, b in pairs]
-        shares.append(f"{np.mean(same):.3f}")
-    return " ".join(shares)
 
 
 if __name__ == "__main__":
