@@ -266,6 +266,11 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(
         86_400.0, gt=0, description="Seconds of audio beyond which a file is left out."
     )
+    alert: str | None = Field(
+        None,
+        description="A command that gets each failed run of Dagster as JSON, or the address of a "
+        "webhook.",
+    )
     dagster_url: str = Field(
         "http://localhost:3000", description="Where Dagster's pages are, for links to them."
     )

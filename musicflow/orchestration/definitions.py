@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in
+from musicflow.orchestration.alerts import alert
 from musicflow.orchestration.automation import (
     automation,
     ingest,
@@ -57,7 +58,7 @@ def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definit
         assets=assets_for(names, device),
         jobs=[ingest, relabel, refresh, layers],
         schedules=[nightly],
-        sensors=[library_changes, automation],
+        sensors=[library_changes, automation, alert],
         resources=resources_of(),
         # One process per run, one step at a time: embedders that share the processor would not be
         # timed fairly, and starting a process takes longer than most steps.

@@ -1,0 +1,65 @@
+"""Alerts: what a failed run tells a command or a webhook that the settings name.
+
+A message is JSON: ``job``, ``run_id``, ``page`` (of the run) and ``reasons`` (by step). A command
+reads it from its standard input, a webhook is sent it by POST.
+"""
+
+import json
+import shlex
+import subprocess
+import urllib.request
+from typing import Any
+
+import dagster as dg
+
+from musicflow.settings import Settings
+
+_ANSWER_S = 10.0
+_COMMAND_S = 60.0
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tell the command or the webhook of the setting `alert` of each run that fails.",
+)
+def alert(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+    """Send an alert about a failed run; do nothing where no alert is set."""
+    settings = Settings()
+    if settings.alert is None:
+        return dg.SkipReason("no alert is set")
+    run = context.dagster_run
+    reasons = {
+        event.step_key or "": _words(event) for event in context.get_step_failure_events()
+    } or {"": context.failure_event.message or "no reason is known"}
+    page = f"{settings.dagster_url}/runs/{run.run_id}"
+    send(
+        settings.alert,
+        {"job": run.job_name, "run_id": run.run_id, "page": page, "reasons": reasons},
+    )
+    return None
+
+
+def send(target: str, message: dict[str, Any]) -> None:
+    """Send a message to a command, or to an address that begins with ``http``.
+
+    Raises
+    ------
+    OSError
+        If there is no such command, or the address does not answer.
+    subprocess.SubprocessError
+        If the command fails, or takes longer than a minute.
+    """
+    content = json.dumps(message).encode()
+    if target.startswith(("http://", "https://")):
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(target, content, headers, method="POST")
+        urllib.request.urlopen(request, timeout=_ANSWER_S).close()
+    else:
+        subprocess.run(shlex.split(target), input=content, check=True, timeout=_COMMAND_S)
+
+
+def _words(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    return failure.error.message.strip() if failure.error else "no reason is known"
