@@ -177,8 +177,15 @@ class Visitor:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the script has run."""
-        self.page.locator('[data-test-script-state="notRunning"]').wait_for(state="attached")
+        """Wait until the script has rested for half a second: a click starts it a moment later."""
+        self.page.evaluate("window.busyAt = performance.now()")
+        self.page.wait_for_function(
+            """() => {
+                const rests = document.querySelector('[data-test-script-state="notRunning"]')
+                if (!rests) window.busyAt = performance.now()
+                return performance.now() - window.busyAt > 500
+            }"""
+        )
 
     def press(self, key: str, number: int = 0) -> None:
         """Press a button whose key begins so."""

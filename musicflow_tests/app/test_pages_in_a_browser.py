@@ -103,6 +103,8 @@ def test_likes_and_dislikes_change_the_answers(app: str, visit: Visit) -> None:
     expect(visitor.page.get_by_text("Your last click brought")).to_be_visible()
     expect(visitor.page).to_have_url(re.compile(r"dislike=tones.*dislike=noises"))
     # The address alone brings the same answers to somebody else.
+    visitor.settle()
+    expect(visitor.cards("for-you")).to_have_count(3)
     answers = visitor.cards("for-you").all_inner_texts()
     names = [text.split("\n")[1] for text in answers]
     other = visit(visitor.page.url)

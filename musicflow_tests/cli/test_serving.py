@@ -15,9 +15,12 @@ from musicflow.cli.serving import Page, serve
 from musicflow.settings import Settings
 
 SERVE = """
+import signal
 import sys
 from musicflow.cli.serving import Page, serve
 from musicflow.settings import Settings
+# As at a terminal: what runs in the background is started deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 port = int(sys.argv[2])
 serve(Page("Files", "http.server", [str(port)], port, "/#here"), Settings(home=sys.argv[1]), False)
 """
@@ -36,15 +39,18 @@ def test_a_page_is_named_once_it_answers_and_ends_with_all_it_started(
     port = free_port()
     command = [sys.executable, "-c", SERVE, str(tmp_path), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as program:
-        assert program.stdout is not None
-        assert program.stdout.readline() == f"Files: open http://localhost:{port}/#here\n"
-        urllib.request.urlopen(f"http://localhost:{port}").close()
-        started = psutil.Process(program.pid).children(recursive=True)
-        assert started
-        program.send_signal(by)
-        assert program.wait(20) == 130
-        assert not psutil.wait_procs(started, 1)[1]
-        assert program.stdout.read() == ""
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline() == f"Files: open http://localhost:{port}/#here\n"
+            urllib.request.urlopen(f"http://localhost:{port}").close()
+            started = psutil.Process(program.pid).children(recursive=True)
+            assert started
+            program.send_signal(by)
+            assert program.wait(20) == 130
+            assert not psutil.wait_procs(started, 1)[1]
+            assert program.stdout.read() == ""
+        finally:
+            program.kill()
     assert "GET /" in (tmp_path / "logs" / "files.log").read_text()
 
 

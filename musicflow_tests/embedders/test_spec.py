@@ -151,9 +151,12 @@ def test_untrained_vectors_never_go_by_a_trained_name() -> None:
     assert spec.hash != embedders.spec_of("musicnn").hash
 
 
-def test_an_unknown_embedder_is_answered_with_those_there_are() -> None:
-    with pytest.raises(embedders.UnknownEmbedderError, match="there are musicnn, mfcc"):
-        embedders.spec_of("nope")
+@pytest.mark.parametrize(
+    ("name", "hint"), [("xyz", "there are musicnn, mfcc"), ("mfc", "the nearest is mfcc")]
+)
+def test_an_unknown_embedder_is_answered_with_those_there_are(name: str, hint: str) -> None:
+    with pytest.raises(embedders.UnknownEmbedderError, match=hint):
+        embedders.spec_of(name)
 
 
 def test_the_machine_is_no_part_of_a_specs_hash() -> None:

@@ -9,7 +9,11 @@ from musicflow.search.query import filters_for, similar_to_track
     [
         ("genre=Evn", "no track has the genre 'Evn': the nearest is even", "filter-value"),
         ("genre+=xyz", "no track has the genre 'xyz': there are even, odd", "filter-value"),
-        ("tags=calm", "no track has the tag 'calm': no track of this collection has one", ""),
+        (
+            "tags=calm",
+            "no track has the predicted tag 'calm': no track of this collection has one",
+            "",
+        ),
         ("gnre=even", "no track has a field 'gnre', which 'gnre=even' asks for: the nearest", ""),
     ],
 )
