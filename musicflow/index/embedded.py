@@ -236,7 +236,9 @@ def _lay(segments: Path, target: Path) -> None:
 
 def _copy(segments: Path, target: Path) -> None:
     """Copy segments, the holes in their files as holes: three quarters of a small one are such."""
-    shutil.copytree(segments, target, copy_function=_copy_file)
+    # The engine of a reader may be replacing a file, by way of a new one under such a name.
+    passing = shutil.ignore_patterns(".atomicwrite*")
+    shutil.copytree(segments, target, ignore=passing, copy_function=_copy_file)
 
 
 _PIECE = bytes(1 << 16)
