@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## compare the embedders on a small library that comes with 
 	@$(BIN)/musicflow demo
 
 test: $(INSTALLED)  ## run all tests; `.venv/bin/pytest` runs the quick ones
-	$(BIN)/pytest -m "" -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "" -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-distributed: $(INSTALLED)  ## run a backfill over two Celery workers, with Redis and Postgres
 	command -v redis-server && ls -d /usr/lib/postgresql/*/bin || apt-get install --yes redis-server postgresql

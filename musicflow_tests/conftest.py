@@ -12,6 +12,20 @@ from musicflow.settings import Home, Settings
 
 RATE = 22_050
 
+LONG = (
+    "test_kills.py",
+    "test_trouble.py",
+    "test_plugins.py",
+    "test_pages_in_a_browser.py",
+    "test_automation.py",
+)
+"""The files that take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
