@@ -22,6 +22,9 @@ of its type.
 
 import contextlib
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numba
@@ -130,7 +133,13 @@ def transform_filter(kernel: np.ndarray, m: int, rounded: bool = False) -> np.nd
     shape = len(transform), wide // _COLUMNS, channels // depth, _COLUMNS, depth
     panels = np.empty(shape, kind)
     filters = np.ascontiguousarray(kernel, np.float32).reshape(-1, _COLUMNS, channels, 9)
-    _transform_filters(filters, transform, panels)
+    cores = os.cpu_count() or 1
+    bounds = np.linspace(0, len(filters), cores + 1).astype(int).tolist()
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in pool.map(
+            lambda part: _transform_filters(filters, transform, panels, *part), pairwise(bounds)
+        ):
+            pass
     return panels if rounded else panels[..., 0]
 
 
@@ -284,11 +293,11 @@ def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
 
 @_cached_on_disk
 @_compiled(nogil=True)
-def _transform_filters(filters, transform, panels):  # type: ignore[no-untyped-def]
-    """Transform filters ``(C_out / w, w, C_in, 9)`` into panels; see `transform_filter`."""
-    parts, columns, channels, _ = filters.shape
+def _transform_filters(filters, transform, panels, first, last):  # type: ignore[no-untyped-def]
+    """Transform filters ``(C_out / w, w, C_in, 9)`` into some panels; see `transform_filter`."""
+    _, columns, channels, _ = filters.shape
     depth = panels.shape[4]
-    for part in range(parts):
+    for part in range(first, last):
         for channel in range(channels):
             line, place = divmod(channel, depth)
             for column in range(columns):
