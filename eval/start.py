@@ -1,0 +1,88 @@
+"""How long it takes to begin: the command line, and loading each embedder, in fresh processes.
+
+Writes ``results/start.md``: medians in seconds, with all that is imported. PANNs and wav2vec2 load
+seeded weights from files as upstream saves trained ones; OpenL3 makes seeded ones.
+
+    python eval/start.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from machine import machine
+
+CACHE = "from musicflow.settings import Settings; cache = Settings().cache; "
+LOAD = CACHE + "from musicflow import embedders; embedders.load({spec}, cache)"
+NAMED, SEEDED = "embedders.spec_of('{}')", "embedders.untrained(embedders.spec_of('{}'))"
+PANNS = (
+    "from musicflow.embedders import panns as m; from pathlib import Path; "
+    "m.Panns(m.SPEC, m.trained_weights(Path({path!r})), ())"
+)
+WAV2VEC2 = (
+    "from musicflow.embedders import wav2vec2 as m; from pathlib import Path; "
+    "m.Wav2Vec2(m.SPEC, m.trained_weights(Path({path!r})))"
+)
+
+
+def main() -> None:
+    """Start each several times, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        panns, wav2vec2 = _seeded(Path(folder))
+        programs = {
+            "`musicflow --version`": "import sys; sys.argv[1:] = ['--version']; "
+            "from musicflow.cli import main; main()",
+            "mfcc": LOAD.format(spec=NAMED.format("mfcc")),
+            "musicnn": LOAD.format(spec=NAMED.format("musicnn")),
+            "openl3": LOAD.format(spec=SEEDED.format("openl3")),
+            "panns": PANNS.format(path=str(panns)),
+            "wav2vec2": WAV2VEC2.format(path=str(wav2vec2)),
+        }
+        rows = [
+            f"| {name} | {statistics.median(_seconds(code) for _ in range(rounds)):.2f} |"
+            for name, code in programs.items()
+        ]
+    text = "\n".join(
+        [
+            "# Starting",
+            "",
+            f"`python eval/start.py --rounds {rounds}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+            "",
+            "| what | s |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
+    (Path(__file__).parent / "results" / "start.md").write_text(text)
+    print(text)
+
+
+def _seeded(folder: Path) -> tuple[Path, Path]:
+    """Save files of weights as upstream does; return their paths."""
+    import torch
+
+    from musicflow.embedders import panns, wav2vec2_upstream
+
+    paths = folder / "panns.pth", folder / "wav2vec2.bin"
+    torch.save({"model": panns.seeded_model().state_dict()}, paths[0])
+    torch.save(wav2vec2_upstream.seeded_model().state_dict(), paths[1])
+    return paths
+
+
+def _seconds(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
