@@ -70,6 +70,20 @@ def nearest(wanted: str, known: Mapping[str, str]) -> str:
     return f"the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else ""
 
 
+def duration(seconds: float) -> str:
+    """Return a duration as a person would say it, in seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def about(seconds: float | None) -> str:
+    """Return an estimated duration in brackets, behind a blank; empty if there is none."""
+    return "" if seconds is None else f" (about {duration(seconds)})"
+
+
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
 _ACCENTS = re.compile(

@@ -136,15 +136,6 @@ def show_what_can_be_shown() -> None:
             stream.reconfigure(errors="replace")
 
 
-def duration(seconds: float) -> str:
-    """Return a duration as a person would say it, in seconds, minutes or hours."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def stop(message: str, code: int) -> NoReturn:
     """End the command with a sentence and an exit code."""
     err.print(f"[red]error:[/red] {plain(message)}", soft_wrap=True, highlight=False)

@@ -12,7 +12,6 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
-    duration,
     out,
     plain,
     print_json,
@@ -26,6 +25,7 @@ from musicflow.evaluation import Comparison, choice, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
 from musicflow.library import Rules
+from musicflow.text import duration
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="Its weight; 0 to ignore it.")]
 

@@ -12,7 +12,6 @@ from musicflow.cli.console import (
     FAILED,
     HomeOption,
     JsonOption,
-    duration,
     out,
     plain,
     print_json,
@@ -28,6 +27,7 @@ from musicflow.library.fetch import Size, data_set
 from musicflow.library.fetch import fetch as fetch_set
 from musicflow.pipeline.library_check import Check, Cost
 from musicflow.pipeline.library_check import check as find
+from musicflow.text import duration
 
 MOST = 20
 """The most rows of a table that are shown; JSON holds all."""

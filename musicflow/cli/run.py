@@ -19,7 +19,6 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
-    duration,
     err,
     out,
     plain,
@@ -35,10 +34,11 @@ from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library, demo, doubts, without_notes
-from musicflow.pipeline import Plan, Step, plan_of
+from musicflow.pipeline import Plan, plan_of
 from musicflow.pipeline.plan import why_unavailable
 from musicflow.pipeline.run import is_per_embedder
 from musicflow.settings import Settings
+from musicflow.text import about, duration
 
 
 def add_to(app: typer.Typer) -> None:
@@ -156,7 +156,7 @@ def _agreed(plan: Plan, yes: bool) -> bool:
     for step in plan.remade:
         err.print(
             f"{step.subject}: {step.tracks} tracks have vectors by another version or other "
-            f"settings and will be embedded again{_about(step)}.",
+            f"settings and will be embedded again{about(step.seconds)}.",
             soft_wrap=True,
         )
     return yes or not sys.stdin.isatty() or typer.confirm("Go on?", err=True)
@@ -189,10 +189,6 @@ _WHY = {
     "content": "tracks, labels, tags or vectors changed",
     "results": "the results it is made of changed",
 }
-
-
-def _about(step: Step) -> str:
-    return f" (about {duration(step.seconds)})" if step.seconds is not None else ""
 
 
 def _carried_out(plan: Plan, settings: Settings) -> Comparison:

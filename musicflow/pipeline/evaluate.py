@@ -21,6 +21,7 @@ from musicflow.pipeline.plan import EVALUATED, still_stands
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import ALL_TRACKS, EmbeddingStore
+from musicflow.text import about
 from musicflow.worker import WorkerError
 
 MEASURED = "evaluation.json"
@@ -68,7 +69,7 @@ def _evaluated(
     pace, count = Pace(home.pace), len(library.tracks)
     with pace.measure(EVALUATION, count):
         comparison = shown_as(
-            f"Evaluating {count} tracks{pace.about(EVALUATION, count)}",
+            f"Evaluating {count} tracks{about(pace.estimate(EVALUATION, count))}",
             lambda: compare(*given, method, verdicts, texts, KeptNeighbours(home.neighbours)),
             progress,
         )

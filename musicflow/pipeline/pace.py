@@ -27,13 +27,6 @@ class Pace:
         each = self._read().get(work)
         return None if each is None else each * tracks
 
-    def about(self, work: str, tracks: int) -> str:
-        """Return the estimated time in words, in brackets; empty if not measured."""
-        seconds = self.estimate(work, tracks)
-        if seconds is None:
-            return ""
-        return f" (about {seconds:.0f} s)" if seconds < 90 else f" (about {seconds / 60:.0f} min)"
-
     @contextmanager
     def measure(self, work: str, tracks: int) -> Iterator[None]:
         """Measure the work of a block, and keep its pace unless the block fails."""
