@@ -10,6 +10,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from musicflow.kernels.compiling import cached_on_disk
+
 DECIMALS = 12
 """Similarities are rounded to this, so that equal vectors tie whatever the order of a sum."""
 
@@ -24,14 +26,7 @@ _BUCKETS = 1 << _BITS
 
 def _compiled(**how: Any) -> Callable[[Any], Any]:
     """Compile a function that lets other threads run; keep it where there is a place for it."""
-
-    def compile_(function: Any) -> Any:
-        try:
-            return numba.njit(nogil=True, cache=True, **how)(function)
-        except RuntimeError:  # No folder can be written to.
-            return numba.njit(nogil=True, **how)(function)
-
-    return compile_
+    return lambda function: cached_on_disk(numba.njit(nogil=True, **how)(function))
 
 
 @_compiled()

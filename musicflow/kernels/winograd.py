@@ -20,7 +20,6 @@ for types, not for values, which is why m is a `Tile`: a tuple, whose length is 
 of its type.
 """
 
-import contextlib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from musicflow.kernels.compiling import cached_on_disk
 
 Tile = tuple[int, ...]
 """The size m of an output tile: a tuple of m entries, whatever they are. See `TILES`."""
@@ -167,13 +168,6 @@ def _compiled(**options: Any) -> Any:
     return numba.njit(error_model="numpy", fastmath=_FAST, **options)
 
 
-def _cached_on_disk(function: Any) -> Any:
-    """Keep what numba compiles, where there is a folder to write to."""
-    with contextlib.suppress(RuntimeError):
-        function.enable_caching()
-    return function
-
-
 class _BFloat16(ir.Type):
     """The compiler has it, llvmlite does not."""
 
@@ -291,7 +285,7 @@ def _as_stored(_context, target, _value):  # type: ignore[no-untyped-def]
     return target.dtype(target, types.float32), generate
 
 
-@_cached_on_disk
+@cached_on_disk
 @_compiled(nogil=True)
 def _transform_filters(filters, transform, panels, first, last):  # type: ignore[no-untyped-def]
     """Transform filters ``(C_out / w, w, C_in, 9)`` into some panels; see `transform_filter`."""
@@ -493,7 +487,7 @@ def _gather(tile, matrices, bias, floor, pooling, height, width, first, count, f
                         out[to + k] = value
 
 
-@_cached_on_disk
+@cached_on_disk
 @_compiled(nogil=True)
 def convolve(  # type: ignore[no-untyped-def]
     tile, framed, height, width, before, kernel, bias, floor, pooling, start, stop, block, out
