@@ -80,7 +80,7 @@ def check(
             "spec": spec.hash,
             "vectors": f"{spec.dim} dims, layer {spec.layer}",
             "windows": f"{spec.window_s:g} s at {spec.sample_rate} Hz, every {spec.hop_s:g} s",
-            "licence": _licence(spec.licence),
+            "licence": catalogue.marked(spec.licence),
             "loading": f"{found.load_s:.1f} s",
             "speed": speed,
             "faults": "none" if not found.faults else "",
@@ -101,7 +101,13 @@ def _show(title: str, offers: list[Offer]) -> None:
     for offer in offers:
         facts = (f"{offer.dim}", f"{offer.sample_rate}", f"{offer.window_s:g} s")
         unknown = offer.error and ("", "", "")
-        cells = (offer.name, *(unknown or facts), offer.size, _licence(offer.licence), offer.genre)
+        cells = (
+            offer.name,
+            *(unknown or facts),
+            offer.size,
+            catalogue.marked(offer.licence),
+            offer.genre,
+        )
         table.add_row(*map(plain, cells))
     out.print(table)
     for offer in offers:
@@ -110,7 +116,3 @@ def _show(title: str, offers: list[Offer]) -> None:
         if how:
             out.print(f"{offer.name}: {plain(how)}", soft_wrap=True, highlight=False)
     out.print()
-
-
-def _licence(licence: str) -> str:
-    return f"{licence} *" if catalogue.is_non_commercial(licence) else licence

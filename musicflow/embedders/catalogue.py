@@ -72,6 +72,11 @@ class Offer:
         return not is_non_commercial(self.licence)
 
 
+def marked(licence: str) -> str:
+    """Return a licence, with a star if it rules commercial use out."""
+    return f"{licence} *" if is_non_commercial(licence) else licence
+
+
 def is_non_commercial(licence: str) -> bool:
     """Return whether a licence (SPDX identifier), or one of several, rules commercial use out."""
     return "NC" in re.split(r"[-, ]", licence.upper())

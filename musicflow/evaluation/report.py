@@ -12,7 +12,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from musicflow.embedders.catalogue import is_non_commercial
+from musicflow.embedders.catalogue import is_non_commercial, marked
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
 from musicflow.evaluation.layers import Sweep
@@ -145,8 +145,8 @@ def cell(row: Row, field: str) -> str:
     value = getattr(row, field)
     if value is None:
         return "–"
-    if field == "licence" and is_non_commercial(row.licence):
-        return f"{row.licence} *"
+    if field == "licence":
+        return marked(row.licence)
     return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
 
 
