@@ -183,20 +183,18 @@ def _weights(settings: Settings) -> Iterator[Fact]:
 
 
 def _servers(settings: Settings) -> Iterator[Fact]:
+    place = settings.qdrant_url or str(settings.paths.collections)
     try:
-        names = open_index(settings).names()
-        yield Fact("servers", "index", f"{_index(settings)}, {len(names)} collections")
+        index = open_index(settings)
+        count = len(index.names())
+        yield Fact("servers", "index", f"{index.describe()}, {count} collections")
     except TrackIndexError as error:
-        yield Fact("servers", "index", f"{_index(settings)}: {error.message}", error.advice)
+        yield Fact("servers", "index", f"{place}: {error.message}", error.advice)
     except OSError as error:
-        yield Fact("servers", "index", _index(settings), explain(error))
+        yield Fact("servers", "index", place, explain(error))
     uri = settings.paths.tracking_uri
     fault = _silence(uri) if uri.startswith(("http://", "https://")) else ""
     yield Fact("servers", "MLflow", uri, fault)
-
-
-def _index(settings: Settings) -> str:
-    return settings.qdrant_url or f"embedded, in {settings.paths.collections}"
 
 
 def _silence(address: str) -> str:
