@@ -10,6 +10,8 @@ import soundfile
 from musicflow import audio
 from musicflow.audio import decoding
 from musicflow.audio.mixing import weights
+from musicflow_tests.audio import makers
+from musicflow_tests.audio.music import Audio
 from musicflow_tests.conftest import noise, tone
 
 Write = Callable[..., Path]
@@ -33,6 +35,18 @@ def test_aac_in_mp4_is_read(tmp_path: Path) -> None:
     assert loudest_hertz(decoded, 16_000) == pytest.approx(440, abs=1)
     # Channels are averaged: one of two is silent, so half the amplitude is left.
     assert np.abs(decoded[4000:-4000]).max() == pytest.approx(0.15, rel=0.1)
+
+
+@pytest.mark.slow
+def test_dts_behind_the_header_of_a_wav_file_is_heard_as_music(tmp_path: Path) -> None:
+    """As on a CD with DTS, which begins with silence; played as samples it is noise."""
+    makers.ffmpeg("-c:a", "dca", "-b:a", "768k", "-ar", "44100")(
+        tmp_path / "a.dts", Audio(np.stack([tone(440, 6.0, 44_100)] * 2, axis=1), 44_100)
+    )
+    data = bytes(20_000) + (tmp_path / "a.dts").read_bytes()
+    samples = np.frombuffer(data[: len(data) // 4 * 4], np.int16).reshape(-1, 2)
+    soundfile.write(tmp_path / "a.wav", samples, 44_100)
+    assert loudest_hertz(audio.decode(tmp_path / "a.wav", 22_050), 22_050) == pytest.approx(440, 1)
 
 
 def test_opus_sounds_as_in_its_own_library(write: Write) -> None:
