@@ -210,7 +210,7 @@ def test_what_takes_long_is_named_once_while_it_does(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(worker, "_SLOW_S", 0.2)
-    list(worker.iterate("the decoder", work_on, [0.5, 0.0], names=["a.mp3", "b"]))
+    list(worker.iterate("the decoder", work_on, [1.5, 0.0], names=["a.mp3", "b"]))
     assert caplog.messages == ["still reading a.mp3 after 0 s"]
 
 
