@@ -70,6 +70,7 @@ def check(home: Home, codes: Codes) -> None:
         assert collection.count() == GOOD
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_run_ends_well_and_tells_of_each_bad_file(
     library: tuple[Path, Codes], home: Home
 ) -> None:

@@ -37,6 +37,7 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_run_killed_while_embedding_goes_on_where_it_was(
     music: Path, write: Callable[..., Path], home: Home
 ) -> None:
@@ -44,7 +45,7 @@ def test_a_run_killed_while_embedding_goes_on_where_it_was(
     before = musicflow("search", "--track", "tones/1.wav", "--json").stdout
     assert len(json.loads(before)) == 10
 
-    for number in range(40):
+    for number in range(20):
         write(f"noises/more {number}.wav", noise(100 + number, 15.0))
         write(f"tones/more {number}.wav", tone(300 + 5 * number, 15.0))
     store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
@@ -53,27 +54,28 @@ def test_a_run_killed_while_embedding_goes_on_where_it_was(
     wait_until(lambda: len(store.known(spec)) > already)
     kill(process)
     kept = store.known(spec)
-    assert already < len(kept) < 92, "the kill came too late to test anything"
+    assert already < len(kept) < 52, "the kill came too late to test anything"
     assert musicflow("search", "--track", "tones/1.wav", "--json").stdout == before
 
     done = musicflow("run", str(music), "--embedder", "musicnn", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["dataset"]["tracks"] == 92
+    assert json.loads(done.stdout)["dataset"]["tracks"] == 52
     hashes = [
         value
         for part in home.embeddings.rglob("part-*.parquet")
         for value in pq.read_table(part, columns=["content_hash"])["content_hash"].to_pylist()
     ]
-    assert len(hashes) == len(set(hashes)) == 92, "something was embedded twice"
+    assert len(hashes) == len(set(hashes)) == 52, "something was embedded twice"
     answers = json.loads(musicflow("search", "--track", "tones/more 1.wav", "--json").stdout)
     assert {answer["genre"] for answer in answers} == {"tones"}
 
 
+@pytest.mark.usefixtures("ready")
 def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     write: Callable[..., Path], home: Home
 ) -> None:
     """A terminal sends it to all processes of the command."""
-    paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(60)]
+    paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(40)]
     store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
     command = [*PROGRAM, "run", str(paths[0].parents[1]), "--embedder", "musicnn"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -87,6 +89,7 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     assert not (home.reports / "comparison.json").exists()
 
 
+@pytest.mark.usefixtures("ready")
 def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     write: Callable[..., Path], home: Home
 ) -> None:

@@ -17,6 +17,7 @@ from musicflow_tests import plugin
 pytestmark = pytest.mark.slow
 
 ROOM = "toyflow.embedders"
+ADDRESS = f"{ROOM}:LOUDNESS"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,22 +52,23 @@ def musicflow(run: Run) -> Run:
     return lambda *arguments: run("from musicflow.cli import main; main()", *arguments)
 
 
-@pytest.mark.parametrize("name", ["loudness", f"{ROOM}:LOUDNESS"])
+@pytest.mark.usefixtures("ready")
 def test_an_embedder_goes_through_run_search_dagster_and_app(
-    name: str, musicflow: Run, run: Run, music: Path, home: Home
+    musicflow: Run, run: Run, music: Path, home: Home
 ) -> None:
-    done = musicflow("run", str(music), "--embedder", name, "--embedder", "mfcc", "--json")
+    """By its address, and after that by its name."""
+    done = musicflow("run", str(music), "--embedder", ADDRESS, "--embedder", "mfcc", "--json")
     assert done.returncode == 0, done.stderr
     rows = {row["embedder"]: row for row in json.loads(done.stdout)["rows"]}
     assert {"loudness", "mfcc"} <= rows.keys()
     assert not rows["loudness"]["error"]
-    assert f'"{name}"' in home.settings_file.read_text()
-    again = musicflow("run", str(music), "--embedder", name, "--embedder", "mfcc")
+    assert f'"{ADDRESS}"' in home.settings_file.read_text()
+    again = musicflow("run", str(music), "--embedder", "loudness", "--embedder", "mfcc")
     assert "Nothing changed" in again.stderr
 
     # By the collection's name, by that of the embedder, by the home's first.
     song = str(music / "tones" / "1.wav")
-    for asked in (["--embedder", "loudness"], ["--embedder", name], ["--track", "tones/1.wav"]):
+    for asked in (["--embedder", "loudness"], ["--embedder", ADDRESS], ["--track", "tones/1.wav"]):
         what = asked if "--track" in asked else [song, *asked]
         done = musicflow("search", *what, "--json")
         assert done.returncode == 0, done.stderr
@@ -90,6 +92,7 @@ def test_an_embedder_goes_through_run_search_dagster_and_app(
     assert "'loudness', 'mfcc'" in done.stdout, done.stderr
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_layout_goes_through_the_format_option(musicflow: Run, music: Path, home: Home) -> None:
     (music / "prefixed.txt").write_text("1")
     for number, file in enumerate(sorted(music.rglob("*.wav"))):
@@ -115,6 +118,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.usefixtures("ready")
 def test_broken_embedders_are_a_sentence_each_and_cost_no_other(
     musicflow: Run, music: Path
 ) -> None:

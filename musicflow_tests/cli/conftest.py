@@ -33,13 +33,6 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> R
     return run
 
 
-@pytest.fixture
-def compared(run: Run, music: Path) -> Path:
-    code, _, errors = run("run", str(music), "--embedder", "mfcc")
-    assert code == 0, errors
-    return music
-
-
 def ingest(music: Path, home: Path) -> None:
     """Bring the collection of a home up to date, without Dagster and an evaluation."""
     settings = Settings(home=home, library=music, embedders=("mfcc",))

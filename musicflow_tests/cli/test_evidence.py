@@ -121,6 +121,7 @@ def test_a_fusion_without_weights_says_how_to_get_some(run: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ready")
 def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home) -> None:
     names = ("mfcc", "musicnn-untrained")
     options = [word for name in names for word in ("--embedder", name)]

@@ -20,7 +20,7 @@ from musicflow.cli import console
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
-from musicflow.settings import Home, Settings
+from musicflow.settings import Home, Settings, remember
 from musicflow_tests.cli.conftest import Run
 from musicflow_tests.conftest import tone
 
@@ -31,10 +31,30 @@ ROW = {
 }  # fmt: skip
 
 
-@pytest.mark.usefixtures("compared")
-def test_a_run_ends_in_a_comparison_with_all_its_fields(run: Run, home: Home) -> None:
-    code, printed, _ = run("compare", "--json")
+@pytest.mark.usefixtures("ready")
+def test_a_run_is_whole_the_next_has_nothing_to_do_and_another_takes_up_a_new_file(
+    run: Run, music: Path, home: Home, write: Any
+) -> None:
+    command = ["run", str(music), "--embedder", "mfcc", "--json"]
+    code, printed, _ = run(*command)
     assert code == 0
+    assert_it_is_whole(printed, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("musicflow.runs.carry_out", None)
+        patch.setattr(embedders, "load", None)
+        code, again, errors = run(*command)
+    assert (code, again) == (0, printed)
+    assert "Nothing changed" in errors
+    assert run("compare", "--json")[:2] == (0, printed)
+    write("tones/new.wav", tone(333))
+    code, printed, _ = run(*command)
+    assert code == 0
+    assert json.loads(printed)["dataset"]["tracks"] == 13
+    code, printed, _ = run("search", "--track", "tones/new.wav", "--json")
+    assert json.loads(printed)[0]["genre"] == "tones"
+
+
+def assert_it_is_whole(printed: str, home: Home) -> None:
     comparison = json.loads(printed)
     assert comparison["dataset"] | {"fingerprint": "-"} == {
         "name": "music", "fingerprint": "-", "tracks": 12, "failed": 0, "skipped": {},
@@ -53,27 +73,6 @@ def test_a_run_ends_in_a_comparison_with_all_its_fields(run: Run, home: Home) ->
         assert "mfcc" in (home.reports / name).read_text()
 
 
-def test_a_run_with_nothing_to_do_infers_nothing_and_shows_the_same(
-    run: Run, compared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = run("compare", "--json")[1]
-    monkeypatch.setattr("musicflow.runs.carry_out", None)
-    monkeypatch.setattr(embedders, "load", None)
-    code, printed, errors = run("run", str(compared), "--embedder", "mfcc", "--json")
-    assert (code, printed) == (0, before)
-    assert "Nothing changed" in errors
-
-
-def test_a_new_file_is_taken_up_by_the_next_run(run: Run, compared: Path, write: Any) -> None:
-    write("tones/new.wav", tone(333))
-    code, printed, _ = run("run", str(compared), "--embedder", "mfcc", "--json")
-    assert code == 0
-    assert json.loads(printed)["dataset"]["tracks"] == 13
-    code, printed, _ = run("search", "--track", "tones/new.wav", "--json")
-    assert json.loads(printed)[0]["genre"] == "tones"
-
-
-@pytest.mark.usefixtures("compared")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -82,8 +81,9 @@ def test_a_new_file_is_taken_up_by_the_next_run(run: Run, compared: Path, write:
     ],
 )
 def test_questions_that_cannot_be_answered_exit_2_with_a_sentence(
-    run: Run, arguments: list[str], sentence: str
+    run: Run, home: Home, music: Path, arguments: list[str], sentence: str
 ) -> None:
+    remember(home, library=music)
     code, printed, errors = run(*arguments)
     assert code == 2
     assert sentence in " ".join(errors.split())
@@ -105,6 +105,7 @@ def test_an_empty_folder_exits_2(run: Run, tmp_path: Path) -> None:
     assert "no audio files" in errors
 
 
+@pytest.mark.usefixtures("ready")
 def test_text_from_files_is_shown_as_it_is(run: Run, music: Path) -> None:
     (music / "tones").rename(music / "[red]tones")
     assert run("run", str(music), "--embedder", "mfcc")[0] == 0
@@ -112,8 +113,8 @@ def test_text_from_files_is_shown_as_it_is(run: Run, music: Path) -> None:
     assert "[red]tones" in printed
 
 
+@pytest.mark.usefixtures("ready")
 def test_settings_are_remembered_and_comments_kept(run: Run, music: Path, home: Home) -> None:
-    home.root.mkdir()
     home.settings_file.write_text("# mine\nembedders = ['mfcc']\n")
     assert run("run", str(music))[0] == 0
     text = home.settings_file.read_text()
@@ -147,6 +148,7 @@ def test_a_run_beside_another_says_what_it_may_wait_for(run: Run, music: Path, h
     assert f"Also running: {other.run_id[:8]}" in errors
 
 
+@pytest.mark.usefixtures("ready")
 def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
     run: Run, music: Path
 ) -> None:
@@ -262,6 +264,7 @@ def test_every_command_shows_an_example(run: Run) -> None:
             assert f"Example: musicflow {' '.join(words)}" in " ".join(printed.split())
 
 
+@pytest.mark.usefixtures("ready")
 def test_bad_files_leave_the_good_ones_searchable(run: Run, music: Path, write: Any) -> None:
     (music / "tones" / "text.mp3").write_text("not music " * 500)
     write("tones/silent.wav", np.zeros(22_050))
@@ -279,6 +282,7 @@ def test_bad_files_leave_the_good_ones_searchable(run: Run, music: Path, write: 
     assert run("search", "--track", "tones/1.wav")[0] == 0
 
 
+@pytest.mark.usefixtures("ready")
 def test_what_is_to_be_ignored_is_remembered(run: Run, music: Path) -> None:
     arguments = ["run", str(music), "--embedder", "mfcc", "--ignore", "[1-4].wav"]
     code, printed, _ = run(*arguments, "--ignore", "noises/0.*", "--json")
@@ -324,6 +328,7 @@ def test_a_wrong_file_is_not_taken_for_weights(run: Run, tmp_path: Path) -> None
     assert "is not openl3_audio_mel128" in row["error"]
 
 
+@pytest.mark.usefixtures("ready")
 def test_an_untrained_run_says_so_in_every_name(run: Run, music: Path, home: Home) -> None:
     code, printed, _ = run("run", str(music), "--embedder", "musicnn", "--untrained", "--json")
     assert code == 0
@@ -334,6 +339,7 @@ def test_an_untrained_run_says_so_in_every_name(run: Run, music: Path, home: Hom
     assert "(in brackets: seeded weights" in printed
 
 
+@pytest.mark.usefixtures("ready")
 def test_an_embedder_without_weights_fails_alone(
     run: Run, music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

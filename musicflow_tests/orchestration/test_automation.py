@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import soundfile
 
 from musicflow import audio
 from musicflow.embedders import spec_of
@@ -22,7 +21,7 @@ from musicflow.orchestration.resources import Workspace, workspace_of
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
-from musicflow_tests.conftest import RATE, noise, tone
+from musicflow_tests.conftest import noise, tone, write_music
 
 pytestmark = pytest.mark.slow
 
@@ -104,11 +103,7 @@ ALL = ["collections/mfcc", *EVALUATED, "track_metadata"]
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of two partitions and its home, brought up to date by the daemon alone."""
     folder = tmp_path_factory.mktemp("finished")
-    for number in range(6):
-        for partition, sound in (("tones", tone(220 + 20 * number)), ("noises", noise(number))):
-            path = folder / "music" / partition / f"{number}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, sound, RATE)
+    write_music(folder / "music")
     home = Home(folder / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MUSICFLOW_HOME", str(home.root))
