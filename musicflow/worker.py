@@ -27,10 +27,10 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 from musicflow.errors import MusicflowError
 
@@ -77,16 +77,16 @@ class WorkerError(MusicflowError):
         What to do about it.
     code
         ``crashed``, ``killed`` by others, or ``timeout``.
-    number
-        The number of the item that it worked on last; None if it began none.
+    numbers
+        The numbers of the items that its threads worked on last; the late one of a timeout.
     """
 
     def __init__(
-        self, message: str, advice: str = "", code: str = "", number: int | None = None
+        self, message: str, advice: str = "", code: str = "", numbers: tuple[int, ...] = ()
     ) -> None:
         super().__init__(message, advice, code)
-        self.args = (message, advice, code, number)
-        self.number = number
+        self.args = (message, advice, code, numbers)
+        self.numbers = numbers
 
 
 @dataclass(frozen=True)
@@ -204,40 +204,69 @@ def each(
 # --- in the worker -----------------------------------------------------------------------------
 
 
-class _Watch:
-    """The number of the item that a process works on, and since when."""
+_Cells: TypeAlias = "array[float] | memoryview[float]"
 
-    def __init__(self, cells: "array[float] | memoryview[float]") -> None:
+
+class _Lane:
+    """The number of the item that a thread works on, and since when: two cells of many."""
+
+    def __init__(self, cells: _Cells, first: int) -> None:
         self._cells = cells
+        self._number, self._since = first, first + 1
         self._worked = 0.0
 
     def begin(self, number: int) -> None:
-        self._cells[1] = 0.0
-        self._cells[0] = number
-        self._cells[1] = time.monotonic()
+        self._cells[self._since] = 0.0
+        self._cells[self._number] = number
+        self._cells[self._since] = time.monotonic()
 
     def pause(self) -> None:
         """Stop the clock, until `resume` or `begin`."""
-        self._worked = time.monotonic() - self._cells[1]
-        self._cells[1] = 0.0
+        self._worked = time.monotonic() - self._cells[self._since]
+        self._cells[self._since] = 0.0
 
     def resume(self) -> None:
-        self._cells[1] = time.monotonic() - self._worked
+        self._cells[self._since] = time.monotonic() - self._worked
 
     @property
     def number(self) -> int:
-        return int(self._cells[0])
+        return int(self._cells[self._number])
 
     @property
     def worked_s(self) -> float:
         """Seconds of work on the item so far; 0 while it waits."""
-        since = self._cells[1]
+        since = self._cells[self._since]
         return time.monotonic() - since if since else 0.0
 
 
+MAX_LANES = 8
+"""The most threads of a worker that work on items at a time."""
+
 _NOTHING = (-1.0, 0.0)
 
-_watch = _Watch(array("d", _NOTHING))
+
+class _Watch:
+    """The lanes of a process: one per thread that works on items."""
+
+    def __init__(self, cells: _Cells) -> None:
+        self.lanes = [_Lane(cells, first) for first in range(0, len(cells), 2)]
+        self._own, self._taken = threading.local(), count()
+
+    @property
+    def lane(self) -> _Lane:
+        """The lane of the thread that asks."""
+        if not hasattr(self._own, "lane"):
+            self._own.lane = self.lanes[next(self._taken) % MAX_LANES]
+        found: _Lane = self._own.lane
+        return found
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The items that threads worked on last."""
+        return tuple(sorted({lane.number for lane in self.lanes if lane.number >= 0}))
+
+
+_watch = _Watch(array("d", _NOTHING * MAX_LANES))
 """That of this process; where it is no worker, nobody looks at it."""
 
 _words: "_Words | None" = None
@@ -249,27 +278,27 @@ def is_logged() -> bool:
 
 
 def begin(number: int) -> None:
-    """Note the number of the item that this process works on from now on."""
+    """Note the number of the item that this thread works on from now on."""
     if _words is not None:
-        _words.collect(_watch.number)
-    _watch.begin(number)
+        _words.collect(_watch.numbers)
+    _watch.lane.begin(number)
 
 
 def end() -> None:
     """Note that the item is done."""
-    _watch.pause()
+    _watch.lane.pause()
     if _words is not None:
-        _words.collect(_watch.number)
+        _words.collect(_watch.numbers)
 
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """Do not count the time in the context as work on the item."""
-    _watch.pause()
+    _watch.lane.pause()
     try:
         yield
     finally:
-        _watch.resume()
+        _watch.lane.resume()
 
 
 class _Words:
@@ -289,16 +318,19 @@ class _Words:
         self._file = file
         self._log_file = log
         self._names = names
+        self._lock = threading.Lock()
 
-    def collect(self, number: int) -> None:
-        """Log what was written since the last call, under the name of an item."""
-        if not os.fstat(self._file).st_size:
-            return
-        os.lseek(self._file, 0, os.SEEK_SET)
-        text = os.read(self._file, _WORDS)
-        os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
-        name = self._names[number] if 0 <= number < len(self._names) else "(no file)"
+    def collect(self, numbers: tuple[int, ...]) -> None:
+        """Log what was written since the last call, under the names of the items at work."""
+        with self._lock:
+            if not os.fstat(self._file).st_size:
+                return
+            os.lseek(self._file, 0, os.SEEK_SET)
+            text = os.read(self._file, _WORDS)
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+        known = [self._names[number] for number in numbers if number < len(self._names)]
+        name = " or ".join(known) or "(no file)"
         # That nothing can be logged is no reason to stop.
         with contextlib.suppress(OSError):
             _append(self._log_file, name, text)
@@ -504,11 +536,10 @@ class _Worker:
         """Return an error that says how it ended, and at which item."""
         # Its end of the pipe may close a moment before the rest of it.
         code = self._process.wait()
-        number = self._watch.number
-        at = number if number >= 0 else None
+        at = self._watch.numbers
         if self._late is not None:
             how = f"took longer than {self._timeout_s:g} s"
-            return WorkerError(f"{who} {how}", "", "timeout", self._late)
+            return WorkerError(f"{who} {how}", "", "timeout", (self._late,))
         if code == -_SIGKILL:
             how = "was killed (SIGKILL), as the system does when memory runs out"
             advice = "close other programs, or take a machine with more memory"
@@ -522,20 +553,21 @@ class _Worker:
         return WorkerError(f"{who} was ended ({signalled})", "", "killed", at)
 
     def _keep_watch(self) -> None:
-        named = -1
+        named: set[int] = set()
         while not self._over.wait(_POLL_S):
-            number, worked_s = self._watch.number, self._watch.worked_s
-            if self._timeout_s is not None and worked_s > self._timeout_s:
-                self._late = number
-                self.kill()
-                return
-            if worked_s > _SLOW_S and number != named and number < len(self._names):
-                _log.warning("still reading %s after %.0f s", self._names[number], _SLOW_S)
-                named = number
+            for lane in self._watch.lanes:
+                number, worked_s = lane.number, lane.worked_s
+                if self._timeout_s is not None and worked_s > self._timeout_s:
+                    self._late = number
+                    self.kill()
+                    return
+                if worked_s > _SLOW_S and number not in named and number < len(self._names):
+                    _log.warning("still reading %s after %.0f s", self._names[number], _SLOW_S)
+                    named.add(number)
 
     def _collect(self) -> None:
         if self._words is not None:
-            self._words.collect(self._watch.number)
+            self._words.collect(self._watch.numbers)
 
 
 def _start(errors: int, one_thread: bool) -> "subprocess.Popen[bytes]":
@@ -560,7 +592,7 @@ def _shared_watch() -> Iterator[tuple[_Watch, Path]]:
     handle, name = tempfile.mkstemp(prefix="musicflow-watch-")
     try:
         with os.fdopen(handle, "r+b") as file:
-            file.write(array("d", _NOTHING).tobytes())
+            file.write(array("d", _NOTHING * MAX_LANES).tobytes())
             file.flush()
             shared = mmap.mmap(file.fileno(), 0)
         with shared, memoryview(shared).cast("d") as cells:
@@ -660,10 +692,12 @@ class _Crew:
                 waiting.clear()
                 return
             error = worker.error("reading it")
-            if error.number is not None and error.number in waiting:
-                waiting.remove(error.number)
-                self._done.put((error.number, error))
-            elif not answered:
+            for number in error.numbers:
+                if number in waiting:
+                    waiting.remove(number)
+                    self._done.put((number, error))
+                    answered += 1
+            if not answered:
                 raise error
 
     def _send(self, worker: _Worker, numbers: "Sequence[int] | deque[int]") -> None:

@@ -134,7 +134,7 @@ def test_a_process_that_dies_is_named_with_what_ended_it(
     assert next(items) == 1
     with pytest.raises(WorkerError, match=said) as caught:
         next(items)
-    assert (caught.value.code, caught.value.number) == (code, None)
+    assert (caught.value.code, caught.value.numbers) == (code, ())
 
 
 def test_who_iterates_no_further_ends_the_generator_and_its_process(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_time_that_an_item_waits_for_others_does_not_count() -> None:
     assert next(items) == 0
     with pytest.raises(WorkerError, match=r"^the decoder took longer than 0.4 s$") as caught:
         next(items)
-    assert (caught.value.code, caught.value.number) == ("timeout", 1)
+    assert (caught.value.code, caught.value.numbers) == ("timeout", (1,))
 
 
 def test_what_takes_long_is_named_once_while_it_does(
@@ -214,10 +214,39 @@ def test_what_takes_long_is_named_once_while_it_does(
     assert caplog.messages == ["still reading a.mp3 after 0 s"]
 
 
+def crash_in_threads() -> Iterator[int]:
+    """Work on three items at once, write on one of them, and crash."""
+
+    def work(number: int) -> None:
+        worker.begin(number)
+        ready.wait()
+
+    ready = threading.Barrier(4)
+    threads = [threading.Thread(target=work, args=[number], daemon=True) for number in (4, 1, 2)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    os.write(2, b"a broken frame")
+    ctypes.string_at(0)
+    yield 0
+
+
+def test_a_crash_names_all_items_that_threads_worked_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(WorkerError) as caught:
+        list(worker.iterate("the decoder", crash_in_threads, names=list("abcde"), log=log))
+    assert (caught.value.code, caught.value.numbers) == ("crashed", (1, 2, 4))
+    assert "b or c or e\n    a broken frame" in log.read_text()
+
+
 def test_an_error_of_a_worker_survives_the_way_between_processes() -> None:
-    error = WorkerError("it crashed", "tell us", "crashed", 7)
+    error = WorkerError("it crashed", "tell us", "crashed", (7, 9))
     arrived = pickle.loads(pickle.dumps(error))
-    assert (str(arrived), arrived.code, arrived.number) == ("it crashed: tell us", "crashed", 7)
+    assert (str(arrived), arrived.code, arrived.numbers) == (
+        "it crashed: tell us",
+        "crashed",
+        (7, 9),
+    )
 
 
 # --- each item in some worker --------------------------------------------------------------------

@@ -1,15 +1,17 @@
-"""Tracks to windows: one thread decodes the next tracks while the model works.
+"""Tracks to windows: threads decode the next tracks while the model works.
 
-The queue between them is bounded. So memory does not grow with the length of a track or the size
-of the library.
+Each has a bounded queue of its own, and they take tracks in turn. So windows come in the order of
+the tracks however many threads there are, and memory grows neither with the length of a track nor
+with the size of the library.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -35,48 +37,73 @@ class Decoded:
     unreadable: bool = False
 
 
-@dataclass
+_Item: TypeAlias = np.ndarray | Decoded | BaseException
+
+
 class Feed:
-    """A bounded queue of windows and ends of tracks, filled by a thread."""
+    """The windows and the ends of tracks, in their order, decoded by threads.
 
-    tracks: list[Track]
-    spec: EmbedderSpec
-    limits: audio.Limits
-    stop: threading.Event = field(default_factory=threading.Event)
-    failure: BaseException | None = None
+    Parameters
+    ----------
+    tracks
+        The tracks.
+    spec
+        The embedder that takes the windows.
+    limits
+        The most that one file may take.
+    lanes
+        The number of threads.
+    """
 
-    def __post_init__(self) -> None:
-        limit = max(2, _QUEUED_SAMPLES // self.spec.window_samples)
-        self.queue: queue.Queue[tuple[int, np.ndarray | Decoded] | None] = queue.Queue(limit)
+    def __init__(
+        self, tracks: Sequence[Track], spec: EmbedderSpec, limits: audio.Limits, lanes: int = 1
+    ) -> None:
+        self._tracks, self._spec, self._limits = tracks, spec, limits
+        limit = max(2, _QUEUED_SAMPLES // lanes // spec.window_samples)
+        self._queues: list[queue.Queue[_Item]] = [queue.Queue(limit) for _ in range(lanes)]
+        self._over = threading.Event()
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | Decoded]]:
-        thread = threading.Thread(target=self._fill, name="decoding", daemon=True)
-        thread.start()
+        threads = [
+            threading.Thread(target=self._fill, args=[lane], name="decoding", daemon=True)
+            for lane in range(len(self._queues))
+        ]
+        for thread in threads:
+            thread.start()
         try:
-            while (item := self.queue.get()) is not None:
-                yield item
+            for number in range(len(self._tracks)):
+                yield from ((number, item) for item in self._decoded(number))
         finally:
-            self.stop.set()
-            while thread.is_alive():
-                _drain(self.queue)
-                thread.join(0.05)
-        if self.failure is not None:
-            raise self.failure
+            self._over.set()
+            for thread, waiting in zip(threads, self._queues, strict=True):
+                while thread.is_alive():
+                    _drain(waiting)
+                    thread.join(0.05)
 
-    def _fill(self) -> None:
+    def _decoded(self, number: int) -> Iterator[np.ndarray | Decoded]:
+        waiting = self._queues[number % len(self._queues)]
+        while True:
+            item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            if isinstance(item, Decoded):
+                return
+
+    def _fill(self, lane: int) -> None:
+        waiting, step = self._queues[lane], len(self._queues)
         try:
-            for number, track in enumerate(self.tracks):
+            for number in range(lane, len(self._tracks), step):
                 worker.begin(number)
-                for item in decode(track, self.spec, self.limits):
+                for item in decode(self._tracks[number], self._spec, self._limits):
                     with worker.waiting():
-                        self.queue.put((number, item))
-                    if self.stop.is_set():
+                        waiting.put(item)
+                    if self._over.is_set():
                         return
         except BaseException as error:
-            self.failure = error
+            waiting.put(error)
         finally:
             worker.end()
-            self.queue.put(None)
 
 
 def _drain(waiting: queue.Queue) -> None:

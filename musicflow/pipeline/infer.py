@@ -1,5 +1,6 @@
 """Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from musicflow import audio, embedders
+from musicflow import audio, embedders, worker
 from musicflow.embedders import looks
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec
@@ -120,7 +121,7 @@ def _embed(
         for number in ready:
             yield _outcome(tracks[number], sums.pop(number), embedder)
 
-    for number, item in Feed(tracks, spec, limits):
+    for number, item in Feed(tracks, spec, limits, _lanes(embedder.device)):
         track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
         if isinstance(item, Decoded):
             track.decoded = item
@@ -135,6 +136,16 @@ def _embed(
     if waiting:
         infer()
     yield from finished()
+
+
+def _lanes(device: str) -> int:
+    """Return how many threads decode.
+
+    A model on the processor needs all cores itself, and one thread decodes faster than it embeds
+    on two; a GPU would wait for a single one.
+    """
+    cores = os.cpu_count() or 1
+    return max(1, min(worker.MAX_LANES, cores // 4 if device == "cpu" else cores))
 
 
 def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Problem:

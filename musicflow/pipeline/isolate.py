@@ -68,21 +68,25 @@ def fault_of_file(
     WorkerError
         The same error, if it is not the fault of a file.
     """
-    if error.number is None or error.code not in ("crashed", "timeout"):
-        raise error
-    track = tracks[error.number]
     if error.code == "timeout":
-        late = f"the decoder took longer than {limits.timeout_s:g} s"
-        return track, worker.WorkerError(late, code="timeout")
-    # The model may have crashed while the track was decoded. Decoding the track alone decides.
-    try:
-        alone = worker.iterate(
-            "the decoder", _decode_only, track, spec, limits, timeout_s=limits.timeout_s
-        )
-        for _ in alone:
-            pass
-    except worker.WorkerError as fault:
-        return track, fault
+        [late] = error.numbers
+        how = f"the decoder took longer than {limits.timeout_s:g} s"
+        return tracks[late], worker.WorkerError(how, code="timeout")
+    # Several were being decoded, or the model crashed. Decoding each alone decides.
+    for number in error.numbers if error.code == "crashed" else ():
+        try:
+            alone = worker.iterate(
+                "the decoder",
+                _decode_only,
+                tracks[number],
+                spec,
+                limits,
+                timeout_s=limits.timeout_s,
+            )
+            for _ in alone:
+                pass
+        except worker.WorkerError as fault:
+            return tracks[number], fault
     raise error
 
 
