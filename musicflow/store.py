@@ -72,6 +72,8 @@ class Embedding:
     """This track's share of the time its whole pass took, decoding and all, loading left out."""
     cpu_s: float = 0.0
     """This track's share of the processor time that its process took for the pass, on all cores."""
+    asked_s: float = 0.0
+    """The processor time that it would have had on a machine without other work; 0 if unknown."""
     load_s: float = 0.0
     """Time that loading the model took for its pass; 0 if it was not measured."""
     peak_rss_mb: float = 0.0

@@ -33,6 +33,9 @@ _STAGE = "evaluation"
 Vectors = Mapping[str, Mapping[str, Embedding]]
 """By embedder and content hash."""
 
+ENOUGH = 0.75
+"""The share of the processor time asked for from which on times stand for the machine."""
+
 
 def compare(
     library: Library,
@@ -98,7 +101,7 @@ def compare(
     for spec in specs:
         row = _row(spec, library, vectors[spec.label], spec in ready)
         found_out = _faults(spec, store, manifests[spec.label]) if spec in ready else []
-        faults += faults_of(spec, found_out)
+        faults += faults_of(spec, [*found_out, *look_at_times(row)])
         row = replace(row, faults=tuple(fault.code for fault in found_out))
         if spec not in ready:
             why = store.unavailable(spec) or MusicflowError(
@@ -205,6 +208,14 @@ def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None
         return []
     spread = looks.look_at_spread(manifest.spread, manifest.count)
     return [*(store.faults(spec) or ()), *spread, *looks.look_at_code(spec)]
+
+
+def look_at_times(row: Row) -> list[Fault]:
+    """Return a fault if the machine was so busy that the times say little."""
+    if row.granted is None or row.granted >= ENOUGH:
+        return []
+    share = f"{100 * row.granted:.0f} % of the processor time that it asked for"
+    return [Fault("busy", f"its process had {share}: its times are those of a busy machine")]
 
 
 def _fusion(name: str, members: Sequence[Row], found: Quality) -> Row:

@@ -10,6 +10,9 @@ from musicflow.store import Embedding
 
 BYTES_PER_VALUE = 4
 
+_LONG_ENOUGH_S = 10.0
+"""A shorter pass does not say how busy the machine was."""
+
 
 def cost_of(vectors: Sequence[Embedding]) -> dict[str, Any]:
     """Return the cost of some vectors as fields of a `Row`; empty if not measured."""
@@ -23,10 +26,17 @@ def cost_of(vectors: Sequence[Embedding]) -> dict[str, Any]:
         "decode_ms": 1000 * sum(one.decode_s for one in vectors) / len(vectors),
         "embed_ms": 1000 * sum(one.embed_s for one in vectors) / len(vectors),
         "cores": sum(one.cpu_s for one in vectors) / wall_s or None,
+        "granted": _granted([one for one in vectors if one.asked_s]),
         "load_s": float(np.median(loads)) if loads else None,
         "peak_rss_mb": max(one.peak_rss_mb for one in vectors),
         "device": vectors[0].device,
     }
+
+
+def _granted(vectors: Sequence[Embedding]) -> float | None:
+    if sum(one.wall_s for one in vectors) < _LONG_ENOUGH_S:
+        return None
+    return sum(one.cpu_s for one in vectors) / sum(one.asked_s for one in vectors)
 
 
 def cost_of_fusion(members: Sequence[Row]) -> dict[str, Any]:

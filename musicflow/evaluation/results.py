@@ -59,6 +59,9 @@ class Row:
         Milliseconds per track.
     cores
         Processor cores kept busy.
+    granted
+        The processor time that it had, as a share of what it would have had on a machine without
+        other work.
     load_s
         Seconds to load the model.
     peak_rss_mb
@@ -105,6 +108,7 @@ class Row:
     decode_ms: float | None = None
     embed_ms: float | None = None
     cores: float | None = None
+    granted: float | None = None
     load_s: float | None = None
     peak_rss_mb: float | None = None
     query_ms: float | None = None

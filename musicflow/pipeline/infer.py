@@ -1,5 +1,6 @@
 """Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
+import contextlib
 import os
 import threading
 import time
@@ -45,30 +46,71 @@ def embed_and_keep(
             yield from _take(tracks, embedder, store)
             return
         batch: list[Embedding] = []
-        since, cpu = time.perf_counter(), time.process_time()
+        since = _Clock.now()
 
         def keep() -> None:
-            nonlocal since, cpu
-            now, cpu_now = time.perf_counter(), time.process_time()
+            nonlocal since
+            now = _Clock.now()
+            count = max(len(batch), 1)
             measured = {
-                "wall_s": (now - since) / max(len(batch), 1),
-                "cpu_s": (cpu_now - cpu) / max(len(batch), 1),
+                "wall_s": (now.wall_s - since.wall_s) / count,
+                "cpu_s": (now.cpu_s - since.cpu_s) / count,
+                "asked_s": now.asked_s(since) / count,
                 "load_s": load_s,
                 "peak_rss_mb": memory.peak_mb,
             }
             store.add(spec, [replace(row, **measured) for row in batch])  # type: ignore[arg-type]
             batch.clear()
-            since, cpu = now, cpu_now
+            since = now
 
         try:
             for done in _embed(tracks, embedder, limits):
                 if isinstance(done, Embedding):
                     batch.append(done)
-                if time.perf_counter() - since > _SAVE_EVERY_S:
+                if time.perf_counter() - since.wall_s > _SAVE_EVERY_S:
                     keep()
                 yield done if isinstance(done, Problem) else None
         finally:
             keep()
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The time, the processor time of this process, and the time that its threads waited.
+
+    A thread waits while it could run and no core is free.
+    """
+
+    wall_s: float
+    cpu_s: float
+    waited_s: float | None
+
+    @classmethod
+    def now(cls) -> "_Clock":
+        return cls(time.perf_counter(), time.process_time(), _waited_s())
+
+    def asked_s(self, since: "_Clock") -> float:
+        """Return the processor time that it would have had alone; 0 where that is not known."""
+        if self.waited_s is None or since.waited_s is None:
+            return 0.0
+        # The count of a thread that ended is gone.
+        waited_s = max(0.0, self.waited_s - since.waited_s)
+        most = (os.cpu_count() or 1) * (self.wall_s - since.wall_s)
+        return min(self.cpu_s - since.cpu_s + waited_s, most)
+
+
+def _waited_s() -> float | None:
+    """Return the seconds that threads of this process waited for a core; only Linux tells."""
+    try:
+        threads = list(Path("/proc/self/task").iterdir())
+    except OSError:
+        return None
+    waited = 0
+    for thread in threads:
+        # A thread may end at any moment.
+        with contextlib.suppress(OSError, IndexError):
+            waited += int((thread / "schedstat").read_text("ascii").split()[1])
+    return waited / 1e9
 
 
 def _take(tracks: list[Track], given: Given, store: EmbeddingStore) -> Iterator[None]:

@@ -21,9 +21,11 @@ from musicflow.evaluation import (
     projection,
     state_of,
 )
+from musicflow.evaluation.comparison import look_at_times
 from musicflow.evaluation.metrics import MAIN, Metric
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import counts, html, markdown, score, summary, write
+from musicflow.evaluation.results import Row
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Library, Problem, files, join, note_lines, scan
 from musicflow.library.tags import Tags
@@ -86,6 +88,26 @@ def test_the_time_to_load_a_model_is_that_of_the_passes_that_measured_it() -> No
     assert cost_of(rows)["cores"] is None
     assert cost_of(rows[:2])["load_s"] is None
     assert cost_of([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "cpu_s", "asked_s", "granted", "is_told"),
+    [
+        (6.0, 9.0, 9.0, 1.0, False),
+        (6.0, 5.0, 10.0, 0.5, True),
+        # Too short to say, and where the system does not tell.
+        (1.0, 0.5, 2.0, None, False),
+        (6.0, 5.0, 0.0, None, False),
+    ],
+)
+def test_times_of_a_busy_machine_are_told_to_be_such(
+    wall_s: float, cpu_s: float, asked_s: float, granted: float | None, is_told: bool
+) -> None:
+    row = Embedding("a", np.ones(60), wall_s=wall_s, cpu_s=cpu_s, asked_s=asked_s)
+    cost = cost_of([row, replace(row, content_hash="b")])
+    assert cost["granted"] == granted
+    faults = look_at_times(Row("mfcc", "embedder", "none", 60, **cost))
+    assert [fault.code for fault in faults] == ["busy"] * is_told
 
 
 @pytest.mark.usefixtures("in_this_process")

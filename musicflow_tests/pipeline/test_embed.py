@@ -1,6 +1,7 @@
 import hashlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -225,6 +226,8 @@ def test_loading_the_model_is_told_apart_from_what_the_tracks_took(
     assert 0.5 <= load_s < whole
     assert sum(row.wall_s for row in rows) < whole - load_s
     assert 0 < sum(row.cpu_s for row in rows) <= whole * (os.cpu_count() or 1)
+    if sys.platform == "linux":
+        assert all(row.asked_s >= row.cpu_s * 0.9 for row in rows)
 
 
 def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
