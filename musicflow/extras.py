@@ -11,6 +11,8 @@ EXTRAS = {
     "onnx": ("onnxruntime",),
     "demo": ("immich_memories_music",),
     "fetch": ("kagglehub",),
+    "remote": ("fsspec",),
+    "s3": ("fsspec", "s3fs"),
 }
 """The modules of each extra, all of which ``all`` installs."""
 

@@ -8,8 +8,9 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
+
+from musicflow.places import Place
 
 _UNKNOWN = 0x7FFF0000
 """Larger sizes are placeholders, of headers that were written into a pipe."""
@@ -32,7 +33,7 @@ class Samples:
         return self.size / there if there > 0 else 1.0
 
 
-def samples_of(path: Path) -> Samples | None:
+def samples_of(path: Place) -> Samples | None:
     """Return the place of the samples; None if the header does not state their size."""
     with path.open("rb") as file:
         form = file.read(4)
@@ -105,7 +106,7 @@ def _chunks(
 # --- pad bytes that are missing ------------------------------------------------------------------
 
 
-def missing_pads(path: Path) -> list[int]:
+def missing_pads(path: Place) -> list[int]:
     """Return the places in a WAV file before which a pad byte is missing."""
     places: list[int] = []
     size = path.stat().st_size
@@ -150,7 +151,7 @@ class Padded(io.RawIOBase):
         Places in the file, ascending.
     """
 
-    def __init__(self, path: Path, places: list[int]) -> None:
+    def __init__(self, path: Place, places: list[int]) -> None:
         self._file = path.open("rb")
         self._places = [place + number for number, place in enumerate(places)]
         self._size = path.stat().st_size + len(places)

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import av
 import av.logging
 from av.stream import Discard
 
-from musicflow import worker
+from musicflow import places, worker
 from musicflow.audio import chunks, lengths, ogg
 from musicflow.audio.errors import AudioError, reason_of
+from musicflow.audio.marks import Marking
+from musicflow.places import Place, Remote, Source
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -76,6 +77,8 @@ class AudioInfo:
     audio_hash
         SHA-256 of the packets of audio and the decoder's parameters: 64 hexadecimal digits. It
         does not depend on tags and pictures.
+    marks
+        Of a file elsewhere, where its packets lie; see `Marks`. Empty where it is read through.
     """
 
     duration_s: float
@@ -83,6 +86,7 @@ class AudioInfo:
     channels: int
     codec: str
     audio_hash: str
+    marks: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,19 @@ class Piece:
         Places before which a pad byte is missing; see `chunks.missing_pads`.
     """
 
-    path: Path
+    path: Place
     start: int
     end: int
     pads: tuple[int, ...] = ()
 
-    def opened(self) -> "str | chunks.Padded":
+    def opened(self) -> "str | chunks.Padded | Source":
         """Return the address or the file object for PyAV."""
         # FFmpeg may take the beginning of a relative path for a protocol.
         path = self.path.absolute()
+        if isinstance(path, Remote):
+            if self.pads:
+                return Source(chunks.Padded(path, list(self.pads)))
+            return Source(path.open("rb"), self.start, self.end)
         if self.pads:
             return chunks.Padded(path, list(self.pads))
         if (self.start, self.end) == (0, path.stat().st_size):
@@ -115,7 +123,7 @@ class Piece:
         return f"subfile,,start,{self.start},end,{self.end},,:{path}"
 
 
-def pieces(path: Path) -> list[Piece]:
+def pieces(path: Place) -> list[Piece]:
     """Split a file into pieces that FFmpeg can open at once.
 
     Raises
@@ -134,7 +142,12 @@ def pieces(path: Path) -> list[Piece]:
         magic = file.read(4)
     if magic == ogg.MAGIC:
         return [Piece(path, start, end) for start, end in ogg.links(path)]
-    return [Piece(path, 0, status.st_size, tuple(chunks.missing_pads(path)))]
+    return [whole(path)]
+
+
+def whole(path: Place) -> Piece:
+    """Return a file as one piece."""
+    return Piece(path, 0, path.stat().st_size, tuple(chunks.missing_pads(path)))
 
 
 @contextmanager
@@ -153,8 +166,9 @@ def opened(
     options = {"format_whitelist": _FORMATS}
     if piece.end - piece.start < _BRIEF_BYTES:
         options["max_probe_packets"] = "1"
+    source = piece.opened()
     try:
-        with av.open(piece.opened(), metadata_errors="replace", options=options) as container:
+        with av.open(source, metadata_errors="replace", options=options) as container:
             stream = container.streams.best("audio")
             if stream is None:
                 raise AudioError("the file holds no stream of audio", code="not-audio")
@@ -169,6 +183,8 @@ def opened(
     except av.FFmpegError as error:
         reason = f"not a readable audio file ({reason_of(error)})"
         raise AudioError(reason, code="not-audio") from error
+    finally:
+        places.settle(source)
 
 
 @cache
@@ -197,7 +213,7 @@ def check_format(frame: "AudioFrame") -> None:
         raise AudioError(f"{channels} channels: 1 to {MAX_CHANNELS} are read", code="bad-header")
 
 
-def examine(path: Path) -> AudioInfo:
+def examine(path: Place) -> AudioInfo:
     """Read all packets of a file, and decode the first.
 
     Raises
@@ -210,7 +226,11 @@ def examine(path: Path) -> AudioInfo:
     digest = hashlib.sha256()
     found = [_examine(piece, digest) for piece in pieces(path)]
     return replace(
-        found[0], duration_s=sum(info.duration_s for info in found), audio_hash=digest.hexdigest()
+        found[0],
+        duration_s=sum(info.duration_s for info in found),
+        audio_hash=digest.hexdigest(),
+        # The pieces of a chain have times of their own.
+        marks=found[0].marks if len(found) == 1 else "",
     )
 
 
@@ -219,9 +239,13 @@ def _examine(piece: Piece, digest: "hashlib._Hash") -> AudioInfo:
         digest.update(_decoder_facts(codec))
         frame = start = None
         ticks = count = 0
+        marking = Marking(float(stream.time_base or 1), container.format.name in BARE)
+        is_elsewhere = isinstance(piece.path, Remote)
         for packet in _packets(container, stream):
             digest.update(packet)
             ticks += packet.duration or 0
+            if is_elsewhere:
+                marking.add(packet)
             start = packet.pos if start is None else start
             if frame is None and count < _LOST_PACKETS:
                 frame = _first_frame(codec, packet)
@@ -240,7 +264,7 @@ def _examine(piece: Piece, digest: "hashlib._Hash") -> AudioInfo:
         if length > 1.01 * seconds + 0.1:
             seconds = length
         rate, channels = frame.sample_rate, frame.layout.nb_channels
-        return AudioInfo(seconds, rate, channels, codec.name, "")
+        return AudioInfo(seconds, rate, channels, codec.name, "", marking.stored)
 
 
 def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet"]:
@@ -288,7 +312,7 @@ def _without_comments(headers: bytes) -> bytes:
     return headers[place:first] + headers[first + sizes[1] :]
 
 
-def is_tag(path: Path, place: int) -> bool:
+def is_tag(path: Place, place: int) -> bool:
     """Return whether a tag (ID3, APE) stands at a place in a file."""
     with path.open("rb") as file:
         file.seek(place)

@@ -3,10 +3,9 @@
 Memory stays flat whatever a file's length.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import av
@@ -16,8 +15,10 @@ import soxr
 from musicflow.audio import container as containers
 from musicflow.audio import ogg
 from musicflow.audio.errors import AudioError, Note
+from musicflow.audio.marks import Marks
 from musicflow.audio.mixing import mix, peak, weights
-from musicflow.audio.passages import Passages
+from musicflow.audio.passages import Passages, UntimedError
+from musicflow.places import Place, Remote
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -48,6 +49,9 @@ _END_S = 1.0
 
 _BREAKS = 100
 """The most faults of a container that are skipped to read the rest."""
+
+_READ_ON = 32_768
+"""Bytes that FFmpeg reads beyond the packets that it is asked for."""
 
 _PLANES = 8
 """From so many planes per frame on, PyAV crashes, since it counts them up to an empty one."""
@@ -106,7 +110,7 @@ class Decoding:
         If the system does not give the file.
     """
 
-    def __init__(self, path: Path, sample_rate: int, limits: Limits = Limits()) -> None:
+    def __init__(self, path: Place, sample_rate: int, limits: Limits = Limits()) -> None:
         self.path = path
         self.sample_rate = sample_rate
         self.limits = limits
@@ -132,7 +136,7 @@ class Decoding:
     def _blocks(self) -> Iterator["Block"]:
         """Yield the blocks of the file, then refuse it if it cannot be used."""
         lengths: list[float | None] = []
-        for piece in containers.pieces(self.path):
+        for piece in self._pieces():
             with containers.opened(piece) as (container, stream, codec):
                 for block in self._frames.blocks(container, stream, codec):
                     self._look_at(block)
@@ -142,6 +146,9 @@ class Decoding:
                 if container.format.name == "ogg" and not ogg.ends_whole(piece.path, piece.end):
                     self._endless = f"its end is missing: it breaks off after {self.seconds:.1f} s"
         self._check(sum(filter(None, lengths)) if all(lengths) else None)
+
+    def _pieces(self) -> list[containers.Piece]:
+        return containers.pieces(self.path)
 
     def _mix(self, block: "Block") -> np.ndarray:
         shares = weights(block.layout, len(block.samples))
@@ -214,12 +221,12 @@ class Decoding:
             raise AudioError("silent: no sample rises above -80 dBFS", code="silent")
 
 
-def stream(path: Path, sample_rate: int, limits: Limits = Limits()) -> Iterator[np.ndarray]:
+def stream(path: Place, sample_rate: int, limits: Limits = Limits()) -> Iterator[np.ndarray]:
     """Decode a file block by block; see `Decoding`."""
     return iter(Decoding(path, sample_rate, limits))
 
 
-def decode(path: Path, sample_rate: int) -> np.ndarray:
+def decode(path: Place, sample_rate: int) -> np.ndarray:
     """Decode a whole file at once, to float32 mono, shape ``(n,)``; see `Decoding`."""
     return np.concatenate(list(stream(path, sample_rate)))
 
@@ -380,14 +387,22 @@ class Frames:
         The file.
     passages
         The passages to decode; all of the file if not given.
+    marks
+        Where packets lie, so that those between the passages are not even read.
     """
 
-    def __init__(self, path: Path, passages: Passages | None = None) -> None:
+    def __init__(
+        self, path: Place, passages: Passages | None = None, marks: Marks | None = None
+    ) -> None:
         self.faults = _Faults()
         self.start: int | None = None
         """The place of the first packet in the file."""
         self._path = path
         self._passages = passages
+        self._marks = marks
+        self._mark: tuple[int, int] | None = None
+        self._end: int | None = None
+        self._is_there = True
         self._start_s = 0.0
         self._gathering: _Gathering | None = None
 
@@ -398,7 +413,12 @@ class Frames:
         decode, gathering, passages = codec.decode, self._gathering, self._passages
         packets = self._packets(container, stream)
         tick_s = float(stream.time_base or 1)
-        for packet in packets if passages is None else passages.of(packets, tick_s):
+        if passages is None:
+            chosen: Iterable[av.Packet | None] = packets
+        else:
+            jump = partial(self._jump, container, stream) if self._marks is not None else None
+            chosen = passages.of(packets, tick_s, jump)
+        for packet in chosen:
             try:
                 frames = decode(packet)
             except av.FFmpegError:
@@ -434,7 +454,53 @@ class Frames:
     def _packets(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
         packets = self._demuxed(container, stream)
         bare = container.format.name in containers.BARE
+        if self._marks is not None:
+            packets = self._timed(packets, bare)
         return self._adjoining(packets) if bare else packets
+
+    def _jump(
+        self, container: "InputContainer", stream: "AudioStream", before: float, behind: float
+    ) -> bool:
+        """Let the packets go on at the last mark before a time, if it is ahead."""
+        assert self._marks is not None
+        time, place = self._marks.before(before)
+        if self._mark is not None and time <= self._mark[0]:
+            return False
+        if container.format.name in containers.BARE:
+            container.seek(place, unsupported_byte_offset=True)
+        else:
+            container.seek(time, stream=stream)
+        self._mark, self._end, self._is_there = (time, place), None, False
+        if isinstance(self._path, Remote):
+            with self._path.open("rb") as file:
+                end = self._marks.behind(behind) or file.status.st_size
+                file.will_read(place, min(end + _READ_ON, file.status.st_size))
+        return True
+
+    def _timed(self, packets: Iterator["av.Packet"], bare: bool) -> Iterator["av.Packet"]:
+        """Yield packets; behind a jump with the times that they have in the whole file.
+
+        Raises
+        ------
+        UntimedError
+            If a jump does not lead to its mark.
+        """
+        time = 0
+        for packet in packets:
+            if self._mark is None or not packet.size:
+                yield packet
+                continue
+            if not self._is_there:
+                at, place = self._mark
+                found = packet.pos if bare else packet.pts
+                wrong = found != place if bare else found is None or found > at
+                if wrong or (packet.pos == place and not bare and packet.pts != at):
+                    raise UntimedError
+                time, self._is_there = at, True
+            if bare:
+                packet.pts = packet.dts = time
+                time += packet.duration or 0
+            yield packet
 
     def _demuxed(self, container: "InputContainer", stream: "AudioStream") -> Iterator["av.Packet"]:
         for _ in range(_BREAKS):
@@ -451,13 +517,13 @@ class Frames:
 
     def _adjoining(self, packets: Iterator["av.Packet"]) -> Iterator["av.Packet"]:
         """Yield packets that should adjoin, and count the bytes between them as faults."""
-        faults, end = self.faults, None
+        faults = self.faults
         for packet in packets:
-            size, place = packet.size, packet.pos
+            size, place, end = packet.size, packet.pos, self._end
             if size and place is not None:
                 if end is not None and place > end and not containers.is_tag(self._path, end):
                     faults.add(self._position_s, skipped=place - end)
-                end = place + size
+                self._end = place + size
                 faults.read += size
             yield packet
 

@@ -1,15 +1,17 @@
 """Excerpts: some spans of a file, without decoding the rest of it."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from musicflow.audio import container as containers
 from musicflow.audio.decoding import Decoding, Frames, Limits, last_of, resampler_of
 from musicflow.audio.errors import Note
+from musicflow.audio.marks import Marks
 from musicflow.audio.passages import DRIFT_S, LEAD_S, Passages, UntimedError
+from musicflow.places import Place
 
 Span = tuple[int, int]
 """First sample and number of samples, at the rate of the output."""
@@ -34,6 +36,8 @@ class Excerpts(Decoding):
         What to decode, ascending and apart.
     limits
         What the file may take.
+    marks
+        Those that `examine` took of the file, if any. Then no more is read than is heard.
 
     Yields
     ------
@@ -50,26 +54,35 @@ class Excerpts(Decoding):
     """
 
     def __init__(
-        self, path: Path, sample_rate: int, spans: Sequence[Span], limits: Limits = Limits()
+        self,
+        path: Place,
+        sample_rate: int,
+        spans: Sequence[Span],
+        limits: Limits = Limits(),
+        marks: str = "",
     ) -> None:
         super().__init__(path, sample_rate, limits)
         self._left = list(spans)
+        self._marks = Marks(marks) if marks else None
         self._passages: Passages | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         # The pieces of a chain have times of their own.
-        if len(containers.pieces(self.path)) == 1:
+        if len(self._pieces()) == 1:
             rate = self.sample_rate
-            spans_s = [(start / rate, (start + count) / rate) for start, count in self._left]
-            self._passages = Passages(spans_s, rate)
-            self._frames = Frames(self.path, self._passages)
-            try:
-                yield from self._cut()
-                return
-            except UntimedError:
-                self._passages = None
-                self._frames = Frames(self.path)
+            for marks in dict.fromkeys((self._marks, None)):
+                spans_s = [(start / rate, (start + count) / rate) for start, count in self._left]
+                self._marks, self._passages = marks, Passages(spans_s, rate)
+                self._frames = Frames(self.path, self._passages, marks)
+                with contextlib.suppress(UntimedError):
+                    yield from self._cut()
+                    return
+            self._passages = None
+            self._frames = Frames(self.path)
         yield from self._cut()
+
+    def _pieces(self) -> "list[containers.Piece]":
+        return [containers.whole(self.path)] if self._marks else super()._pieces()
 
     @property
     def notes(self) -> tuple[Note, ...]:

@@ -9,10 +9,11 @@ import numpy as np
 from musicflow import worker
 from musicflow.audio import decoding
 from musicflow.audio.decoding import Limits
+from musicflow.places import Place
 
 
 def stream(
-    path: Path,
+    path: Place,
     sample_rate: int,
     limits: Limits = Limits(),
     *,
@@ -59,7 +60,7 @@ def stream(
 
 
 def beginnings(
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     sample_rate: int,
     seconds: float,
     *,
@@ -93,7 +94,7 @@ def beginnings(
     return [found[number] for number in range(len(paths))]
 
 
-def _blocks(path: Path, sample_rate: int, limits: Limits) -> Generator[np.ndarray, None, None]:
+def _blocks(path: Place, sample_rate: int, limits: Limits) -> Generator[np.ndarray, None, None]:
     worker.begin(0)
     for block in decoding.stream(path, sample_rate, limits):
         with worker.waiting():
@@ -101,7 +102,7 @@ def _blocks(path: Path, sample_rate: int, limits: Limits) -> Generator[np.ndarra
     worker.end()
 
 
-def _beginning(path: Path, *, sample_rate: int, seconds: float) -> np.ndarray:
+def _beginning(path: Place, *, sample_rate: int, seconds: float) -> np.ndarray:
     wanted, samples = int(seconds * sample_rate), 0
     blocks = [np.zeros(0, np.float32)]
     for block in decoding.stream(path, sample_rate):

@@ -1,12 +1,12 @@
 """The length that a file's header states."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 from mutagen.asf import ASF
 
 from musicflow.audio import chunks, ogg
+from musicflow.places import Place
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -53,7 +53,7 @@ def stated(
     return length or None if states else None
 
 
-def _of_mp3(path: Path, start: int, rate: int) -> float | None:
+def _of_mp3(path: Place, start: int, rate: int) -> float | None:
     """Return the length by the Xing (Info) or VBRI header before the first frame."""
     with path.open("rb") as file:
         file.seek(max(0, start - _LARGEST_FRAME))
@@ -83,12 +83,13 @@ _LARGEST_FRAME = 2881
 """The most bytes in a frame of MP3."""
 
 
-def _of_asf(path: Path) -> float | None:
+def _of_asf(path: Place) -> float | None:
     """Return the length by ASF's header; None for files written into a pipe."""
-    try:
-        return float(ASF(path).info.length) or None  # type: ignore[attr-defined]
-    except Exception:  # A header that cannot be read states no length.
-        return None
+    with path.open("rb") as file:
+        try:
+            return float(ASF(file).info.length) or None  # type: ignore[attr-defined]
+        except Exception:  # A header that cannot be read states no length.
+            return None
 
 
 def _seconds(clock: str) -> float | None:

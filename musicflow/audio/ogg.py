@@ -6,7 +6,9 @@ opened alone.
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+
+from musicflow.places import Place, Remote
 
 MAGIC = b"OggS"
 
@@ -17,7 +19,7 @@ _BEGINS, _ENDS = 2, 4
 """Flags of the first page and of the last page of a stream."""
 
 
-def links(path: Path) -> list[tuple[int, int]]:
+def links(path: Place) -> list[tuple[int, int]]:
     """Return first and last byte of each link of a chain of streams; at least one."""
     size = path.stat().st_size
     starts, before = [0], _BEGINS
@@ -29,7 +31,7 @@ def links(path: Path) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], size], strict=True))
 
 
-def ends_whole(path: Path, end: int) -> bool:
+def ends_whole(path: Place, end: int) -> bool:
     """Return whether the last page before `end` is marked as the last of its stream."""
     flags = _ENDS
     with path.open("rb") as file:
@@ -44,12 +46,22 @@ def ends_whole(path: Path, end: int) -> bool:
 _LARGEST_PAGE = 65_307
 
 
-def _pages(path: Path) -> Iterator[tuple[int, int]]:
+def _pages(path: Place) -> Iterator[tuple[int, int]]:
     """Yield place and flags of each page, passing over damaged ones."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with _content(path) as content:
         place = content.find(MAGIC)
         while place >= 0 and place + _HEADER <= len(content):
             yield place, content[place + 5]
             segments = content[place + _HEADER - 1]
             table = content[place + _HEADER : place + _HEADER + segments]
             place = content.find(MAGIC, place + _HEADER + segments + sum(table))
+
+
+@contextmanager
+def _content(path: Place) -> "Iterator[bytes | mmap.mmap]":
+    with path.open("rb") as file:
+        if isinstance(path, Remote):
+            yield file.read()
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content

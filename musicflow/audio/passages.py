@@ -6,7 +6,7 @@ missing at the end is found as in a file that is decoded whole.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,8 +21,16 @@ _PRE_ROLL_S = 0.5
 file that is decoded whole."""
 
 
+_FAR_S = 2.0
+"""Fewer seconds than this are read through."""
+
 DRIFT_S = 0.1
 """Packets and samples may differ by this: the delay of an encoder, or a packet that is damaged."""
+
+
+Jump = Callable[[float, float], bool]
+"""A function that lets the packets go on elsewhere, ``jump(before, behind)``: ahead of a time, to
+read up to another, in ticks. It returns whether it did."""
 
 
 class UntimedError(Exception):
@@ -87,7 +95,9 @@ class Passages:
         if abs(decoded_s - self._passed_s) > DRIFT_S:
             raise UntimedError
 
-    def of(self, packets: Iterable["Packet"], tick_s: float) -> Iterator["Packet | None"]:
+    def of(
+        self, packets: Iterable["Packet"], tick_s: float, jump: Jump | None = None
+    ) -> Iterator["Packet | None"]:
         """Yield the packets of the passages, and None where some were passed over.
 
         Parameters
@@ -96,6 +106,8 @@ class Passages:
             All packets of the file.
         tick_s
             The unit of their times in seconds.
+        jump
+            Passes over packets without reading them; see `Jump`.
 
         Raises
         ------
@@ -120,6 +132,10 @@ class Passages:
                     behind = (self._origin + last_s + LEAD_S) / tick_s
                 if end <= before:
                     passed = True
+                    if jump is not None and before - end > _FAR_S / tick_s:
+                        # The decoder gives what it still holds before it is taken elsewhere.
+                        yield None
+                        jump(before - duration, behind)
                     continue
             if passed:
                 yield None
