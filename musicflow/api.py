@@ -5,7 +5,6 @@ Each function is a few lines over the rooms below, and imports them when it is c
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def embed_files(
     Parameters
     ----------
     paths
-        The files.
+        The files; paths, or addresses such as ``s3://bucket/song.mp3``.
     embedder
         Its name or address; see `load_embedder`.
     home
@@ -91,10 +90,11 @@ def embed_files(
     """
     from musicflow import embedders
     from musicflow.pipeline.files import embed_files
+    from musicflow.places import place
 
     settings = _settings(home)
     spec = embedders.spec_for(embedder, settings)
-    return Embedded(*embed_files([Path(path) for path in paths], spec, settings))
+    return Embedded(*embed_files([place(path) for path in paths], spec, settings))
 
 
 def compare(
@@ -107,7 +107,7 @@ def compare(
     Parameters
     ----------
     library
-        The folder.
+        The folder, or an address such as ``s3://bucket/music``.
     embedders
         Their names or addresses; those of the home's settings if not given.
     home
@@ -129,9 +129,10 @@ def compare(
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison, report
     from musicflow.pipeline import plan_of
+    from musicflow.places import place
 
     settings = _settings(
-        home, library=Path(library), embedders=tuple(embedders) if embedders else None
+        home, library=place(library), embedders=tuple(embedders) if embedders else None
     )
     plan = plan_of(settings)
     found, failed = plan.comparison, {}
@@ -176,9 +177,10 @@ def layers(library: File, embedder: str = "musicnn", *, home: File | None = None
         If no two tracks share a genre.
     """
     from musicflow import embedders
+    from musicflow.places import place
     from musicflow.runs import measure_layers
 
-    settings = _settings(home, library=Path(library))
+    settings = _settings(home, library=place(library))
     return measure_layers(embedders.spec_for(embedder, settings), settings)
 
 
@@ -231,13 +233,14 @@ class SearchableCollection:
         """
         import numpy as np
 
+        from musicflow.places import place
         from musicflow.search import lookup
         from musicflow.search import query as queries
 
         asked = queries.filters_for(self._collection, _filter_texts(filters))
         if isinstance(query, np.ndarray):
             return queries.similar_to_vector(self._collection, query, k, asked)
-        path = Path(query).expanduser()
+        path = place(query).expanduser()
         if path.is_file():
             vector = queries.example_of_file(self._collection, path, self._settings)
             return queries.similar_to_vector(self._collection, vector, k, asked)

@@ -25,6 +25,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    InstanceOf,
+    PlainSerializer,
     SecretStr,
     ValidationError,
     field_validator,
@@ -38,6 +40,7 @@ from pydantic_settings import (
 )
 
 from musicflow import address
+from musicflow.places import Place, Remote, place
 from musicflow.registry import is_address
 from musicflow.text import normalized
 
@@ -221,6 +224,10 @@ class _HomeSource(TomlConfigSettingsSource):
         return values | {f"qdrant_{name}": value for name, value in table.items()}
 
 
+def _text(where: Place | None) -> str | None:
+    return None if where is None else str(where)
+
+
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
@@ -231,7 +238,18 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_cache_path("musicflow"),
         description="Downloaded weights, shared by all homes.",
     )
-    library: Path | None = Field(None, description="The folder of music.")
+    library: Annotated[InstanceOf[Path] | InstanceOf[Remote] | None, PlainSerializer(_text)] = (
+        Field(
+            None,
+            description="The folder of music, or an address that fsspec reads, such as "
+            "s3://bucket/music.",
+        )
+    )
+    store: str | None = Field(
+        None,
+        description="Where vectors are kept, unless in the home: a folder, or an address such as "
+        "s3://bucket/vectors, which several homes may share.",
+    )
     library_format: Annotated[str, Option("--format", "LAYOUT")] = Field(
         "auto",
         description="How the folder is laid out: auto, a layout's name, that of an installed "
@@ -364,6 +382,11 @@ class Settings(BaseSettings):
         (), description="Metrics of other packages to add, each package.module:NAME."
     )
 
+    @field_validator("library", mode="before")
+    @classmethod
+    def _somewhere(cls, library: Any) -> Any:
+        return place(library) if isinstance(library, str) else library
+
     @field_validator("genre")
     @classmethod
     def _known_source(cls, source: str) -> str:
@@ -372,7 +395,7 @@ class Settings(BaseSettings):
         if not source.lower().endswith(".csv"):
             raise ValueError(f"{source!r} is none of auto, tag, folder, and no table FILE.csv")
         # Unattended runs start elsewhere.
-        return str(Path(source).expanduser().absolute())
+        return str(place(source).expanduser().absolute())
 
     @field_validator("tags")
     @classmethod
@@ -426,6 +449,8 @@ class Settings(BaseSettings):
         self.cache = expanded(self.cache).absolute()
         if self.library is not None:
             self.library = self.library.expanduser().absolute()
+        if self.store is not None:
+            self.store = str(place(self.store).expanduser().absolute())
         if self.qdrant_ca is not None:
             self.qdrant_ca = self.qdrant_ca.expanduser().absolute()
         self.embedders = tuple(map(address.absolute, self.embedders))
@@ -551,6 +576,6 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Path):
+    if isinstance(value, Path | Remote):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

@@ -7,9 +7,13 @@ Beside them lie the vectors of texts that were asked for, of an embedder with a 
 
 Rows are only ever added, in whole new files. A kill loses what was not yet added and damages
 nothing; two writers do not disturb each other.
+
+A store may lie elsewhere, at an address that several homes share. Its files are put there whole,
+and, as they never change, are fetched once and read from a copy on this machine.
 """
 
 import contextlib
+import hashlib
 import json
 import shutil
 import uuid
@@ -28,7 +32,8 @@ from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
 from musicflow.library import SHORT, Problem, Track
-from musicflow.settings import write_atomically
+from musicflow.places import Remote, place
+from musicflow.settings import Settings, write_atomically
 
 _MANY = 32
 """More small files than this are merged into one."""
@@ -97,10 +102,13 @@ class EmbeddingStore:
     ----------
     root
         The folder; made when first written to.
+    shared
+        Where the rows lie, if that is elsewhere; the folder holds a copy of them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: Remote | None = None) -> None:
         self.root = root
+        self.shared = shared
 
     def known(self, spec: EmbedderSpec) -> dict[str, str]:
         """Return the contents with a vector or a lasting error, and that error."""
@@ -172,6 +180,7 @@ class EmbeddingStore:
     def read_texts(self, spec: EmbedderSpec) -> dict[str, np.ndarray]:
         """Return the vectors of all known texts, each of shape ``(dim,)``."""
         found: dict[str, np.ndarray] = {}
+        self._fetch(spec)
         for part in sorted(self._folder(spec).glob(f"{_TEXTS}-*.parquet")):
             table = pq.read_table(part)
             texts = map(str, table["text"].to_pylist())
@@ -235,6 +244,8 @@ class EmbeddingStore:
             self._write(spec, merged)
             # Killed before here, rows stand twice; the reader takes one of them.
             for part in parts:
+                if self.shared is not None:
+                    self._there(self.shared, spec, part.name).unlink(missing_ok=True)
                 part.unlink()
 
     def _folder(self, spec: EmbedderSpec) -> Path:
@@ -244,7 +255,29 @@ class EmbeddingStore:
                 _take_over(folder.with_name(former), folder)
         return folder
 
+    @staticmethod
+    def _there(shared: Remote, spec: EmbedderSpec, *names: str) -> Remote:
+        return shared.joinpath(spec.label, spec.hash, *names)
+
+    def _fetch(self, spec: EmbedderSpec) -> None:
+        """Make the folder a copy of what lies elsewhere, if the rows do."""
+        if self.shared is None:
+            return
+        far, folder = self._there(self.shared, spec), self._folder(spec)
+        for former in spec.former_hashes:
+            for part in far.with_name(former).glob("part-*.parquet"):
+                (far / part.name).write_bytes(part.read_bytes())
+                part.unlink(missing_ok=True)
+        there = {part.name: part for part in far.glob("*.parquet")}
+        here = {part.name: part for part in folder.glob("*.parquet")}
+        for name in there.keys() - here.keys():
+            write_atomically(folder / name, there[name].read_bytes())
+        # Another home may have merged some.
+        for name in here.keys() - there.keys():
+            here[name].unlink(missing_ok=True)
+
     def _parts(self, spec: EmbedderSpec) -> list[Path]:
+        self._fetch(spec)
         return sorted(self._folder(spec).glob("part-*.parquet"))
 
     def _small_parts(self, spec: EmbedderSpec) -> list[Path]:
@@ -266,8 +299,19 @@ class EmbeddingStore:
     def _write(self, spec: EmbedderSpec, table: pa.Table, kind: str = "part") -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, row_group_size=_GROUP)
-        path = self._folder(spec) / f"{kind}-{uuid.uuid4().hex}.parquet"
-        write_atomically(path, sink.getvalue().to_pybytes())
+        name, content = f"{kind}-{uuid.uuid4().hex}.parquet", sink.getvalue().to_pybytes()
+        if self.shared is not None:
+            self._there(self.shared, spec, name).write_bytes(content)
+        write_atomically(self._folder(spec) / name, content)
+
+
+def store_of(settings: Settings) -> EmbeddingStore:
+    """Return the store of the settings: in the home, in another folder, or elsewhere."""
+    where = place(settings.store) if settings.store else settings.paths.embeddings
+    if isinstance(where, Remote):
+        digest = hashlib.sha256(str(where).encode()).hexdigest()[:16]
+        return EmbeddingStore(settings.cache / "vectors" / digest, where)
+    return EmbeddingStore(where)
 
 
 def _take_over(former: Path, folder: Path) -> None:

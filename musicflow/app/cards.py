@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +25,7 @@ from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
 from musicflow.library import UNKNOWN, LibraryError, Track
+from musicflow.places import Place, PlaceError, Remote, place
 from musicflow.search.errors import QueryError
 from musicflow.text import joined
 from musicflow.worker import WorkerError
@@ -56,6 +56,7 @@ FORESEEN = (
     EmbedderError,
     FilterError,
     LibraryError,
+    PlaceError,
     QueryError,
     TrackIndexError,
     ValidationError,
@@ -117,21 +118,26 @@ def player(catalogue: Catalogue) -> None:
     with st.sidebar.container(border=True):
         st.markdown(f"**{plain(track.name)}**" + by(track.artist))
         with errors_shown():
-            _sound(Path(track.path))
+            _sound(place(track.path))
 
 
-def _sound(path: Path) -> None:
-    if not os.access(path, os.R_OK):
+def _sound(path: Place) -> None:
+    if not _can_be_read(path):
         st.warning("The file is gone or closed; `musicflow run` brings the library up to date.")
     elif path.suffix.lower() in _BROWSERS_PLAY and path.stat().st_size <= _WHOLE_BYTES:
         kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
-        st.audio(str(path), format=kind, autoplay=True)
+        sound = path.read_bytes() if isinstance(path, Remote) else str(path)
+        st.audio(sound, format=kind, autoplay=True)
     else:
         [samples] = guarded.beginnings([path], _EXCERPT_RATE, _EXCERPT_S)
         if isinstance(samples, Exception):
             raise samples
         st.audio(samples, sample_rate=_EXCERPT_RATE, autoplay=True)
         st.caption("The first minute: the file is large, or of a kind that browsers do not play.")
+
+
+def _can_be_read(path: Place) -> bool:
+    return path.is_file() if isinstance(path, Remote) else os.access(path, os.R_OK)
 
 
 def card(
@@ -251,7 +257,7 @@ def cover(track: Track) -> bytes | None:
 def draw(tracks: Iterable[Track | None]) -> None:
     """Draw the pictures of some tracks at once, which is faster than one by one."""
     known = _pictures()
-    new = {track.content_hash: Path(track.path) for track in tracks if track is not None}
+    new = {track.content_hash: place(track.path) for track in tracks if track is not None}
     new = {content: path for content, path in new.items() if content not in known}
     sounds = guarded.beginnings(list(new.values()), _RATE, _PICTURE_S)
     for content, sound in zip(new, sounds, strict=True):

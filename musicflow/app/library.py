@@ -21,7 +21,7 @@ from musicflow.library import (
 )
 from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import duplicates
-from musicflow.store import ALL_TRACKS, EmbeddingStore, faults_of, problems_of
+from musicflow.store import ALL_TRACKS, faults_of, problems_of, store_of
 
 MAX_GROUPS = 50
 """The most groups of duplicates that are shown."""
@@ -115,7 +115,7 @@ _LAYERS_HEAD = ("layer", "dims", "P@10", "95 % of P@10", "mAP", "95 % of mAP")
 
 def _failures(view: View) -> list[Problem]:
     """Return embedders that cannot be used, and the problems of tracks of the rest."""
-    store = EmbeddingStore(view.settings.paths.embeddings)
+    store = store_of(view.settings)
     problems = [
         Problem(ALL_TRACKS, spec.label, "error", str(why), "unavailable")
         for spec in embedders.specs_for(view.settings)

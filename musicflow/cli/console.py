@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -34,6 +35,15 @@ FAILED = 1
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="The folder of all results (or set MUSICFLOW_HOME)."),
+]
+LibraryArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="LIBRARY",
+        # Text, as a path would lose the slashes of an address.
+        click_type=click.Path(path_type=str),
+        help="The folder of music, or an address such as s3://bucket/music.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

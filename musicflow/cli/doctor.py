@@ -26,6 +26,7 @@ from musicflow.cli.console import (
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.compute import CPU_INFO, fastest_precision
 from musicflow.index import TrackIndexError, open_index
+from musicflow.places import FileElsewhereError, Place, PlaceError, place
 from musicflow.settings import Settings, explain
 
 PACKAGES = (
@@ -162,8 +163,27 @@ def _home(settings: Settings) -> Iterator[Fact]:
     if library is None:
         yield Fact("home", "library", "none yet")
     else:
-        gone = "" if library.is_dir() else "it is not there: mount it, or run another folder"
-        yield Fact("home", "library", str(library), gone)
+        yield Fact("home", "library", str(library), _absence(library))
+    if settings.store is not None:
+        yield Fact("home", "vectors", settings.store, _silence_of(place(settings.store)))
+
+
+def _absence(library: Place) -> str:
+    """Return why a library cannot be read; empty if it can."""
+    try:
+        there = library.is_dir()
+    except (FileElsewhereError, PlaceError) as error:
+        return str(error)
+    return "" if there else "it is not there: mount it, or run another folder"
+
+
+def _silence_of(store: Place) -> str:
+    """Return why a store does not answer; empty if it does, also if it is not made yet."""
+    try:
+        store.is_dir()
+    except (FileElsewhereError, PlaceError) as error:
+        return str(error)
+    return ""
 
 
 def _weights(settings: Settings) -> Iterator[Fact]:

@@ -12,11 +12,15 @@ from musicflow.cli.console import FAILED, USAGE
 from musicflow.embedders import EmbedderError
 from musicflow.errors import MusicflowError, words_of, words_of_database
 from musicflow.index import FilterError, TrackIndexError
+from musicflow.places import FORBIDDEN, UNREACHABLE, PlaceError
 from musicflow.search.errors import QueryError
 from musicflow.settings import Home, HomeError, explain, explain_invalid
 from musicflow.worker import WorkerError
 
-_FAILURES = (HomeError, WorkerError)
+_FAILURES = (HomeError, WorkerError, PlaceError)
+_UNREADABLE = frozenset((UNREACHABLE, FORBIDDEN))
+"""Codes of places that may answer another time."""
+
 _REFUSALS = (EmbedderError, FilterError, MusicflowError, QueryError, TrackIndexError)
 
 
@@ -31,6 +35,8 @@ def sentence_of(error: Exception, home: Home) -> tuple[str, int]:
         The home that keeps the traceback of an unforeseen error.
     """
     if isinstance(error, _FAILURES):
+        return str(error), FAILED
+    if isinstance(error, MusicflowError) and error.code in _UNREADABLE:
         return str(error), FAILED
     if isinstance(error, _REFUSALS):
         return str(error), USAGE

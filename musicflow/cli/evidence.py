@@ -1,7 +1,6 @@
 """The commands that estimate and choose, and the comparison as a table."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
+    LibraryArgument,
     out,
     plain,
     print_json,
@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 @takes_settings("embedders", "ignore")
 def estimate(
-    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    folder: LibraryArgument,
     given: dict[str, Any],
     sample: Annotated[int, typer.Option(min=2, help="The number of files to measure.")] = 24,
     home: HomeOption = None,
@@ -170,7 +170,7 @@ def recommend_embedder(
 
 @takes_settings("embedders", "ignore", "exclude")
 def layers(
-    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    folder: LibraryArgument,
     given: dict[str, Any],
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -12,6 +12,7 @@ from musicflow.cli.console import (
     FAILED,
     HomeOption,
     JsonOption,
+    LibraryArgument,
     out,
     plain,
     print_json,
@@ -42,7 +43,7 @@ app = typer.Typer(
 @app.command()
 @takes_settings("embedders", "library_format", "genre", "genre_level", "ignore")
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    folder: LibraryArgument,
     given: dict[str, Any],
     home: HomeOption = None,
     as_json: JsonOption = False,

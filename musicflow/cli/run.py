@@ -19,6 +19,7 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
+    LibraryArgument,
     err,
     out,
     plain,
@@ -73,7 +74,7 @@ def demo_command(
 
 @takes_settings()
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The folder of music.")],
+    folder: LibraryArgument,
     given: dict[str, Any],
     untrained: Annotated[
         bool, typer.Option(help="Use seeded weights: real dims and speed, meaningless quality.")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import click
 import typer
 
 from musicflow import embedders
@@ -27,6 +28,7 @@ from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
 from musicflow.library.recordings import Verdicts
 from musicflow.library.rows import UNKNOWN
+from musicflow.places import place
 from musicflow.search import lookup, query
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -59,7 +61,10 @@ def add_to(app: typer.Typer) -> None:
 
 def search(
     file: Annotated[
-        Path | None, typer.Argument(help="An audio file, of the library or not.")
+        str | None,
+        typer.Argument(
+            click_type=click.Path(path_type=str), help="An audio file, of the library or not."
+        ),
     ] = None,
     track: Annotated[
         str | None, typer.Option(help="A track of the library, by its id or name.")
@@ -90,7 +95,7 @@ def search(
                 vector = query.example_of_text(collection, text, settings)
             else:
                 assert file is not None
-                vector = query.example_of_file(collection, file, settings)
+                vector = query.example_of_file(collection, place(file), settings)
             hits = query.similar_to_vector(collection, vector, k, filters)
         _show(hits, collection, as_json)
 
@@ -255,12 +260,12 @@ def _example(collection: Collection, text: str, settings: Settings) -> Example:
     except QueryError:
         if not _is_file(text):
             raise
-    return query.example_of_file(collection, Path(text), settings)
+    return query.example_of_file(collection, place(text), settings)
 
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return place(text).is_file()
     except OSError:
         return False
 

@@ -17,6 +17,7 @@ import numpy as np
 from musicflow import audio, worker
 from musicflow.audio import guarded
 from musicflow.embedders.spec import EmbedderSpec, windows_of
+from musicflow.places import Place
 
 EXCERPT_S = 3.0
 """Seconds of an excerpt, about: a whole number of them makes a window, or one holds windows."""
@@ -96,6 +97,8 @@ class Hearing:
         The file's length by `audio.examine`; it is looked up if it is 0 and needed.
     limits
         What the file may take.
+    marks
+        Those that `audio.examine` took of the file, if any.
 
     Yields
     ------
@@ -111,22 +114,28 @@ class Hearing:
     """
 
     def __init__(
-        self, path: Path, spec: EmbedderSpec, duration_s: float, limits: audio.Limits
+        self,
+        path: Place,
+        spec: EmbedderSpec,
+        duration_s: float,
+        limits: audio.Limits,
+        marks: str = "",
     ) -> None:
         self.path, self.spec, self.limits = path, spec, limits
         self.samples = 0
         """Samples heard so far."""
-        self._duration_s = duration_s
+        self._duration_s, self._marks = duration_s, marks
         self._decoding: audio.Decoding | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         spec = self.spec
         if spec.coverage_s and not self._duration_s:
-            self._duration_s = audio.examine(self.path).duration_s
+            info = audio.examine(self.path)
+            self._duration_s, self._marks = info.duration_s, info.marks
         heard = heard_of(spec, self._duration_s)
         what = self.path, spec.sample_rate
         self._decoding = (
-            audio.Excerpts(*what, heard.spans, self.limits)
+            audio.Excerpts(*what, heard.spans, self.limits, self._marks)
             if heard.spans
             else audio.Decoding(*what, self.limits)
         )
@@ -151,7 +160,7 @@ class Hearing:
 
 
 def windows_of_file(
-    path: Path,
+    path: Place,
     spec: EmbedderSpec,
     limits: audio.Limits = audio.Limits(),
     *,
@@ -188,7 +197,7 @@ def windows_of_array(samples: np.ndarray, spec: EmbedderSpec) -> Iterator[np.nda
 
 
 def _windows(
-    path: Path, spec: EmbedderSpec, limits: audio.Limits
+    path: Place, spec: EmbedderSpec, limits: audio.Limits
 ) -> Generator[np.ndarray, None, None]:
     worker.begin(0)
     for window in Hearing(path, spec, 0.0, limits):

@@ -20,6 +20,7 @@ from musicflow.audio import as_mono, guarded
 from musicflow.embedders.errors import EmbedderError, InterfaceError
 from musicflow.embedders.weights import Weights
 from musicflow.errors import words_of
+from musicflow.places import place
 from musicflow.settings import Device
 
 Source = str | os.PathLike[str] | np.ndarray
@@ -411,7 +412,7 @@ class Embedder(ABC):
         from musicflow.embedders import coverage
 
         if isinstance(source, str | os.PathLike):
-            windows = coverage.windows_of_file(Path(source).expanduser(), self.spec)
+            windows = coverage.windows_of_file(place(source).expanduser(), self.spec)
             return self.embed_windows(windows)
         samples = as_mono(source, sample_rate, self.spec.sample_rate)
         return self.embed_windows(coverage.windows_of_array(samples, self.spec))
@@ -444,7 +445,7 @@ class Embedder(ABC):
     def _blocks(self, source: Source, sample_rate: float | None) -> Iterable[np.ndarray]:
         rate = self.spec.sample_rate
         if isinstance(source, str | os.PathLike):
-            return guarded.stream(Path(source).expanduser(), rate)
+            return guarded.stream(place(source).expanduser(), rate)
         return [as_mono(source, sample_rate, rate)]
 
 

@@ -6,7 +6,6 @@ their gain and the delay an encoder put before them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import scipy
@@ -15,6 +14,7 @@ from musicflow.audio import guarded
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
 from musicflow.library.recordings import Verdicts
+from musicflow.places import place
 
 NEAR = 0.06
 """Cosine distance below which two tracks are compared by sound, as a share of the mean cosine
@@ -121,7 +121,7 @@ class _Ears:
     """Compares the beginnings of some tracks, each decoded once, in workers."""
 
     def __init__(self, tracks: Iterable[Track]) -> None:
-        paths = {track.content_hash: Path(track.path) for track in tracks}
+        paths = {track.content_hash: place(track.path) for track in tracks}
         decoded = guarded.beginnings(list(paths.values()), RATE, LISTENED_S)
         self._heard = dict(zip(paths, decoded, strict=True))
 

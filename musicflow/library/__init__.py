@@ -30,6 +30,7 @@ from musicflow.library.rows import Extra
 from musicflow.library.summary import Summary, summary_of
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
 from musicflow.library.walk import LibraryChangingError, find, kind_of
+from musicflow.places import Place, fresh
 from musicflow.settings import Settings
 
 __all__ = [
@@ -98,12 +99,13 @@ def read_library(
         If it holds no usable track.
     """
     assert settings.library is not None
-    files = scan(settings.library, folder or settings.paths.library, progress, Rules.of(settings))
-    return join(settings.library, files, settings.library_format, Rule.of(settings))
+    root = fresh(settings.library)
+    files = scan(root, folder or settings.paths.library, progress, Rules.of(settings))
+    return join(root, files, settings.library_format, Rule.of(settings))
 
 
 def join(
-    root: Path, files: list[AudioFile], layout: str = layouts.AUTO, rule: Rule = Rule()
+    root: Place, files: list[AudioFile], layout: str = layouts.AUTO, rule: Rule = Rule()
 ) -> Library:
     """Return a library of the scanned files.
 
@@ -150,7 +152,7 @@ def join(
     )
 
 
-def labels_state(root: Path, layout: str | Layout = layouts.AUTO, rule: Rule = Rule()) -> str:
+def labels_state(root: Place, layout: str | Layout = layouts.AUTO, rule: Rule = Rule()) -> str:
     """Return a text that changes when the labels of a folder do, other than tags and folders.
 
     Raises

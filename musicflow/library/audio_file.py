@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from musicflow.library.problems import KIND_NOT_READ
 from musicflow.library.tags import Tags
 
-FileState = tuple[str, int, int]
-"""Path, size in bytes and time in nanoseconds."""
+FileState = tuple[str, int, int] | tuple[str, int, int, str]
+"""Path, size in bytes and time in nanoseconds; elsewhere with the ETag, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class AudioFile(Tags):
     """The version of the scan that examined it."""
     error: str = ""
     code: str = ""
+    etag: str = ""
+    """A text that changes with the content; empty for a file of this machine."""
+    marks: str = ""
+    """Where packets lie in a file elsewhere; see `audio.Marks`."""
 
     @property
     def is_skipped(self) -> bool:
@@ -38,5 +42,6 @@ class AudioFile(Tags):
 
 
 def state_of_file(file: AudioFile) -> FileState:
-    """Return path, size and time, which change when a file does."""
-    return file.path, file.size, file.mtime_ns
+    """Return path, size, time and ETag, which change when a file does."""
+    state = file.path, file.size, file.mtime_ns
+    return (*state, file.etag) if file.etag else state

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from musicflow.library.audio_file import FileState, state_of_file
 from musicflow.library.files import Rules, load_states, split_library
+from musicflow.places import Place
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Changes:
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def changes(root: Path, folder: Path, rules: Rules = Rules()) -> Changes:
+def changes(root: Place, folder: Path, rules: Rules = Rules()) -> Changes:
     """Compare the files below `root` with the last scan, which is kept in `folder`.
 
     Raises

@@ -20,11 +20,12 @@ from musicflow.errors import words_of
 from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.partitions import chooser, partition_keys
-from musicflow.library.problems import UNEXPECTED, UNREADABLE
+from musicflow.library.problems import PASSING, UNEXPECTED, UNREADABLE
 from musicflow.library.rows import items_of, table_of
 from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
+from musicflow.places import FileElsewhereError, Place, PlaceError, is_elsewhere, place
 from musicflow.settings import PARTITION_SIZE, Settings, write_atomically
 
 VERSION = 1
@@ -75,7 +76,7 @@ class Rules:
         layout, log = settings.library_format, settings.paths.decoding_log
         return cls(settings.part_size, settings.ignore, layout, limits, log)
 
-    def music(self, root: Path) -> str:
+    def music(self, root: Place) -> str:
         """Return the folder below a library's root that holds the music."""
         return layouts.music_of(root, self.layout, self.ignore)
 
@@ -97,7 +98,7 @@ def split(
     return partitions
 
 
-def split_library(root: Path, rules: Rules = Rules()) -> dict[str, list[AudioFile]]:
+def split_library(root: Place, rules: Rules = Rules()) -> dict[str, list[AudioFile]]:
     """Find the files of a library, and split them into its partitions.
 
     Raises
@@ -110,7 +111,7 @@ def split_library(root: Path, rules: Rules = Rules()) -> dict[str, list[AudioFil
 
 
 def scan(
-    root: Path, folder: Path, progress: Progress = no_progress, rules: Rules = Rules()
+    root: Place, folder: Path, progress: Progress = no_progress, rules: Rules = Rules()
 ) -> list[AudioFile]:
     """Scan a library: find its audio files, and examine the new and changed ones.
 
@@ -143,7 +144,7 @@ def scan(
 
 
 def scan_partitions(
-    root: Path,
+    root: Place,
     folder: Path,
     keys: Collection[str],
     progress: Progress = no_progress,
@@ -184,13 +185,19 @@ def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
-    """Return path, size and time of the files of each partition at its last scan."""
-    columns = ["path", "size", "mtime_ns"]
+    """Return path, size, time and ETag of the files of each partition at its last scan."""
+    columns = ["path", "size", "mtime_ns", "etag"]
     return {
-        partition: set(zip(*(table[name].to_pylist() for name in columns), strict=True))
+        partition: {state_of_file(file) for file in items_of(AudioFile, table)}
         for partition in known_partitions(folder)
-        for table in [pq.read_table(_file(folder, partition), columns=columns)]
+        for table in [_columns_of(_file(folder, partition), columns)]
     }
+
+
+def _columns_of(path: Path, columns: list[str]) -> pa.Table:
+    """Return those columns that a file has; one of an earlier version may lack some."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns)
 
 
 def forget_partitions(folder: Path, partitions: Iterable[str]) -> None:
@@ -200,7 +207,7 @@ def forget_partitions(folder: Path, partitions: Iterable[str]) -> None:
 
 
 def _examine_all(
-    root: Path,
+    root: Place,
     folder: Path,
     partitions: dict[str, list[AudioFile]],
     before: dict[str, list[AudioFile]],
@@ -209,7 +216,7 @@ def _examine_all(
 ) -> dict[str, list[AudioFile]]:
     """Examine the files that are not known yet, and save the files per partition."""
     known = _merged(before)
-    old = {state_of_file(f): f for f in known if f.version == VERSION and f.code != UNREADABLE}
+    old = {state_of_file(f): f for f in known if f.version == VERSION and f.code not in PASSING}
     found = [file for files in partitions.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
     examined = progress(_examined(root, fresh, rules), "Reading files", len(fresh))
@@ -225,7 +232,7 @@ def _examine_all(
     return result
 
 
-def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFile]:
+def examine_files(paths: Sequence[Place], rules: Rules = Rules()) -> list[AudioFile]:
     """Examine single files, whether or not they are of a library, in workers.
 
     Returns
@@ -238,7 +245,7 @@ def examine_files(paths: Sequence[Path], rules: Rules = Rules()) -> list[AudioFi
     return [found[file.path] for file in files]
 
 
-def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:
+def _examined(root: Place, files: list[AudioFile], rules: Rules) -> Iterator[AudioFile]:
     """Examine files in workers: a file that crashes one costs its own row."""
     examine = partial(_examine, root, rules.limits)
     names = [file.path for file in files]
@@ -253,8 +260,9 @@ def _examined(root: Path, files: list[AudioFile], rules: Rules) -> Iterator[Audi
         yield result
 
 
-def _examine(root: Path, limits: audio.Limits, file: AudioFile) -> AudioFile:
-    path, file = root / file.path, replace(file, version=VERSION)
+def _examine(root: Place, limits: audio.Limits, file: AudioFile) -> AudioFile:
+    path = place(file.path) if is_elsewhere(file.path) else root / file.path
+    file = replace(file, version=VERSION)
     try:
         info = audio.examine(path)
         limits.check(info.duration_s)
@@ -262,7 +270,10 @@ def _examine(root: Path, limits: audio.Limits, file: AudioFile) -> AudioFile:
     except audio.AudioError as error:
         return replace(file, error=str(error), code=error.code)
     except OSError as error:
-        return replace(file, error=f"cannot be read: {error.strerror}", code=UNREADABLE)
+        code = error.code if isinstance(error, FileElsewhereError) else UNREADABLE
+        return replace(file, error=f"cannot be read: {error.strerror}", code=code)
+    except PlaceError:
+        raise
     except Exception as error:
         return replace(file, error=words_of(error), code=UNEXPECTED)
     return replace(
@@ -271,6 +282,7 @@ def _examine(root: Path, limits: audio.Limits, file: AudioFile) -> AudioFile:
         duration_s=info.duration_s,
         sample_rate=info.sample_rate,
         channels=info.channels,
+        marks=info.marks,
         **vars(tags),
     )
 

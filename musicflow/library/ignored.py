@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from musicflow.library.track import LibraryError
+from musicflow.places import Place
 
 IGNORE_FILE = ".musicflowignore"
 """The name of files with patterns, which are relative to the file's folder."""
@@ -38,7 +38,7 @@ class Ignored:
         lines = list(patterns)
         return cls(((0, _compiled(lines, "the setting ignore")),)) if lines else cls()
 
-    def below(self, folder: str, file: Path) -> "Ignored":
+    def below(self, folder: str, file: Place) -> "Ignored":
         """Return these patterns with those of a folder's ignore file.
 
         Parameters

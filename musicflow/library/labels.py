@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 from musicflow.library import genres
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.genres import Genres
 from musicflow.library.track import UNKNOWN, LibraryError, Track, known_artists
+from musicflow.places import Place, place
 from musicflow.settings import Settings
 from musicflow.text import folded, joined, normalized
 
@@ -54,9 +55,9 @@ class Rule:
         return cls(settings.genre, settings.genre_level, settings.genre_names)
 
     @property
-    def table(self) -> Path | None:
+    def table(self) -> Place | None:
         """Return the path of the table of labels, if there is one."""
-        return None if self.source in (AUTO, "tag", "folder") else Path(self.source).expanduser()
+        return None if self.source in (AUTO, "tag", "folder") else place(self.source).expanduser()
 
     @property
     def state(self) -> str:
@@ -95,7 +96,7 @@ class Labels:
 def label(
     tracks: Sequence[Track],
     files: Sequence[AudioFile],
-    root: Path,
+    root: Place,
     rule: Rule = Rule(),
     own: Source | None = None,
 ) -> tuple[list[Track], Labels]:
@@ -136,7 +137,7 @@ def _chosen(
     tracks: Sequence[Track],
     paths: Sequence[str],
     said: Sequence[Genres],
-    root: Path,
+    root: Place,
     rule: Rule,
     own: Source | None,
 ) -> Labels:
@@ -253,7 +254,7 @@ _GENRES = ("genre", "genres", "label", "labels")
 
 
 def from_table(
-    table: Path, tracks: Sequence[Track], paths: Sequence[str], root: Path
+    table: Place, tracks: Sequence[Track], paths: Sequence[str], root: Place
 ) -> list[Genres]:
     """Return the genres of each track by a table in CSV.
 
@@ -284,7 +285,7 @@ def from_table(
     return found
 
 
-def _rows_of(table: Path) -> dict[str, list[str]]:
+def _rows_of(table: Place) -> dict[str, list[str]]:
     """Return the texts of genres by what names the track; rows of one track add up."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:

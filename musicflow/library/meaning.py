@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from musicflow.library.labels import MOST, are_artists
 from musicflow.library.track import Library, Track
+from musicflow.places import place
 
 FEW_GENRES = "few-genres"
 CHANCE_HIGH = "chance-high"
@@ -110,7 +111,7 @@ def _where_else(library: Library) -> str:
         count = f"{len(folders):,}"
         return f"all {count} tracks lie below {shared[0]}: is {inner} the library?"
     if len(set(folders)) == 1:
-        outer = Path(library.root, inner).parent
+        outer = place(library.root).joinpath(str(inner)).parent
         return f"all tracks lie in one folder: is {outer.name or outer} the library? Or {_ASK}"
     return ""
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from musicflow import places
+
 FOLDER_UNREADABLE = "folder-unreadable"
 KIND_NOT_READ = "kind-not-read"
 NAME_NOT_UTF8 = "name-not-utf8"
@@ -11,6 +13,9 @@ NOT_A_FILE = "not-a-file"
 UNEXPECTED = "unexpected"
 UNREADABLE = "unreadable"
 """Codes of entries of a folder that cannot be used."""
+
+PASSING = frozenset((UNREADABLE, places.UNREACHABLE, places.GONE, places.CHANGED, places.FORBIDDEN))
+"""Codes of files that are read again by the next scan."""
 
 LABELS_WITHOUT_AUDIO = "labels-without-audio"
 AUDIO_WITHOUT_LABELS = "audio-without-labels"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -19,6 +18,8 @@ import mutagen.apev2
 import mutagen.asf
 import mutagen.id3
 
+from musicflow import places
+from musicflow.places import Place, Remote, Source
 from musicflow.text import normalized
 
 
@@ -62,7 +63,7 @@ class Tags:
     key: str = ""
 
 
-def read_tags(path: Path) -> Tags:
+def read_tags(path: Place) -> Tags:
     """Read the tags of an audio file.
 
     A tag that cannot be read is left out; the others are kept. A text is never split at
@@ -234,15 +235,18 @@ def _is_utf8(value: bytes) -> bool:
 # --- from files to pairs -------------------------------------------------------------------------
 
 
-def _pairs_of_ffmpeg(path: Path) -> list[tuple[str, Raw]]:
+def _pairs_of_ffmpeg(path: Place) -> list[tuple[str, Raw]]:
     """Return FFmpeg's pairs, their texts as bytes, since not all are UTF-8."""
+    source = Source(path.open("rb")) if isinstance(path, Remote) else str(path)
+    pairs: list[tuple[str, Raw]] = []
     with (
         contextlib.suppress(Exception),
-        av.open(str(path), metadata_encoding="latin-1") as container,
+        av.open(source, metadata_encoding="latin-1") as container,
     ):
         parts = [container.metadata, *(s.metadata for s in container.streams.audio[:1])]
-        return [(name, text.encode("latin-1")) for part in parts for name, text in part.items()]
-    return []
+        pairs = [(name, text.encode("latin-1")) for part in parts for name, text in part.items()]
+    places.settle(source)
+    return pairs
 
 
 def _pairs(reader: Callable[[BinaryIO], Any], file: BinaryIO) -> list[tuple[str, Raw]]:

@@ -16,12 +16,27 @@ from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
 from musicflow.library.rows import UNKNOWN, Extra, items_of, table_of
 from musicflow.library.tags import Tags
+from musicflow.places import Place, PlaceError, listed
 from musicflow.settings import write_atomically
 from musicflow.text import folded, joined, normalized
 
 
 class LibraryError(MusicflowError):
     """A folder that cannot be used as a library."""
+
+
+def with_list(root: Place) -> Place:
+    """Return a library; if it lies elsewhere, with a list of all of it.
+
+    Raises
+    ------
+    LibraryError
+        If it cannot be listed. It does not follow that its files were deleted.
+    """
+    try:
+        return listed(root)
+    except PlaceError as error:
+        raise LibraryError(error.message, error.advice, error.code) from error
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Track:
     track_id
         Ludwig's id, or the path below the library's root.
     path
-        Absolute path of the audio file.
+        Absolute path of the audio file, or its address.
     content_hash
         SHA-256 of the file's packets of audio; the key of its vectors.
     duration_s, sample_rate
@@ -61,6 +76,8 @@ class Track:
     extra
         Values of the layout's own, by name: texts, which can be filtered by value, or numbers. A
         name has one kind of value in all tracks.
+    marks
+        Where packets lie in a file elsewhere; see `audio.Marks`.
     """
 
     track_id: str
@@ -82,6 +99,7 @@ class Track:
     replaygain_db: float | None = None
     former_hash: str = ""
     extra: Extra = field(default_factory=dict, hash=False)
+    marks: str = field(default="", repr=False)
 
     @property
     def artist(self) -> str:
@@ -107,7 +125,7 @@ def known_artists(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in found if name not in _NO_ARTIST)
 
 
-def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
+def track_of(root: Place, file: AudioFile, **fields: Any) -> Track:
     """Return the track of a file, with the fields of its tags.
 
     Parameters
@@ -127,6 +145,7 @@ def track_of(root: Path, file: AudioFile, **fields: Any) -> Track:
         "former_hash": file.former_hash,
         "duration_s": file.duration_s,
         "sample_rate": file.sample_rate,
+        "marks": file.marks,
         "name": file.title or normalized(_stem(file.path)) or UNKNOWN,
     }
     extra = {"bpm": file.bpm, "key": file.key}

@@ -9,7 +9,6 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from musicflow import audio
 from musicflow.library.audio_file import AudioFile
@@ -23,7 +22,8 @@ from musicflow.library.problems import (
     UNREADABLE,
     skipped_line,
 )
-from musicflow.library.track import LibraryError
+from musicflow.library.track import LibraryError, with_list
+from musicflow.places import Entry, Place, Remote, place
 
 
 class LibraryChangingError(LibraryError):
@@ -31,7 +31,7 @@ class LibraryChangingError(LibraryError):
 
 
 def find(
-    root: Path,
+    root: Place,
     partitions: Collection[str] | None = None,
     ignore: Iterable[str] = (),
     music: str = "",
@@ -63,8 +63,10 @@ def find(
         If `root` is no folder, cannot be listed, or holds no audio file, or if a pattern of
         `ignore` is not valid.
     """
+    with_list(root)
     if not root.is_dir():
-        raise LibraryError(f"there is no folder {root}: mount it, or name another library")
+        what = "nothing lies below" if isinstance(root, Remote) else "there is no folder"
+        raise LibraryError(f"{what} {root}: mount it, or name another library")
     ignored = Ignored.of(ignore)
     files = sorted(_walk(root, partitions, ignored, music), key=lambda file: file.path)
     if not _any_audio(files) and not (partitions and _any_audio(_walk(root, None, ignored, music))):
@@ -98,7 +100,7 @@ class _Folder:
         return _joined(self.path, name), f"{self.relative}/{name}" if self.relative else name
 
 
-def music_folder(root: Path, ignore: Iterable[str] = ()) -> str:
+def music_folder(root: Place, ignore: Iterable[str] = ()) -> str:
     """Return the folder below `root` that the music begins in; empty if it is the root.
 
     As long as a folder holds one folder and no audio file, the music begins in that one. Links
@@ -112,15 +114,21 @@ def music_folder(root: Path, ignore: Iterable[str] = ()) -> str:
     folder: _Folder | None = _Folder(str(root), "", "", Ignored.of(ignore))
     found = ""
     while folder is not None:
-        found, folder = folder.relative, _only_folder(folder)
+        found, folder = folder.relative, _only_folder(root, folder)
     return found
 
 
-def _only_folder(folder: _Folder) -> _Folder | None:
+def _entries(root: Place, folder: _Folder) -> "list[os.DirEntry[str] | Entry]":
+    if isinstance(root, Remote):
+        return list((root / folder.relative).scandir())
+    with os.scandir(folder.path) as listing:
+        return list(listing)
+
+
+def _only_folder(root: Place, folder: _Folder) -> _Folder | None:
     """Return the only folder in a folder that holds no audio file; None if there is no such."""
     try:
-        with os.scandir(folder.path) as listing:
-            entries = list(listing)
+        entries = _entries(root, folder)
     except OSError:
         return None
     ignored = _with_ignore_file(folder, entries)
@@ -142,9 +150,9 @@ def _any_audio(files: Iterable[AudioFile]) -> bool:
 
 
 def _walk(
-    root: Path, partitions: Collection[str] | None, ignored: Ignored, music: str
+    root: Place, partitions: Collection[str] | None, ignored: Ignored, music: str
 ) -> Iterator[AudioFile]:
-    home = os.path.realpath(root)
+    home = str(root) if isinstance(root, Remote) else os.path.realpath(root)
     read: dict[str, set[str]] = defaultdict(set)
     waiting = [_Folder(str(root), "", home, ignored)]
     while waiting:
@@ -156,8 +164,7 @@ def _walk(
                 continue
             before.add(folder.real)
         try:
-            with os.scandir(folder.path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            entries = sorted(_entries(root, folder), key=lambda entry: entry.name)
         except OSError as error:
             yield _unreadable_folder(folder, error)
             continue
@@ -190,13 +197,13 @@ def _unreadable_folder(folder: _Folder, error: OSError) -> AudioFile:
     return AudioFile(path, 0, 0, error=reason, code=FOLDER_UNREADABLE)
 
 
-def _with_ignore_file(folder: _Folder, entries: Iterable[os.DirEntry]) -> Ignored:
+def _with_ignore_file(folder: _Folder, entries: "Iterable[os.DirEntry | Entry]") -> Ignored:
     if any(entry.name == IGNORE_FILE and entry.is_file() for entry in entries):
-        return folder.ignored.below(folder.relative, Path(folder.path, IGNORE_FILE))
+        return folder.ignored.below(folder.relative, place(_joined(folder.path, IGNORE_FILE)))
     return folder.ignored
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: "os.DirEntry | Entry") -> bool:
     try:
         return entry.is_dir()
     except OSError:
@@ -208,7 +215,7 @@ def _is_systems(name: str, is_folder: bool) -> bool:
     return name.startswith(".") or (is_folder and name.casefold() in _SYSTEMS)
 
 
-def _file(entry: os.DirEntry, relative: str) -> Iterator[AudioFile]:
+def _file(entry: "os.DirEntry | Entry", relative: str) -> Iterator[AudioFile]:
     """Yield the row of a file; none for companions of music, such as pictures."""
     kind, path = kind_of(entry.name), _printable(relative)
     if kind not in audio.AUDIO_SUFFIXES:
@@ -226,7 +233,8 @@ def _file(entry: os.DirEntry, relative: str) -> Iterator[AudioFile]:
         reason, code = "is no file but a pipe, a socket or a device; left out", NOT_A_FILE
     elif path != relative:
         reason, code = "the name is not valid UTF-8; rename the file", NAME_NOT_UTF8
-    yield AudioFile(path, status.st_size, status.st_mtime_ns, error=reason, code=code)
+    etag = getattr(status, "etag", "")
+    yield AudioFile(path, status.st_size, status.st_mtime_ns, error=reason, code=code, etag=etag)
 
 
 def _joined(folder: str, name: str) -> str:

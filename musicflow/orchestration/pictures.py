@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from musicflow.audio import guarded
 from musicflow.library import AudioFile
+from musicflow.places import Place
 
 SAMPLES = 4
 SECONDS = 10
@@ -27,7 +27,7 @@ def durations(seconds: Sequence[float]) -> dg.MarkdownMetadataValue:
     return shown(_png(figure), "durations")
 
 
-def spectrograms(root: Path, files: Sequence[AudioFile]) -> dg.MarkdownMetadataValue:
+def spectrograms(root: Place, files: Sequence[AudioFile]) -> dg.MarkdownMetadataValue:
     """Draw the beginnings of some files, evenly picked, as the models hear them.
 
     A file that cannot be decoded shows its error instead.

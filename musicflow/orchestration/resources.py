@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import dagster as dg
@@ -12,8 +11,9 @@ from pydantic import Field, create_model
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import AudioFile, LibraryError, Progress, scan_partitions
+from musicflow.places import Place
 from musicflow.settings import Home, Settings, options_of_a_run
-from musicflow.store import EmbeddingStore
+from musicflow.store import EmbeddingStore, store_of
 
 EMBEDDING = "embedding"
 """The pool of steps that keep all cores busy."""
@@ -48,7 +48,7 @@ class Workspace(dg.ConfigurableResource):
         return self.settings.paths
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Place:
         """Return the library's folder.
 
         Raises
@@ -81,7 +81,7 @@ class Workspace(dg.ConfigurableResource):
     @property
     def store(self) -> EmbeddingStore:
         """Return the embedding store."""
-        return EmbeddingStore(self.paths.embeddings)
+        return store_of(self.settings)
 
     @property
     def index(self) -> TrackIndex:

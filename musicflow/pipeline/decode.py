@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +19,8 @@ from musicflow.embedders.coverage import Hearing
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.library import SHORT, Track
+from musicflow.library.problems import UNREADABLE
+from musicflow.places import FileElsewhereError, PlaceError, place
 
 _QUEUED_SAMPLES = 10_000_000
 """The most samples that wait for the model: 40 MB."""
@@ -116,7 +117,7 @@ def decode(
 ) -> Iterator[np.ndarray | Decoded]:
     """Yield a track's windows, then the outcome of decoding it."""
     start = time.thread_time()
-    hearing = Hearing(Path(track.path), spec, track.duration_s, limits)
+    hearing = Hearing(place(track.path), spec, track.duration_s, limits, track.marks)
 
     def decoded(**outcome: str | bool | tuple[audio.Note, ...]) -> Decoded:
         return Decoded(hearing.seconds, time.thread_time() - start, **outcome)  # type: ignore[arg-type]
@@ -126,7 +127,10 @@ def decode(
     except audio.AudioError as error:
         yield decoded(error=str(error), code=error.code)
     except OSError as error:
-        yield decoded(error=f"cannot be read: {error.strerror}", unreadable=True)
+        code = error.code if isinstance(error, FileElsewhereError) else UNREADABLE
+        yield decoded(error=f"cannot be read: {error.strerror}", code=code, unreadable=True)
+    except PlaceError:
+        raise
     except Exception as error:
         # A file may trigger any error of a decoder.
         reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"

@@ -17,6 +17,7 @@ from musicflow.evaluation.statistics import Interval, intervals
 from musicflow.library import AudioFile, LibraryError, Progress, Track, find, no_progress
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.pipeline.isolate import fault_of_file
+from musicflow.places import Place
 from musicflow.store import Embedding, EmbeddingStore, stack
 
 SAMPLE = 24
@@ -99,7 +100,7 @@ class Estimate:
 
 
 def estimate(
-    root: Path,
+    root: Place,
     specs: Sequence[EmbedderSpec],
     cache: Path,
     sample: int = SAMPLE,
@@ -186,7 +187,7 @@ def _measured(*what: Any) -> Generator[Estimate, None, None]:
     yield measure(*what)
 
 
-def _track(root: Path, file: AudioFile) -> Track:
+def _track(root: Place, file: AudioFile) -> Track:
     # The sample's vectors are not kept, so no content hash is needed.
     return Track(file.path, str(root / file.path), file.path, 0.0, 0)
 

@@ -1,19 +1,19 @@
 """Any files to vectors, kept as those of a library are."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.library import UNKNOWN, Problem, Rules, Track, examine_files
 from musicflow.pipeline.embed import embed_for
+from musicflow.places import Place
 from musicflow.settings import Settings
-from musicflow.store import EmbeddingStore
+from musicflow.store import store_of
 
 
 def embed_files(
-    paths: Sequence[Path], spec: EmbedderSpec, settings: Settings
+    paths: Sequence[Place], spec: EmbedderSpec, settings: Settings
 ) -> tuple[np.ndarray, tuple[Problem, ...]]:
     """Embed files, except those whose vectors the home holds already.
 
@@ -31,7 +31,7 @@ def embed_files(
         for f in files
         if not f.error
     ]
-    done = embed_for(settings, tracks, spec, EmbeddingStore(settings.paths.embeddings))
+    done = embed_for(settings, tracks, spec, store_of(settings))
     vectors = np.full((len(files), spec.dim), np.nan, np.float32)
     for number, file in enumerate(files):
         row = done.rows.get(file.content_hash)

@@ -194,9 +194,7 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
     decoded = total.decoded
     assert decoded is not None
     if decoded.unreadable:
-        return Problem(
-            track.track_id, embedder.spec.label, "error", decoded.error, code="unreadable"
-        )
+        return Problem(track.track_id, embedder.spec.label, "error", decoded.error, decoded.code)
     row = {
         "content_hash": track.content_hash,
         "audio_s": decoded.audio_s,

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from musicflow.library import Progress, no_progress, read_library
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.embed import embed_for
 from musicflow.settings import Settings
-from musicflow.store import Embedding, EmbeddingStore
+from musicflow.store import Embedding, EmbeddingStore, store_of
 
 NOTHING = "nothing-compared"
 """The code of an error: no query has a relevant candidate."""
@@ -29,15 +28,15 @@ class LayerStore(EmbeddingStore):
 
     Parameters
     ----------
-    root
-        The folder of the store.
+    store
+        The store that keeps the layers' rows.
     layers
         The specs of the layers, in the order of a vector's parts.
     """
 
-    def __init__(self, root: Path, layers: Sequence[EmbedderSpec]) -> None:
-        super().__init__(root)
-        self._store = EmbeddingStore(root)
+    def __init__(self, store: EmbeddingStore, layers: Sequence[EmbedderSpec]) -> None:
+        super().__init__(store.root)
+        self._store = store
         self._layers = layers
         self._before = [set(self._store.known(layer)) for layer in layers]
 
@@ -126,7 +125,7 @@ def sweep_layers(spec: EmbedderSpec, settings: Settings, progress: Progress = no
     home, method = settings.paths, Method.of(settings)
     library = read_library(settings, progress=progress)
     layers = layers_of(spec)
-    store = LayerStore(home.embeddings, layers)
+    store = LayerStore(store_of(settings), layers)
     done = embed_for(settings, library.tracks, all_layers(spec), store, progress)
     rows = {key: row.vector for key, row in done.rows.items() if row.vector is not None}
     tracks = [track for track in library.tracks if track.content_hash in rows]

@@ -18,7 +18,7 @@ from musicflow.library import (
 )
 from musicflow.pipeline.estimate import disk_mb
 from musicflow.settings import Settings
-from musicflow.store import EmbeddingStore
+from musicflow.store import store_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def check(settings: Settings, progress: Progress = no_progress) -> Check:
 
 def costs(library: Library, settings: Settings) -> tuple[Cost, ...]:
     """Return the cost of each embedder of the settings for a library."""
-    store = EmbeddingStore(settings.paths.embeddings)
+    store = store_of(settings)
     contents = {track.content_hash for track in library.tracks}
     former = {track.content_hash: track.former_hash for track in library.tracks}
     found = []

@@ -16,7 +16,7 @@ from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published
 from musicflow.pipeline.words import tags_for
 from musicflow.settings import Settings, share_that_matters
-from musicflow.store import EmbeddingStore
+from musicflow.store import EmbeddingStore, store_of
 
 EVALUATED = "evaluated.npz"
 """The file of the tracks that the last comparison is of, beside the report."""
@@ -105,7 +105,7 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         The library, as it was just scanned.
     """
     home = settings.paths
-    store, index, pace = EmbeddingStore(home.embeddings), open_index(settings), Pace(home.pace)
+    store, index, pace = store_of(settings), open_index(settings), Pace(home.pace)
     specs = embedders.specs_for(settings)
     steps: list[Step] = []
     for spec in specs:

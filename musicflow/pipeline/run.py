@@ -11,7 +11,7 @@ from musicflow.pipeline.evaluate import evaluate_library
 from musicflow.pipeline.plan import Plan
 from musicflow.pipeline.publish import publish_for
 from musicflow.settings import Settings, remember
-from musicflow.store import EmbeddingStore
+from musicflow.store import EmbeddingStore, store_of
 
 PER_EMBEDDER = ("embeddings", "collections")
 """The stages of one embedder; the others are of the library or the evaluation."""
@@ -35,7 +35,7 @@ def run_plan(plan: Plan, settings: Settings, progress: Progress = no_progress) -
     home = settings.paths
     remember(home, **settings.remembered)
     plan.library.save(home.library)
-    store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    store, index = store_of(settings), open_index(settings)
     specs = embedders.specs_for(settings)
     failed = {}
     for spec in specs:

@@ -17,6 +17,7 @@ from musicflow.index import Collection, FilterError, Filters, Hit, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
 from musicflow.library.rows import UNKNOWN
+from musicflow.places import Place
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import specs_of, with_text_side
 from musicflow.settings import Settings
@@ -64,7 +65,7 @@ def similar_to_vector(
 
 
 def vector_of_file(
-    path: Path,
+    path: Place,
     spec: EmbedderSpec,
     cache: Path,
     limits: audio.Limits = audio.Limits(),
@@ -105,7 +106,7 @@ def vector_of_file(
         return embedders.load(spec, cache).embed_windows(itertools.chain([first], windows))
 
 
-def _heard(path: Path, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def _heard(path: Place, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Pass a file's windows on, and make query errors of what is wrong with it."""
     try:
         yield from windows
@@ -121,7 +122,7 @@ def _heard(path: Path, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         raise QueryError(f"{path}: {reason}") from error
 
 
-def example_of_file(collection: Collection, path: Path, settings: Settings) -> np.ndarray:
+def example_of_file(collection: Collection, path: Place, settings: Settings) -> np.ndarray:
     """Embed any audio file with the embedder of a collection.
 
     Returns

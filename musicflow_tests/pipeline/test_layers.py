@@ -110,7 +110,7 @@ def layers() -> list[EmbedderSpec]:
 def test_a_layer_keeps_the_vectors_that_it_has(tmp_path: Path, layers: list[EmbedderSpec]) -> None:
     plain = EmbeddingStore(tmp_path)
     plain.add(layers[1], [row("a", 1.0, 2.0)])
-    store = LayerStore(tmp_path, layers)
+    store = LayerStore(EmbeddingStore(tmp_path), layers)
     assert store.known(SPEC) == {}
     store.add(SPEC, [row("a", 7.0, 8.0, 9.0), row("b", 4.0, 5.0, 6.0)])
     np.testing.assert_array_equal(store.read(SPEC)["a"].vector, [7.0, 1.0, 2.0])
@@ -121,7 +121,7 @@ def test_a_layer_keeps_the_vectors_that_it_has(tmp_path: Path, layers: list[Embe
 def test_an_error_of_a_file_or_of_one_layer_is_that_of_the_row(
     tmp_path: Path, layers: list[EmbedderSpec]
 ) -> None:
-    store = LayerStore(tmp_path, layers)
+    store = LayerStore(EmbeddingStore(tmp_path), layers)
     silent = Embedding("a", None, error="it is silent", code="silent")
     store.add(SPEC, [silent, row("b", 0.0, 1.0, 2.0), row("c", 1.0, 1.0, 2.0)])
     assert store.known(SPEC)["c"] == ""

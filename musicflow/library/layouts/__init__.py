@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from musicflow.errors import words_of
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
-from musicflow.library.track import LibraryError, Track
+from musicflow.library.track import LibraryError, Track, with_list
 from musicflow.library.walk import music_folder
+from musicflow.places import Place
 from musicflow.registry import Registry
 
 AUTO = "auto"
@@ -26,7 +27,7 @@ FALLBACK = "folders"
 _log = logging.getLogger(__name__)
 
 
-def _no_labels(_root: Path) -> str:
+def _no_labels(_root: Place) -> str:
     return ""
 
 
@@ -56,8 +57,9 @@ class Layout:
     name : str
         Its name, to show.
     detect : callable
-        Given the folder of music, returns a `Detection` if it is laid out this way, else None. It
-        is called often, so it should check a few names only.
+        Given the folder of music, a `pathlib.Path` or a `Remote` with its methods, returns a
+        `Detection` if it is laid out this way, else None. It is called often, so it should check a
+        few names only.
     read : callable
         Given the folder of music and its audio files, returns the tracks and the problems. A
         file that cannot be used has an `error`, and makes no track.
@@ -69,9 +71,9 @@ class Layout:
     """
 
     name: str
-    detect: Callable[[Path], Detection | None]
-    read: Callable[[Path, list[AudioFile]], tuple[Sequence[Track], Sequence[Problem]]]
-    labels_state: Callable[[Path], str] = _no_labels
+    detect: Callable[[Any], Detection | None]
+    read: Callable[[Any, list[AudioFile]], tuple[Sequence[Track], Sequence[Problem]]]
+    labels_state: Callable[[Any], str] = _no_labels
     labels: Literal["layout", "folder", "tag"] = "layout"
 
 
@@ -105,12 +107,12 @@ def names() -> tuple[str, ...]:
     return (AUTO, *REGISTRY.names())
 
 
-def layout_of(root: Path, name: str = AUTO) -> Layout:
+def layout_of(root: Place, name: str = AUTO) -> Layout:
     """Return the layout of a folder; see `detect`."""
     return detect(root, name)[0]
 
 
-def detect(root: Path, name: str = AUTO) -> tuple[Layout, Detection]:
+def detect(root: Place, name: str = AUTO) -> tuple[Layout, Detection]:
     """Return the layout of a folder, and what tells it.
 
     Parameters
@@ -125,7 +127,10 @@ def detect(root: Path, name: str = AUTO) -> tuple[Layout, Detection]:
     LayoutError
         If the name leads to no layout; the message says why. Of ``auto``, a layout that cannot
         be used is left out, with a warning in the log.
+    LibraryError
+        If the folder lies elsewhere and cannot be listed.
     """
+    with_list(root)
     if name != AUTO:
         layout = REGISTRY.get(name)
         return layout, detection(layout, root) or Detection("asked for")
@@ -142,7 +147,7 @@ def detect(root: Path, name: str = AUTO) -> tuple[Layout, Detection]:
     return layout, detection(layout, root) or Detection("it is no folder")
 
 
-def detection(layout: Layout, root: Path) -> Detection | None:
+def detection(layout: Layout, root: Place) -> Detection | None:
     """Return what a layout found in a folder; None if the folder is not of its kind.
 
     Raises
@@ -159,7 +164,7 @@ def detection(layout: Layout, root: Path) -> Detection | None:
     return found
 
 
-def music_of(root: Path, layout: str = AUTO, ignore: Iterable[str] = ()) -> str:
+def music_of(root: Place, layout: str = AUTO, ignore: Iterable[str] = ()) -> str:
     """Return the folder below `root` that holds the music; empty if it is the root.
 
     Parameters
@@ -179,7 +184,7 @@ def music_of(root: Path, layout: str = AUTO, ignore: Iterable[str] = ()) -> str:
     return detect(root, layout)[1].music or music_folder(root, ignore)
 
 
-def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(layout: Layout, root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Read the tracks of a folder.
 
     Raises
@@ -199,7 +204,7 @@ def read(layout: Layout, root: Path, files: list[AudioFile]) -> tuple[list[Track
     return found
 
 
-def labels_state(root: Path, layout: str | Layout = AUTO) -> str:
+def labels_state(root: Place, layout: str | Layout = AUTO) -> str:
     """Return a text that changes when the labels of a folder do; empty where it has none.
 
     Parameters
@@ -214,6 +219,7 @@ def labels_state(root: Path, layout: str | Layout = AUTO) -> str:
     LayoutError
         If the name leads to no layout, or the layout fails.
     """
+    with_list(root)
     layout = layout_of(root, layout) if isinstance(layout, str) else layout
     try:
         return str(layout.labels_state(root))

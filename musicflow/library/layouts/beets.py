@@ -20,6 +20,7 @@ from musicflow.library.layouts.nested import bases, joined, state_of
 from musicflow.library.layouts.table import Row, place_below, tracks_of
 from musicflow.library.problems import Problem
 from musicflow.library.track import LibraryError, Track
+from musicflow.places import Place, Remote
 
 NAMES = ("library.db", "musiclibrary.db", "musiclibrary.blb")
 
@@ -52,21 +53,21 @@ _SEPARATED = {"artists": _MANY, "genres": _MANY, "genre": re.compile(r"\\␀|\0|
 """Columns of several values, and the signs that beets and its plugins put between them."""
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect a database of beets in the folder, or in the folders in it."""
     if (place := _below(root)) is None:
         return None
     return Detection(f"{joined(*place)} is a library of beets")
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return size and time of the database as a text; empty without one."""
     path = _database(root)
     # What was written last may lie in the log beside the database.
     return f"{state_of(path)} {state_of(path.with_name(f'{path.name}-wal'))}" if path else ""
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each file in the database.
 
     Raises
@@ -75,6 +76,11 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
         If there is no database, or it cannot be read.
     """
     path = _database(root)
+    if path is None and isinstance(root, Remote):
+        raise LibraryError(
+            f"a library of beets is a database, which cannot be read at {root}",
+            "let beets export its fields into a manifest.csv there, or read it with --format auto",
+        )
     if path is None:
         raise LibraryError(f"no library of beets ({NAMES[0]}) lies in {root} or in {_home()}")
     try:
@@ -103,13 +109,13 @@ def _folder(named: list[str], found: list[str]) -> str:
     return folders.most_common(1)[0][0] if folders else ""
 
 
-def _below(root: Path) -> tuple[str, str] | None:
+def _below(root: Place) -> tuple[str, str] | None:
     places = ((base, name) for base in bases(root) for name in NAMES)
     return next(((base, name) for base, name in places if _is_beets(root / base / name)), None)
 
 
-def _database(root: Path) -> Path | None:
-    if place := _below(root):
+def _database(root: Place) -> Path | None:
+    if not isinstance(root, Remote) and (place := _below(root)):
         return root.joinpath(*place)
     return next((_home() / name for name in NAMES if _is_beets(_home() / name)), None)
 
@@ -118,8 +124,8 @@ def _home() -> Path:
     return Path(os.environ.get("BEETSDIR") or "~/.config/beets").expanduser()
 
 
-def _is_beets(path: Path) -> bool:
-    if not path.is_file():
+def _is_beets(path: Place) -> bool:
+    if isinstance(path, Remote) or not path.is_file():
         return False
     try:
         with closing(_opened(path)) as database:

@@ -7,7 +7,7 @@ album, artist, set), its name, and the name of the index.
 import csv
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
@@ -21,6 +21,7 @@ from musicflow.library.problems import (
     Problem,
 )
 from musicflow.library.track import UNKNOWN, LibraryError, Track, track_of
+from musicflow.places import Place
 from musicflow.text import normalized
 
 SIZES = ("fma_full", "fma_large", "fma_medium", "fma_small")
@@ -60,14 +61,14 @@ _DISTORTED = frozenset((71826, 71827, 87435, 95253, 95259, 95263, 102144, 113025
 _DIGITS = re.compile(r"\d+")
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect the table of tracks beside a folder of audio, here or one folder deeper."""
     if (found := _find(root)) is None:
         return None
     return Detection(f"{found.table} lies beside {found.size}/", found.music)
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return size and time of the tables of tracks and genres as a text; empty without them."""
     if (found := _find(root)) is None:
         return ""
@@ -75,7 +76,7 @@ def labels_state(root: Path) -> str:
     return f"{state_of(table)} {state_of(table.with_name(GENRES))}"
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each clip, with the fields of the table.
 
     The genre is the top genre, else the first of all. The subgenres are those that the artist
@@ -123,7 +124,7 @@ class _Found:
     music: str
 
 
-def _find(root: Path) -> _Found | None:
+def _find(root: Place) -> _Found | None:
     """Return the parts of the data set; of several folders of audio, the largest."""
     for base in bases(root):
         for table in _TABLES:
@@ -136,7 +137,7 @@ def _find(root: Path) -> _Found | None:
     return None
 
 
-def _other_sizes(root: Path, found: _Found) -> list[Problem]:
+def _other_sizes(root: Place, found: _Found) -> list[Problem]:
     reason = f"left out, since {found.size}/ holds the same tracks"
     others = [joined(found.base, size) for size in SIZES if size != found.size]
     return [
@@ -158,21 +159,22 @@ def _fault(number: int, is_clip: bool) -> str:
     return "the audio is damaged" if number in _DISTORTED else ""
 
 
-def _rows(path: Path, numbers: set[int]) -> dict[int, dict[str, Any]]:
+def _rows(path: Place, numbers: set[int]) -> dict[int, dict[str, Any]]:
     """Return the columns that are wanted of some tracks."""
     import pandas as pd  # Not wanted where no FMA is read.
 
     places = _places(path)
     try:
-        table = pd.read_csv(
-            path,
-            header=None,
-            skiprows=3,
-            usecols=[0, *places.values()],
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8",
-        )
+        with path.open("rb") as file:
+            table = pd.read_csv(
+                file,
+                header=None,
+                skiprows=3,
+                usecols=[0, *places.values()],
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8",
+            )
         table.index = pd.Index(table[0].astype(int))
     except (OSError, ValueError) as error:
         raise LibraryError(f"{path} cannot be read: {error}") from error
@@ -183,7 +185,7 @@ def _rows(path: Path, numbers: set[int]) -> dict[int, dict[str, Any]]:
     return dict(zip(table.index.tolist(), rows, strict=True))
 
 
-def _places(path: Path) -> dict[str, int]:
+def _places(path: Place) -> dict[str, int]:
     """Return the place of each column that is wanted."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -202,7 +204,7 @@ def _places(path: Path) -> dict[str, int]:
     return found
 
 
-def _genre_names(path: Path) -> dict[str, str]:
+def _genre_names(path: Place) -> dict[str, str]:
     """Return the name of each genre by its number; none without the table of genres."""
     try:
         with path.open(encoding="utf-8", newline="") as file:

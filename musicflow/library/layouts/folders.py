@@ -3,20 +3,19 @@
 The folders that are genres are found by `labels`.
 """
 
-from pathlib import Path
-
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
 from musicflow.library.problems import Problem
 from musicflow.library.track import Track, track_of
+from musicflow.places import Place
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each usable file."""
     return [track_of(root, file) for file in files if not file.error], []
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect any folder."""
     return Detection("it is a folder like any other") if root.is_dir() else None
 

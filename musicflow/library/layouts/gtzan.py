@@ -6,16 +6,16 @@ artists, github.com/julianofoleiss/gtzan_sturm_filter_3folds_stratified, are rea
 faulty clip. `musicflow library fetch gtzan` puts them there.
 """
 
-import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
-from musicflow.library.layouts.nested import bases, below, joined, state_of
+from musicflow.library.layouts.nested import bases, below, entries, joined, state_of
 from musicflow.library.problems import KNOWN_FAULT, Problem
 from musicflow.library.track import LibraryError, Track, track_of
+from musicflow.places import Place
 
 MUSIC = ("genres_original", "genres")
 ARTISTS = "gtzan_artists"
@@ -28,7 +28,7 @@ _LISTED = re.compile(r"\./([a-z]+)_(\d{5})\.wav\s+(\d+)")
 _BROKEN = {"jazz.00054": "Kaggle's archive holds a broken copy of this clip"}
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect folders of genres that hold clips of GTZAN's names, at most two folders deep."""
     for base in bases(root):
         for name in MUSIC:
@@ -39,12 +39,12 @@ def detect(root: Path) -> Detection | None:
     return None
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return a text that changes when the lists of artists do; empty without them."""
     return " ".join(state_of(path) for path in _lists(root, _music(root)))
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each clip. Known faults are reported.
 
     Raises
@@ -79,33 +79,31 @@ def _fault(path: str, reason: str) -> Problem:
     return Problem(path, "library", "warning", f"a known fault of GTZAN: {reason}", KNOWN_FAULT)
 
 
-def _music(root: Path) -> str:
+def _music(root: Place) -> str:
     found = detect(root)
     return found.music if found else ""
 
 
-def _has_clips(folder: Path) -> bool:
+def _has_clips(folder: Place) -> bool:
     """Return whether the first file of a folder of a genre has the name of a clip."""
     try:
-        with os.scandir(folder) as entries:
-            genres = [entry.name for entry in entries if entry.name.lower() in GENRES]
+        genres = [entry.name for entry in entries(folder) if entry.name.lower() in GENRES]
         for genre in genres:
-            with os.scandir(folder / genre) as entries:
-                for entry in entries:
-                    if match := _CLIP.fullmatch(entry.name):
-                        return match[1].lower() == genre.lower()
+            for entry in entries(folder / genre):
+                if match := _CLIP.fullmatch(entry.name):
+                    return match[1].lower() == genre.lower()
     except OSError:
         pass
     return False
 
 
-def _lists(root: Path, music: str) -> list[Path]:
+def _lists(root: Place, music: str) -> list[Place]:
     # Beside the folder of music, or beside the library if that is the folder.
     base = (root / music).parent
     return sorted((base / ARTISTS).glob("*_groups.txt"))
 
 
-def _artists(lists: list[Path]) -> dict[str, str]:
+def _artists(lists: list[Place]) -> dict[str, str]:
     """Return the number of each clip's artist."""
     try:
         text = "\n".join(path.read_text("utf-8") for path in lists)

@@ -8,7 +8,7 @@ holds ``mp3/mp3/<genre>/…``. The other parts of the data set (``mfccs/``, ``sp
 
 import json
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
@@ -22,6 +22,7 @@ from musicflow.library.problems import (
     Problem,
 )
 from musicflow.library.track import UNKNOWN, LibraryError, Track, track_of
+from musicflow.places import Place
 from musicflow.text import normalized
 
 AUDIO = "mp3"
@@ -31,7 +32,7 @@ _AUDIO = (f"{AUDIO}/{AUDIO}", "audio/audio", AUDIO, "audio")
 """Folders of the audio, the innermost first."""
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect a file of labels beside the folder of audio, here or one folder deeper."""
     if (found := _find(root)) is None:
         return None
@@ -39,12 +40,12 @@ def detect(root: Path) -> Detection | None:
     return Detection(f"{joined(base, LABELS)} lies beside {audio}/", joined(base, audio))
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return size and time of the file of labels as a text; empty without one."""
     return state_of(_place(root)[0])
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Join the labels with the audio.
 
     The genre is that of the folder where the labels name none. Labels without audio are no
@@ -93,7 +94,7 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
     return list(tracks.values()), problems
 
 
-def _find(root: Path) -> tuple[str, str] | None:
+def _find(root: Place) -> tuple[str, str] | None:
     """Return the folder of the data set below the root, and that of its audio below that."""
     for base in bases(root):
         if (root / base / LABELS).is_file():
@@ -103,13 +104,13 @@ def _find(root: Path) -> tuple[str, str] | None:
     return None
 
 
-def _place(root: Path) -> tuple[Path, str]:
+def _place(root: Place) -> tuple[Place, str]:
     """Return the file of labels, and the folder of audio below the root."""
     base, audio = _find(root) or ("", AUDIO)
     return root / base / LABELS, joined(base, audio)
 
 
-def _labels(path: Path) -> dict[str, Any]:
+def _labels(path: Place) -> dict[str, Any]:
     try:
         labels = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -122,7 +123,7 @@ def _labels(path: Path) -> dict[str, Any]:
     return tracks
 
 
-def _track(root: Path, file: AudioFile, track_id: str, label: dict[str, Any], genre: str) -> Track:
+def _track(root: Place, file: AudioFile, track_id: str, label: dict[str, Any], genre: str) -> Track:
     subgenres = [*_strings(label.get("subgenres")), *_strings(label.get("otherSubgenres"))]
     artists = tuple(dict.fromkeys(_strings(label.get("artist"))))
     return track_of(

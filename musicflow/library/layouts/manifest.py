@@ -21,12 +21,13 @@ from musicflow.library.layouts.nested import bases, joined, state_of
 from musicflow.library.layouts.table import INVALID, PATH, Row, column_of, place_below, tracks_of
 from musicflow.library.problems import Problem
 from musicflow.library.track import LibraryError, Track
+from musicflow.places import Place
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 NAMES = tuple(f"{stem}{suffix}" for stem in ("manifest", "metadata") for suffix in SUFFIXES)
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect tables of a known name, in the folder or in the folders in it."""
     tables = _named(root)
     if not tables:
@@ -36,12 +37,12 @@ def detect(root: Path) -> Detection | None:
     return Detection(" and ".join(joined(*table) for table in tables) + " lists the tracks", music)
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return sizes and times of the tables as a text; empty without one."""
     return " ".join(state_of(root / base / name) for base, name in _tables(root))
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each listed file. A row that cannot be used is reported.
 
     Raises
@@ -71,7 +72,7 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
     return tracks, [*problems, *found]
 
 
-def _named(root: Path) -> list[tuple[str, str]]:
+def _named(root: Place) -> list[tuple[str, str]]:
     """Return the folders and names of the tables of a known name: the root's, else all below."""
     home, *others = bases(root)
     for places in ([home], others):
@@ -80,24 +81,25 @@ def _named(root: Path) -> list[tuple[str, str]]:
     return []
 
 
-def _in(folder: Path) -> list[str]:
+def _in(folder: Place) -> list[str]:
     return [name for name in NAMES if (folder / name).is_file() and _has_paths(folder / name)]
 
 
-def _has_paths(path: Path) -> bool:
+def _has_paths(path: Place) -> bool:
     """Return whether a table lists files. What is wrong with a manifest is told by reading it."""
     if path.stem == "manifest":
         return True
     try:
         if path.suffix == ".parquet":
-            return PATH in map(column_of, pq.read_schema(path).names)
+            with path.open("rb") as file:
+                return PATH in map(column_of, pq.read_schema(file).names)
         _, values, _ = next(_READERS[path.suffix](path))
     except (LibraryError, StopIteration, OSError, pa.ArrowException):
         return False
     return PATH in values
 
 
-def _tables(root: Path) -> list[tuple[str, str]]:
+def _tables(root: Place) -> list[tuple[str, str]]:
     """Return the tables to read: those of a known name, else the only one of the folder."""
     if found := _named(root):
         return found
@@ -120,7 +122,7 @@ Read = Iterator[tuple[str, dict[str, Any], str]]
 """The place of each row, its values without the empty ones, and its fault, if it cannot be read."""
 
 
-def _rows_of_csv(path: Path) -> Read:
+def _rows_of_csv(path: Place) -> Read:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -142,7 +144,7 @@ def _rows_of_csv(path: Path) -> Read:
         raise LibraryError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _rows_of_json_lines(path: Path) -> Read:
+def _rows_of_json_lines(path: Place) -> Read:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
@@ -165,9 +167,10 @@ def _rows_of_json_lines(path: Path) -> Read:
         raise LibraryError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _rows_of_parquet(path: Path) -> Read:
+def _rows_of_parquet(path: Place) -> Read:
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise LibraryError(f"{path} cannot be read: {error}") from error
     if PATH not in map(column_of, table.column_names):

@@ -2,22 +2,36 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+
+from musicflow.places import Entry, Place, Remote
 
 MOST = 20
 """A folder of more folders than this is no wrapper of a data set, and is not looked into."""
 
 
-def bases(root: Path) -> Iterator[str]:
+def bases(root: Place) -> Iterator[str]:
     """Yield the folders in which a data set may begin, as paths below `root`; itself is empty."""
     yield ""
     try:
-        with os.scandir(root) as entries:
-            found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+        found = [e.name for e in entries(root) if not e.name.startswith(".") and e.is_dir()]
     except OSError:
         return
     if len(found) <= MOST:
         yield from sorted(found)
+
+
+def entries(folder: Place) -> "list[os.DirEntry[str] | Entry]":
+    """Return what lies in a folder.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder, or it cannot be listed.
+    """
+    if isinstance(folder, Remote):
+        return list(folder.scandir())
+    with os.scandir(folder) as found:
+        return list(found)
 
 
 def joined(*parts: str) -> str:
@@ -32,7 +46,7 @@ def below(path: str, folder: str) -> str | None:
     return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else None
 
 
-def state_of(path: Path) -> str:
+def state_of(path: Place) -> str:
     """Return size and time of a file as a text; empty if there is none."""
     try:
         status = path.stat()

@@ -6,7 +6,6 @@ any other folder, where tags may know better, they are read with ``--format play
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from musicflow.library.audio_file import AudioFile
@@ -15,6 +14,7 @@ from musicflow.library.layouts.nested import state_of
 from musicflow.library.layouts.table import place_below
 from musicflow.library.problems import LABELS_WITHOUT_AUDIO, Problem
 from musicflow.library.track import UNKNOWN, LibraryError, Track, track_of
+from musicflow.places import Place
 from musicflow.text import normalized
 
 SUFFIXES = (".m3u8", ".m3u")
@@ -22,7 +22,7 @@ SUFFIXES = (".m3u8", ".m3u")
 _TITLE = re.compile(r"#PLAYLIST:(.*)")
 
 
-def detect(root: Path) -> Detection | None:
+def detect(root: Place) -> Detection | None:
     """Detect two or more playlists that lie alone, or beside one folder."""
     if len(found := _playlists(root)) < 2:
         return None
@@ -32,12 +32,12 @@ def detect(root: Path) -> Detection | None:
     return Detection(f"{len(found)} playlists lie in it", *folders)
 
 
-def labels_state(root: Path) -> str:
+def labels_state(root: Place) -> str:
     """Return names, sizes and times of the playlists as a text."""
     return " ".join(f"{path.name} {state_of(path)}" for path in _playlists(root))
 
 
-def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
+def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
     """Make a track of each file, with the names of its playlists as genres.
 
     Raises
@@ -66,14 +66,14 @@ def read(root: Path, files: list[AudioFile]) -> tuple[list[Track], list[Problem]
     return tracks, problems
 
 
-def _playlists(root: Path) -> list[Path]:
+def _playlists(root: Place) -> list[Place]:
     try:
         return sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError:
         return []
 
 
-def _read(path: Path) -> tuple[str, list[tuple[int, str]]]:
+def _read(path: Place) -> tuple[str, list[tuple[int, str]]]:
     """Return a playlist's name, and the line and path of each entry."""
     try:
         raw = path.read_bytes()
@@ -99,7 +99,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
             yield number, unquote(urlsplit(entry).path)
 
 
-def _track(root: Path, file: AudioFile, held: dict[str, list[str]]) -> Track:
+def _track(root: Place, file: AudioFile, held: dict[str, list[str]]) -> Track:
     names = tuple(dict.fromkeys(held.get(normalized(file.path), ())))
     extra = {"playlists": names} if names else {}
     return track_of(root, file, genre=names[0] if names else UNKNOWN, genres=names, extra=extra)

@@ -6,16 +6,17 @@ type: whole numbers, numbers, ``true`` or ``false``, else texts.
 """
 
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import LABELS_WITHOUT_AUDIO, NOT_LISTED, Problem
 from musicflow.library.rows import Extra
 from musicflow.library.track import Track, track_of
+from musicflow.places import Place, Remote, is_elsewhere
 from musicflow.text import normalized
 
 Value = str | float | tuple[str, ...]
@@ -68,17 +69,28 @@ def column_of(name: object) -> str:
     return ALIASES.get(plain, plain)
 
 
-def place_below(root: Path, folder: Path, path: str) -> str | None:
+def place_below(root: Place, folder: Place, path: str) -> str | None:
     """Return a path, absolute or below a folder, as it is below the root; None if it is not."""
-    whole = os.path.normpath(os.path.join(folder, path.replace("\\", "/")))  # noqa: PTH118
+    path = path.replace("\\", "/")
+    if isinstance(root, Remote):
+        return _below_address(str(root), str(folder), path)
+    whole = os.path.normpath(os.path.join(str(folder), path))  # noqa: PTH118
     for home in (str(root), os.path.realpath(root)):
         if whole.startswith(f"{home.rstrip('/')}/"):
             return whole[len(home.rstrip("/")) + 1 :]
     return None
 
 
+def _below_address(root: str, folder: str, path: str) -> str | None:
+    whole = path if is_elsewhere(path) else f"{folder}/{path}"
+    home, scheme = f"{root}/", root.partition("://")[0]
+    plain = f"{scheme}://{posixpath.normpath(whole.partition('://')[2])}"
+    same = whole.startswith(f"{scheme}://") and not path.startswith("/")
+    return plain[len(home) :] if same and plain.startswith(home) else None
+
+
 def tracks_of(
-    root: Path, files: Iterable[AudioFile], rows: Iterable[Row]
+    root: Place, files: Iterable[AudioFile], rows: Iterable[Row]
 ) -> tuple[list[Track], list[Problem]]:
     """Make a track of each file that a row names. Other files are counted, and left out.
 

@@ -4,13 +4,12 @@ Names alone cannot tell such a folder. It is what `folders` becomes where tags t
 than folders do; see `labels`.
 """
 
-from pathlib import Path
-
 from musicflow.library.layouts import Detection, Layout
 from musicflow.library.layouts.folders import read
+from musicflow.places import Place
 
 
-def detect(_root: Path) -> Detection | None:
+def detect(_root: Place) -> Detection | None:
     """Detect nothing: the tags decide, once they are read."""
     return None
 

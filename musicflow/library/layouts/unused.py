@@ -1,10 +1,9 @@
 """Files of labels that lie in a library and are not read."""
 
-from pathlib import Path
-
 from musicflow.library.layouts import REGISTRY, Layout
 from musicflow.library.layouts.nested import bases, joined
 from musicflow.library.problems import LABELS_NOT_USED, Problem
+from musicflow.places import Place
 
 _READ_BY = {
     "labels.json": "ludwig",
@@ -18,7 +17,7 @@ _READ_BY = {
 """Files of labels, and the layout that reads each."""
 
 
-def unused_labels(root: Path, layout: Layout) -> list[Problem]:
+def unused_labels(root: Place, layout: Layout) -> list[Problem]:
     """Return a warning per file of labels that the layout of a library does not read."""
     if REGISTRY.shipped.get(layout.name) is None:
         return []  # Nobody knows what a layout of another package reads.
