@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -37,11 +36,9 @@ HomeOption = Annotated[
     typer.Option("--home", help="The folder of all results (or set MUSICFLOW_HOME)."),
 ]
 LibraryArgument = Annotated[
-    str,
+    str,  # A path would lose the slashes of an address.
     typer.Argument(
         metavar="LIBRARY",
-        # Text, as a path would lose the slashes of an address.
-        click_type=click.Path(path_type=str),
         help="The folder of music, or an address such as s3://bucket/music.",
     ),
 ]

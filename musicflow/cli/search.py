@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-import click
 import typer
 
 from musicflow import embedders
@@ -61,10 +60,7 @@ def add_to(app: typer.Typer) -> None:
 
 def search(
     file: Annotated[
-        str | None,
-        typer.Argument(
-            click_type=click.Path(path_type=str), help="An audio file, of the library or not."
-        ),
+        str | None, typer.Argument(help="An audio file, of the library or not.")
     ] = None,
     track: Annotated[
         str | None, typer.Option(help="A track of the library, by its id or name.")

@@ -7,7 +7,6 @@ A layout is found by a name, an entry point in the group ``musicflow.layouts`` o
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from musicflow.errors import words_of
