@@ -203,6 +203,7 @@ class Remote:
         self.address = f"{found[1].lower()}://{found[2].rstrip('/')}"
         self._listing = listing
         self._status: Status | None = None
+        self._handle: Any = None
 
     def __str__(self) -> str:
         return self.address
@@ -305,9 +306,22 @@ class Remote:
         if self._listing is not None and (inner := self._listing.inner(self)) is not None:
             return self._listing.stat(inner, self.address)
         if self._status is None:
-            info = _told(self.address, lambda: dict(_unlisted(self._files).info(self._inner)))
-            self._status = _status(info)
+            self._handle = _told(self.address, self._handed)
+            self._status = _status(_told(self.address, self._known))
         return self._status
+
+    def _handed(self) -> Any:
+        """Open the file as the file system does, which knows most files then."""
+        return _unlisted(self._files).open(self._inner, "rb", cache_type="none")
+
+    def _known(self) -> Mapping[str, Any]:
+        details = getattr(self._handle, "details", None)
+        return details if isinstance(details, Mapping) else self._files.info(self._inner)
+
+    def take_handle(self) -> Any:
+        """Return an open handle, for one user; `stat` may have left one."""
+        handle, self._handle = self._handle, None
+        return self._handed() if handle is None else handle
 
     def exists(self) -> bool:
         """Return whether there is such a file or folder."""
@@ -363,7 +377,7 @@ class Remote:
 
     # --- content ---------------------------------------------------------------------------------
 
-    def open(self, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> Any:
+    def open(self, mode: str = "r", *, encoding: str = "utf-8", newline: str | None = None) -> Any:
         """Open the file to read: bytes by range, or the whole text.
 
         Raises
@@ -529,8 +543,7 @@ class RemoteFile(io.RawIOBase):
 
     def _range(self, start: int, end: int) -> bytes:
         if self._handle is None:
-            files = _unlisted(self._where._files)
-            self._handle = files.open(self._where._inner, "rb", cache_type="none")
+            self._handle = self._where.take_handle()
             self._compare(getattr(self._handle, "details", None))
         handle, self._handle = self._handle, None
         handle.seek(start)
