@@ -394,7 +394,8 @@ class Remote:
 
     def read_bytes(self) -> bytes:
         """Return the content; see `open`."""
-        return _told(self.address, lambda: bytes(self._files.cat_file(self._inner)))
+        with RemoteFile(self) as file:
+            return file.read()
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the content as a text; see `open`."""
@@ -409,7 +410,8 @@ class Remote:
         FileElsewhereError
             If it cannot be written.
         """
-        _told(self.address, lambda: _put(self._files, self._inner, content))
+        self._status = None
+        _told(self.address, lambda: _put(self._files, self._inner, content), len(content))
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the file."""

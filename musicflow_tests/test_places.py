@@ -254,13 +254,22 @@ def test_a_place_that_does_not_answer_is_one_sentence_and_changes_nothing(
 
 
 @pytest.mark.usefixtures("music", "in_this_process")
-def test_a_place_that_falls_silent_ends_the_run(bucket: Bucket, home: Home) -> None:
+def test_a_place_that_falls_silent_ends_the_run(bucket: Bucket, home: Home, tmp_path: Path) -> None:
     bucket.fault = lambda environ, start: (
         faults.busy(environ, start) if faults.key_of(environ) else None
     )
     with pytest.raises(PlaceError) as raised:
         read_library(settings_of(home))
     assert raised.value.code == places.UNREACHABLE
+    bucket.forget()
+    library = read_library(settings_of(home))
+    places._blocks = places._Blocks(64_000_000)
+    bucket.fault = faults.busy
+    vectors = EmbeddingStore(tmp_path / "store")
+    with pytest.raises(PlaceError, match="s3://bucket does not answer"):
+        embed_tracks(library.tracks, SPEC, vectors, tmp_path)
+    bucket.forget()
+    assert embed_tracks(library.tracks, SPEC, vectors, tmp_path).problems == ()
 
 
 # --- a part of a file ----------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def _sound(path: Place) -> None:
         st.warning("The file is gone or closed; `musicflow run` brings the library up to date.")
     elif path.suffix.lower() in _BROWSERS_PLAY and path.stat().st_size <= _WHOLE_BYTES:
         kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
-        sound = path.read_bytes() if isinstance(path, Remote) else str(path)
+        sound = _fetched(str(path)) if isinstance(path, Remote) else str(path)
         st.audio(sound, format=kind, autoplay=True)
     else:
         [samples] = guarded.beginnings([path], _EXCERPT_RATE, _EXCERPT_S)
@@ -134,6 +134,12 @@ def _sound(path: Place) -> None:
             raise samples
         st.audio(samples, sample_rate=_EXCERPT_RATE, autoplay=True)
         st.caption("The first minute: the file is large, or of a kind that browsers do not play.")
+
+
+@st.cache_data(max_entries=3, ttl=3600, show_spinner=False)
+def _fetched(address: str) -> bytes:
+    """Fetch a file elsewhere once, as a page is drawn anew whenever something is clicked."""
+    return place(address).read_bytes()
 
 
 def _can_be_read(path: Place) -> bool:

@@ -214,22 +214,33 @@ def _examine_all(
     progress: Progress,
     rules: Rules,
 ) -> dict[str, list[AudioFile]]:
-    """Examine the files that are not known yet, and save the files per partition."""
+    """Examine the files that are not known yet, and save each partition once it is known."""
     known = _merged(before)
     old = {state_of_file(f): f for f in known if f.version == VERSION and f.code not in PASSING}
     found = [file for files in partitions.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
-    examined = progress(_examined(root, fresh, rules), "Reading files", len(fresh))
-    new = {state_of_file(file): file for file in _connected(examined, known)}
-    new |= {state_of_file(file): file for file in found if file.code}
     states = {key: {state_of_file(file) for file in files} for key, files in partitions.items()}
-    result = {
-        key: _sorted(new.get(state) or old[state] for state in states[key]) for key in partitions
-    }
-    for key, files in result.items():
+    new = {state_of_file(file): file for file in found if file.code}
+    result: dict[str, list[AudioFile]] = {}
+
+    def keep(key: str) -> None:
+        files = result[key] = _sorted(new.get(state) or old[state] for state in states[key])
         if files != before.get(key):
             _save(folder, key, files)
-    return result
+
+    waiting = {state_of_file(file) for file in fresh}
+    lacking = {key: states[key] & waiting for key in partitions}
+    place_of = {state: key for key, those in lacking.items() for state in those}
+    for key in partitions:
+        if not lacking[key]:
+            keep(key)
+    examined = progress(_examined(root, fresh, rules), "Reading files", len(fresh))
+    for file in _connected(examined, known):
+        new[state := state_of_file(file)] = file
+        lacking[key := place_of[state]].discard(state)
+        if not lacking[key]:
+            keep(key)
+    return {key: result[key] for key in partitions}
 
 
 def examine_files(paths: Sequence[Place], rules: Rules = Rules()) -> list[AudioFile]:

@@ -3,15 +3,18 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicflow.app import cards
 from musicflow.app.cards import clean, cover, draw, length, plain, spectrogram
 from musicflow.app.map import escaped
 from musicflow.library import Track
+from musicflow.places import place
 from musicflow_tests.conftest import noise, tone
 
 
@@ -65,6 +68,20 @@ def test_addresses_do_not_become_links() -> None:
 
 def test_lengths_read_as_on_a_clock() -> None:
     assert [length(seconds) for seconds in (0, 9.9, 61, 3601)] == ["0:00", "0:09", "1:01", "60:01"]
+
+
+def test_a_track_elsewhere_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/music/a.flac", b"fLaC and so on")
+    played: list[object] = []
+    monkeypatch.setattr(cards.st, "audio", lambda sound, **_: played.append(sound))
+    told: list[str] = []
+    monkeypatch.setattr(cards.st, "warning", told.append)
+    cards._sound(place("memory://music/a.flac"))
+    memory.rm("/music/a.flac")
+    cards._sound(place("memory://music/a.flac"))
+    assert played == [b"fLaC and so on"]
+    assert len(told) == 1
 
 
 def test_a_picture_has_low_sounds_below_and_high_ones_above(tmp_path: Path) -> None:
