@@ -7,12 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fsspec import AbstractFileSystem
 
-from musicflow import audio, cli, embedders, places, store
+from musicflow import audio, cli, embedders, extras, places, store
 from musicflow.audio.excerpts import Excerpts
-from musicflow.library import Library, LibraryError, read_library
+from musicflow.errors import MusicflowError
+from musicflow.library import Library, LibraryError, find, read_library
 from musicflow.pipeline.embed import embed_tracks
-from musicflow.places import FileElsewhereError, GoneError, PlaceError, Remote, place
+from musicflow.places import (
+    FileElsewhereError,
+    GoneError,
+    PlaceError,
+    Remote,
+    asking,
+    listing,
+    place,
+    reading,
+)
 from musicflow.settings import Home, Settings
 from musicflow.store import Embedding, EmbeddingStore, store_of
 from musicflow_tests import bucket as faults
@@ -35,16 +46,21 @@ def server() -> Iterator[Bucket]:
         made.client().create_bucket(Bucket=NAME)
         yield made
         made.close()
-        places._filesystem.cache_clear()
+        asking.filesystem.cache_clear()
 
 
 @pytest.fixture
 def bucket(server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    monkeypatch.setattr(places, "WAITS_S", [0.0] * 4)
-    monkeypatch.setattr(places, "_blocks", places._Blocks(64_000_000))
-    places._answers.silent.clear()
+    monkeypatch.setattr(asking, "WAITS_S", [0.0] * 4)
+    forget_blocks()
+    asking.answers.silent.clear()
     server.empty()
     return server
+
+
+def forget_blocks() -> None:
+    """Have files read from the server again."""
+    reading.blocks.forget()
 
 
 def sound(samples: np.ndarray, rate: int = RATE, **how: str) -> bytes:
@@ -115,7 +131,7 @@ def test_a_second_scan_reads_only_what_changed(
 def test_an_etag_tells_a_change_that_size_and_time_do_not(
     music: dict[str, bytes], bucket: Bucket, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "_nanoseconds", lambda _: 0)
+    monkeypatch.setattr(listing, "_nanoseconds", lambda _: 0)
     read_library(settings_of(home))
     other = bytearray(music["tones/0.wav"])
     other[-1] ^= 1
@@ -162,7 +178,7 @@ def test_what_fails_once_is_tried_again(
 def test_an_answer_that_takes_too_long_is_not_waited_for(
     music: dict[str, bytes], bucket: Bucket, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "_REQUEST_S", 0.5)
+    monkeypatch.setattr(asking, "_REQUEST_S", 0.5)
     slow = faults.on("music/tones/1.wav", faults.slow(1.0))
     bucket.fault = faults.once_each(slow)
     library = read_library(settings_of(home))
@@ -205,7 +221,7 @@ def test_a_file_that_cannot_be_read_is_embedded_by_the_next_run(
     music: dict[str, bytes], bucket: Bucket, home: Home, tmp_path: Path
 ) -> None:
     library = read_library(settings_of(home))
-    places._blocks = places._Blocks(64_000_000)
+    forget_blocks()
     vectors = EmbeddingStore(tmp_path / "store")
     bucket.fault = faults.on("music/noises/1.flac", faults.gone)
     done = embed_tracks(library.tracks, SPEC, vectors, tmp_path)
@@ -214,7 +230,7 @@ def test_a_file_that_cannot_be_read_is_embedded_by_the_next_run(
     ]
     assert done.embedded == len(music) - 1
     bucket.forget()
-    places._blocks = places._Blocks(64_000_000)
+    forget_blocks()
     assert embed_tracks(library.tracks, SPEC, vectors, tmp_path).embedded == 1
 
 
@@ -263,7 +279,7 @@ def test_a_place_that_falls_silent_ends_the_run(bucket: Bucket, home: Home, tmp_
     assert raised.value.code == places.UNREACHABLE
     bucket.forget()
     library = read_library(settings_of(home))
-    places._blocks = places._Blocks(64_000_000)
+    forget_blocks()
     bucket.fault = faults.busy
     vectors = EmbeddingStore(tmp_path / "store")
     with pytest.raises(PlaceError, match="s3://bucket does not answer"):
@@ -287,7 +303,7 @@ def test_only_what_is_heard_is_read_with_the_same_samples(
     there = place(f"s3://{NAME}/{path.name}")
     expected, info = audio.examine(path), audio.examine(there)
     assert (info.audio_hash, info.duration_s) == (expected.audio_hash, expected.duration_s)
-    places._blocks = places._Blocks(64_000_000)
+    forget_blocks()
     bucket.forget()
     spans = spread(seconds, RATE, count=2, heard_s=1.5)
     local, remote = Excerpts(path, RATE, spans), Excerpts(there, RATE, spans, marks=info.marks)
@@ -350,6 +366,42 @@ def test_an_address_with_a_password_is_refused(home: Home) -> None:
     with pytest.raises(PlaceError, match=r"sftp://me:…@host/music holds a password") as raised:
         settings_of(home, "sftp://me:secret@host/music")
     assert "secret" not in str(raised.value)
+
+
+def test_a_package_that_is_missing_is_told_as_such(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking.filesystem.cache_clear()
+    monkeypatch.setitem(extras.EXTRAS, "s3", ("no_such_module",))
+    with pytest.raises(MusicflowError, match=r"pip install 'musicflow\[s3\]'") as raised:
+        read_library(settings_of(home))
+    assert raised.value.code == extras.MISSING
+
+
+def test_a_folder_that_may_not_be_listed_is_a_row_and_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = asking.filesystem("memory://listed")
+    # Most file systems list folder by folder.
+    monkeypatch.setattr(type(memory), "find", AbstractFileSystem.find)
+    memory.pipe_file("/listed/a/1.wav", b"1")
+    memory.pipe_file("/listed/b/2.wav", b"2")
+
+    def ls(path: str, **how: object) -> object:
+        if path.rstrip("/").endswith("/b"):
+            raise denied
+        return listed(path, **how)
+
+    denied: Exception = PermissionError(13, "permission is denied")
+    listed = memory.ls
+    monkeypatch.setattr(memory, "ls", ls)
+    found = find(place("memory://listed"))
+    assert {file.path: file.code for file in found} == {"a/1.wav": "", "b/": "folder-unreadable"}
+    denied = OSError("reset by peer")
+    monkeypatch.setattr(asking, "WAITS_S", [])
+    with pytest.raises(LibraryError) as raised:
+        find(place("memory://listed"))
+    assert raised.value.code == places.UNREACHABLE
 
 
 @pytest.mark.usefixtures("bucket")

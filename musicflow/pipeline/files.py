@@ -27,7 +27,11 @@ def embed_files(
     files = examine_files(paths, Rules.of(settings))
     broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
     tracks = [
-        Track(f.path, f.path, f.content_hash, f.duration_s, f.sample_rate, name=f.title or UNKNOWN)
+        Track(
+            *(f.path, f.path, f.content_hash, f.duration_s, f.sample_rate),
+            name=f.title or UNKNOWN,
+            marks=f.marks,
+        )
         for f in files
         if not f.error
     ]
