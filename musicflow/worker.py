@@ -213,20 +213,21 @@ class _Lane:
     def __init__(self, cells: _Cells, first: int) -> None:
         self._cells = cells
         self._number, self._since = first, first + 1
-        self._worked = 0.0
 
     def begin(self, number: int) -> None:
         self._cells[self._since] = 0.0
         self._cells[self._number] = number
         self._cells[self._since] = time.monotonic()
 
-    def pause(self) -> None:
-        """Stop the clock, until `resume` or `begin`."""
-        self._worked = time.monotonic() - self._cells[self._since]
+    def pause(self) -> float | None:
+        """Stop the clock, until `resume` or `begin`; return what it shows, None if it stood."""
+        since = self._cells[self._since]
         self._cells[self._since] = 0.0
+        return time.monotonic() - since if since else None
 
-    def resume(self) -> None:
-        self._cells[self._since] = time.monotonic() - self._worked
+    def resume(self, worked_s: float | None) -> None:
+        if worked_s is not None:
+            self._cells[self._since] = time.monotonic() - worked_s
 
     @property
     def number(self) -> int:
@@ -253,9 +254,14 @@ class _Watch:
         self._own, self._taken = threading.local(), count()
 
     @property
+    def has_lane(self) -> bool:
+        """Whether the thread that asks has a lane."""
+        return hasattr(self._own, "lane")
+
+    @property
     def lane(self) -> _Lane:
         """The lane of the thread that asks."""
-        if not hasattr(self._own, "lane"):
+        if not self.has_lane:
             self._own.lane = self.lanes[next(self._taken) % MAX_LANES]
         found: _Lane = self._own.lane
         return found
@@ -294,11 +300,14 @@ def end() -> None:
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """Do not count the time in the context as work on the item."""
-    _watch.lane.pause()
+    # A thread that began nothing, such as one that writes vectors elsewhere, has no clock.
+    lane = _watch.lane if _watch.has_lane else None
+    worked_s = lane.pause() if lane is not None else None
     try:
         yield
     finally:
-        _watch.lane.resume()
+        if lane is not None:
+            lane.resume(worked_s)
 
 
 class _Words:

@@ -31,6 +31,17 @@ def modules() -> Iterator[set[str]]:
     yield set(sys.modules)
 
 
+def wait_outside_of_items(seconds: float) -> Iterator[int]:
+    with worker.waiting():
+        pass
+    worker.begin(0)
+    worker.end()
+    with worker.waiting(), worker.waiting():
+        pass
+    time.sleep(seconds)
+    yield 1
+
+
 def fail(error: Exception) -> Iterator[int]:
     yield 1
     raise error
@@ -204,6 +215,10 @@ def test_time_that_an_item_waits_for_others_does_not_count() -> None:
     with pytest.raises(WorkerError, match=r"^the decoder took longer than 0.4 s$") as caught:
         next(items)
     assert (caught.value.code, caught.value.numbers) == ("timeout", (1,))
+
+
+def test_waiting_between_items_starts_no_clock() -> None:
+    assert list(worker.iterate("x", wait_outside_of_items, 0.5, timeout_s=0.2)) == [1]
 
 
 def test_what_takes_long_is_named_once_while_it_does(
