@@ -1,6 +1,7 @@
 """Libraries and vectors that lie elsewhere, against a real server of S3 with faults."""
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def server() -> Iterator[Bucket]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "made-up")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("NO_PROXY", "127.0.0.1")
         made = Bucket()
         patch.setenv("AWS_ENDPOINT_URL", made.url)
         made.client().create_bucket(Bucket=NAME)

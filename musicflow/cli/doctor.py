@@ -172,7 +172,9 @@ def _absence(library: Place) -> str:
     """Return why a library cannot be read; empty if it can."""
     try:
         there = library.is_dir()
-    except (FileElsewhereError, PlaceError) as error:
+    except FileElsewhereError as error:
+        return error.reason
+    except PlaceError as error:
         return str(error)
     return "" if there else "it is not there: mount it, or run another folder"
 
@@ -181,7 +183,9 @@ def _silence_of(store: Place) -> str:
     """Return why a store does not answer; empty if it does, also if it is not made yet."""
     try:
         store.is_dir()
-    except (FileElsewhereError, PlaceError) as error:
+    except FileElsewhereError as error:
+        return error.reason
+    except PlaceError as error:
         return str(error)
     return ""
 
