@@ -268,8 +268,9 @@ class EmbeddingStore:
             for part in far.with_name(former).glob("part-*.parquet"):
                 (far / part.name).write_bytes(part.read_bytes())
                 part.unlink(missing_ok=True)
-        there = {part.name: part for part in far.glob("*.parquet")}
+        # In this order, as whoever adds a file puts it there first.
         here = {part.name: part for part in folder.glob("*.parquet")}
+        there = {part.name: part for part in far.glob("*.parquet")}
         for name in there.keys() - here.keys():
             write_atomically(folder / name, there[name].read_bytes())
         # Another home may have merged some.

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 from musicflow import audio, cli, embedders, extras, places, store
 from musicflow.audio.excerpts import Excerpts
 from musicflow.errors import MusicflowError
-from musicflow.library import Library, LibraryError, find, read_library
+from musicflow.library import Library, LibraryError, examine_files, find, read_library
 from musicflow.pipeline.embed import embed_tracks
 from musicflow.places import (
     FileElsewhereError,
@@ -109,6 +109,17 @@ def test_a_library_elsewhere_has_the_tracks_and_vectors_of_a_local_one(
     rows = embed_tracks(found.tracks, SPEC, store_of(there), tmp_path).rows
     for content, row in embed_tracks(expected.tracks, SPEC, store_of(here), tmp_path).rows.items():
         np.testing.assert_array_equal(rows[content].vector, row.vector)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_single_files_elsewhere_are_examined_as_local_ones(
+    music: dict[str, bytes], tmp_path: Path
+) -> None:
+    there, here = examine_files(
+        [place(f"{ROOT}/{next(iter(music))}"), tmp_path / "music/tones/0.wav"]
+    )
+    assert there.path == f"{ROOT}/tones/0.wav"
+    assert there.content_hash == here.content_hash
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -275,13 +286,15 @@ def test_a_place_that_does_not_answer_is_one_sentence_and_changes_nothing(
 @pytest.mark.usefixtures("music", "in_this_process")
 def test_a_place_that_falls_silent_ends_the_run(bucket: Bucket, home: Home, tmp_path: Path) -> None:
     bucket.fault = lambda environ, start: (
-        faults.busy(environ, start) if faults.key_of(environ) else None
+        faults.busy(environ, start) if "/tones/" in faults.key_of(environ) else None
     )
     with pytest.raises(PlaceError) as raised:
         read_library(settings_of(home))
     assert raised.value.code == places.UNREACHABLE
     bucket.forget()
     library = read_library(settings_of(home))
+    # The partition that was read to its end is not read again.
+    assert {key.split("/")[1] for key in bucket.read} == {"tones"}
     forget_blocks()
     bucket.fault = faults.busy
     vectors = EmbeddingStore(tmp_path / "store")
