@@ -257,7 +257,10 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     subgenres = [m for m in comparison.measures if m.labels == "subgenre"]
     if with_some := [row for row in rows if any(m.name in row.scores for m in subgenres)]:
         head = ["embedder", *(m.title for m in subgenres)]
-        table = [[row.embedder, *(score(row, m.name) for m in subgenres)] for row in with_some]
+        table = [
+            [fused.short(row.embedder), *(score(row, m.name) for m in subgenres)]
+            for row in with_some
+        ]
         text = "A hit shares a subgenre; in nDCG, it counts by how many it shares."
         found.append(Section("Subgenres", head, table, [text]))
     if asked := [m for m in comparison.measures if m.labels == "words"]:
@@ -412,6 +415,12 @@ def _quality(comparison: Comparison) -> Section:
     text += put_off_lines(comparison)
     text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
+    scored = [row for row in rows if row.scores]
+    shared = [one for one in RIGHT if len({cell(row, one[0]) for row in scored}) == 1]
+    if shared:
+        told = (f"{title} {cell(scored[0], name)}" for name, title in shared)
+        text.append(f"The same in all rows: {', '.join(told)}.")
+    right = [one for one in RIGHT if one not in shared]
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += licence_notes(rows)
     text += fusion_notes(rows)
@@ -422,11 +431,11 @@ def _quality(comparison: Comparison) -> Section:
         [
             *(cell(row, name) for name, _ in LEFT),
             *(_with_interval(row, measure) for measure in shown),
-            *(cell(row, name) for name, _ in RIGHT),
+            *(cell(row, name) for name, _ in right),
         ]
         for row in rows
     ]
-    titles = (*(title for _, title in LEFT), *(m.title for m in shown), *(t for _, t in RIGHT))
+    titles = (*(title for _, title in LEFT), *(m.title for m in shown), *(t for _, t in right))
     return Section("Quality", titles, table, text)
 
 
@@ -481,7 +490,7 @@ def _words(rows: Sequence[Row]) -> Section:
 
 def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
     table = [
-        [row.embedder, *(_with_interval(row, m) for m in asked)]
+        [fused.short(row.embedder), *(_with_interval(row, m) for m in asked)]
         for row in rows
         if any(m.name in row.scores for m in asked)
     ]
@@ -504,7 +513,7 @@ def _health(rows: Sequence[Row]) -> Section:
             hubs = ", ".join(f"{name} ({count})" for name, count in space.hubs[:3])
             shares = [f"{space.hubness:.2f}", f"{space.orphans:.0%}", f"{space.anisotropy:z.2f}"]
             counts = [str(space.collapsed_dims), str(space.identical)]
-            table.append([row.embedder, *shares, dim, *counts, hubs])
+            table.append([fused.short(row.embedder), *shares, dim, *counts, hubs])
     head = ["embedder", "hubness", "orphans", "anisotropy", "intrinsic dim", "dead dims"]
     text = (
         "Hubness is the skewness of how often a track is among the ten nearest of others (near 0 "
