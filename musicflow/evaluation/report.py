@@ -13,11 +13,12 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from musicflow.embedders.catalogue import is_non_commercial, marked
+from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
 from musicflow.evaluation.layers import Sweep
-from musicflow.evaluation.metrics import MAIN, Measure, Shown
+from musicflow.evaluation.metrics import MAIN, PROBE, Measure, Shown
+from musicflow.evaluation.probe import FOLDS
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.statistics import Score
 from musicflow.evaluation.verdict import verdict
@@ -272,6 +273,8 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     if singles:
         found.append(_of_rows("Cost", COSTS, singles, [text], ["quality_speed"]))
     found.append(_words(rows))
+    if beside := _published(comparison):
+        found.append(beside)
     if any(row.space for row in rows):
         found.append(_health(rows))
     if scored:
@@ -486,6 +489,32 @@ def _words(rows: Sequence[Row]) -> Section:
     ]
     head = ["embedder", "quality", "speed", "common opinion"]
     return Section("In words", head, table, [f"The rule: {choice.RULE}."])
+
+
+def _published(comparison: Comparison) -> Section | None:
+    """Return published figures beside ours; None if no embedder here has any."""
+    ours = {row.embedder: score(row, PROBE.name) for row in comparison.rows if row.meaningful}
+    table = [
+        [
+            figure.embedder,
+            ours[figure.embedder],
+            f"{figure.accuracy / 100:.3f}",
+            figure.benchmark,
+            "; ".join(filter(None, (figure.setup, figure.differs))),
+        ]
+        for figure in published()
+        if figure.embedder in ours
+    ]
+    if not table:
+        return None
+    split = "split by artist" if comparison.protocol.exclude == "artist" else "not split by artist"
+    text = (
+        "Published are accuracies on GTZAN, 1,000 clips of 30 s in ten genres. Ours is the probe: "
+        f"logistic regression, {FOLDS} folds, {split}, on {comparison.dataset.name}. With another "
+        "library or another setup, two figures are no measure of each other."
+    )
+    head = ["embedder", "probe here", "published", "by", "setup there"]
+    return Section("Beside published figures", head, table, [text])
 
 
 def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:

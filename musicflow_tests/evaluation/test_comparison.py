@@ -277,6 +277,8 @@ def test_the_page_holds_everything_it_shows(
     sources = re.findall(r'(?:src|href)="([^"]{0,26})', page)
     assert sources == ["data:image/svg+xml;base64,"] * 4
     assert f"<h1>Embedders compared on {library.name}</h1>" in page
+    # A published figure has the setup beside it.
+    assert "<td>0.534</td><td>sklearn-audio-transfer-learning</td><td>an SVM, fault-filt" in page
     for part in ("Protocol: ", "tones", "mfcc", "neither confirmed nor contradicted (not run)"):
         assert part in page
     with (tmp_path / "comparison.csv").open() as file:
