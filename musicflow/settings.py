@@ -145,11 +145,6 @@ class Home:
         return self.root / "neighbours"
 
     @property
-    def map(self) -> Path:
-        """Where the app's map puts each track."""
-        return self.root / "map"
-
-    @property
     def votes(self) -> Path:
         """The app's blind votes, a JSON line each."""
         return self.root / "votes.jsonl"

@@ -24,6 +24,7 @@ from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, Row, Score
 from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import Measure
+from musicflow.evaluation.report import interval
 from musicflow.evaluation.verdict import verdict
 from musicflow.index import fused
 from musicflow.settings import Home, HomeError, check_for_databases
@@ -46,8 +47,8 @@ _NOTE = "mlflow.note.content"
 _DESCRIPTIONS = {
     EXPERIMENT: (
         "One parent run per evaluation of a library, with one child run per embedder. Each child "
-        "has scores, their 95 % intervals, cost and licence. To see what a change did, select two "
-        "parents and compare them."
+        "has scores, their 95 % intervals, cost and licence. The chart icon shows quality against "
+        "speed. To see what a change did, select two parents and compare them."
     ),
     OVER_TIME: "One run per embedder and library; each evaluation is a step.",
     LAYERS: "One run per sweep over an embedder's layers; layers are the steps.",
@@ -59,8 +60,7 @@ VIEW = "musicflow"
 # The columns of that view, in order. MLflow keeps a shared view as a tag of its experiment.
 _VIEW_COLUMNS = (
     ("metrics", "precision_at_10"),
-    ("metrics", "precision_at_10_low"),
-    ("metrics", "precision_at_10_high"),
+    ("params", "interval"),
     ("metrics", "map"),
     ("metrics", "tracks_per_hour"),
     ("metrics", "peak_rss_mb"),
@@ -69,6 +69,35 @@ _VIEW_COLUMNS = (
     ("attributes", "Dataset"),
     ("params", "fingerprint"),
 )
+# The first charts that its page draws of the same rows.
+_FIRST = {
+    "uuid": "first",
+    "name": "Quality and speed",
+    "display": True,
+    "isReordered": False,
+    "deleted": False,
+    "isGenerated": False,
+}
+_KINDS: tuple[dict[str, object], ...] = (
+    {
+        "type": "SCATTER",
+        "xaxis": {"key": "tracks_per_hour", "type": "METRIC"},
+        "yaxis": {"key": "precision_at_10", "type": "METRIC"},
+    },
+    {"type": "BAR", "metricKey": "precision_at_10"},
+    {"type": "BAR", "metricKey": "map"},
+)
+_CHARTS = [
+    {
+        "uuid": f"first-{number}",
+        "metricSectionId": _FIRST["uuid"],
+        "runsCountToCompare": 100,
+        "deleted": False,
+        "isGenerated": False,
+        **kind,
+    }
+    for number, kind in enumerate(_KINDS)
+]
 _VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 
 _FIELDS = (
@@ -144,9 +173,19 @@ def _view() -> str:
     # By a metric, embedders are rows of their own; by date they would be folded into their parent.
     order = {"orderByKey": columns[0], "orderByAsc": False}
     widths = {
-        column: 30 + 9 * len(name) for column, (_, name) in zip(columns, _VIEW_COLUMNS, strict=True)
+        column: max(70, 24 + 8 * len(name))
+        for column, (_, name) in zip(columns, _VIEW_COLUMNS, strict=True)
     }
-    shown = {"selectedColumns": columns, "columnOrder": columns, "columnWidths": widths}
+    # Wide enough for a parent's name, which is its library and date.
+    names = {"attributes.`Run Name`": 260, "runDateAndNestInfo": 150}
+    shown = {
+        "selectedColumns": columns,
+        "columnOrder": [*names, *columns],
+        "columnWidths": names | widths,
+        "compareRunSections": [_FIRST],
+        "compareRunCharts": _CHARTS,
+        "isAccordionReordered": True,
+    }
     return json.dumps(order | shown)
 
 
@@ -212,13 +251,13 @@ def _log_runs(
     """Log the parent run, and the children, whose ids are put into `children`."""
     data = comparison.dataset
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
-    _log(client, parent, _about(comparison), counts | _by_embedder(comparison))
+    _log(client, parent, _about(comparison), _by_embedder(comparison) | counts)
     by_label = {spec.label: spec for spec in specs}
     for row in comparison.rows:
         spec = by_label.get(row.embedder)
         if row.kind == "baseline":
             continue
-        parameters = _parameters(row, spec) | _about(comparison)
+        parameters = _parameters(row, spec) | _about(comparison) | {"interval": interval(row)}
         more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
         tags = {key: value for key, value in about.items() if key != _NOTE}
         child = _start(client, EXPERIMENT, row.embedder, tags | more, _seconds(row, data))
@@ -444,11 +483,13 @@ def _by_embedder(comparison: Comparison) -> dict[str, float]:
     They are one group of charts, apart from the children's, which have one chart per metric.
     """
     return {
-        f"evaluations/{measure.name} {fused.short(row.embedder)}": row.scores[measure.name].value
+        f"evaluations/{measure.name} {fused.short(row.embedder)}": _short(
+            row.scores[measure.name].value
+        )
         for measure in comparison.measures
         if measure.compared
         for row in comparison.rows
-        if measure.name in row.scores
+        if measure.name in row.scores and row.kind != "baseline"
     }
 
 
@@ -470,7 +511,12 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
     if row.cores is not None:
         values["system/cpu_utilization_percentage"] = 100 * row.cores / (os.cpu_count() or 1)
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {name: _short(value) for name, value in values.items() if value is not None}
+
+
+def _short(value: float) -> float:
+    """Return a number with the digits that a table has room for: 4 decimals, or none."""
+    return float(round(value, 4) if abs(value) < 100 else round(value))
 
 
 def _log(

@@ -26,8 +26,9 @@ def comparison() -> Comparison:
             "embedder",
             "trained",
             200,
-            {"precision_at_10": Score(0.75), "map": Score(0.5, 0.4, 0.6)},
+            {"precision_at_10": Score(0.75, 0.70001, 0.8), "map": Score(0.5, 0.4, 0.6)},
             tracks_per_s=3.0,
+            peak_rss_mb=612.34,
             by_genre={"R&B / soul": 0.75},
             spec_hash="s1",
             confusion={"R&B / soul": {"R&B / soul": 1.0}},
@@ -66,6 +67,7 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert parent.info.run_name == "music, 2026-01-01"
     assert parent.data.metrics["evaluations/map musicnn"] == 0.5
     assert parent.data.metrics["evaluations/map fusion"] == 0.6
+    assert "evaluations/precision_at_10 random" not in parent.data.metrics
     assert "allow no choice" in parent.data.tags["mlflow.note.content"]
     [used] = parent.inputs.dataset_inputs
     assert (used.dataset.name, used.dataset.digest) == ("music", "abc")
@@ -77,11 +79,15 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert child.data.tags["mlflow.parentRunId"] == logged.mlflow_run_id
     assert child.data.metrics["precision_at_10"] == 0.75
     assert child.data.metrics["tracks_per_hour"] == 10_800
+    # No more digits than a column has room for.
+    assert child.data.metrics["precision_at_10_low"] == 0.7
+    assert child.data.metrics["peak_rss_mb"] == 612
     assert child.info.end_time - child.info.start_time >= 4000  # twelve tracks, three a second
     assert child.data.params["spec_hash"] == SPECS[0].hash
     assert child.data.params["weights"] == "trained"
     assert child.data.params["exclude"] == "artist"
     assert child.data.metrics["map_high"] == 0.6
+    assert child.data.params["interval"] == "0.70–0.80"
     assert child.data.metrics["by_genre/R_B / soul"] == 0.75
     assert child.data.metrics["space/hubness"] == 1.5
     assert "decode_ms" not in child.data.metrics

@@ -103,7 +103,7 @@ def _layers(view: View) -> None:
         with st.expander(f"Layers of {plain(sweep.embedder)}", icon=":material/layers:"):
             frame = pd.DataFrame(report.layer_lines(sweep), columns=_LAYERS_HEAD)
             st.dataframe(frame, hide_index=True)
-            if (picture := folder / report.picture_of(sweep)).is_file():
+            if (picture := folder / f"{sweep.file}.png").is_file():
                 st.image(str(picture))
             for note in (f"{sweep.dataset.name}, {sweep.created}", *report.layer_notes(sweep)):
                 st.caption(plain(note, longest=500))

@@ -8,17 +8,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from musicflow.app.cards import Action, card, clean, cover, errors_shown, hit_card, plain
-from musicflow.app.projection import method, places
 from musicflow.app.view import View
+from musicflow.evaluation.projection import GREY, colours, places
 from musicflow.index import Hit
 from musicflow.search.path import path
 
-# Tableau's ten colours. Further genres are grey.
-_COLOURS = (
-    "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
-    "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",
-)  # fmt: skip
-_GREY = "#9a9a9a"
 _MANY = 2000
 """The number of points from which on WebGL draws them."""
 
@@ -43,9 +37,8 @@ def main() -> None:
         )
         shown = len(points) if wanted is None else len(wanted)
         st.caption(
-            f"{shown:,} tracks as {plain(view.label)} hears them, laid out by "
-            f"{method(len(points))}. Near points sound alike; distances between far ones "
-            "say little. Scroll to zoom, click to hear."
+            f"{shown:,} tracks as {plain(view.label)} hears them, laid out by t-SNE. Near points "
+            "sound alike; distances between far ones say little. Scroll to zoom, click to hear."
         )
     with right:
         _selected(view, clicked["selection"]["points"])
@@ -54,18 +47,18 @@ def main() -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _places(_view: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG001
-    return places(_view.collection(label), _view.settings.paths.map)
+    return places(_view.collection(label), _view.settings.paths.reports)
 
 
 def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
     """Return the figure: points by genre, and a line through a path's tracks."""
-    coloured = dict(zip(points["genre"].value_counts().index, _COLOURS, strict=False))
+    coloured = colours(points["genre"])
     shown = points if wanted is None else points[points["track_id"].isin(wanted)]
     drawing = go.Figure()
     # Grey lies below the rest.
     others = shown[~shown["genre"].isin(list(coloured))]
     for name, some, colour in [
-        ("other", others, _GREY),
+        ("other", others, GREY),
         *((escaped(genre), shown[shown["genre"] == genre], c) for genre, c in coloured.items()),
     ]:
         if len(some):
@@ -112,7 +105,7 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
         text=[f"{escaped(a)} – {escaped(n)}<br>{escaped(genre)}" for a, n, genre in names],
         hoverinfo="text",
         customdata=points["track_id"],
-        legendrank=1001 if colour == _GREY else 1000,
+        legendrank=1001 if colour == GREY else 1000,
         marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
         unselected={"marker": {"opacity": 0.5}},
     )

@@ -75,6 +75,9 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
         return
     if not err.is_terminal:
         last = time.monotonic()
+        if total == 1:
+            # One piece of work may take minutes, and has no parts to count.
+            err.print(plain(f"{title} …"), soft_wrap=True, highlight=False)
         for number, item in enumerate(items):
             if time.monotonic() - last > _LINE_EVERY_S:
                 last = time.monotonic()

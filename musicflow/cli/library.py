@@ -140,7 +140,7 @@ def _lines(summary: Summary) -> Iterable[str]:
 
 
 def _show_problems(library: Library) -> None:
-    problems = report.summary(without_notes(library.problems))
+    problems = report.problem_lines(library.problems)
     if not problems:
         return
     table = table_of("Problems", ["what", "reason"], fold=True)

@@ -34,7 +34,7 @@ from musicflow.embedders import UNTRAINED
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.evaluation.verdict import verdict
-from musicflow.library import Library, demo, doubts, without_notes
+from musicflow.library import Library, demo, doubts
 from musicflow.pipeline import Plan, plan_of
 from musicflow.pipeline.plan import why_unavailable
 from musicflow.pipeline.run import is_per_embedder
@@ -235,9 +235,9 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
             out.print(f"{row.embedder}: {plain(row.error)}", soft_wrap=True, highlight=False)
     if any(row.advice for row in comparison.rows):
         out.print("What to do about it: see the report, or musicflow weights --help")
-    if without_notes(comparison.problems):
+    if lines := report.problem_lines(comparison.problems):
         problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
-        for line in report.summary(comparison.problems):
+        for line in lines:
             problems.add_row(*map(plain, line))
         out.print(problems)
     out.print(plain(" ".join(verdict(comparison))), soft_wrap=True, highlight=False)

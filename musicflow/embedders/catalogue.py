@@ -1,6 +1,7 @@
 """What there is to choose from: the embedders that ship or are installed, and known ones outside.
 
-The known ones are data, ``known.toml``, with the source of each fact beside it.
+The known ones are data, ``known.toml``, with the source of each fact beside it. So are published
+figures of embedders that ship, ``published.toml``.
 """
 
 import re
@@ -13,6 +14,35 @@ from musicflow import embedders
 from musicflow.embedders.spec import EmbedderSpec
 
 _KNOWN = Path(__file__).with_name("known.toml")
+_PUBLISHED = Path(__file__).with_name("published.toml")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published accuracy in genre classification on GTZAN.
+
+    Parameters
+    ----------
+    embedder
+        The name of an embedder that ships.
+    accuracy
+        In %.
+    benchmark
+        Its short name.
+    setup
+        The classifier and the split.
+    source
+        Where the figure was read.
+    differs
+        How the embedder that was measured is another than ours; empty if it is not.
+    """
+
+    embedder: str
+    accuracy: float
+    benchmark: str
+    setup: str
+    source: str
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +137,18 @@ def known() -> list[Offer]:
     """Return the known models outside."""
     table = tomllib.loads(_KNOWN.read_text("utf-8"))
     return [Offer(name=name, kind="known", **facts) for name, facts in table.items()]
+
+
+def published() -> list[Published]:
+    """Return the published figures of the embedders that ship."""
+    table = tomllib.loads(_PUBLISHED.read_text("utf-8"))
+    return [
+        Published(
+            **{"setup": table["setups"][figure["benchmark"]]} | figure,
+            source=table["sources"][figure["benchmark"]],
+        )
+        for figure in table["figures"]
+    ]
 
 
 def _of_spec(spec: EmbedderSpec, kind: str) -> Offer:

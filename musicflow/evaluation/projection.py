@@ -1,181 +1,191 @@
-"""Projections of spaces to two dimensions: t-SNE of some tracks.
+"""The map of a collection: its tracks in the plane, computed once for report and app.
 
-A picture is kept while the library grows: new tracks are placed among those that are there, next
-to their nearest. When a tenth of it is gone or was placed, it is drawn anew.
+t-SNE lays out at most `MAX_TRACKS` tracks, and all others are placed amid their nearest three of
+them. The map is kept while the collection changes little: what is new is placed in it. When a
+tenth of what was laid out is gone, or a tenth of the library is new, it is laid out anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation.protocol import blocks
-from musicflow.index import Manifest, TrackIndex, normalize
-from musicflow.library import Library, Track
+from musicflow.index import Collection
 from musicflow.settings import write_atomically
-from musicflow.store import EmbeddingStore, stack
+from musicflow.text import joined
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROJECTION = "projection.csv"
+FOLDER = "map"
+"""The folder of maps in a home's folder of reports."""
 
 MAX_TRACKS = 1000
 SEED = 0
-_FEW = 8
-"""Fewer tracks than this make no picture."""
 
 REDRAWN = 0.1
-"""The share of a picture that may be gone or placed before it is drawn anew."""
+"""The share of a map that may change before it is laid out anew."""
 
 _NEAREST = 3
-"""Tracks amid which a new one is placed."""
+"""Tracks amid which another one is placed."""
 
-_COLUMNS = ("embedder", "track_id", "genre", "x", "y", "content", "spec", "library", "placed")
+_BLOCK = 10_000
+"""Tracks whose vectors are in memory at once."""
+
+_COLUMNS = ("track_id", "genre", "x", "y", "content", "placed", "spec", "library")
+
+# Tableau's ten colours.
+COLOURS = (
+    "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
+    "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#17becf",
+)  # fmt: skip
+GREY = "#8a8a8a"
+"""The colour of all further genres."""
 
 
-def project(
-    library: Library,
-    specs: Sequence[EmbedderSpec],
-    store: EmbeddingStore,
-    index: TrackIndex,
-    last: "pd.DataFrame | None" = None,
-) -> "pd.DataFrame":
-    """Project the published vectors of each embedder.
+def colours(genres: "pd.Series") -> dict[str, str]:
+    """Return the colours of the most frequent genres, in the order of their names."""
+    frequent = genres.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    return dict(zip(sorted(frequent.index[: len(COLOURS)]), COLOURS, strict=False))
+
+
+def places(collection: Collection, folder: Path) -> "pd.DataFrame":
+    """Return the place of every track of a collection, and keep it.
 
     Parameters
     ----------
-    library, specs, store, index
-        The tracks and their vectors.
-    last
-        The last projection, which is brought up to date where little changed.
+    collection
+        The collection.
+    folder
+        The home's folder of reports, which holds the maps.
 
     Returns
     -------
     pandas.DataFrame
-        ``embedder``, ``track_id``, ``genre``, ``x``, ``y``; at most `MAX_TRACKS` per embedder,
-        drawn with a seed. ``content`` and ``spec`` are the hashes behind a point, ``library`` the
-        tracks when the picture was drawn, and ``placed`` says whether a point came later.
+        ``track_id``, ``artist``, ``name``, ``genre``, ``x``, ``y``: a row per track, sorted by id.
+        ``placed`` is true of tracks that t-SNE did not lay out. ``content`` and ``spec`` are the
+        hashes that a place follows from, and ``library`` the number of tracks when the map was
+        laid out.
     """
-    import pandas as pd  # takes a third of a second, which no other command needs to wait for
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    parts = []
-    for spec in specs:
-        manifest = index.manifest(spec.label)
-        if manifest is None or manifest.spec_hash != spec.hash or store.unavailable(spec):
-            continue
-        known = store.known(spec)
-        tracks = [track for track in library.tracks if known.get(track.content_hash) == ""]
-        if len(tracks) < _FEW:
-            continue
-        picture = _still_there(last, spec, tracks)
-        if picture is None:
-            picture = _drawn(spec, tracks, store, manifest)
-        elif fresh := _missing(picture, tracks):
-            picture = _with(picture, fresh, spec, store, manifest)
-        parts.append(picture)
-    return pd.concat(parts) if parts else pd.DataFrame(columns=list(_COLUMNS))
-
-
-def _drawn(
-    spec: EmbedderSpec, tracks: Sequence[Track], store: EmbeddingStore, manifest: Manifest
-) -> "pd.DataFrame":
-    drawn = np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS]
-    chosen = [tracks[row] for row in np.sort(drawn).tolist()]
-    plane = tsne(_vectors([track.content_hash for track in chosen], spec, store, manifest))
-    return _frame(spec, chosen, plane, len(tracks), placed=False)
+    tracks, spec = _tracks(collection), collection.manifest.spec_hash
+    path = _file(folder, collection.manifest.embedder)
+    last = _kept(path)
+    known = _standing(last, tracks, spec)
+    if known is None:
+        found = _laid_out(tracks, collection).assign(library=len(tracks))
+    else:
+        assert last is not None
+        found = known.assign(library=int(last["library"].iloc[0]))
+    found = _with_the_rest(found, collection).assign(spec=spec)
+    kept = found[list(_COLUMNS)]
+    # A map that stands as it is needs no place to write to.
+    if last is None or not kept.equals(last):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pandas(kept, preserve_index=False), sink)
+        write_atomically(path, sink.getvalue().to_pybytes())
+    return found
 
 
-def _still_there(
-    last: "pd.DataFrame | None", spec: EmbedderSpec, tracks: Sequence[Track]
-) -> "pd.DataFrame | None":
-    """Return the points of the last picture that stand; None if it is to be drawn anew."""
-    if last is None or not set(_COLUMNS) <= set(last.columns):
+def load(folder: Path, embedders: Iterable[str]) -> "pd.DataFrame":
+    """Return the kept maps of some embedders, with the column ``embedder``."""
+    import pandas as pd
+
+    kept = {name: _kept(_file(folder, name)) for name in embedders}
+    found = [frame.assign(embedder=name) for name, frame in kept.items() if frame is not None]
+    return pd.concat(found) if found else pd.DataFrame(columns=["embedder", *_COLUMNS])
+
+
+def _file(folder: Path, embedder: str) -> Path:
+    return folder / FOLDER / f"{embedder.replace(':', '-').replace('/', '-')}.parquet"
+
+
+def _kept(path: Path) -> "pd.DataFrame | None":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_table(path).to_pandas()
+    except (FileNotFoundError, pa.ArrowInvalid):
         return None
-    points = last[(last["embedder"] == spec.label) & (last["spec"] == spec.hash)]
-    if not len(points):
-        return None
-    by_id = {track.track_id: track for track in tracks}
-    now = [by_id.get(track_id) for track_id in points["track_id"]]
-    stands = [
-        track is not None and track.content_hash == content
-        for track, content in zip(now, points["content"], strict=True)
+    return found if list(found.columns) == list(_COLUMNS) and len(found) else None
+
+
+def _tracks(collection: Collection) -> "pd.DataFrame":
+    """Return the tracks of a collection, sorted: the order of an engine is its own."""
+    import pandas as pd
+
+    names = ("track_id", "artist", "name", "genre", "content")
+    rows = [
+        (
+            payload["track_id"],
+            joined(payload["artist"]),
+            joined(payload["name"]),
+            _main(payload["genre"]),
+            payload.get("content_hash") or "",
+        )
+        for payload in collection.payloads()
     ]
-    genres = [track.genre for track, kept in zip(now, stands, strict=True) if track and kept]
-    points = points[stands].assign(genre=genres)
-    original = int(points["library"].iloc[0]) if len(points) else 0
-    wanted = min(len(tracks), MAX_TRACKS)
-    drawn = len(points) - int(points["placed"].sum())
-    grown = abs(len(tracks) - original) > REDRAWN * original
-    return None if grown or drawn < (1 - REDRAWN) * wanted else points
+    return pd.DataFrame(rows, columns=names).sort_values("track_id", ignore_index=True)
 
 
-def _missing(picture: "pd.DataFrame", tracks: Sequence[Track]) -> list[Track]:
-    """Return tracks that a picture has room for, drawn with a seed."""
-    shown = set(picture["track_id"])
-    others = [track for track in tracks if track.track_id not in shown]
-    room = min(len(tracks), MAX_TRACKS) - len(picture)
-    drawn = np.random.default_rng(SEED).permutation(len(others))[: max(room, 0)]
-    return [others[row] for row in np.sort(drawn).tolist()]
+def _main(genres: str | list[str]) -> str:
+    """Return the main genre, which a colour stands for; old collections hold one as it is."""
+    return genres if isinstance(genres, str) else genres[0]
 
 
-def _with(
-    picture: "pd.DataFrame",
-    fresh: Sequence[Track],
-    spec: EmbedderSpec,
-    store: EmbeddingStore,
-    manifest: Manifest,
-) -> "pd.DataFrame":
-    """Return a picture with new tracks in it."""
-    import pandas as pd
-
-    there = _vectors(picture["content"].tolist(), spec, store, manifest)
-    come = _vectors([track.content_hash for track in fresh], spec, store, manifest)
-    plane = place(come, there, picture[["x", "y"]].to_numpy())
-    added = _frame(spec, fresh, plane, int(picture["library"].iloc[0]), placed=True)
-    return pd.concat([picture, added]).sort_values("track_id", kind="stable")
+def _standing(
+    last: "pd.DataFrame | None", tracks: "pd.DataFrame", spec: str
+) -> "pd.DataFrame | None":
+    """Return tracks with their places of before; None if all are to be laid out anew."""
+    if last is None or last["spec"].iloc[0] != spec:
+        return None
+    what = ["track_id", "content"]
+    found = tracks.merge(last[[*what, "x", "y", "placed"]], on=what, how="left")
+    original, wanted = int(last["library"].iloc[0]), min(len(tracks), MAX_TRACKS)
+    has_grown = abs(len(tracks) - original) > REDRAWN * original
+    laid_out = int(found["placed"].eq(False).sum())
+    return None if has_grown or laid_out < (1 - REDRAWN) * wanted else found
 
 
-def _vectors(
-    contents: Sequence[str], spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest
-) -> np.ndarray:
-    rows: Mapping = store.read(spec, set(contents))
-    return normalize(stack([rows[content] for content in contents]), manifest)
+def _laid_out(tracks: "pd.DataFrame", collection: Collection) -> "pd.DataFrame":
+    """Return tracks with the places of those that are drawn for t-SNE."""
+    drawn = np.sort(np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS])
+    plane = np.full((len(tracks), 2), np.nan, np.float32)
+    if len(drawn):
+        plane[drawn] = tsne(collection.vectors(tracks["track_id"].iloc[drawn].tolist()))
+    return tracks.assign(x=plane[:, 0], y=plane[:, 1], placed=np.isnan(plane[:, 0]))
 
 
-def _frame(
-    spec: EmbedderSpec, tracks: Sequence[Track], plane: np.ndarray, library: int, placed: bool
-) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "embedder": spec.label,
-            "track_id": [track.track_id for track in tracks],
-            "genre": [track.genre for track in tracks],
-            "x": plane[:, 0].round(2),
-            "y": plane[:, 1].round(2),
-            "content": [track.content_hash for track in tracks],
-            "spec": spec.hash,
-            "library": library,
-            "placed": placed,
-        },
-        columns=list(_COLUMNS),
-    )
+def _with_the_rest(tracks: "pd.DataFrame", collection: Collection) -> "pd.DataFrame":
+    """Return tracks where those without a place have one."""
+    plane = tracks[["x", "y"]].to_numpy(np.float32, copy=True)
+    rest = np.flatnonzero(np.isnan(plane[:, 0]))
+    placed = tracks["placed"].ne(False).to_numpy()
+    laid_out = np.flatnonzero(~placed)
+    if len(rest):
+        ids = tracks["track_id"].to_numpy()
+        there = collection.vectors(ids[laid_out].tolist())
+        for rows in blocks(len(rest), _BLOCK):
+            vectors = collection.vectors(ids[rest[rows]].tolist())
+            plane[rest[rows]] = place(vectors, there, plane[laid_out])
+    return tracks.assign(x=plane[:, 0], y=plane[:, 1], placed=placed)
 
 
 def place(vectors: np.ndarray, there: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """Place new vectors into a picture: each amid its nearest three.
+    """Place vectors into a map: each amid its nearest three.
 
     Parameters
     ----------
     vectors
         Of length one, shape ``(Q, dim)``.
     there
-        Those of the picture, shape ``(N, dim)``, N from 1.
+        Those of the map, shape ``(N, dim)``, N from 1.
     plane
         Their places, shape ``(N, 2)``.
 
@@ -192,7 +202,12 @@ def place(vectors: np.ndarray, there: np.ndarray, plane: np.ndarray) -> np.ndarr
 
 
 def tsne(vectors: np.ndarray) -> np.ndarray:
-    """Project at least 4 unit vectors ``(N, dim)`` into the plane ``(N, 2)``."""
+    """Project unit vectors ``(N, dim)``, N from 1, into the plane ``(N, 2)``.
+
+    Fewer than 4, which are too few for t-SNE, are put in a row.
+    """
+    if len(vectors) < 4:
+        return np.stack([np.arange(len(vectors)), np.zeros(len(vectors))], axis=1)
     # Imported here: it takes half a second, which few need to wait for.
     from sklearn.manifold import TSNE
 
@@ -202,19 +217,3 @@ def tsne(vectors: np.ndarray) -> np.ndarray:
     # would wait for each other: 14 s for twelve tracks on a machine with other work, measured.
     with threadpool_limits(1, "openmp"):
         return model.fit_transform(vectors)
-
-
-def save(frame: "pd.DataFrame", folder: Path) -> None:
-    """Save a projection beside the report."""
-    write_atomically(folder / PROJECTION, frame.to_csv(index=False).encode())
-
-
-def load(folder: Path) -> "pd.DataFrame | None":
-    """Return the saved projection; None if there is none."""
-    import pandas as pd
-
-    path = folder / PROJECTION
-    if not path.exists():
-        return None
-    texts = dict.fromkeys(("track_id", "genre", "content", "spec"), str)
-    return pd.read_csv(path, keep_default_na=False, dtype=texts)

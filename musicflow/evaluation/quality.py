@@ -50,6 +50,7 @@ class Figures:
     chance: float | None = None
     scores: dict[str, Score] = field(default_factory=dict)
     by_genre: dict[str, float] = field(default_factory=dict)
+    genre_intervals: dict[str, statistics.Interval] = field(default_factory=dict)
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
 
@@ -265,6 +266,8 @@ class Judge:
             for (name, metric, of_queries), (low, high) in zip(samples, ends, strict=True):
                 score = Score(float(of_queries.mean()), float(low), float(high))
                 self.figures[name].scores[metric] = score
+        for name, found in retrieval.genre_intervals(self.names, self.ranked, self.seed).items():
+            self.figures[name].genre_intervals = found
 
     def differences(self, names: Sequence[str]) -> list[statistics.Difference]:
         """Compare all pairs of some spaces in the metrics that are compared."""

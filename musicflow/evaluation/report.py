@@ -8,20 +8,22 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path
 
-from musicflow.embedders.catalogue import is_non_commercial, marked
+from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
 from musicflow.evaluation.layers import Sweep
-from musicflow.evaluation.metrics import MAIN, Measure, Shown
+from musicflow.evaluation.metrics import MAIN, PROBE, Measure, Shown
+from musicflow.evaluation.probe import FOLDS
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.statistics import Score
 from musicflow.evaluation.verdict import verdict
 from musicflow.index import fused
-from musicflow.library import Problem, note_lines, skipped_line, without_notes
+from musicflow.library import Problem, grouped, note_lines, skipped_line
 from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
@@ -52,6 +54,8 @@ UNTRAINED_NOTE = "(in brackets: seeded weights; the quality means nothing, the s
 
 NON_COMMERCIAL_NOTE = "* not for commercial use"
 
+MAP = "Tracks by t-SNE, as on the app's page Map: near ones sound alike; far distances say little."
+
 METHOD = (
     "Each track is a query, compared with the others by cosine; a hit shares a genre. Ranges are "
     "95 % of bootstrap resamples over the queries."
@@ -71,6 +75,9 @@ _DECIMALS = {
 _LONG = 50
 """Tables of more lines than this are folded on the page."""
 
+_WORDY = 40
+"""Characters that a last column takes without breaking its lines."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -81,7 +88,9 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     text: Sequence[str] = ()
     pictures: Sequence[str] = ()
-    """Names of the page's pictures."""
+    """Names of the page's pictures, without a suffix."""
+    is_folded: bool = False
+    """Whether the page shows the table only to those who ask."""
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
@@ -93,20 +102,24 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     is_drawn = last is not None and last.created == comparison.created
     comparison.save(folder / COMPARISON)
     sweeps, rows = layers.load_all(folder), comparison.rows
-    drawings: dict[str, Callable[[], bytes]] = {
-        "quality_speed.png": partial(figures.quality_and_speed, rows),
-        "by_genre.png": partial(figures.by_genre, rows),
-        "confusion.png": partial(figures.confusion, rows),
+    drawings: dict[str, Callable[[], dict[str, bytes]]] = {
+        "quality_speed": partial(figures.quality_and_speed, rows),
+        "by_genre": partial(figures.by_genre, rows),
+        "confusion": partial(figures.confusion, rows),
     }
-    points = projection.load(folder)
-    if points is not None and len(points):
-        drawings["projection.png"] = partial(figures.projection, points)
-    drawings |= {picture_of(sweep): partial(figures.layers, sweep) for sweep in sweeps}
-    # Drawing takes seconds: the pictures of the same evaluation are taken as they are.
-    pictures = {
-        name: (folder / name).read_bytes() if is_drawn and (folder / name).exists() else draw()
-        for name, draw in drawings.items()
-    }
+    shown = [row.embedder for row in rows if row.kind == "embedder" and not row.error]
+    points = projection.load(folder, shown)
+    if len(points):
+        drawings["projection"] = partial(figures.projection, points)
+    drawings |= {sweep.file: partial(figures.layers, sweep) for sweep in sweeps}
+    pictures: dict[str, bytes] = {}
+    for name, draw in drawings.items():
+        # Drawing takes seconds: the pictures of the same evaluation are taken as they are.
+        files = [folder / (name + suffix) for suffix in figures.SUFFIXES]
+        if is_drawn and all(file.exists() for file in files):
+            pictures |= {file.name: file.read_bytes() for file in files}
+        else:
+            pictures |= {name + suffix: content for suffix, content in draw().items()}
     contents = {
         "comparison.md": markdown(comparison, sweeps).encode(),
         "comparison.csv": _csv(comparison).encode(),
@@ -129,8 +142,9 @@ def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     from musicflow.evaluation import figures
 
     sweep.save(folder)
-    pictures = {picture_of(sweep): figures.layers(sweep)}
-    page = _page(sweep.dataset, sweep.created, [_layers(sweep)], pictures)
+    pictures = {sweep.file + suffix: content for suffix, content in figures.layers(sweep).items()}
+    title = f"Layers of {sweep.embedder} on {sweep.dataset.name}"
+    page = _page(title, _about(sweep.dataset, sweep.created), [_layers(sweep)], pictures)
     contents = {f"{sweep.file}.html": page.encode(), **pictures}
     for name, content in contents.items():
         write_atomically(folder / name, content)
@@ -145,6 +159,8 @@ def cell(row: Row, field: str) -> str:
     value = getattr(row, field)
     if value is None:
         return "–"
+    if field == "embedder":
+        return fused.short(row.embedder)
     if field == "licence":
         return marked(row.licence)
     return f"{value:.{_DECIMALS.get(field, 3)}f}" if isinstance(value, float) else str(value)
@@ -228,12 +244,7 @@ def layer_notes(sweep: Sweep) -> list[str]:
 def _layers(sweep: Sweep) -> Section:
     title, text = f"Layers of {sweep.embedder}", [f"Protocol: {sweep.protocol}."]
     table = layer_lines(sweep)
-    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [picture_of(sweep)])
-
-
-def picture_of(sweep: Sweep) -> str:
-    """Return the name of a sweep's picture in the folder of reports."""
-    return f"{sweep.file}.png"
+    return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [sweep.file])
 
 
 def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Section]:
@@ -247,7 +258,10 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     subgenres = [m for m in comparison.measures if m.labels == "subgenre"]
     if with_some := [row for row in rows if any(m.name in row.scores for m in subgenres)]:
         head = ["embedder", *(m.title for m in subgenres)]
-        table = [[row.embedder, *(score(row, m.name) for m in subgenres)] for row in with_some]
+        table = [
+            [fused.short(row.embedder), *(score(row, m.name) for m in subgenres)]
+            for row in with_some
+        ]
         text = "A hit shares a subgenre; in nDCG, it counts by how many it shares."
         found.append(Section("Subgenres", head, table, [text]))
     if asked := [m for m in comparison.measures if m.labels == "words"]:
@@ -257,23 +271,26 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     text = "Measured by the pass that made the vectors, decoding included."
     singles = [row for row in rows if row.tracks_per_s]
     if singles:
-        found.append(_of_rows("Cost", COSTS, singles, [text], ["quality_speed.png"]))
+        found.append(_of_rows("Cost", COSTS, singles, [text], ["quality_speed"]))
     found.append(_words(rows))
+    if beside := _published(comparison):
+        found.append(beside)
     if any(row.space for row in rows):
         found.append(_health(rows))
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
-        table = [[g, *(f"{row.by_genre[g]:.3f}" for row in scored)] for g in genres]
+        table = [[g, *(_of_genre(row, g) for row in scored)] for g in genres]
         head = ["genre", *(fused.short(row.embedder) for row in scored)]
-        found.append(Section("P@10 by genre", head, table, pictures=["by_genre.png"]))
-        text = "Rows are the genre of the query, columns those of the ten nearest."
-        found.append(Section("Confusion", text=[text], pictures=["confusion.png"]))
+        picture = ["by_genre"]
+        found.append(Section("P@10 by genre", head, table, pictures=picture, is_folded=True))
+        text = "Rows are the genre of the query, columns those of the ten nearest, in %."
+        found.append(Section("Confusion", text=[text], pictures=["confusion"]))
     found += map(_layers, sweeps)
-    found.append(Section("Map", text=["Tracks by t-SNE."], pictures=["projection.png"]))
+    found.append(Section("Map", text=[MAP], pictures=["projection"]))
     found.append(_meanings(comparison))
-    if problems := without_notes(comparison.problems):
-        lines = problem_lines(problems)
-        found.append(Section("Problems", ["subject", "stage", "reason"], lines))
+    if lines := problem_lines(comparison.problems):
+        text = f"Many of one kind are one line; {COMPARISON} lists each."
+        found.append(Section("Problems", ["subject", "stage", "reason"], lines, [text]))
     if notes := counts(comparison):
         found.append(Section("Notes", text=notes))
     return found
@@ -299,7 +316,7 @@ def counts(comparison: Comparison) -> list[str]:
 
 def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
     """Return the report as Markdown."""
-    lines = [f"# {comparison.dataset.name}", "", _about(comparison.dataset, comparison.created)]
+    lines = [f"# {_title(comparison)}", "", _about(comparison.dataset, comparison.created)]
     for section in sections(comparison, sweeps):
         if section.head or not section.pictures:
             lines += ["", f"## {section.title}"]
@@ -318,55 +335,81 @@ def html(
     comparison: Comparison, pictures: Mapping[str, bytes], sweeps: Sequence[Sweep] = ()
 ) -> str:
     """Return the report as one page that needs nothing else."""
-    parts = sections(comparison, sweeps)
-    return _page(comparison.dataset, comparison.created, parts, pictures)
+    about = _about(comparison.dataset, comparison.created)
+    return _page(_title(comparison), about, sections(comparison, sweeps), pictures)
 
 
 def _page(
-    data: Dataset, created: str, sections: Sequence[Section], pictures: Mapping[str, bytes]
+    title: str, about: str, sections: Sequence[Section], pictures: Mapping[str, bytes]
 ) -> str:
-    name = escape(data.name)
-    parts = [f"<h1>{name}</h1><p>{escape(_about(data, created))}</p>"]
+    parts = [f"<h1>{escape(title)}</h1><p>{escape(about)}</p>"]
     for section in sections:
-        shown = [picture for picture in section.pictures if picture in pictures]
+        shown = [name for name in section.pictures if f"{name}.svg" in pictures]
         if not section.head and section.pictures and not shown:
             continue
         parts.append(f"<h2>{escape(section.title)}</h2>")
         parts += [f"<p>{escape(text)}</p>" for text in section.text]
-        for picture in shown:
-            encoded = base64.b64encode(pictures[picture]).decode()
-            alt = escape(section.title)
-            parts.append(f'<img alt="{alt}" src="data:image/png;base64,{encoded}">')
+        for name in shown:
+            encoded = base64.b64encode(pictures[f"{name}.svg"]).decode()
+            source = f"data:image/svg+xml;base64,{encoded}"
+            image = f'<img alt="{escape(section.title)}" src="{source}">'
+            parts.append(f'<div class="wide">{image}</div>')
         if section.head:
             parts.append(_html_table(section))
-    return _PAGE.format(title=name, body="\n".join(parts))
+    return _PAGE.format(title=escape(title), body="\n".join(parts))
 
 
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <title>{title} · musicflow</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1rem; color: #222; }}
+:root {{ color-scheme: light dark; --ink: #222; --page: #fff; --line: #ddd; --box: #eef3fd; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #ddd; --page: #16181d; --line: #3a3d45; --box: #1f2734; }}
+}}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto;
+  padding: 0 1rem; color: var(--ink); background: var(--page); overflow-wrap: anywhere; }}
+h1 {{ line-height: 1.2; }}
 h2 {{ margin-top: 2.5rem; }}
 p {{ max-width: 50rem; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd;
-  white-space: nowrap; }}
-td:last-child {{ white-space: normal; }}
-img {{ max-width: 100%; height: auto; display: block; margin: 1rem 0; }}
+h2:first-of-type + p {{ padding: .8rem 1rem; font-size: 1.1rem; background: var(--box);
+  border-radius: .4rem; }}
+.wide {{ overflow-x: auto; overflow-wrap: normal; }}
+table {{ border-collapse: collapse; font-size: 14px; line-height: 1.35;
+  font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; white-space: pre; }}
+th {{ vertical-align: bottom; white-space: normal; }}
+th:first-child, td:first-child {{ position: sticky; left: 0; background: var(--page); }}
+.wordy td:last-child {{ white-space: pre-line; min-width: 16rem; }}
+img {{ display: block; margin: 1rem 0; }}
+summary {{ cursor: pointer; margin: .5rem 0; }}
+@media (max-width: 40rem) {{ img {{ zoom: .75; }} }}
 </style>
 {body}
 </html>
 """
 
 
+def _title(comparison: Comparison) -> str:
+    return f"Embedders compared on {comparison.dataset.name}"
+
+
 def _about(data: Dataset, created: str) -> str:
-    return (
-        f"{data.tracks} tracks, {data.failed} failed · fingerprint {data.fingerprint} · {created}"
-    )
+    counts = f"{data.tracks:,} tracks, {data.failed:,} failed"
+    # Sweeps of an earlier version do not say when they were made.
+    parts = [_date(created) if created else "", counts, f"fingerprint {data.fingerprint}"]
+    return " · ".join(filter(None, parts))
+
+
+def _date(created: str) -> str:
+    """Return a time in ISO 8601 as people write it."""
+    when = datetime.fromisoformat(created)
+    if when.tzinfo is not None:
+        when = when.astimezone(UTC)
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
 
 def _quality(comparison: Comparison) -> Section:
@@ -375,6 +418,12 @@ def _quality(comparison: Comparison) -> Section:
     text += put_off_lines(comparison)
     text += [f"Library: {comparison.reading}."] if comparison.reading else []
     text += [f"Note: {comparison.protocol.note}."] if comparison.protocol.note else []
+    scored = [row for row in rows if row.scores]
+    shared = [one for one in RIGHT if len({cell(row, one[0]) for row in scored}) == 1]
+    if shared:
+        told = (f"{title} {cell(scored[0], name)}" for name, title in shared)
+        text.append(f"The same in all rows: {', '.join(told)}.")
+    right = [one for one in RIGHT if one not in shared]
     text += [UNTRAINED_NOTE] if any(row.weights == "untrained" for row in rows) else []
     text += licence_notes(rows)
     text += fusion_notes(rows)
@@ -385,18 +434,25 @@ def _quality(comparison: Comparison) -> Section:
         [
             *(cell(row, name) for name, _ in LEFT),
             *(_with_interval(row, measure) for measure in shown),
-            *(cell(row, name) for name, _ in RIGHT),
+            *(cell(row, name) for name, _ in right),
         ]
         for row in rows
     ]
-    titles = (*(title for _, title in LEFT), *(m.title for m in shown), *(t for _, t in RIGHT))
+    titles = (*(title for _, title in LEFT), *(m.title for m in shown), *(t for _, t in right))
     return Section("Quality", titles, table, text)
 
 
 def _with_interval(row: Row, measure: Measure) -> str:
     """Return a score, with its interval where differences are tested or words ask."""
     ends = interval(row, measure.name) if measure.compared or measure.labels == "words" else ""
-    return score(row, measure.name) + (f" [{ends}]" if ends else "")
+    return score(row, measure.name) + (f"\n[{ends}]" if ends else "")
+
+
+def _of_genre(row: Row, genre: str) -> str:
+    """Return a row's precision at 10 for a genre, with its interval if it is known."""
+    ends = row.genre_intervals.get(genre)
+    value = f"{row.by_genre[genre]:.3f}"
+    return value + (f"\n[{ends[0]:.2f}–{ends[1]:.2f}]" if ends else "")
 
 
 def _meanings(comparison: Comparison) -> Section:
@@ -435,9 +491,35 @@ def _words(rows: Sequence[Row]) -> Section:
     return Section("In words", head, table, [f"The rule: {choice.RULE}."])
 
 
+def _published(comparison: Comparison) -> Section | None:
+    """Return published figures beside ours; None if no embedder here has any."""
+    ours = {row.embedder: score(row, PROBE.name) for row in comparison.rows if row.meaningful}
+    table = [
+        [
+            figure.embedder,
+            ours[figure.embedder],
+            f"{figure.accuracy / 100:.3f}",
+            figure.benchmark,
+            "; ".join(filter(None, (figure.setup, figure.differs))),
+        ]
+        for figure in published()
+        if figure.embedder in ours
+    ]
+    if not table:
+        return None
+    split = "split by artist" if comparison.protocol.exclude == "artist" else "not split by artist"
+    text = (
+        "Published are accuracies on GTZAN, 1,000 clips of 30 s in ten genres. Ours is the probe: "
+        f"logistic regression, {FOLDS} folds, {split}, on {comparison.dataset.name}. With another "
+        "library or another setup, two figures are no measure of each other."
+    )
+    head = ["embedder", "probe here", "published", "by", "setup there"]
+    return Section("Beside published figures", head, table, [text])
+
+
 def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
     table = [
-        [row.embedder, *(_with_interval(row, m) for m in asked)]
+        [fused.short(row.embedder), *(_with_interval(row, m) for m in asked)]
         for row in rows
         if any(m.name in row.scores for m in asked)
     ]
@@ -458,9 +540,9 @@ def _health(rows: Sequence[Row]) -> Section:
         if space is not None:
             dim = "–" if space.intrinsic_dim is None else f"{space.intrinsic_dim:.1f}"
             hubs = ", ".join(f"{name} ({count})" for name, count in space.hubs[:3])
-            shares = [f"{space.hubness:.2f}", f"{space.orphans:.0%}", f"{space.anisotropy:.2f}"]
+            shares = [f"{space.hubness:.2f}", f"{space.orphans:.0%}", f"{space.anisotropy:z.2f}"]
             counts = [str(space.collapsed_dims), str(space.identical)]
-            table.append([row.embedder, *shares, dim, *counts, hubs])
+            table.append([fused.short(row.embedder), *shares, dim, *counts, hubs])
     head = ["embedder", "hubness", "orphans", "anisotropy", "intrinsic dim", "dead dims"]
     text = (
         "Hubness is the skewness of how often a track is among the ten nearest of others (near 0 "
@@ -491,38 +573,23 @@ def _html_table(section: Section) -> str:
         for row in section.rows
     )
     body = "\n".join(rows)
-    table = f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
-    if len(section.rows) > _LONG:
-        return f"<details><summary>{len(section.rows)} lines</summary>{table}</details>"
+    are_long = any(len(row[-1]) > _WORDY for row in section.rows)
+    kind = ' class="wordy"' if are_long else ""
+    table = f'<div class="wide"><table{kind}><tr>{head}</tr>\n{body}</table></div>'
+    if section.is_folded or len(section.rows) > _LONG:
+        return f"<details><summary>Table of {len(section.rows)} lines</summary>{table}</details>"
     return table
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[tuple[str, str, str]]:
-    """Return problems as (subject, stage, reason).
+    """Return problems, without notes, as (subject, stage, reason).
 
-    Equal words of several stages on one subject are one line.
+    Many of one kind are one line, and so are equal words of several stages on one subject.
     """
     stages: dict[tuple[str, str], list[str]] = {}
-    for problem in problems:
+    for problem in grouped(problems):
         stages.setdefault((problem.subject, problem.reason), []).append(problem.stage)
     return [(what, ", ".join(where), why) for (what, why), where in stages.items()]
-
-
-def summary(problems: Sequence[Problem], most: int = 3) -> list[tuple[str, str, str]]:
-    """Like `problem_lines`, but more than `most` warnings of one code become one line."""
-    errors = [problem for problem in problems if problem.severity == "error"]
-    kinds: dict[tuple[str, str], list[Problem]] = {}
-    for problem in problems:
-        if problem.severity == "warning":
-            kinds.setdefault((problem.stage, problem.code), []).append(problem)
-    lines = problem_lines(errors)
-    for (stage, _), warnings in kinds.items():
-        if len(warnings) <= most:
-            lines += problem_lines(warnings)
-        else:
-            kind = warnings[0].reason.partition(":")[0]
-            lines.append((f"{len(warnings)} tracks", stage, f"{kind} (see the report)"))
-    return lines
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -536,7 +603,7 @@ def _escaped(text: str) -> str:
 
 def _csv(comparison: Comparison) -> str:
     """Return all rows with all scores and the ends of their intervals."""
-    skipped = {"scores", "by_genre", "confusion", "space", "fusion"}
+    skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "fusion"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
     scored = [
         m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)

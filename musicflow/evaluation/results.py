@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
-from musicflow.evaluation.statistics import Difference, Score
+from musicflow.evaluation.statistics import Difference, Interval, Score
 from musicflow.library import Doubt, Problem
 from musicflow.settings import write_atomically
 
@@ -76,6 +76,8 @@ class Row:
         The share of the collection's first ten that are as near as those of exact search.
     by_genre
         Precision at 10 by the genre of the query.
+    genre_intervals
+        The ends of their 95 % intervals; empty in a comparison of an earlier version.
     confusion
         The genres of the first ten candidates, by the genre of the query: shares.
     space
@@ -117,6 +119,7 @@ class Row:
     precision: str = ""
     agreement_at_10: float | None = None
     by_genre: dict[str, float] = field(default_factory=dict)
+    genre_intervals: dict[str, Interval] = field(default_factory=dict)
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
     fusion: dict[str, float] = field(default_factory=dict)

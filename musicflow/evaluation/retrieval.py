@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from musicflow.evaluation import statistics
 from musicflow.evaluation.metrics import MAIN, Metric, RankedRelevance
 from musicflow.evaluation.protocol import Exclusion, Labels, blocks
 from musicflow.index import Collection
@@ -254,6 +255,32 @@ def by_genre(genres: Sequence[str], scores: Scores) -> dict[str, float]:
     """Return the mean main score of the queries of each genre."""
     asked, values = np.asarray(genres)[scores.rows], scores.values[MAIN]
     return {str(genre): float(values[asked == genre].mean()) for genre in np.unique(asked)}
+
+
+def genre_intervals(
+    genres: Sequence[str], scores: Mapping[str, Scores], seed: int
+) -> dict[str, dict[str, statistics.Interval]]:
+    """Return, by space and by genre, the 95 % interval of the mean main score of its queries.
+
+    Parameters
+    ----------
+    genres
+        Of all tracks.
+    scores
+        By space; all of the same queries.
+    seed
+        Of the resamples.
+    """
+    found: dict[str, dict[str, statistics.Interval]] = {name: {} for name in scores}
+    if not scores:
+        return found
+    asked = np.asarray(genres)[next(iter(scores.values())).rows]
+    values = np.stack([one.values[MAIN] for one in scores.values()], axis=1)
+    for genre in np.unique(asked):
+        ends = statistics.intervals(values[asked == genre], seed)
+        for name, (low, high) in zip(scores, ends, strict=True):
+            found[name][str(genre)] = float(low), float(high)
+    return found
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,14 @@ from musicflow.library.labels import Rule
 from musicflow.library.layouts import Detection, Layout, LayoutError
 from musicflow.library.layouts.unused import unused_labels
 from musicflow.library.meaning import Doubt, doubts
-from musicflow.library.problems import SHORT, Problem, note_lines, skipped_line, without_notes
+from musicflow.library.problems import (
+    SHORT,
+    Problem,
+    grouped,
+    note_lines,
+    skipped_line,
+    without_notes,
+)
 from musicflow.library.rows import Extra
 from musicflow.library.summary import Summary, summary_of
 from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known_artists, track_of
@@ -57,6 +64,7 @@ __all__ = [
     "examine_files",
     "find",
     "forget_partitions",
+    "grouped",
     "join",
     "known_artists",
     "known_partitions",

@@ -1,7 +1,7 @@
 """Problems and notes on files and tracks, and sentences that count them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from musicflow import places
@@ -68,6 +68,35 @@ class Problem:
 def without_notes(problems: Iterable[Problem]) -> list[Problem]:
     """Return the problems that are errors or warnings."""
     return [problem for problem in problems if problem.severity != "note"]
+
+
+def grouped(problems: Sequence[Problem], most: int = 3) -> list[Problem]:
+    """Return problems without notes, errors first; many warnings of one kind are one problem.
+
+    Parameters
+    ----------
+    problems
+        Errors, warnings and notes.
+    most
+        More warnings than this of one stage and code become one, whose subject is their number
+        and this many examples.
+    """
+    found = [problem for problem in problems if problem.severity == "error"]
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        if problem.severity == "warning":
+            kinds.setdefault((problem.stage, problem.code or problem.reason), []).append(problem)
+    for alike in kinds.values():
+        found += alike if len(alike) <= most else [_in_one(alike, most)]
+    return found
+
+
+def _in_one(alike: Sequence[Problem], most: int) -> Problem:
+    examples = ", ".join(problem.subject for problem in alike[:most])
+    # What comes after a colon is of one subject.
+    reasons = {problem.reason.partition(":")[0] for problem in alike}
+    reason = reasons.pop() if len(reasons) == 1 else f"{alike[0].reason}; the others are alike"
+    return replace(alike[0], subject=f"{len(alike)}, such as {examples}", reason=reason)
 
 
 def note_lines(problems: Iterable[Problem]) -> list[str]:

@@ -20,11 +20,11 @@ from musicflow.library import (
     LibraryError,
     Rules,
     Track,
+    grouped,
     known_partitions,
     load_files,
     note_lines,
     track_of,
-    without_notes,
 )
 from musicflow.library.partitions import chooser
 from musicflow.orchestration import checks
@@ -103,7 +103,7 @@ def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
 def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:
     vectors = [row for row in done.outcomes.values() if not row.error]
     problems = pd.DataFrame(
-        [(p.subject, p.severity, p.reason) for p in without_notes(done.problems)],
+        [(p.subject, p.severity, p.reason) for p in grouped(done.problems)],
         columns=["file", "severity", "reason"],
     )
     return {

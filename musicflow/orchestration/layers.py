@@ -35,7 +35,7 @@ def measure_layers(
     sweep = sweep_layers(spec, workspace.settings, reporter(context))
     files = report.write_sweep(sweep, home.reports)
     tracking.log_sweep(home, sweep, spec, files)
-    picture = home.reports / report.picture_of(sweep)
+    picture = home.reports / f"{sweep.file}.png"
     metadata = {
         "scores": dg.MetadataValue.md(report.markdown_of(sweep)),
         "layers": pictures.shown(picture.read_bytes(), picture.stem),

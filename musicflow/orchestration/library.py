@@ -18,6 +18,7 @@ from musicflow.library import (
     Rule,
     Rules,
     Track,
+    grouped,
     join,
     known_partitions,
     load_files,
@@ -124,6 +125,7 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "durations": pictures.durations([track.duration_s for track in tracks]),
             "samples": pictures.spectrograms(root, usable),
             "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
+            "notes": "; ".join(summary.notes) or "none",
             "not read": skipped_line(library.skipped) or "none",
         },
         check_results=list(checks.tracks(library)),
@@ -140,7 +142,7 @@ def _preview(tracks: Sequence[Track]) -> str:
 
 
 def _problems(library: Library) -> pd.DataFrame:
-    rows = [(p.subject, p.severity, p.reason) for p in library.problems[:50]]
+    rows = [(p.subject, p.severity, p.reason) for p in grouped(library.problems)[:50]]
     return pd.DataFrame(rows, columns=["what", "severity", "reason"])
 
 

@@ -73,14 +73,19 @@ def _evaluated(
             lambda: compare(*given, method, verdicts, texts, KeptNeighbours(home.neighbours)),
             progress,
         )
-        flat = shown_as(
-            "Drawing the map",
-            lambda: projection.project(*given, projection.load(home.reports)),
-            progress,
-        )
-        projection.save(flat, home.reports)
+        shown_as("Drawing the map", lambda: _lay_out(specs, store, index, home.reports), progress)
     verdicts.save(home.recordings)
     return replace(comparison, problems=(*comparison.problems, *problems))
+
+
+def _lay_out(
+    specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex, folder: Path
+) -> None:
+    """Bring the maps of all current collections up to date."""
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    for spec in ready_of(specs, manifests, store):
+        with index.open(spec.label) as collection:
+            projection.places(collection, folder)
 
 
 def _vectors_of_queries(

@@ -69,18 +69,20 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(home: Path, log: Path) -> Iterator[str]:
-    """The app on a home, as `musicflow app` starts it; gives its address."""
+def serving(
+    home: Path, log: Path, command: str = "app", health: str = "/_stcore/health"
+) -> Iterator[str]:
+    """The pages of a command on a home; gives their address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = "from musicflow.cli import main; main()"
-    command = [sys.executable, "-c", program, "app", "--home", str(home), "--port", str(port)]
+    given = [sys.executable, "-c", program, command, "--home", str(home), "--port", str(port)]
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(given, stdout=output, stderr=subprocess.STDOUT)
     try:
         address = f"http://localhost:{port}"
-        _wait_for(address, server, log)
+        _wait_for(address + health, server, log)
         yield address
     finally:
         server.terminate()
@@ -92,11 +94,11 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
         if server.poll() is not None:
             break
         try:
-            urllib.request.urlopen(address + "/_stcore/health").close()
+            urllib.request.urlopen(address).close()
             return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.2)
-    pytest.fail(f"the app did not start:\n{log.read_text()}")
+    pytest.fail(f"no page came:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="package")

@@ -33,7 +33,7 @@ def figures(home: Home) -> None:
     )
     protocol = Protocol("duplicates", 9, 1, 0, "no artist is known")
     dataset = Dataset("music", "abc", 10, 0)
-    comparison = Comparison(dataset, protocol, MEASURES, rows, (), (), "s", "2026")
+    comparison = Comparison(dataset, protocol, MEASURES, rows, (), (), "s", "2026-01-01")
     comparison.save(home.reports / "comparison.json")
 
 

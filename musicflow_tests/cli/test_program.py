@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import os
+import shlex
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -46,12 +48,29 @@ def test_a_run_is_whole_the_next_has_nothing_to_do_and_another_takes_up_a_new_fi
     assert (code, again) == (0, printed)
     assert "Nothing changed" in errors
     assert run("compare", "--json")[:2] == (0, printed)
-    write("tones/new.wav", tone(333))
-    code, printed, _ = run(*command)
+    write("a b/it's.wav", tone(333))
+    code, printed, errors = run(*command)
     assert code == 0
     assert json.loads(printed)["dataset"]["tracks"] == 13
-    code, printed, _ = run("search", "--track", "tones/new.wav", "--json")
-    assert json.loads(printed)[0]["genre"] == "tones"
+    assert_each_step_is_told(errors)
+    assert_what_is_to_be_pasted_is_quoted(
+        run, shutil.copytree(home.root, home.root.with_name("it's a copy"))
+    )
+
+
+def assert_each_step_is_told(errors: str) -> None:
+    """Without a terminal, progress is plain lines to the very end."""
+    steps = ["Evaluating 13 tracks", "Drawing the map", "Logging to MLflow", "Done in "]
+    told = [line for line in errors.splitlines() if line.startswith(tuple(steps))]
+    assert [line.startswith(step) for line, step in zip(told, steps, strict=True)] == [True] * 4
+
+
+def assert_what_is_to_be_pasted_is_quoted(run: Run, copy: Path) -> None:
+    _, printed, _ = run("compare", "--home", str(copy))
+    [line] = [line for line in printed.splitlines() if line.startswith("Search")]
+    words = shlex.split(line)[2:]
+    assert words == ["search", "--track", "a b/it's.wav", "--home", str(copy)]
+    assert run(*words, "--json")[0] == 0
 
 
 def assert_it_is_whole(printed: str, home: Home) -> None:

@@ -1,5 +1,7 @@
 """What there is to choose from, and the licences of it."""
 
+from pathlib import Path
+
 import pytest
 
 from musicflow import address, embedders
@@ -15,6 +17,18 @@ def test_the_known_ones_have_an_address_and_a_source_per_fact() -> None:
         assert offer.licence_source, offer.name
         assert not offer.tried, offer.name
         assert offer.name not in embedders.REGISTRY
+
+
+def test_published_figures_have_their_setup_and_stand_in_the_evidence() -> None:
+    readme = (Path(__file__).parents[2] / "eval" / "README.md").read_text("utf-8")
+    lines = [line for line in readme.splitlines() if line.startswith("| ")]
+    for figure in catalogue.published():
+        assert figure.embedder in embedders.REGISTRY
+        assert figure.setup
+        assert figure.source
+        start = f"| {figure.embedder} | {figure.accuracy} | {figure.benchmark} | "
+        [line] = [line for line in lines if line.startswith(start)]
+        assert figure.differs in line
 
 
 def test_those_that_take_words_say_so() -> None:

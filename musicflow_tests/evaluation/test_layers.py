@@ -91,10 +91,10 @@ def test_a_sweep_survives_the_disk(found: Sweep, tmp_path: Path) -> None:
 
 def test_the_report_has_a_table_and_a_picture_of_the_layers(found: Sweep, tmp_path: Path) -> None:
     page, *others = report.write_sweep(found, tmp_path)
-    assert {path.suffix for path in others} == {".png", ".json"}
+    assert {path.suffix for path in others} == {".png", ".svg", ".json"}
     text = page.read_text("utf-8")
     assert "Layers of made-up" in text
-    assert "data:image/png;base64" in text
+    assert "data:image/svg+xml;base64" in text
     assert "optimistic" in text
     lines = report.layer_lines(found)
     assert [line[0] for line in lines[-3:]] == [
@@ -109,7 +109,7 @@ def test_the_report_of_a_comparison_holds_the_sweeps_of_its_home(
 ) -> None:
     rows = (Row("random", "baseline", "none", 128),)
     dataset, protocol = Dataset("music", "abc", 60, 0), Protocol("artist", 60, 0, 30)
-    report.write(Comparison(dataset, protocol, MEASURES, rows, (), (), "s", "2026"), tmp_path)
+    report.write(Comparison(dataset, protocol, MEASURES, rows, (), (), "s", "2026-01-01"), tmp_path)
     assert "Layers of" not in (tmp_path / "comparison.html").read_text("utf-8")
     report.write_sweep(found, tmp_path)
     for name in ("comparison.html", "comparison.md"):

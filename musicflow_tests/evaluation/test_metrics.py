@@ -155,7 +155,7 @@ def test_everything_follows_from_the_table() -> None:
 
 def comparison(measures: tuple[metrics.Measure, ...], *rows: Row) -> Comparison:
     dataset, protocol = Dataset("music", "abc", 24, 0), Protocol("artist", 24, 0, 24)
-    return Comparison(dataset, protocol, measures, rows, (), (), "state", "2026")
+    return Comparison(dataset, protocol, measures, rows, (), (), "state", "2026-01-01")
 
 
 def test_precision_at_k_has_a_column_where_no_other_has_its_k() -> None:

@@ -127,6 +127,9 @@ def test_confusion_is_the_genres_of_the_candidates_of_each_genre() -> None:
     assert table["a"] == pytest.approx({"b": 2 / 3, "a": 1 / 3})
     assert list(table["a"]) == ["b", "a"]
     assert retrieval.by_genre(genres, scores) == pytest.approx({"a": 1 / 3, "b": 1 / 3})
+    ends = retrieval.genre_intervals(genres, {"space": scores}, seed=0)["space"]
+    assert all(low <= 1 / 3 <= high for low, high in ends.values())
+    assert list(ends) == ["a", "b"]
 
 
 def collection(answers: dict[bytes, list[str]], count: int) -> Any:
