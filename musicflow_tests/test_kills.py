@@ -3,10 +3,12 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +158,7 @@ def test_searches_answer_whatever_moment_the_indexing_is_killed_at(tmp_path: Pat
     index.publish("toy", Manifest("toy", "hash", DIM, "500"), points(vectors(500)))
     longest = max(1.0, 2 * (time.monotonic() - start))
     acknowledged = 500
-    for moment in np.random.default_rng(0).uniform(0.0, longest, 20):
+    for moment in np.random.default_rng(0).uniform(0.0, longest, 12):
         writer = subprocess.Popen(
             [sys.executable, "-c", PUBLISHER, str(root)], stdout=subprocess.PIPE, text=True
         )
@@ -168,6 +170,94 @@ def test_searches_answer_whatever_moment_the_indexing_is_killed_at(tmp_path: Pat
         acknowledged = max([acknowledged, *map(int, writer.stdout.read().split())])
         assert ask(index) >= acknowledged, "something acknowledged was lost"
     assert acknowledged > 500, "no kill came late enough to test anything"
+
+
+STEPS = """
+import sys
+from musicflow_tests.test_kills import kill_at_each_step
+kill_at_each_step(sys.argv[1])
+"""
+
+
+def test_an_update_may_be_killed_at_each_of_its_steps(tmp_path: Path) -> None:
+    """In an interpreter that never opened a collection, so that it may be forked."""
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 5, "too few steps were seen to test anything"
+
+
+def kill_at_each_step(folder: str) -> None:
+    """Update copies of a collection, each killed at a later change of its files; tell how many."""
+    before = Path(folder, "before")
+    manifest = Manifest("toy", "hash", DIM, "500", 500)
+    in_a_fork(lambda: EmbeddedIndex(before).publish("toy", manifest, points(vectors(500))))
+    for step in itertools.count(1):
+        root = Path(folder, str(step))
+        shutil.copytree(before, root)
+        was_killed = in_a_fork(lambda root=root, step=step: update_until(root, step))
+        in_a_fork(lambda root=root: answer_and_update(root))
+        shutil.rmtree(root)
+        if not was_killed:
+            break
+    print(step)
+
+
+def in_a_fork(work: Callable[[], object]) -> bool:
+    """Work in a child; return whether it was killed."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+_STEPS = {
+    "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.copyfile", "shutil.rmtree",
+    "tempfile.mkstemp",
+}  # fmt: skip
+"""Changes that others may see. The copy of a version is not cut at each of its files."""
+
+
+def update_until(root: Path, step: int) -> None:
+    """Update, and die at the given change of a file of the index."""
+    left = step
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in _STEPS and str(root) in str(arguments[:2]):
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    update(EmbeddedIndex(root))
+
+
+def update(index: EmbeddedIndex) -> None:
+    """Add one point to the collection."""
+    before = index.manifest("toy")
+    assert before is not None
+    some = points(vectors(before.count + 1))[-100:]
+    index.update("toy", lambda base: _next(base, some))
+
+
+def answer_and_update(root: Path) -> None:
+    """Search after a kill, then update once more."""
+    index = EmbeddedIndex(root)
+    count = ask(index)
+    assert count in (500, 501)
+    update(index)
+    assert ask(index) == count + 1
 
 
 READER = """
