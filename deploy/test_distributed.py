@@ -99,7 +99,7 @@ class Cluster:
             shape.replace("seconds: 30", "seconds: 5")  # a test looks more often
         )
         self.home.settings_file.write_text(
-            f'library = "{music}"\nembedders = {json.dumps(EMBEDDERS)}\n'
+            f'library = "{music}"\nembedders = {json.dumps(EMBEDDERS)}\npartitions_per_run = 1\n'
         )
 
     def start(self, name: str, *command: str | Path, user: str = "") -> subprocess.Popen[bytes]:

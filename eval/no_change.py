@@ -56,7 +56,7 @@ def main() -> None:
             f" {machine()}.",
             "",
             f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *nightly* is the job "
-            "`refresh` over all partitions in Dagster, both with starting Python; *at its end* is "
+            "`Refresh` over all partitions in Dagster, both with starting Python; *at its end* is "
             "the "
             f"memory of that process after each of {RUNS} such jobs.",
             "",
@@ -138,7 +138,7 @@ def _nightly() -> None:
     with dg.DagsterInstance.get() as instance:
         for _ in range(RUNS):
             start = time.perf_counter()
-            job = defs.resolve_job_def("refresh")
+            job = defs.resolve_job_def("Refresh")
             done = job.execute_in_process(
                 instance=instance, tags=all_partitions(instance), run_config=QUIET
             )

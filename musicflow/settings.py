@@ -271,6 +271,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Approximate files per partition of the library, as Dagster shows them.",
     )
+    partitions_per_run: int | None = Field(
+        None,
+        ge=1,
+        description="The most partitions that one run of a backfill takes; all unless set. On many "
+        "machines, 1.",
+    )
     file_timeout_s: float = Field(
         300.0,
         gt=0,

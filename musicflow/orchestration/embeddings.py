@@ -31,7 +31,7 @@ from musicflow.orchestration import checks
 from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
-from musicflow.orchestration.partitions import PARTITIONS
+from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
 from musicflow.orchestration.resources import INDEX, Reporter, Workspace
 from musicflow.pipeline import Embedded, embed_for, health_of, publish_for
 from musicflow.pipeline.plan import embedding_steps, to_embed
@@ -51,6 +51,7 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         kinds={"python", "parquet"},
         deps=[raw_audio],
         partitions_def=PARTITIONS,
+        backfill_policy=BACKFILLS,
         check_specs=checks.specs(["embeddings", label], checks.VECTORS),
         pool=pool,
         automation_condition=WHEN_READ,

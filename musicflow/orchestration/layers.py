@@ -44,7 +44,7 @@ def measure_layers(
     context.log_event(dg.AssetObservation(["layers", sweep.embedder], metadata=metadata))
 
 
-@dg.job
+@dg.job(name="Layers")
 def layers() -> None:
     """Measure every layer of an embedder in one pass."""
     measure_layers()

@@ -29,7 +29,7 @@ from musicflow.library import (
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.partitions import PARTITIONS
+from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
 from musicflow.orchestration.resources import Reporter, Scan, Workspace
 
 PREVIEW = 10
@@ -39,6 +39,7 @@ PREVIEW = 10
     group_name="library",
     kinds={"file"},
     partitions_def=PARTITIONS,
+    backfill_policy=BACKFILLS,
     check_specs=checks.specs("raw_audio", checks.LIBRARY),
 )
 @explained()

@@ -1,10 +1,24 @@
 """Dagster's partitions: those of the library. Their keys are discovered, never typed."""
 
+import warnings
 from collections.abc import Collection
 
 import dagster as dg
 
+from musicflow.settings import Settings
+
+# Dagster warns of each use of a parameter that it may still change.
+warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
+
 PARTITIONS = dg.DynamicPartitionsDefinition(name="parts")
+
+PER_RUN = Settings().partitions_per_run
+"""The most partitions that one run of a backfill takes; None: all.
+
+One run starts one process and loads each model once. Many machines share a backfill by its runs.
+"""
+
+BACKFILLS = dg.BackfillPolicy.multi_run(PER_RUN) if PER_RUN else dg.BackfillPolicy.single_run()
 
 
 def follow(instance: dg.DagsterInstance, keys: Collection[str]) -> None:

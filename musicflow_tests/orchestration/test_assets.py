@@ -43,8 +43,21 @@ def test_the_graph_has_two_assets_an_embedder_and_evaluates_them_all() -> None:
 
 def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
     schedule = defs.resolve_schedule_def("nightly")
-    assert schedule.job_name == "refresh"
+    assert schedule.job_name == "Refresh"
     assert schedule.cron_schedule == "0 3 * * *"
+
+
+def test_materialize_all_is_one_run() -> None:
+    """The button of Dagster's pages launches the first job by name that has all assets."""
+    everything = defs.resolve_asset_graph().materializable_asset_keys
+    jobs = [
+        job
+        for job in defs.resolve_all_job_defs()
+        if everything == job.asset_layer.executable_asset_keys
+    ]
+    first = min(jobs, key=lambda job: job.name)
+    assert first.name == "Refresh"
+    assert first.backfill_policy == dg.BackfillPolicy.single_run()
 
 
 def test_a_job_measures_the_layers_that_a_person_asks_for(
@@ -53,7 +66,7 @@ def test_a_job_measures_the_layers_that_a_person_asks_for(
     asked: list[str] = []
     monkeypatch.setattr(layers, "sweep_layers", lambda spec, *_: asked.append(spec.label) or SWEEP)
     monkeypatch.setattr(tracking, "log_sweep", lambda *_: asked.append("logged"))
-    done = defs.resolve_job_def("layers").execute_in_process(
+    done = defs.resolve_job_def("Layers").execute_in_process(
         {"ops": {"measure_layers": {"config": {"embedder": "mfcc"}}}}, instance, resources=RESOURCES
     )
     assert done.success

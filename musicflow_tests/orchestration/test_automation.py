@@ -195,7 +195,7 @@ def test_a_renamed_folder_is_a_new_partition_and_the_old_one_goes_at_the_second_
     (music / "tones").rename(music / "Sinüs & Co")
     assert daemon.tick() == ["sinüs-co"]
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "tones", "sinüs-co"]
-    assert daemon.tick() == ["relabel"]
+    assert daemon.tick() == ["Relabel"]
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises", "sinüs-co"]
     daemon.carry_on()
     assert genres(home) == {"noises": 6, "Sinüs & Co": 6}
@@ -222,7 +222,7 @@ def test_an_emptied_folder_leaves_the_partitions(daemon: Daemon, music: Path, ho
     assert daemon.tick() == []
     missing = "tones missing; forgotten if still missing at the next tick"
     assert daemon.said == f"6 files in 1 partitions: {missing}"
-    assert daemon.tick() == ["relabel"]
+    assert daemon.tick() == ["Relabel"]
     assert daemon.instance.get_dynamic_partitions("parts") == ["noises"]
     daemon.carry_on()
     assert genres(home) == {"noises": 6}
@@ -260,7 +260,7 @@ def test_a_run_for_an_unmounted_library_fails_and_loses_nothing(
     daemon: Daemon, music: Path, home: Home
 ) -> None:
     away = music.rename(music.with_name("away"))
-    result = daemon.run(dg.RunRequest(job_name="ingest", partition_key="tones"))
+    result = daemon.run(dg.RunRequest(job_name="Ingest", partition_key="tones"))
     assert not result.success
     assert "there is no folder" in _reason(result, "raw_audio")
     away.rename(music)
@@ -325,12 +325,12 @@ def test_changed_labels_alone_are_joined_again(music: Path, home: Home, daemon: 
         (music / "mp3").mkdir(exist_ok=True)
         (music / name).rename(music / "mp3" / name)
     (music / "labels.json").write_text('{"tracks": {}}')
-    assert daemon.tick() == ["noises", "tones", "relabel"]
+    assert daemon.tick() == ["noises", "tones", "Relabel"]
     daemon.carry_on()
     assert daemon.tick() == []
     label = {"genre": {"S": "silence"}}
     (music / "labels.json").write_text(json.dumps({"tracks": {"0": label}}))
-    assert daemon.tick() == ["relabel"]
+    assert daemon.tick() == ["Relabel"]
     assert daemon.carry_on() == ["collections/mfcc", *EVALUATED]
     assert genres(home)["silence"] == 1
     assert daemon.tick() == []
