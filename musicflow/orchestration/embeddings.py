@@ -5,29 +5,28 @@ Both assets skip what is up to date: vectors are kept by content, and a collecti
 change is not built again.
 """
 
-from collections import Counter
-from collections.abc import Container
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import pandas as pd
 
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import cost_of
 from musicflow.library import (
     Library,
     LibraryError,
+    Problem,
     Rules,
     Track,
-    grouped,
     known_partitions,
     load_files,
     note_lines,
     track_of,
 )
 from musicflow.library.partitions import chooser
-from musicflow.orchestration import checks
+from musicflow.orchestration import checks, shown
 from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
@@ -64,22 +63,24 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         reporter: dg.ResourceParam[Reporter],
     ) -> dg.MaterializeResult:
         spec = workspace.spec(name)
-        tracks = _tracks(workspace, context.partition_keys)
+        partitions = _partitions(workspace, context.partition_keys)
+        tracks = list({t.track_id: t for part in partitions.values() for t in part}.values())
         work = to_embed(tracks, spec, workspace.store)
-        again = _embedded_again(work, spec, workspace)
-        if again:
+        if again := _embedded_again(work, spec, workspace):
             context.log.warning(
                 f"{again} tracks have vectors by another version or other settings and are "
                 "embedded again"
             )
         done = embed_for(workspace.settings, tracks, spec, workspace.store, reporter(context))
-        looked_at = {track.content_hash for track in (*work, *tracks[:LOOKED_AT])}
+        new, problems = {track.content_hash for track in work}, _by_track(done.problems)
+        log = shown.log_of_step(context, workspace.settings)
+        for key, part in partitions.items():
+            about = _about(part, spec, done, new, problems)
+            context.add_asset_metadata({**about, "log": log}, partition_key=key)
+        looked_at = new | {track.content_hash for track in tracks[:LOOKED_AT]}
         made = [row for row in done.read(looked_at).values() if row.vector is not None]
         health = health_of(stack(made) if made else np.zeros((0, spec.dim)))
-        return dg.MaterializeResult(
-            metadata={**_about(tracks, spec, done), "embedded again": again},
-            check_results=list(checks.vectors(health, spec)),
-        )
+        return dg.MaterializeResult(check_results=list(checks.vectors(health, spec)))
 
     return embeddings
 
@@ -90,37 +91,56 @@ def _embedded_again(work: list[Track], spec: EmbedderSpec, workspace: Workspace)
     return sum(step.tracks for step in steps if step.reason == "version")
 
 
-def _tracks(workspace: Workspace, keys: list[str]) -> list[Track]:
-    """Return the usable files of some partitions as tracks without labels."""
+def _partitions(workspace: Workspace, keys: list[str]) -> dict[str, list[Track]]:
+    """Return the usable files of each partition as tracks without labels."""
     folder = workspace.paths.library
     if unread := sorted(set(keys) - known_partitions(folder)):
         raise LibraryError(
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
     root = workspace.root  # Once: each look reads the settings.
-    return [track_of(root, file) for file in load_files(folder, keys) if not file.error]
-
-
-def _about(tracks: list[Track], spec: EmbedderSpec, done: Embedded) -> dict[str, Any]:
-    vectors = [row for row in done.outcomes.values() if not row.error]
-    problems = pd.DataFrame(
-        [(p.subject, p.severity, p.reason) for p in grouped(done.problems)],
-        columns=["file", "severity", "reason"],
-    )
+    # All together: of a file that two partitions know, the later scan counts.
+    files = [file for file in load_files(folder, keys) if not file.error]
+    tracks = {file.path: track_of(root, file) for file in files}
     return {
+        key: [tracks[file.path] for file in load_files(folder, [key]) if file.path in tracks]
+        for key in keys
+    }
+
+
+def _by_track(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+    found: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        found[problem.subject].append(problem)
+    return found
+
+
+def _about(
+    tracks: list[Track],
+    spec: EmbedderSpec,
+    done: Embedded,
+    new: Container[str],
+    problems: Mapping[str, list[Problem]],
+) -> dict[str, Any]:
+    """Return the metadata of one partition."""
+    contents = {track.content_hash for track in tracks}
+    rows = [done.outcomes[content] for content in contents if content in done.outcomes]
+    vectors = [row for row in rows if not row.error]
+    found = [problem for track in tracks for problem in problems.get(track.track_id, ())]
+    errors = [problem for problem in found if problem.severity == "error"]
+    return {
+        "dagster/partition_row_count": len(vectors),
         "tracks": len(tracks),
-        "vectors": len(vectors),
-        "embedded now": done.embedded,
-        "current already": done.current,
-        "failed": sum(p.severity == "error" for p in done.problems),
+        "hours": round(sum(track.duration_s for track in tracks) / 3600, 3),
+        "seconds": round(sum(row.wall_s for row in rows), 1),
+        "embedded now": sum(row.content_hash in new for row in rows),
+        "current already": sum(content not in new for content in contents),
+        **shown.failures((one.subject, one.code, one.reason) for one in errors),
+        **_cost(vectors),
         "dim": spec.dim,
         "weights": spec.weights_state,
         "spec": spec.hash,
-        **_cost(vectors),
-        "problems": dg.MetadataValue.md(
-            "none" if problems.empty else problems.head(50).to_markdown(index=False)
-        ),
-        "notes": "; ".join(note_lines(done.problems)) or "none",
+        "notes": "; ".join(note_lines(found)) or "none",
     }
 
 

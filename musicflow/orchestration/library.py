@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from musicflow.library import (
     AudioFile,
@@ -26,7 +25,7 @@ from musicflow.library import (
     skipped_line,
     summary_of,
 )
-from musicflow.orchestration import checks, pictures
+from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
@@ -53,39 +52,34 @@ def raw_audio(
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
     partitions = scan(root, workspace.paths.library, keys, reporter(context), rules)
+    log = shown.log_of_step(context, workspace.settings)
     for key, files in partitions.items():
-        context.add_asset_metadata(_about(files), partition_key=key)
-    seen = [file for files in partitions.values() for file in files]
-    audio_files = [file for file in seen if not file.is_skipped]
-    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in audio_files)
-    broken = pd.DataFrame(
-        [(file.path, file.error) for file in audio_files if file.error], columns=["file", "reason"]
-    )
-    metadata: dict[str, Any] = {
-        "root": dg.MetadataValue.path(str(root)),
-        "suffixes": dict(suffixes),
-        "problems": dg.MetadataValue.md(_markdown(broken.head(50)) or "none"),
-        "not read": skipped_line(skipped_kinds(seen)) or "none",
-    }
-    usable = [file for file in audio_files if not file.error]
-    if len(keys) == 1 and usable:
-        # In a run of many partitions, each would store a copy of the picture.
-        metadata["samples"] = pictures.spectrograms(root, usable)
+        context.add_asset_metadata({**_about(files), "log": log}, partition_key=key)
+    if len(keys) == 1:
+        # In a run of many partitions, pictures would take longer than the scan.
+        usable = [file for file in partitions[keys[0]] if not file.error]
+        samples = {"samples": pictures.spectrograms(root, usable)} if usable else {}
+        context.add_asset_metadata(samples, partition_key=keys[0])
     folder = workspace.paths.library
+    seen = [file for files in partitions.values() for file in files]
     every = seen if known_partitions(folder) <= {*keys} else load_files(folder)
-    found = checks.decodable(every)
-    return dg.MaterializeResult(metadata=metadata, check_results=[found])
+    return dg.MaterializeResult(check_results=[checks.decodable(every)])
 
 
-def _about(files: list[AudioFile]) -> dict[str, int | float]:
+def _about(files: list[AudioFile]) -> dict[str, Any]:
+    """Return the metadata of one partition."""
+    skipped = skipped_line(skipped_kinds(files)) or "none"
     files = [file for file in files if not file.is_skipped]
     usable = [file for file in files if not file.error]
+    suffixes = Counter(file.path.rsplit(".", 1)[-1].lower() for file in files)
     return {
         "dagster/partition_row_count": len(files),
-        "usable": len(usable),
-        "unusable": len(files) - len(usable),
+        "tracks": len(usable),
         "hours": round(sum(file.duration_s for file in usable) / 3600, 3),
         "gigabytes": round(sum(file.size for file in files) / 1e9, 3),
+        "suffixes": dict(suffixes),
+        **shown.failures((file.path, file.code, file.error) for file in files if file.error),
+        "not read": skipped,
     }
 
 
@@ -105,8 +99,7 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     library = join(root, files, workspace.layout, Rule.of(workspace.settings))
     library.save(folder)
     tracks, summary = library.tracks, summary_of(library)
-    genres = pd.DataFrame(Counter(t.genre for t in tracks).most_common(), columns=_GENRES)
-    labelled = pd.DataFrame(list(summary.labelled.items()), columns=["field", "tracks"])
+    genres = Counter(track.genre for track in tracks).most_common()
     keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
     unread = sorted(set(keys) - known_partitions(folder))
     usable = [file for file in files if not file.error]
@@ -117,15 +110,15 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "read as": library.reading,
             "fingerprint": library.fingerprint,
             "partitions not read yet": ", ".join(unread) or "none",
-            "genres": dg.MetadataValue.md(_markdown(genres)),
-            "labels": dg.MetadataValue.md(_markdown(labelled)),
+            "genres": shown.markdown(genres, ["genre", "tracks"]),
+            "labels": shown.markdown(summary.labelled.items(), ["field", "tracks"]),
             "genres that look alike": "; ".join(map(", ".join, summary.alike)) or "none",
             "copies": sum(map(len, summary.copies)),
             "labels without audio": summary.missing,
-            "preview": dg.MetadataValue.md(_preview(tracks)),
+            "preview": _preview(tracks),
             "durations": pictures.durations([track.duration_s for track in tracks]),
             "samples": pictures.spectrograms(root, usable),
-            "problems": dg.MetadataValue.md(_markdown(_problems(library)) or "none"),
+            "problems": _problems(library),
             "notes": "; ".join(summary.notes) or "none",
             "not read": skipped_line(library.skipped) or "none",
         },
@@ -133,19 +126,15 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     )
 
 
-_GENRES = ["genre", "count"]
-
-
-def _preview(tracks: Sequence[Track]) -> str:
+def _preview(tracks: Sequence[Track]) -> dg.MarkdownMetadataValue:
     columns = ["track_id", "artist", "name", "genre", "duration_s"]
-    rows = [[getattr(track, column) for column in columns] for track in tracks[:PREVIEW]]
-    return _markdown(pd.DataFrame(rows, columns=columns).round(1))
+    rows = [
+        [track.track_id, track.artist, track.name, track.genre, round(track.duration_s, 1)]
+        for track in tracks[:PREVIEW]
+    ]
+    return shown.markdown(rows, columns)
 
 
-def _problems(library: Library) -> pd.DataFrame:
+def _problems(library: Library) -> dg.MarkdownMetadataValue:
     rows = [(p.subject, p.severity, p.reason) for p in grouped(library.problems)[:50]]
-    return pd.DataFrame(rows, columns=["what", "severity", "reason"])
-
-
-def _markdown(frame: pd.DataFrame) -> str:
-    return "" if frame.empty else frame.to_markdown(index=False)
+    return shown.markdown(rows, ["what", "severity", "reason"])

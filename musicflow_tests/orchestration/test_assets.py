@@ -14,7 +14,7 @@ from musicflow.evaluation import Comparison
 from musicflow.library import scan
 from musicflow.orchestration import layers, resources
 from musicflow.orchestration.definitions import assets_for, defs
-from musicflow.orchestration.embeddings import _tracks
+from musicflow.orchestration.embeddings import _partitions
 from musicflow.orchestration.partitions import all_partitions
 from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize
@@ -86,16 +86,20 @@ def test_the_settings_are_not_read_per_file(
     looks: list[Path] = []
     root = property(lambda _workspace: looks.append(music) or music)
     monkeypatch.setattr(resources.Workspace, "root", root)
-    tracks = _tracks(workspace_of(Settings(home=home.root)), ["noises", "tones"])
-    assert len(tracks) == 12
+    found = _partitions(workspace_of(Settings(home=home.root)), ["noises", "tones"])
+    assert {key: len(tracks) for key, tracks in found.items()} == {"noises": 6, "tones": 6}
     assert len(looks) == 1
 
 
-def test_what_the_home_remembers_is_what_assets_work_on(
+def test_assets_work_on_what_the_home_remembers_and_a_partition_shows_its_own_figures(
     music: Path, home: Home, instance: dg.DagsterInstance
 ) -> None:
-    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
     selection = [["raw_audio"], ["track_metadata"], ["embeddings", "mfcc"], ["collections", "mfcc"]]
+    (music / "noises" / "5.wav").unlink()
+    (music / "tones" / "bad.mp3").write_text("not music " * 500)
+    home.settings_file.write_text(
+        f'library = "{music}"\nembedders = ["mfcc"]\ndagster_url = "http://here:1"\n'
+    )
     instance.add_dynamic_partitions("parts", ["noises", "tones"])
     result = dg.materialize(
         assets_for(["mfcc"]),
@@ -104,16 +108,23 @@ def test_what_the_home_remembers_is_what_assets_work_on(
         instance=instance,
         tags=all_partitions(instance),
     )
-    assert result.success
-    read = result.asset_materializations_for_node("raw_audio")
-    assert {(m.partition, m.metadata["dagster/partition_row_count"].value) for m in read} == {
-        ("noises", 6), ("tones", 6),
+
+    def shown(node: str, *names: str) -> dict[str, list[object]]:
+        made = result.asset_materializations_for_node(node)
+        return {str(m.partition): [m.metadata[name].value for name in names] for m in made}
+
+    assert shown("raw_audio", "tracks", "failed", "failures") == {
+        "noises": [5, 0, "none"], "tones": [6, 1, "1 not-audio"],
     }  # fmt: skip
-    vectors, _ = result.asset_materializations_for_node("embeddings__mfcc")
-    assert vectors.metadata["vectors"].value == 12
-    assert vectors.metadata["failed"].value == 0
+    assert shown("embeddings__mfcc", "tracks", "embedded now", "failed", "hours") == {
+        "noises": [5, 5, 0, 0.003], "tones": [6, 6, 0, 0.003],
+    }  # fmt: skip
+    read = {m.partition: m.metadata for m in result.asset_materializations_for_node("raw_audio")}
+    assert "| tones/bad.mp3 | not-audio" in str(read["tones"]["why"].value)
+    log = f"http://here:1/runs/{result.run_id}?logs=step:raw_audio"
+    assert read["tones"]["log"].value == log
     [published] = result.asset_materializations_for_node("collections__mfcc")
-    assert published.metadata["genres"].value == {"tones": 6, "noises": 6}
+    assert published.metadata["genres"].value == {"tones": 6, "noises": 5}
 
 
 def test_other_kinds_are_counted_and_ignored_files_are_not_there(
@@ -134,11 +145,16 @@ def test_other_kinds_are_counted_and_ignored_files_are_not_there(
     assert result.success
     read = result.asset_materializations_for_node("raw_audio")
     assert {m.metadata["dagster/partition_row_count"].value for m in read} == {3}
-    assert {m.metadata["unusable"].value for m in read} == {0}
+    assert {m.metadata["failed"].value for m in read} == {0}
+    of_partitions = {m.partition: m.metadata["not read"].value for m in read}
+    assert of_partitions == {
+        "noises": "1 file of kinds that are not read: 1 .sid",
+        "tones": "1 file of kinds that are not read: 1 .mid",
+    }
     [joined] = result.asset_materializations_for_node("track_metadata")
-    for metadata in (read[0].metadata, joined.metadata):
-        assert metadata["not read"].value == "2 files of kinds that are not read: 1 .mid, 1 .sid"
-        assert metadata["problems"].value == "none"
+    both = "2 files of kinds that are not read: 1 .mid, 1 .sid"
+    assert joined.metadata["not read"].value == both
+    assert joined.metadata["problems"].value == "none"
 
 
 def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
@@ -203,7 +219,7 @@ def test_a_partition_without_a_single_vector_is_no_failure(
         partition_key="silence",
     )
     [vectors] = result.asset_materializations_for_node("embeddings__mfcc")
-    assert vectors.metadata["vectors"].value == 0
+    assert vectors.metadata["dagster/partition_row_count"].value == 0
     assert vectors.metadata["failed"].value == 1
 
 
