@@ -35,7 +35,7 @@ from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library, demo, doubts
-from musicflow.pipeline import Plan, plan_of
+from musicflow.pipeline import Plan, has_shrunk, plan_of
 from musicflow.pipeline.plan import why_unavailable
 from musicflow.pipeline.run import is_per_embedder
 from musicflow.settings import Settings
@@ -83,7 +83,7 @@ def run(
         bool, typer.Option("--dry-run", help="Show the work and its estimated time, and stop.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before embedding anything again.")
+        bool, typer.Option("--yes", "-y", help="Do not ask before tracks are embedded again or go.")
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -150,9 +150,17 @@ def _tell_of(library: Library) -> None:
 
 
 def _agreed(plan: Plan, yes: bool) -> bool:
-    """Report the library, and which vectors will be made again, and ask on a terminal."""
+    """Report the library, and which tracks will go or be embedded again; ask on a terminal."""
     _tell_of(plan.library)
-    if not plan.remade:
+    tracks = len(plan.library.tracks)
+    shrunk = has_shrunk(tracks, plan.published)
+    if shrunk:
+        err.print(
+            f"The library has {tracks} tracks; {plan.published} are published. The others will go "
+            "from searches. If a disk is not mounted, stop here.",
+            soft_wrap=True,
+        )
+    if not plan.remade and not shrunk:
         return True
     for step in plan.remade:
         err.print(

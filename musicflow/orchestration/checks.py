@@ -6,6 +6,7 @@ All others only report: one bad file never stops a library.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 import numpy as np
@@ -16,7 +17,8 @@ from musicflow.evaluation.metrics import MAIN
 from musicflow.index import Collection
 from musicflow.library import UNKNOWN, AudioFile, Library, doubts
 from musicflow.library.problems import AUDIO_WITHOUT_LABELS, LABELS_WITHOUT_AUDIO
-from musicflow.pipeline import Health
+from musicflow.pipeline import Health, has_shrunk
+from musicflow.pipeline.publish import LOST_SHARE
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
@@ -33,22 +35,68 @@ FALL = 0.05
 """The largest fall of precision at 10 from one evaluation to the next."""
 
 LIBRARY = ("decodable",)
-TRACKS = ("coverage", "labels_and_audio", "meaning")
+TRACKS = ("coverage", "labels_and_audio", "meaning", "not_shrunk")
 VECTORS = ("sound_vectors", "live_dimensions")
 COLLECTION = ("counts_agree",)
 EVALUATION = ("above_chance", "no_sudden_fall")
 
-_BLOCKING = {"sound_vectors", "counts_agree"}
-_DESCRIPTIONS = {
-    "decodable": f"At least {SOUND_SHARE:.0%} of the library's files can be decoded.",
-    "coverage": f"At least {KNOWN_SHARE:.0%} of the tracks have a genre.",
-    "meaning": "A comparison by the library's genres means something.",
-    "labels_and_audio": "Every label has an audio file, and every audio file has labels.",
-    "sound_vectors": "All vectors are finite, nonzero and of the right dims, and they differ.",
-    "live_dimensions": f"At least {1 - DEAD_SHARE:.0%} of the dimensions differ between tracks.",
-    "counts_agree": "The collection holds each track that has a vector, and no other.",
-    "above_chance": "Each trained embedder's precision@10 is above chance.",
-    "no_sudden_fall": f"No embedder's precision@10 fell by more than {FALL}.",
+
+@dataclass(frozen=True)
+class Check:
+    """What a check holds to be normal, and what a person can do where it is not so."""
+
+    normal: str
+    remedy: str
+    blocking: bool = False
+
+
+_CHECKS = {
+    "decodable": Check(
+        f"At least {SOUND_SHARE:.0%} of the library's files can be decoded.",
+        "See the failures of each partition. Replace the files, or leave them out with `ignore`.",
+    ),
+    "coverage": Check(
+        f"At least {KNOWN_SHARE:.0%} of the tracks have a genre.",
+        "Say where genres come from with the setting `genre`: tag, folder, or a table.",
+    ),
+    "meaning": Check(
+        "A comparison by the library's genres means something.",
+        "Give the tracks genres that tell them apart, by tags, folders or a table.",
+    ),
+    "labels_and_audio": Check(
+        "Every label has an audio file, and every audio file has labels.",
+        "See the problems of track_metadata, and complete the labels or the files.",
+    ),
+    "not_shrunk": Check(
+        f"The library has at least {1 - LOST_SHARE:.0%} of the tracks that are published.",
+        "Mount the disk that is missing. If the tracks are gone for good, materialize the "
+        "collections by hand, or run `musicflow run`.",
+        blocking=True,
+    ),
+    "sound_vectors": Check(
+        "All vectors are finite, nonzero and of the right dims, and they differ.",
+        "Verify the weights with `musicflow weights verify`, and embed again on another device or "
+        "with `precision = fp32`.",
+        blocking=True,
+    ),
+    "live_dimensions": Check(
+        f"At least {1 - DEAD_SHARE:.0%} of the dimensions differ between tracks.",
+        "Few tracks, or tracks that are alike, may be the reason. If not, verify the weights with "
+        "`musicflow weights verify`.",
+    ),
+    "counts_agree": Check(
+        "The collection holds each track that has a vector, and no other.",
+        "Materialize the collection again. If it stays so, a second program writes it.",
+        blocking=True,
+    ),
+    "above_chance": Check(
+        "Each trained embedder's precision@10 is above chance.",
+        "Look at the genres first: if they mean something, do not use the embedder here.",
+    ),
+    "no_sudden_fall": Check(
+        f"No embedder's precision@10 fell by more than {FALL}.",
+        "Compare both evaluations in MLflow: tracks, labels or weights changed.",
+    ),
 }
 
 
@@ -58,8 +106,8 @@ def specs(asset: str | Sequence[str], names: Iterable[str]) -> list[dg.AssetChec
         dg.AssetCheckSpec(
             name,
             asset=dg.AssetKey(asset),
-            blocking=name in _BLOCKING,
-            description=_DESCRIPTIONS[name],
+            blocking=_CHECKS[name].blocking,
+            description=f"{_CHECKS[name].normal} If not: {_CHECKS[name].remedy}",
         )
         for name in names
     ]
@@ -95,6 +143,21 @@ def tracks(library: Library) -> Iterable[dg.AssetCheckResult]:
     found = doubts(library)
     text = "; ".join(map(str, found)) or "nothing is odd"
     yield _result("meaning", not found, text, WARN)
+
+
+def not_shrunk(tracks: int, published: int, by_hand: bool) -> dg.AssetCheckResult:
+    """Check that no disk went missing: it must not empty the collections.
+
+    Parameters
+    ----------
+    tracks, published
+        The tracks of the library, and of its largest collection.
+    by_hand
+        Whether a person runs the command line, which asked already: nothing is stopped then.
+    """
+    shrunk = has_shrunk(tracks, published)
+    text = f"{tracks} tracks, {published} published"
+    return _result("not_shrunk", not shrunk, text, WARN if by_hand else ERROR)
 
 
 def vectors(health: Health, spec: EmbedderSpec) -> Iterable[dg.AssetCheckResult]:
@@ -154,12 +217,18 @@ def _result(
     passed: bool | np.bool_,
     text: str,
     severity: dg.AssetCheckSeverity,
-    metadata: Mapping[str, float | int] = {},
+    numbers: Mapping[str, float | int] = {},
 ) -> dg.AssetCheckResult:
+    check = _CHECKS[name]
     return dg.AssetCheckResult(
         check_name=name,
         passed=bool(passed),
         severity=severity,
         description=text,
-        metadata=metadata,
+        metadata={
+            "found": text,
+            "normal": check.normal,
+            "what to do": "nothing" if passed else check.remedy,
+            **numbers,
+        },
     )

@@ -34,6 +34,7 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         deps=[["collections", label] for label in labels],
         check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
         automation_condition=when_something_new(),
+        freshness_policy=DAILY,
     )
     @explained()
     def retrieval_evaluation(

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from musicflow.index import TrackIndexError
 from musicflow.library import (
     AudioFile,
     Library,
@@ -29,7 +30,8 @@ from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
-from musicflow.orchestration.resources import Reporter, Scan, Workspace
+from musicflow.orchestration.resources import PROCESS, Reporter, Scan, Workspace
+from musicflow.pipeline import published_count
 
 PREVIEW = 10
 
@@ -38,6 +40,7 @@ PREVIEW = 10
     group_name="library",
     kinds={"file"},
     partitions_def=PARTITIONS,
+    freshness_policy=DAILY,
     backfill_policy=BACKFILLS,
     check_specs=checks.specs("raw_audio", checks.LIBRARY),
 )
@@ -122,8 +125,19 @@ def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> d
             "notes": "; ".join(summary.notes) or "none",
             "not read": skipped_line(library.skipped) or "none",
         },
-        check_results=list(checks.tracks(library)),
+        check_results=[
+            *checks.tracks(library),
+            checks.not_shrunk(len(tracks), _published(workspace), PROCESS in context.run.tags),
+        ],
     )
+
+
+def _published(workspace: Workspace) -> int:
+    """Return the tracks that are published; 0 if the index cannot say."""
+    try:
+        return published_count(workspace.specs, workspace.index)
+    except TrackIndexError:
+        return 0
 
 
 def _preview(tracks: Sequence[Track]) -> dg.MarkdownMetadataValue:

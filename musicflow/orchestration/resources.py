@@ -24,6 +24,9 @@ GPU = "gpu"
 INDEX = "index"
 """The pool of steps that write collections."""
 
+PROCESS = "musicflow/process"
+"""The tag of a command's run: the host, number and start time of its process."""
+
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 Reporter = Callable[[Context], Progress]

@@ -25,6 +25,7 @@ from musicflow.orchestration.resources import (
     EMBEDDING,
     GPU,
     INDEX,
+    PROCESS,
     Reporter,
     resources_of,
     workspace_of,
@@ -81,9 +82,6 @@ def has_own_configuration(home: Home) -> bool:
 
 
 _STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-
-PROCESS = "musicflow/process"
-"""The tag of a command's run: the host, number and start time of its process."""
 
 
 def _this_process() -> str:

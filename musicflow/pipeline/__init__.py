@@ -7,8 +7,10 @@ from musicflow.pipeline.plan import Plan, Step, plan_of, to_embed
 from musicflow.pipeline.publish import (
     build_collection,
     collection_state,
+    has_shrunk,
     is_published,
     publish_for,
+    published_count,
 )
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "embed_for",
     "embed_tracks",
     "fault_of_file",
+    "has_shrunk",
     "health_of",
     "is_published",
     "plan_of",
     "publish_for",
+    "published_count",
     "to_embed",
 ]

@@ -13,7 +13,7 @@ from musicflow.evaluation.results import AsOf
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
-from musicflow.pipeline.publish import collection_state, is_published
+from musicflow.pipeline.publish import collection_state, is_published, published_count
 from musicflow.pipeline.words import tags_for
 from musicflow.settings import Settings, share_that_matters
 from musicflow.store import EmbeddingStore, store_of
@@ -65,12 +65,15 @@ class Plan:
         The last comparison, if nothing is to be done: it is up to date, or put off.
     as_of
         The tracks that the last comparison is of, if the evaluation is put off.
+    published
+        The tracks of the largest collection of these embedders.
     """
 
     library: Library
     steps: tuple[Step, ...]
     comparison: Comparison | None
     as_of: AsOf | None = None
+    published: int = 0
 
     @property
     def remade(self) -> tuple[Step, ...]:
@@ -107,6 +110,7 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     home = settings.paths
     store, index, pace = store_of(settings), open_index(settings), Pace(home.pace)
     specs = embedders.specs_for(settings)
+    published = published_count(specs, index)
     steps: list[Step] = []
     for spec in specs:
         if store.unavailable(spec) and why_unavailable(spec, settings):
@@ -125,10 +129,10 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     last = Comparison.load(home.reports / report.COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
     if stands is not None and _is_recorded(stands) and (stands.as_of or not steps):
-        return Plan(library, tuple(steps), None if steps else stands, stands.as_of)
+        return Plan(library, tuple(steps), None if steps else stands, stands.as_of, published)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
-    return Plan(library, tuple(steps), None)
+    return Plan(library, tuple(steps), None, published=published)
 
 
 def still_stands(

@@ -27,7 +27,21 @@ MANY_CHANGES = 0.1
 """The share of a collection's tracks that may change until it is built as a whole again: its graph
 and what its vectors are standardized with are then made anew."""
 
+LOST_SHARE = 0.1
+"""The share of the published tracks that may be gone until a disk is taken for missing."""
+
 _BLOCK = 1024
+
+
+def published_count(specs: Iterable[EmbedderSpec], index: TrackIndex) -> int:
+    """Return the tracks of the largest collection of some embedders; 0 if there is none."""
+    manifests = (index.manifest(spec.label) for spec in specs)
+    return max((manifest.count for manifest in manifests if manifest is not None), default=0)
+
+
+def has_shrunk(tracks: int, published: int) -> bool:
+    """Return whether so many of the published tracks are gone that a disk may be missing."""
+    return tracks < (1 - LOST_SHARE) * published
 
 
 def build_collection(

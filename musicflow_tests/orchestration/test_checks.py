@@ -74,6 +74,20 @@ def test_a_share_of_bad_files_warns_and_a_majority_is_an_error() -> None:
     assert checks.decodable([*good, *other]).description == "20 of 20 files are usable"
 
 
+def test_a_library_that_lost_a_tenth_stops_the_collections_unless_a_person_asks() -> None:
+    assert checks.not_shrunk(90, 100, by_hand=False).passed
+    assert checks.not_shrunk(5, 0, by_hand=False).passed
+    lost, asked = (checks.not_shrunk(89, 100, by_hand=by_hand) for by_hand in (False, True))
+    assert (lost.passed, lost.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert (asked.passed, asked.severity) == (False, dg.AssetCheckSeverity.WARN)
+    said = {name: value.value for name, value in lost.metadata.items()}
+    assert said["found"] == "89 tracks, 100 published"
+    assert said["normal"] == "The library has at least 90% of the tracks that are published."
+    assert str(said["what to do"]).startswith("Mount the disk that is missing.")
+    [spec] = checks.specs("track_metadata", ["not_shrunk"])
+    assert spec.blocking
+
+
 def test_unknown_genres_and_labels_without_a_partner_are_told(music: Path, tmp_path: Path) -> None:
     library = join(music, scan(music, tmp_path / "known"))
     assert passed(checks.tracks(library)) == {
