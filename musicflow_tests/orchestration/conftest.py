@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster._core.storage.defs_state.base import DefsStateStorage, set_defs_state_storage
 
 from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home
@@ -15,6 +15,7 @@ def _own_state() -> Iterator[None]:
     """No test sees the storage of an instance that another left open, and that is gone."""
     with set_defs_state_storage(None):
         yield
+        assert DefsStateStorage.get() is None, "a context was left open"
 
 
 @pytest.fixture

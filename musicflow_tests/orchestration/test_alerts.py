@@ -3,6 +3,8 @@
 import json
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 from musicflow.orchestration.alerts import alert
 
 
-def failed_run(instance: dg.DagsterInstance) -> dg.RunFailureSensorContext:
+@contextmanager
+def failed_run(instance: dg.DagsterInstance) -> Iterator[dg.RunFailureSensorContext]:
     @dg.op
     def read() -> None:
         raise dg.Failure("the disk is gone")
@@ -23,8 +26,9 @@ def failed_run(instance: dg.DagsterInstance) -> dg.RunFailureSensorContext:
 
     result = nightly_job.execute_in_process(instance=instance, raise_on_error=False)
     event = result.get_run_failure_event()
-    context = dg.build_run_status_sensor_context("alert", event, instance, result.dagster_run)
-    return context.for_run_failure()
+    given = "alert", event, instance, result.dagster_run
+    with dg.build_run_status_sensor_context(*given) as context, context.for_run_failure() as failed:
+        yield failed
 
 
 def test_a_command_reads_what_failed_and_why(
@@ -33,8 +37,7 @@ def test_a_command_reads_what_failed_and_why(
     told = tmp_path / "told.json"
     copy = f"import sys; open({str(told)!r}, 'w').write(sys.stdin.read())"
     monkeypatch.setenv("MUSICFLOW_ALERT", f'{sys.executable} -c "{copy}"')
-    with dg.instance_for_test() as instance:
-        context = failed_run(instance)
+    with dg.instance_for_test() as instance, failed_run(instance) as context:
         alert(context)
         run_id = context.dagster_run.run_id
     assert json.loads(told.read_text()) == {
@@ -60,11 +63,12 @@ def test_a_webhook_is_posted_to(monkeypatch: pytest.MonkeyPatch) -> None:
     with HTTPServer(("127.0.0.1", 0), Hook) as server, dg.instance_for_test() as instance:
         threading.Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setenv("MUSICFLOW_ALERT", f"http://127.0.0.1:{server.server_port}/hook")
-        alert(failed_run(instance))
+        with failed_run(instance) as context:
+            alert(context)
     assert json.loads(got[0])["reasons"] == {"read": "the disk is gone"}
 
 
 def test_without_an_alert_a_failed_run_costs_nothing() -> None:
-    with dg.instance_for_test() as instance:
-        result = alert(failed_run(instance))
+    with dg.instance_for_test() as instance, failed_run(instance) as context:
+        result = alert(context)
     assert isinstance(result, dg.SkipReason)

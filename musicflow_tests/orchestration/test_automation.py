@@ -41,10 +41,11 @@ class Daemon:
 
     def tick(self) -> list[str]:
         """Look at the library and run what is asked for; tells the partitions, or the job."""
-        context = dg.build_sensor_context(
+        # Left to the garbage collector, a context leaves Dagster's state set for other tests.
+        with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"workspace": workspace_of()}
-        )
-        result = library_changes(context)
+        ) as context:
+            result = library_changes(context)
         if isinstance(result, dg.SkipReason):
             self.said = str(result.skip_message)
             return []
@@ -392,8 +393,8 @@ def test_an_embedder_that_fails_does_not_keep_the_others_from_the_evaluation(
 def test_the_night_run_takes_all_partitions_at_once_and_logs_nothing_twice(
     daemon: Daemon, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = dg.build_schedule_context(instance=daemon.instance)
-    [request] = nightly.evaluate_tick(context).run_requests or ()
+    with dg.build_schedule_context(instance=daemon.instance) as context:
+        [request] = nightly.evaluate_tick(context).run_requests or ()
     night = dg.RunRequest(job_name=nightly.job_name, tags=request.tags)
     assert daemon.run(night).success
     before = (home.reports / "comparison.json").read_text()
