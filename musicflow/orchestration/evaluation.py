@@ -95,6 +95,7 @@ def embedder_comparison(
             report.write(comparison, home.reports)
     else:
         comparison = _logged(context, workspace, comparison, reporter(context))
+    _link(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
             "verdict": " ".join(verdict(comparison)),
@@ -144,14 +145,27 @@ def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, 
     }
 
 
+def _link(context: dg.AssetExecutionContext, workspace: Workspace, comparison: Comparison) -> None:
+    """Let the run's page lead to the comparison and to MLflow's run."""
+    page = f"{workspace.settings.dagster_url}/assets/{context.asset_key.to_user_string()}"
+    links = {"musicflow/comparison": page}
+    if comparison.mlflow_run_id is not None:
+        links["musicflow/mlflow"] = _mlflow_page(workspace, comparison)
+    context.instance.add_run_tags(context.run_id, links)
+
+
 def _mlflow_run(workspace: Workspace, comparison: Comparison) -> dict[str, dg.MetadataValue]:
     if comparison.mlflow_run_id is None:
         words = "not logged, because MLflow did not take the figures; the next run logs them"
         return {"mlflow run": dg.MetadataValue.text(words)}
+    return {"mlflow run": dg.MetadataValue.url(_mlflow_page(workspace, comparison))}
+
+
+def _mlflow_page(workspace: Workspace, comparison: Comparison) -> str:
     uri = workspace.paths.tracking_uri
     base = (uri if uri.startswith("http") else workspace.settings.mlflow_url).rstrip("/")
     place = f"{comparison.mlflow_experiment_id}/runs/{comparison.mlflow_run_id}"
-    return {"mlflow run": dg.MetadataValue.url(f"{base}/#/experiments/{place}")}
+    return f"{base}/#/experiments/{place}"
 
 
 def _picture(path: Path) -> dg.MarkdownMetadataValue:

@@ -42,7 +42,11 @@ class Workspace(dg.ConfigurableResource):
     @property
     def settings(self) -> Settings:
         """Return the current settings, with changes since Dagster was started."""
-        values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        values = {
+            name: _plain(getattr(self, name))
+            for name, field in type(self).model_fields.items()
+            if _plain(getattr(self, name)) != _plain(field.default)
+        }
         return Settings(**{name: v for name, v in values.items() if v not in (None, "", [], {})})
 
     @property
@@ -98,29 +102,35 @@ def workspace_of(settings: Settings | None = None) -> Workspace:
     Parameters
     ----------
     settings
-        Their values. Where a value is missing, the environment or the home decides.
+        Their values. If not given, the fields show the values in force, and those that are left as
+        they are follow the environment and the home.
     """
     names = ("home", "library", *options_of_a_run())
-    made = create_model("Workspace", __base__=Workspace, **{name: _field(name) for name in names})
+    in_force = Settings().model_dump(mode="json") if settings is None else {}
+    fields = {name: _field(name, in_force.get(name)) for name in names}
+    made = create_model("Workspace", __base__=Workspace, **fields)
     given = settings.model_dump(mode="json", include=set(names)) if settings is not None else {}
     return made(**{name: value for name, value in given.items() if value is not None})
 
 
-def _field(name: str) -> Any:
-    """Return type and default of a setting's field. An empty one is not given."""
+def _field(name: str, in_force: Any) -> Any:
+    """Return type and default of a setting's field."""
     field = Settings.model_fields[name]
-    text = f"{field.description} If empty, MUSICFLOW_{name.upper()} or musicflow.toml decides."
+    text = (
+        f"{field.description} Unless changed, MUSICFLOW_{name.upper()} or musicflow.toml decides."
+    )
     kind: Any = field.annotation
     if get_origin(kind) is tuple:
-        return list[str], Field(default=[], description=text)
+        return list[str], Field(default=in_force or [], description=text)
     if get_origin(kind) is dict:
-        return dict[str, float], Field(default={}, description=text)
+        return dict[str, float], Field(default=in_force or {}, description=text)
     if get_origin(kind) is Literal:
         # The launchpad offers the values of an enum, and takes no others.
         kind = _enum(name, get_args(kind))
-    elif kind not in (int, float, bool):
-        return str, Field(default="", description=text)
-    return kind | None, Field(default=None, description=text)
+        in_force = in_force and kind(in_force)
+    elif kind not in (int, float, bool, int | None):
+        return str, Field(default=in_force or "", description=text)
+    return kind | None, Field(default=in_force, description=text)
 
 
 def _enum(name: str, values: Iterable[str]) -> Any:

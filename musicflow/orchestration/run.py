@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +13,24 @@ from pathlib import Path
 import dagster as dg
 import filelock
 import psutil
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import AudioFile, known_partitions, load_files
-from musicflow.orchestration.automation import EMBEDS
-from musicflow.orchestration.definitions import assets_for
+from musicflow.orchestration.automation import EMBEDS, refresh
+from musicflow.orchestration.definitions import assets_for, definitions_for
 from musicflow.orchestration.partitions import all_partitions, follow
 from musicflow.orchestration.resources import (
     EMBEDDING,
@@ -157,20 +168,49 @@ def _run(
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
             tell(f"Also running: {', '.join(going_on)}. This run waits for resources in use.")
         follow(instance, known_partitions(settings.paths.library))
-        result = dg.materialize(
-            assets_for(settings.embedders, settings.device),
-            selection=[dg.AssetKey(key) for key in selection],
-            instance=instance,
-            resources=resources_of(workspace_of(settings), reporter, _as_scanned),
+        job = _job(settings, reporter, selection)
+        run = instance.create_run_for_job(
+            job,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=EMBEDS | all_partitions(instance) | {PROCESS: _this_process()},
-            raise_on_error=False,
+            tags=EMBEDS | all_partitions(instance) | _tags(),
+            remote_job_origin=_origin(),
         )
+        result = execute_run(InMemoryJob(job), run, instance)
         return {
             event.step_key.replace("__", "/"): _reason(event)
             for event in result.get_step_failure_events()
             if event.step_key
         }
+
+
+def _job(
+    settings: Settings, reporter: Reporter, selection: Sequence[list[str]]
+) -> dg.JobDefinition:
+    chosen = dg.AssetSelection.assets(*selection)
+    return dg.Definitions(
+        assets=assets_for(settings.embedders, settings.device),
+        jobs=[dg.define_asset_job(refresh.name, chosen)],
+        resources=resources_of(workspace_of(settings), reporter, _as_scanned),
+        executor=dg.in_process_executor,
+    ).resolve_job_def(refresh.name)
+
+
+def _tags() -> dict[str, str]:
+    program, *arguments = sys.argv
+    return {
+        PROCESS: _this_process(),
+        "musicflow/command": shlex.join([Path(program).name, *arguments]),
+        # A person who ends a command does not want Dagster to go on with it.
+        MAX_RETRIES_TAG: "0",
+    }
+
+
+def _origin() -> RemoteJobOrigin:
+    """Return the origin of the job in Dagster's pages, whose timeline shows no run without."""
+    module = definitions_for.__module__
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name=module)
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=module)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), refresh.name)
 
 
 def _as_scanned(
