@@ -101,12 +101,16 @@ refresh = dg.define_asset_job(
     job=refresh,
     cron_schedule="0 3 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Bring everything up to date in one run, each night at three (UTC), and try again "
+    "what failed.",
 )
 def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Refresh all partitions in one run, nightly at three; retry what failed."""
     tags = all_partitions(context.instance)
     if not tags:
-        return dg.SkipReason("no partition of a library is known yet")
+        return dg.SkipReason(
+            "no partition of a library is known yet: run `musicflow run LIBRARY` once"
+        )
     return dg.RunRequest(tags=tags)
 
 
@@ -114,6 +118,9 @@ def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipRea
     jobs=[ingest, relabel],
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Look at the library every minute; read and embed partitions in which files were "
+    "added, changed or deleted. A library that is missing counts as unmounted: nothing of it is "
+    "deleted.",
 )
 def library_changes(
     context: dg.SensorEvaluationContext, workspace: Workspace
@@ -191,5 +198,7 @@ def _why_nothing(files: int, seen: Changes, asked: dict[str, str], gone: object)
 automation = dg.AutomationConditionSensorDefinition(
     "automation",
     target=dg.AssetSelection.all(),
+    description="Look every 30 seconds which assets have something new above them, and carry it on "
+    "to collections and comparison.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )

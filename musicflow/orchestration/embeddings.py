@@ -31,9 +31,10 @@ from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
-from musicflow.orchestration.resources import INDEX, Reporter, Workspace
+from musicflow.orchestration.resources import INDEX, OWNERS, Reporter, Workspace
 from musicflow.pipeline import Embedded, embed_for, health_of, publish_for
 from musicflow.pipeline.plan import embedding_steps, to_embed
+from musicflow.pipeline.publish import LAYOUT
 from musicflow.store import Embedding, stack
 
 LOOKED_AT = 1000
@@ -47,6 +48,8 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=["embeddings", label],
         group_name="embeddings",
+        owners=OWNERS,
+        code_version=spec.hash,
         kinds={"python", "parquet"},
         deps=[raw_audio],
         partitions_def=PARTITIONS,
@@ -54,7 +57,8 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         check_specs=checks.specs(["embeddings", label], checks.VECTORS),
         pool=pool,
         automation_condition=WHEN_READ,
-        description=f"A vector of {spec.dim} dimensions per track: {spec.summary}.",
+        description=f"A vector of {spec.dim} dimensions per track: {spec.summary}. Tracks with a "
+        "current one are skipped.",
     )
     @explained()
     def embeddings(
@@ -169,13 +173,16 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=["collections", label],
         group_name="collections",
+        owners=OWNERS,
+        code_version=str(LAYOUT),
         kinds={"qdrant"},
         deps=[["embeddings", label], track_metadata],
         check_specs=checks.specs(["collections", label], checks.COLLECTION),
         pool=INDEX,
         automation_condition=when_something_new(["embeddings", label]),
         freshness_policy=DAILY,
-        description=f"The tracks by their {label} vectors, ready to be searched.",
+        description=f"The tracks by their {label} vectors, ready to be searched. A new version is "
+        "made beside the old, then switched in.",
     )
     @explained()
     def collection(

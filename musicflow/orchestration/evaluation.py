@@ -14,12 +14,13 @@ import dagster as dg
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.metrics import MAIN
+from musicflow.evaluation.state import VERSION
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library, Progress, shown_as
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.resources import Reporter, Workspace
+from musicflow.orchestration.resources import OWNERS, Reporter, Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 
 _log = logging.getLogger("musicflow")
@@ -30,6 +31,8 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         group_name="evaluation",
+        owners=OWNERS,
+        code_version=str(VERSION),
         kinds={"python"},
         deps=[["collections", label] for label in labels],
         check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
@@ -67,6 +70,8 @@ def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
 
 @dg.asset(
     group_name="evaluation",
+    owners=OWNERS,
+    code_version=str(VERSION),
     kinds={"mlflow"},
     deps=["retrieval_evaluation"],
     automation_condition=when_something_new(),

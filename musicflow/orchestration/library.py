@@ -26,19 +26,25 @@ from musicflow.library import (
     skipped_line,
     summary_of,
 )
+from musicflow.library.files import VERSION as SCAN
 from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
-from musicflow.orchestration.resources import PROCESS, Reporter, Scan, Workspace
+from musicflow.orchestration.resources import OWNERS, PROCESS, Reporter, Scan, Workspace
 from musicflow.pipeline import published_count
 
 PREVIEW = 10
 
+LABELS = "1"
+"""Raised when tracks would have other labels for the same files."""
+
 
 @dg.asset(
     group_name="library",
+    owners=OWNERS,
     kinds={"file"},
+    code_version=str(SCAN),
     partitions_def=PARTITIONS,
     freshness_policy=DAILY,
     backfill_policy=BACKFILLS,
@@ -51,7 +57,10 @@ def raw_audio(
     reporter: dg.ResourceParam[Reporter],
     scan: dg.ResourceParam[Scan],
 ) -> dg.MaterializeResult:
-    """Scan the library: sizes, contents and lengths of files, and the unusable ones."""
+    """Scan the library: the files of each partition, their lengths, and which cannot be used.
+
+    An unchanged file is not opened again.
+    """
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
     partitions = scan(root, workspace.paths.library, keys, reporter(context), rules)
@@ -88,7 +97,9 @@ def _about(files: list[AudioFile]) -> dict[str, Any]:
 
 @dg.asset(
     group_name="library",
-    kinds={"parquet"},
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version=LABELS,
     deps=[raw_audio],
     check_specs=checks.specs("track_metadata", checks.TRACKS),
     automation_condition=when_something_new(),
@@ -96,7 +107,7 @@ def _about(files: list[AudioFile]) -> dict[str, Any]:
 )
 @explained()
 def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
-    """Make tracks: artist, name, genre and subgenres of each usable file."""
+    """Make a track of each usable file: artist, name, genre and subgenres."""
     folder, root = workspace.paths.library, workspace.root
     files = load_files(folder)
     library = join(root, files, workspace.layout, Rule.of(workspace.settings))

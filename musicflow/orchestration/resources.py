@@ -24,6 +24,9 @@ GPU = "gpu"
 INDEX = "index"
 """The pool of steps that write collections."""
 
+OWNERS = ["team:musicflow"]
+"""The owner of all assets, as Dagster's pages name it."""
+
 PROCESS = "musicflow/process"
 """The tag of a command's run: the host, number and start time of its process."""
 

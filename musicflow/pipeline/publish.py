@@ -20,7 +20,7 @@ from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, stack
 
-_LAYOUT = 2
+LAYOUT = 2
 """Raised when collections hold more than before, so that older ones are built again."""
 
 MANY_CHANGES = 0.1
@@ -139,7 +139,7 @@ def _publish_all(
         extra=fields.extra_kinds(usable),
         center=center,
         scale=scale,
-        layout=_LAYOUT,
+        layout=LAYOUT,
     )
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     if words:
@@ -161,7 +161,7 @@ def _revision(
     """Return how the tracks differ from a collection; None if it is to be built as a whole."""
     old = base.manifest
     built = old.layout, old.spec_hash, old.quantization, old.kept, old.fields
-    now = _LAYOUT, spec.hash, index.quantization, index.kept, fields.indexed(old.extra)
+    now = LAYOUT, spec.hash, index.quantization, index.kept, fields.indexed(old.extra)
     if built != now or not fields.extra_kinds(usable).items() <= old.extra.items():
         return None
     changed, gone = _differences(base, usable, heard)
@@ -220,7 +220,7 @@ def publish_for(
 
 def collection_state(tracks: Iterable[Track], spec: EmbedderSpec, tags: Sequence[str] = ()) -> str:
     """Return 16 hexadecimal digits that identify a collection's exact content."""
-    digest = hashlib.sha256(f"{_LAYOUT} {spec.hash}".encode())
+    digest = hashlib.sha256(f"{LAYOUT} {spec.hash}".encode())
     # Without them it is named as before there were any.
     if tags:
         digest.update(json.dumps(list(tags)).encode())

@@ -42,6 +42,15 @@ def test_the_graph_has_two_assets_an_embedder_and_evaluates_them_all() -> None:
     assert {key.to_user_string() for key in parents} == {f"collections/{x}" for x in labels}
 
 
+def test_everything_that_the_pages_show_says_what_it_is() -> None:
+    for key in defs.resolve_asset_graph().materializable_asset_keys:
+        spec = defs.resolve_asset_graph().get(key)
+        assert all((spec.description, spec.group_name, spec.owners, spec.kinds, spec.code_version))
+    said = [*defs.resolve_all_job_defs(), *(defs.schedules or ()), *(defs.sensors or ())]
+    hidden = "__ASSET_JOB"
+    assert [one.name for one in said if not one.description and one.name != hidden] == []  # type: ignore[union-attr]
+
+
 def test_there_is_a_job_of_all_and_a_schedule_for_it() -> None:
     schedule = defs.resolve_schedule_def("nightly")
     assert schedule.job_name == "Refresh"
