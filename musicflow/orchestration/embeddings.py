@@ -136,7 +136,7 @@ def _about(
         "dagster/partition_row_count": len(vectors),
         "tracks": len(tracks),
         "hours": round(sum(track.duration_s for track in tracks) / 3600, 3),
-        "seconds": round(sum(row.wall_s for row in rows), 1),
+        "seconds": round(sum(row.wall_s for row in rows), 2),
         "embedded now": sum(row.content_hash in new for row in rows),
         "current already": sum(content not in new for content in contents),
         **shown.failures((one.subject, one.code, one.reason) for one in errors),
