@@ -5,7 +5,6 @@ repeated without measuring again, when MLflow was down for example.
 """
 
 import logging
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,8 +103,7 @@ def embedder_comparison(
     _link(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
-            # Wrapped: Dagster's table runs out of the page with a long line.
-            "verdict": textwrap.fill(" ".join(verdict(comparison)), 56),
+            "verdict": " ".join(verdict(comparison)),
             "report": dg.MetadataValue.md(report.markdown(comparison)),
             "quality and speed": _picture(home.reports / "quality_speed.png"),
             "by genre": _picture(home.reports / "by_genre.png"),
