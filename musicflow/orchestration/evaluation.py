@@ -163,7 +163,9 @@ def _mlflow_run(workspace: Workspace, comparison: Comparison) -> dict[str, dg.Me
     if comparison.mlflow_run_id is None:
         words = "not logged, because MLflow did not take the figures; the next run logs them"
         return {"mlflow run": dg.MetadataValue.text(words)}
-    return {"mlflow run": dg.MetadataValue.url(_mlflow_page(workspace, comparison))}
+    # A bare address cannot be broken into lines: it would widen the table, and cut the verdict off.
+    link = f"[{comparison.mlflow_run_id[:8]}]({_mlflow_page(workspace, comparison)})"
+    return {"mlflow run": dg.MetadataValue.md(link)}
 
 
 def _mlflow_page(workspace: Workspace, comparison: Comparison) -> str:
