@@ -150,7 +150,7 @@ def _about(
 
 def _cost(vectors: list[Embedding]) -> dict[str, Any]:
     cost = cost_of(vectors)
-    known = {_COSTS[name]: value for name, value in cost.items() if value is not None}
+    known = {_COSTS.get(name, name): value for name, value in cost.items() if value is not None}
     return {shown: round(x, 1) if isinstance(x, float) else x for shown, x in known.items()}
 
 
@@ -160,6 +160,7 @@ _COSTS = {
     "decode_ms": "decoding, per track (ms)",
     "embed_ms": "embedding, per track (ms)",
     "cores": "cores busy",
+    "granted": "share of the processor time it asked for",
     "load_s": "loading the model (s)",
     "peak_rss_mb": "peak memory (MB)",
     "device": "device",
