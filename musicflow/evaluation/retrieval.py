@@ -290,13 +290,14 @@ class Agreement:
     Parameters
     ----------
     agreement_at_10
-        The share of its first ten that are as near as the exact first ten.
+        The share of its first ten that are as near as the exact first ten; None if it lacks some
+        of the tracks.
     query_ms
-        The median time of one query, in milliseconds.
+        The median time of one query, in milliseconds; None likewise.
     """
 
-    agreement_at_10: float
-    query_ms: float
+    agreement_at_10: float | None
+    query_ms: float | None
 
 
 MAX_LOOKUPS = 500
@@ -318,6 +319,9 @@ def agreement(collection: Collection, vectors: np.ndarray, track_ids: Sequence[s
     """
     rows = {track_id: row for row, track_id in enumerate(track_ids)}
     beyond = collection.manifest.count - len(track_ids)
+    if beyond < 0:
+        # An embedder that failed midway has vectors that were never published.
+        return Agreement(None, None)
     count = min(NEAREST, len(rows) - 1)
     queries = np.unique(np.linspace(0, len(rows) - 1, MAX_LOOKUPS).astype(int))
     times, shares = [], []

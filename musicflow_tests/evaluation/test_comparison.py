@@ -64,6 +64,17 @@ def test_a_track_that_could_not_be_read_is_named_and_counted(
     assert comparison.dataset.failed == 1
 
 
+def test_vectors_that_were_not_published_yet_are_compared(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex
+) -> None:
+    """As after a run in which the embedder failed midway."""
+    evaluate(replace(library, tracks=library.tracks[:8]), store, index)
+    embed_tracks(library.tracks, mfcc.SPEC, store, Path("unused"))
+    row, _ = compare(library, [mfcc.SPEC], store, index).rows
+    assert (row.n_queries, row.error) == (12, "")
+    assert row.agreement_at_10 is row.query_ms is None
+
+
 def test_a_comparison_is_up_to_date_until_something_changes_that_it_follows_from(
     library: Library, store: EmbeddingStore, index: EmbeddedIndex
 ) -> None:

@@ -156,6 +156,12 @@ def test_agreement_is_the_share_of_answers_that_are_as_near_as_the_exact_ones() 
     assert retrieval.agreement(collection(half, 14), vectors, names).agreement_at_10 == 0.5
 
 
+def test_a_collection_behind_its_vectors_is_not_measured() -> None:
+    behind = collection({}, 13)
+    found = retrieval.agreement(behind, unit(14, 1), [f"t{row}" for row in range(14)])
+    assert found == retrieval.Agreement(None, None)
+
+
 def test_of_tracks_equally_near_an_index_may_give_any() -> None:
     vectors = np.ones((12, 1), np.float32)
     names = [f"t{row}" for row in range(12)]
