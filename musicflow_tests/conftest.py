@@ -40,12 +40,12 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_log() -> Iterator[None]:
-    """No test sees the log as a command left it."""
-    yield
+def _own_log() -> None:
+    """No test sees the log as a command, or a library with loggers of its own, left it."""
     log = logging.getLogger("musicflow")
-    log.setLevel(logging.NOTSET)
-    log.handlers = []
+    log.handlers, log.disabled, log.propagate = [], False, True
+    log.setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
