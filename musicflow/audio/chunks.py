@@ -4,13 +4,12 @@ FFmpeg takes a file that is shorter than its header states for a whole one. It a
 samples behind a chunk of odd size whose pad byte is missing.
 """
 
-import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from musicflow.places import Place
+from musicflow.places import Place, View
 
 _UNKNOWN = 0x7FFF0000
 """Larger sizes are placeholders, of headers that were written into a pipe."""
@@ -140,7 +139,7 @@ def _is_chunk(file: BinaryIO, place: int, file_size: int) -> bool:
     return named and (name == b"data" or place + 8 + size <= file_size)
 
 
-class Padded(io.RawIOBase):
+class Padded(View):
     """A file with a zero byte inserted before each of some places.
 
     Parameters
@@ -152,28 +151,9 @@ class Padded(io.RawIOBase):
     """
 
     def __init__(self, path: Place, places: list[int]) -> None:
+        super().__init__(path.stat().st_size + len(places))
         self._file = path.open("rb")
         self._places = [place + number for number, place in enumerate(places)]
-        self._size = path.stat().st_size + len(places)
-        self._place = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the place in the padded file."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the padded file."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
 
     def read(self, size: int = -1) -> bytes:
         """Read from here on, up to the next pad at most."""

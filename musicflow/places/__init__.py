@@ -20,6 +20,7 @@ from musicflow.places.errors import (
 from musicflow.places.listing import Entry, Status
 from musicflow.places.reading import RemoteFile, Source, settle
 from musicflow.places.remote import Place, Remote, fresh, is_elsewhere, listed, place
+from musicflow.places.view import View
 
 __all__ = [
     "CHANGED",
@@ -35,6 +36,7 @@ __all__ = [
     "RemoteFile",
     "Source",
     "Status",
+    "View",
     "fresh",
     "is_elsewhere",
     "listed",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from musicflow.places.asking import told
 from musicflow.places.errors import CHANGED, CHANGED_WORDS, FileElsewhereError, PlaceError
 from musicflow.places.listing import status_of
+from musicflow.places.view import View
 
 if TYPE_CHECKING:
     from musicflow.places.remote import Remote
@@ -27,7 +28,7 @@ _KEPT_BYTES = 32_000_000
 """Bytes of blocks that are kept, so that a file is fetched once for its sound and its tags."""
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(View):
     """A file elsewhere, read by range.
 
     Whoever reads it may take an error for its end, as decoders do: then it is raised when the file
@@ -42,8 +43,8 @@ class RemoteFile(io.RawIOBase):
     def __init__(self, where: "Remote") -> None:
         self._where = where
         self.status = where.stat()
+        super().__init__(self.status.st_size)
         self.failure: FileElsewhereError | PlaceError | None = None
-        self._place = 0
         self._next, self._ahead = -1, 1
         self._handle: Any = None
         self._key = (where.address, self.status.etag or str(self.status.st_mtime_ns))
@@ -53,25 +54,6 @@ class RemoteFile(io.RawIOBase):
         """The address, by which readers of tags know the kind of file."""
         return self._where.address
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the place in the file."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the file."""
-        size = self.status.st_size
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
-
     def read(self, size: int = -1) -> bytes:
         """Read from here on.
 
@@ -80,7 +62,7 @@ class RemoteFile(io.RawIOBase):
         FileElsewhereError
             If the place does not answer, or the file is gone or another one by now.
         """
-        there = max(0, self.status.st_size - self._place)
+        there = max(0, self._size - self._place)
         wanted = there if size is None or size < 0 else min(size, there)
         end, parts = self._place + wanted, []
         while self._place < end:
@@ -119,7 +101,7 @@ class RemoteFile(io.RawIOBase):
 
     @property
     def _blocks(self) -> int:
-        return -(-self.status.st_size // BLOCK)
+        return -(-self._size // BLOCK)
 
     def _block(self, number: int) -> bytes:
         found = blocks.get((*self._key, number))
@@ -132,7 +114,7 @@ class RemoteFile(io.RawIOBase):
 
     def _fetch(self, first: int, last: int) -> bytes:
         """Fetch some adjoining blocks at once, and keep them."""
-        start, end = first * BLOCK, min(last * BLOCK, self.status.st_size)
+        start, end = first * BLOCK, min(last * BLOCK, self._size)
         try:
             content = told(self._where.address, lambda: self._range(start, end), end - start)
         except (FileElsewhereError, PlaceError) as error:
@@ -162,7 +144,7 @@ class RemoteFile(io.RawIOBase):
             raise FileElsewhereError(CHANGED_WORDS, self._where.address, CHANGED)
 
 
-class Source(io.RawIOBase):
+class Source(View):
     """A part of a file elsewhere, for FFmpeg, which takes an error for the end of the file.
 
     See `settle`, which raises the error afterwards.
@@ -176,28 +158,9 @@ class Source(io.RawIOBase):
     """
 
     def __init__(self, file: Any, start: int = 0, end: int | None = None) -> None:
+        super().__init__((file.seek(0, io.SEEK_END) if end is None else end) - start)
         self._file, self._start = file, start
-        self._size = (file.seek(0, io.SEEK_END) if end is None else end) - start
-        self._place = 0
         self.failure: Exception | None = None
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the place in the part."""
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place in the part."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(0, base + offset)
-        return self._place
 
     def read(self, size: int = -1) -> bytes:
         """Read from here on; nothing once it failed."""
