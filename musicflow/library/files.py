@@ -20,12 +20,12 @@ from musicflow.errors import words_of
 from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
 from musicflow.library.partitions import chooser, partition_keys
-from musicflow.library.problems import PASSING, UNEXPECTED, UNREADABLE
+from musicflow.library.problems import PASSING, UNEXPECTED, fault_of_reading
 from musicflow.library.rows import items_of, table_of
 from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
-from musicflow.places import FileElsewhereError, Place, PlaceError, is_elsewhere, place
+from musicflow.places import Place, PlaceError, is_elsewhere, place
 from musicflow.settings import PARTITION_SIZE, Settings, write_atomically
 
 VERSION = 1
@@ -281,8 +281,8 @@ def _examine(root: Place, limits: audio.Limits, file: AudioFile) -> AudioFile:
     except audio.AudioError as error:
         return replace(file, error=str(error), code=error.code)
     except OSError as error:
-        code = error.code if isinstance(error, FileElsewhereError) else UNREADABLE
-        return replace(file, error=f"cannot be read: {error.strerror}", code=code)
+        reason, code = fault_of_reading(error)
+        return replace(file, error=reason, code=code)
     except PlaceError:
         raise
     except Exception as error:

@@ -39,6 +39,12 @@ SHORT = "short"
 """The code of a track that is shorter than one window of an embedder."""
 
 
+def fault_of_reading(error: OSError) -> tuple[str, str]:
+    """Return why a file cannot be read, in words, and the code of it."""
+    code = error.code if isinstance(error, places.FileElsewhereError) else UNREADABLE
+    return f"cannot be read: {error.strerror}", code
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something a person should know of a file or a track.

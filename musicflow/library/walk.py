@@ -19,7 +19,7 @@ from musicflow.library.problems import (
     KIND_NOT_READ,
     NAME_NOT_UTF8,
     NOT_A_FILE,
-    UNREADABLE,
+    fault_of_reading,
     skipped_line,
 )
 from musicflow.library.track import LibraryError, with_list
@@ -226,7 +226,8 @@ def _file(entry: "os.DirEntry | Entry", relative: str) -> Iterator[AudioFile]:
     try:
         status = entry.stat()
     except OSError as error:
-        yield AudioFile(path, 0, 0, error=f"cannot be read: {error.strerror}", code=UNREADABLE)
+        reason, code = fault_of_reading(error)
+        yield AudioFile(path, 0, 0, error=reason, code=code)
         return
     reason, code = "", ""
     if not stat.S_ISREG(status.st_mode):

@@ -19,8 +19,8 @@ from musicflow.embedders.coverage import Hearing
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.library import SHORT, Track
-from musicflow.library.problems import UNREADABLE
-from musicflow.places import FileElsewhereError, PlaceError, place
+from musicflow.library.problems import fault_of_reading
+from musicflow.places import PlaceError, place
 
 _QUEUED_SAMPLES = 10_000_000
 """The most samples that wait for the model: 40 MB."""
@@ -127,8 +127,8 @@ def decode(
     except audio.AudioError as error:
         yield decoded(error=str(error), code=error.code)
     except OSError as error:
-        code = error.code if isinstance(error, FileElsewhereError) else UNREADABLE
-        yield decoded(error=f"cannot be read: {error.strerror}", code=code, unreadable=True)
+        reason, code = fault_of_reading(error)
+        yield decoded(error=reason, code=code, unreadable=True)
     except PlaceError:
         raise
     except Exception as error:
