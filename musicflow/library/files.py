@@ -137,7 +137,7 @@ def scan(
         As `find` does.
     """
     partitions = split_library(root, rules)
-    known = _load(folder, None)
+    known = load_partitions(folder)
     found = _examine_all(root, folder, partitions, known, progress, rules)
     forget_partitions(folder, known.keys() - partitions.keys())
     return _sorted(file for files in found.values() for file in files)
@@ -170,7 +170,7 @@ def scan_partitions(
             "moved away or emptied. Its files stay known until the whole library is scanned."
         )
     # A partition that is new may hold files of another: a folder that grew is split anew.
-    known = _load(folder, keys if known_partitions(folder).issuperset(keys) else None)
+    known = load_partitions(folder, keys if known_partitions(folder).issuperset(keys) else None)
     return _examine_all(root, folder, partitions, known, progress, rules)
 
 
@@ -179,9 +179,22 @@ def known_partitions(folder: Path) -> set[str]:
     return {path.name.removesuffix(_SUFFIX) for path in (folder / _FILES).glob(f"*{_SUFFIX}")}
 
 
+def load_partitions(
+    folder: Path, partitions: Collection[str] | None = None
+) -> dict[str, list[AudioFile]]:
+    """Return the files of each known partition, the partition that was scanned last at the end."""
+    found = []
+    for key in known_partitions(folder) if partitions is None else partitions:
+        # Another process may forget a partition between listing and reading.
+        with contextlib.suppress(FileNotFoundError):
+            path = _file(folder, key)
+            found.append((path.stat().st_mtime_ns, key, items_of(AudioFile, pq.read_table(path))))
+    return {key: files for _, key, files in sorted(found, key=lambda entry: entry[0])}
+
+
 def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
     """Return the files of the last scan, or those of some partitions, sorted by path."""
-    return _merged(_load(folder, partitions))
+    return _merged(load_partitions(folder, partitions))
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
@@ -331,17 +344,6 @@ def _was_decoded_alike(former: AudioFile, file: AudioFile) -> bool:
         and difference <= max(0.1, 0.01 * file.duration_s)
         and file.channels <= 2
     )
-
-
-def _load(folder: Path, partitions: Collection[str] | None) -> dict[str, list[AudioFile]]:
-    """Return the files of each known partition, the partition that was scanned last at the end."""
-    found = []
-    for key in known_partitions(folder) if partitions is None else partitions:
-        # Another process may forget a partition between listing and reading.
-        with contextlib.suppress(FileNotFoundError):
-            path = _file(folder, key)
-            found.append((path.stat().st_mtime_ns, key, items_of(AudioFile, pq.read_table(path))))
-    return {key: files for _, key, files in sorted(found, key=lambda entry: entry[0])}
 
 
 def _merged(partitions: dict[str, list[AudioFile]]) -> list[AudioFile]:

@@ -21,7 +21,7 @@ from musicflow.library import (
     Rules,
     Track,
     known_partitions,
-    load_files,
+    load_partitions,
     note_lines,
     track_of,
 )
@@ -103,11 +103,12 @@ def _partitions(workspace: Workspace, keys: list[str]) -> dict[str, list[Track]]
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
     root = workspace.root  # Once: each look reads the settings.
-    # All together: of a file that two partitions know, the later scan counts.
-    files = [file for file in load_files(folder, keys) if not file.error]
-    tracks = {file.path: track_of(root, file) for file in files}
+    partitions = load_partitions(folder, keys)
+    # Of a file that two partitions know, the later scan counts.
+    files = {file.path: file for part in partitions.values() for file in part}
+    tracks = {path: track_of(root, file) for path, file in files.items() if not file.error}
     return {
-        key: [tracks[file.path] for file in load_files(folder, [key]) if file.path in tracks]
+        key: [tracks[file.path] for file in partitions.get(key, ()) if file.path in tracks]
         for key in keys
     }
 
