@@ -4,8 +4,6 @@ Names and tags come from files, and files from anywhere: `plain` makes text of t
 taken for markup. Only files that the library lists are ever read.
 """
 
-import io
-import itertools
 import mimetypes
 import os
 import re
@@ -14,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import numpy as np
 import streamlit as st
 from pydantic import ValidationError
 
 from musicflow import audio
+from musicflow.app.catalogue import Catalogue
+from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
-from musicflow.app.view import KINDS, Catalogue, View, pick, play, prefer, preferred
+from musicflow.app.view import KINDS, View, pick, play, prefer, preferred
 from musicflow.audio import guarded
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, Hit, TrackIndexError
@@ -240,10 +239,6 @@ def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
 
 # --- pictures ------------------------------------------------------------------------------------
 
-_RATE, _WINDOW, _ROWS, _COLUMNS = 16_000, 1024, 64, 128
-_PICTURE_S = 30.0
-
-
 _PICTURES = 5000
 """The most pictures that are kept."""
 
@@ -265,29 +260,8 @@ def draw(tracks: Iterable[Track | None]) -> None:
     known = _pictures()
     new = {track.content_hash: place(track.path) for track in tracks if track is not None}
     new = {content: path for content, path in new.items() if content not in known}
-    sounds = guarded.beginnings(list(new.values()), _RATE, _PICTURE_S)
+    sounds = guarded.beginnings(list(new.values()), RATE, PICTURE_S)
     for content, sound in zip(new, sounds, strict=True):
         known[content] = None if isinstance(sound, Exception) else spectrogram(sound)
     for content in list(known)[:-_PICTURES]:
         known.pop(content, None)
-
-
-def spectrogram(samples: np.ndarray) -> bytes:
-    """Draw 16 kHz samples: time to the right, log frequency upwards."""
-    import matplotlib.image
-
-    starts = np.linspace(0, max(len(samples) - _WINDOW, 0), 2 * _COLUMNS).astype(int)
-    padded = np.pad(samples, (0, max(_WINDOW - len(samples), 0)))
-    frames = np.stack([padded[start : start + _WINDOW] for start in starts]) * np.hanning(_WINDOW)
-    power = np.abs(np.fft.rfft(frames)) ** 2
-    edges = np.geomspace(2, power.shape[1], _ROWS + 1).astype(int)
-    bands = np.stack(
-        [power[:, a : max(b, a + 1)].mean(axis=1) for a, b in itertools.pairwise(edges)]
-    )
-    decibels = 10 * np.log10(bands.reshape(_ROWS, _COLUMNS, 2).mean(axis=2) + 1e-10)
-    top = decibels.max()
-    file = io.BytesIO()
-    matplotlib.image.imsave(
-        file, decibels, vmin=top - 70, vmax=top, cmap="magma", origin="lower", format="png"
-    )
-    return file.getvalue()

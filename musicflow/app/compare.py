@@ -13,6 +13,7 @@ from musicflow.app.question import Question, answer, ask, surprise
 from musicflow.app.view import View
 from musicflow.app.votes import Standing, Vote
 from musicflow.index import Hit
+from musicflow.search.answers import overlap
 
 BLIND_K = 5
 """Answers per embedder in a blind test."""
@@ -59,13 +60,6 @@ def main() -> None:
 
 
 # --- side by side --------------------------------------------------------------------------------
-
-
-def overlap(first: Sequence[str], second: Sequence[str]) -> float:
-    """Return the share of the longer list that both hold; 1 for two empty lists."""
-    return (
-        len(set(first) & set(second)) / max(len(first), len(second), 1) if first or second else 1.0
-    )
 
 
 def _side_by_side(view: View, question: Question, labels: Sequence[str]) -> None:

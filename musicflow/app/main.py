@@ -2,13 +2,11 @@
 
 import streamlit as st
 
-from musicflow import embedders
 from musicflow.app import sidebar, view
 from musicflow.app.cards import errors_shown, plain, player
 from musicflow.app.view import View
-from musicflow.embedders import EmbedderError
 from musicflow.index import Collections
-from musicflow.search.lookup import fusion_weights, open_collections, specs_for
+from musicflow.search import lookup
 from musicflow.settings import Settings
 
 
@@ -17,8 +15,8 @@ def main() -> None:
     st.set_page_config("musicflow", page_icon=":material/graphic_eq:", layout="wide")
     with errors_shown():
         settings = Settings()
-        index = _index(settings, settings.home, repr(fusion_weights(settings)))
-        published = _published(settings, index)
+        index = _index(settings, settings.home, repr(lookup.fusion_weights(settings)))
+        published = lookup.published(settings, index)
         if not published:
             _welcome(settings)
             return
@@ -38,21 +36,7 @@ def main() -> None:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _index(_settings: Settings, home: object, weights: str) -> Collections:  # noqa: ARG001
-    return open_collections(_settings)
-
-
-def _published(settings: Settings, index: Collections) -> list[str]:
-    """Return the labels of all collections: first the settings', last the fusions."""
-    names = [name for name in index.names() if _is_known(name, settings)]
-    first = [spec.label for spec in embedders.specs_for(settings) if spec.label in names]
-    return [*first, *(name for name in names if name not in first)]
-
-
-def _is_known(label: str, settings: Settings) -> bool:
-    try:
-        return bool(specs_for(label, settings))
-    except EmbedderError:
-        return False
+    return lookup.open_collections(_settings)
 
 
 def _view(settings: Settings, index: Collections, published: list[str]) -> View:

@@ -4,24 +4,23 @@ Collections, facets and the library are opened once for all sessions, and again 
 is published. A session's choices are kept in the address, so that a view can be shared.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import streamlit as st
 
 from musicflow.app import uploads
+from musicflow.app.catalogue import Catalogue
 from musicflow.app.uploads import Upload
 from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Collections, Filters, fused
 from musicflow.index.fields import of_kind
-from musicflow.library import Library, Summary, Track, summary_of
+from musicflow.library import Library
 from musicflow.search.lookup import specs_for, specs_of
 from musicflow.search.query import vector_of_text
 from musicflow.settings import Settings
-from musicflow.text import folded
 
 MATCHES = 8
 """The most matches of a search that are shown."""
@@ -43,41 +42,6 @@ class Words:
     def key(self) -> str:
         """Return a name for it."""
         return f"words:{self.text}"
-
-
-class Catalogue(Mapping[str, Track]):
-    """The tracks of a library by id, and by any words of their names."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self._tracks = {track.track_id: track for track in library.tracks}
-        self._texts = [(_text(track), track.track_id) for track in library.tracks]
-
-    def __getitem__(self, track_id: str) -> Track:
-        return self._tracks[track_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tracks)
-
-    def __len__(self) -> int:
-        return len(self._tracks)
-
-    @cached_property
-    def summary(self) -> Summary:
-        """Return what the library holds."""
-        return summary_of(self.library)
-
-    def search(self, text: str) -> list[Track]:
-        """Return the tracks with every word in artist, name, album, genre or id.
-
-        Case, accents and Unicode forms do not matter; see `folded`.
-        """
-        words = folded(text).split()
-        return [
-            self._tracks[track_id]
-            for held, track_id in self._texts
-            if all(word in held for word in words)
-        ]
 
 
 @dataclass(frozen=True)
@@ -191,11 +155,6 @@ def _extents(
                 low, high = found.get(name, (value, value))
                 found[name] = min(low, value), max(high, value)
     return found
-
-
-def _text(track: Track) -> str:
-    fields = (track.artist, track.name, track.album, track.genre, track.track_id)
-    return folded(" ".join(fields))
 
 
 # --- the session, and the address ----------------------------------------------------------------

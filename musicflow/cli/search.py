@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from musicflow import embedders
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -23,12 +22,12 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.index import Collection, Hit, NoCollectionError
-from musicflow.index.fields import FIELDS
 from musicflow.index.filters import filter_forms
 from musicflow.library.recordings import Verdicts
 from musicflow.library.rows import UNKNOWN
 from musicflow.places import place
 from musicflow.search import lookup, query
+from musicflow.search.answers import answers_of
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
 from musicflow.search.path import path as find_path
@@ -176,7 +175,7 @@ def duplicates(
         groups = find_duplicates(collection, Verdicts.load(settings.paths.recordings))
         manifest = collection.manifest
     if as_json:
-        print_json([_answers(group) for group in groups])
+        print_json([answers_of(group) for group in groups])
         return
     if not groups:
         out.print(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
@@ -231,12 +230,7 @@ def _opened(
     settings = settings_of(home=home)
     index = lookup.open_collections(settings)
     if embedder is None:
-        specs = embedders.specs_for(settings)
-        if text:
-            specs.sort(key=lambda spec: not spec.text)
-        labels = [spec.label for spec in specs]
-        published = index.names()
-        label = next((label for label in labels if label in published), labels[0])
+        label = lookup.first_of(settings, index, text=text)
     else:
         label, settings = lookup.collection_of(embedder, settings)
     try:
@@ -266,17 +260,6 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _answers(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    return [
-        {"rank": rank, "score": round(hit.score, 6)}
-        | dict.fromkeys(FIELDS)
-        | hit.payload
-        | {name: joined(hit.payload[name]) for name in ("artist", "genre")}
-        | {"duplicates": list(hit.duplicates)}
-        for rank, hit in enumerate(hits, 1)
-    ]
-
-
 def _show(
     hits: Sequence[Hit],
     collection: Collection,
@@ -284,7 +267,7 @@ def _show(
     about: str = "",
 ) -> None:
     if as_json:
-        print_json(_answers(hits))
+        print_json(answers_of(hits))
         return
     if not hits:
         out.print("Nothing found: no track passes the filters.", soft_wrap=True)

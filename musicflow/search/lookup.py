@@ -81,6 +81,49 @@ def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
     return specs
 
 
+def published(settings: Settings, index: Collections) -> list[str]:
+    """Return the names of all collections that can be searched with.
+
+    Those of the settings' embedders come first, in the settings' order, and fusions last.
+    """
+    names = [name for name in index.names() if _is_known(name, settings)]
+    first = [spec.label for spec in embedders.specs_for(settings) if spec.label in names]
+    return [*first, *(name for name in names if name not in first)]
+
+
+def _is_known(label: str, settings: Settings) -> bool:
+    try:
+        return bool(specs_for(label, settings))
+    except embedders.EmbedderError:
+        return False
+
+
+def first_of(settings: Settings, index: Collections, *, text: bool = False) -> str:
+    """Return the name of the collection to search with where none is named.
+
+    Parameters
+    ----------
+    settings
+        Those of the home.
+    index
+        Its collections.
+    text
+        Prefer an embedder with a text side.
+
+    Returns
+    -------
+    str
+        The label of the first of the home's embedders that has a collection; of the first of all
+        if none has.
+    """
+    specs = embedders.specs_for(settings)
+    if text:
+        specs.sort(key=lambda spec: not spec.text)
+    labels = [spec.label for spec in specs]
+    names = index.names()
+    return next((label for label in labels if label in names), labels[0])
+
+
 def with_text_side(settings: Settings) -> list[str]:
     """Return the labels of the published embedders that have a text side."""
     published = open_index(settings).names()

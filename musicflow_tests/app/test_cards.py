@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow.app import cards
-from musicflow.app.cards import clean, cover, draw, length, plain, spectrogram
+from musicflow.app.cards import clean, cover, draw, length, plain
 from musicflow.app.map import escaped
+from musicflow.app.pictures import spectrogram
 from musicflow.library import Track
 from musicflow.places import place
 from musicflow_tests.conftest import noise, tone

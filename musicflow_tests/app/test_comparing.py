@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow.app.cards import shift
-from musicflow.app.compare import overlap
 from musicflow.index import Hit
+from musicflow.search.answers import overlap
 
 ids = st.lists(st.text(max_size=3), unique=True, max_size=10)
 

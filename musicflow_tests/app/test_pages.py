@@ -11,7 +11,8 @@ import soundfile
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from musicflow.app.view import Catalogue, extents
+from musicflow.app.catalogue import Catalogue
+from musicflow.app.view import extents
 from musicflow.evaluation.report import write_sweep
 from musicflow.index import EmbeddedIndex
 from musicflow.index.fused import save_weights
