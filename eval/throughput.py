@@ -122,7 +122,8 @@ def _measured(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[float, float
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddingStore(Path(folder))
         done = embed_tracks(tracks, spec, store, Settings().cache, own_process=True)
-    rows = list(done.rows.values())
+        # Vectors are read when they are asked for, and the folder goes.
+        rows = list(done.rows.values())
     assert all(row.vector is not None for row in rows), done.problems
     return (
         statistics.mean(row.wall_s for row in rows),
