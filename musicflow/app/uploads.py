@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from musicflow import embedders
 from musicflow.audio import AUDIO_SUFFIXES, Limits
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.search import query
@@ -64,7 +65,13 @@ def accept(name: str, content: bytes) -> Upload:
     return Upload(name, content)
 
 
-def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = None) -> np.ndarray:
+def embed(
+    upload: Upload,
+    spec: EmbedderSpec,
+    cache: Path,
+    log: Path | None = None,
+    load: query.Load = embedders.load,
+) -> np.ndarray:
     """Return the vector of an upload.
 
     Parameters
@@ -77,6 +84,8 @@ def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = No
         The folder of weights.
     log
         The file for the decoder's own messages; None to drop them.
+    load
+        Loads the embedder.
 
     Returns
     -------
@@ -94,6 +103,8 @@ def embed(upload: Upload, spec: EmbedderSpec, cache: Path, log: Path | None = No
         path = Path(folder, "upload")
         path.write_bytes(upload.content)
         try:
-            return query.vector_of_file(path, spec, cache, LIMITS, log=log, rations=RATIONS)
+            return query.vector_of_file(
+                path, spec, cache, LIMITS, log=log, rations=RATIONS, load=load
+            )
         except QueryError as error:
             raise QueryError(str(error).replace(str(path), repr(upload.name))) from error

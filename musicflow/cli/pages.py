@@ -1,15 +1,30 @@
 """The commands that open pages, and the one that prepares a home for them."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from musicflow import extras
-from musicflow.cli.console import HomeOption, JsonOption, err, out, print_json, settings_of
+from musicflow.cli.console import (
+    USAGE,
+    HomeOption,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    settings_of,
+    stop,
+)
 from musicflow.cli.serving import HOST, Page, refuse_taken, serve
 from musicflow.settings import remember
+
+TOKEN = "MUSICFLOW_TOKEN"
+"""The variable of the environment with the token of the app."""
+
+_LOOPBACK = (HOST, "127.0.0.1", "::1")
 
 PortOption = Annotated[int, typer.Option(help="The port of the page.")]
 VerboseOption = Annotated[
@@ -99,14 +114,35 @@ def mlflow(
 
 
 def app_command(
-    port: PortOption = 8501, home: HomeOption = None, verbose: VerboseOption = False
+    port: PortOption = 8501,
+    address: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is all of this machine's.")
+    ] = HOST,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar=TOKEN,
+            help="What others must know to ask; needed with any other address than localhost.",
+        ),
+    ] = "",
+    home: HomeOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
-    """Open the app: find music, compare embedders by ear, see the map.
+    """Open the app and the JSON API: find music, compare embedders by ear, see the map.
+
+    The API is below /api/v1; /docs describes it.
 
     Example: `musicflow app --port 8501`
     """
     extras.require("musicflow app", "app")
+    if address not in _LOOPBACK and not token:
+        stop(
+            f"{address} can be reached from other machines: set a token, such as "
+            f"{TOKEN}={secrets.token_urlsafe(16)}",
+            USAGE,
+        )
     refuse_taken(port)
-    main = str(Path(__file__).parents[1] / "app" / "main.py")
-    options = ["--server.port", str(port), "--server.address", HOST]
+    main = str(Path(__file__).parents[1] / "app" / "server.py")
+    options = ["--server.port", str(port), "--server.address", address]
+    os.environ[TOKEN] = token
     serve(Page("App", "streamlit", ["run", main, *options], port), settings_of(home=home), verbose)

@@ -94,19 +94,39 @@ def filter_forms(table: Table = fields.FIELDS) -> str:
     )
 
 
+def field_of(name: str, table: Table = fields.FIELDS, text: str = "") -> Field:
+    """Return the field with a name or alias.
+
+    Parameters
+    ----------
+    name
+        Of the field.
+    table
+        The fields to name.
+    text
+        The filter that asks for it, for the error.
+
+    Raises
+    ------
+    FilterError
+        If there is none to filter by; its code is ``filter-key``.
+    """
+    field = fields.find(name, table)
+    if field is None:
+        asked = f", which {text!r} asks for" if text else ""
+        known = {name: name for name, held in table.items() if held.kind != "stored"}
+        hint = nearest(folded(name), known) or f"write {filter_forms(table)}"
+        raise FilterError(f"no track has a field {name!r}{asked}", hint, UNKNOWN_KEY)
+    return field
+
+
 def _split(text: str, table: Table) -> tuple[Field, Sign, str]:
     # What a terminal could not decode is in no tag either.
     match = _FORM.fullmatch(text.encode("utf-8", "replace").decode())
     if match is None:
         raise FilterError(f"{text!r} is no filter", f"write {filter_forms(table)}")
-    field = fields.find(match["key"], table)
-    if field is None:
-        message = f"no track has a field {match['key']!r}, which {text!r} asks for"
-        known = {name: name for name, held in table.items() if held.kind != "stored"}
-        hint = nearest(folded(match["key"]), known)
-        raise FilterError(message, hint or f"write {filter_forms(table)}", UNKNOWN_KEY)
     sign: Sign = match["sign"]  # type: ignore[assignment]
-    return field, sign, match["value"]
+    return field_of(match["key"], table, text), sign, match["value"]
 
 
 def _condition(field: Field, sign: Sign, given: list[str]) -> Condition:

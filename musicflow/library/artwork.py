@@ -61,8 +61,8 @@ def _pictures(file: Any) -> Iterator[tuple[bool, bytes]]:
         yield picture.type == _FRONT, picture.data
     tags = file.tags or {}
     for name in tags.keys():  # noqa: SIM118 - those of Vorbis are a list
-        value = tags[name]
-        if isinstance(value, mutagen.id3.APIC):
+        value: Any = tags[name]
+        if getattr(value, "FrameID", "") in ("APIC", "PIC"):
             yield value.type == _FRONT, value.data
         elif name == "covr":
             yield from ((True, bytes(each)) for each in value)

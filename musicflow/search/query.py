@@ -1,8 +1,8 @@
 """Search with a track of a collection, or with any audio file."""
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Collection as Collected
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
-from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedders.spec import Embedder, EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, FilterError, Filters, Hit, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
@@ -26,6 +26,9 @@ from musicflow.worker import Rations, WorkerError
 
 Example = str | np.ndarray
 """A track of the collection by its id, or a vector as the collection's embedder gave it."""
+
+Load = Callable[[EmbedderSpec, Path], Embedder]
+"""A function that loads an embedder; one that serves many queries keeps models in memory."""
 
 _NAMED = 8
 """The most values that an error names."""
@@ -72,6 +75,7 @@ def vector_of_file(
     *,
     log: Path | None = None,
     rations: Rations | None = None,
+    load: Load = embedders.load,
 ) -> np.ndarray:
     """Embed any audio file, decoded in a worker.
 
@@ -85,6 +89,8 @@ def vector_of_file(
         The folder of weights.
     limits, log, rations
         See `guarded.stream`.
+    load
+        Loads the embedder.
 
     Returns
     -------
@@ -103,7 +109,7 @@ def vector_of_file(
         windows = _heard(path, decoded)
         # No model is loaded for a file that cannot even be opened.
         first = next(windows)
-        return embedders.load(spec, cache).embed_windows(itertools.chain([first], windows))
+        return load(spec, cache).embed_windows(itertools.chain([first], windows))
 
 
 def _heard(path: Place, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -172,6 +178,20 @@ def example_of_text(collection: Collection, text: str, settings: Settings) -> np
     TrackIndexError
         If another version of the embedder made the collection.
     """
+    specs = specs_with_text_side(collection, settings)
+    return np.concatenate([vector_of_text(text, spec, settings.cache) for spec in specs])
+
+
+def specs_with_text_side(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
+    """Return the embedder that made a collection, or the members of a fusion.
+
+    Raises
+    ------
+    QueryError
+        If one has no text side; the code is ``no-text-side``.
+    TrackIndexError
+        If another version of one made it.
+    """
     specs = specs_of(collection, settings)
     if wanting := [spec.label for spec in specs if not spec.text]:
         known = ", ".join(with_text_side(settings))
@@ -180,16 +200,20 @@ def example_of_text(collection: Collection, text: str, settings: Settings) -> np
             f"the published embedders with one are {known}" if known else _NO_TEXT_SIDE,
             embedders.NO_TEXT,
         )
-    return np.concatenate([vector_of_text(text, spec, settings.cache) for spec in specs])
+    return specs
 
 
-def vector_of_text(text: str, spec: EmbedderSpec, cache: Path) -> np.ndarray:
+def vector_of_text(
+    text: str, spec: EmbedderSpec, cache: Path, load: Load = embedders.load
+) -> np.ndarray:
     """Embed a description of music.
 
     Parameters
     ----------
     text, spec, cache
         The description, the embedder, and the folder of weights.
+    load
+        Loads the embedder.
 
     Returns
     -------
@@ -207,7 +231,7 @@ def vector_of_text(text: str, spec: EmbedderSpec, cache: Path) -> np.ndarray:
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     if not text:
         raise QueryError("the text is empty", "describe the music: slow piano, rain", "empty-text")
-    [vector] = embedders.infer_text(embedders.load(spec, cache), [text])
+    [vector] = embedders.infer_text(load(spec, cache), [text])
     return vector
 
 

@@ -1,0 +1,424 @@
+"""The JSON API: what the command line answers, for players and other programs.
+
+Its parameters, answers and errors are those of the command line; `Service` answers both it and the
+pages. An error is a problem document (RFC 9457) with a code for programs and advice for people.
+"""
+
+import mimetypes
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, File, Path, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, StreamingResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+import musicflow
+from musicflow.app import uploads
+from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse, refuse_http
+from musicflow.app.service import Answer, Question, Service
+from musicflow.errors import MusicflowError
+from musicflow.evaluation import Comparison
+from musicflow.index.filters import filter_forms
+from musicflow.places import Place, Remote, place
+from musicflow.search.answers import answers_of, track_of
+from musicflow.search.errors import NoTrackError
+from musicflow.search.playlist import PlaylistFormat, playlist
+from musicflow.search.recommend import Strategy
+from musicflow.settings import HomeError
+
+MAX_K = 1000
+"""The most answers to one question."""
+
+MAX_STEPS = 200
+"""The most tracks of a path."""
+
+_MAX_EXAMPLES = 200
+_MAX_PAGE = 500
+_BLOCK = 1 << 18
+
+# --- parameters ----------------------------------------------------------------------------------
+
+Text = Annotated[str, Query(max_length=1000)]
+Embedder = Annotated[
+    str | None,
+    Query(
+        max_length=500,
+        description="The embedder to search with, or a fusion such as `rrf:musicnn+mfcc`; by "
+        "default the first of the home's.",
+    ),
+]
+Count = Annotated[int, Query(ge=1, le=MAX_K, description="The number of answers.")]
+Where = Annotated[
+    Sequence[str],
+    Query(
+        alias="filter",
+        max_length=50,
+        description=f"{filter_forms()}; repeatable.",
+        examples=[["genre=jazz", "duration_s<300"]],
+    ),
+]
+Track = Annotated[str | None, Query(max_length=1000, description="A track, by its id or name.")]
+Description = Annotated[
+    str | None,
+    Query(max_length=1000, description="Words, for an embedder with a text side."),
+]
+Names = Annotated[Sequence[str], Query(max_length=_MAX_EXAMPLES)]
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+class TrackOut(BaseModel):
+    """A track. Fields that a library brings come besides."""
+
+    model_config = ConfigDict(extra="allow")
+
+    track_id: str
+    artist: str
+    name: str
+    genre: str
+    album: str | None = None
+    path: str | None = None
+    duration_s: float | None = None
+
+
+class AnswerOut(TrackOut):
+    """A track that answers, with its rank from 1 and its score."""
+
+    rank: int
+    score: float
+    duplicates: list[str]
+
+
+class Answers(BaseModel):
+    """What one embedder answers."""
+
+    embedder: str
+    answers: list[AnswerOut]
+    problem: Problem | None = None
+    """Why there are no answers, where an embedder among several cannot give any."""
+
+
+class Overlap(BaseModel):
+    """The share of tracks that the answers of two embedders have in common."""
+
+    embedders: tuple[str, str]
+    overlap: float
+
+
+class Compared(BaseModel):
+    """One question, as several embedders answer it."""
+
+    compared: list[Answers]
+    overlaps: list[Overlap]
+
+
+class Tracks(BaseModel):
+    """A page of tracks."""
+
+    total: int
+    tracks: list[TrackOut]
+
+
+class CollectionOut(BaseModel):
+    """A published collection."""
+
+    embedder: str
+    tracks: int
+    dims: int
+    state: str
+
+
+class Health(BaseModel):
+    """What the service can be asked."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+    collections: list[CollectionOut]
+
+
+class Group(BaseModel):
+    """Tracks that are one recording."""
+
+    answers: list[AnswerOut]
+
+
+class Duplicates(BaseModel):
+    """Groups of tracks that are one recording, the most alike first."""
+
+    embedder: str
+    groups: list[Group]
+
+
+class Map(BaseModel):
+    """The place of each track in the plane, as lists of one length."""
+
+    embedder: str
+    track_ids: list[str]
+    genres: list[str]
+    x: list[float]
+    y: list[float]
+
+
+class PlaylistIn(BaseModel):
+    """Tracks by id or name, and the form of the playlist."""
+
+    tracks: list[str]
+    form: PlaylistFormat = "m3u8"
+
+
+# --- the service's addresses ---------------------------------------------------------------------
+
+
+def api(service: Service) -> FastAPI:
+    """Return the API of a service, an ASGI application.
+
+    Parameters
+    ----------
+    service
+        Answers.
+    """
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="musicflow",
+        version=musicflow.__version__,
+        description=__doc__.split("\n\n")[1],
+        responses=RESPONSES,
+    )
+    for kind in (MusicflowError, HomeError, OSError, RequestValidationError, ValidationError):
+        app.add_exception_handler(kind, refuse)
+    app.add_exception_handler(HTTPException, refuse_http)
+    app.add_exception_handler(Exception, fail)
+    app.state.service = service
+    app.include_router(router)
+    return app
+
+
+router = APIRouter()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Answering = Annotated[Service, Depends(_service)]
+
+
+@router.get("/health")
+def health(service: Answering) -> Health:
+    """Return the published collections."""
+    manifests = [service.open(label).collection.manifest for label in service.labels()]
+    collections = [
+        CollectionOut(embedder=m.embedder, tracks=m.count, dims=m.dim, state=m.state)
+        for m in manifests
+    ]
+    return Health(version=musicflow.__version__, collections=collections)
+
+
+@router.get("/tracks")
+def tracks(
+    service: Answering,
+    words: Annotated[Text, Query(description="Words of artist, name, album, genre or id.")] = "",
+    where: Where = (),
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 50,
+    embedder: Embedder = None,
+) -> Tracks:
+    """List tracks, by words and filters, a page at a time."""
+    collection, ids = service.tracks(words, where, embedder)
+    page = [track_of(collection.payload(one)) for one in ids[offset : offset + limit]]
+    return Tracks(total=len(ids), tracks=page)
+
+
+@router.get("/tracks/{track_id:path}")
+def track(service: Answering, track_id: str, embedder: Embedder = None) -> TrackOut:
+    """Return one track, by its id."""
+    opened = service.open(embedder)
+    try:
+        return TrackOut(**track_of(opened.collection.payload(track_id)))
+    except KeyError:
+        raise NoTrackError(f"no track has the id {track_id!r}") from None
+
+
+@router.get("/audio/{track_id:path}", response_class=FileResponse)
+def audio(service: Answering, track_id: str, request: Request) -> Response:
+    """Return a track's file as it is; ranges of bytes can be asked for."""
+    return _file(place(service.track(track_id).path), request.headers.get("range"))
+
+
+@router.get("/cover/{track_id:path}", response_class=Response)
+def cover(service: Answering, track_id: str) -> Response:
+    """Return the cover art of a track's file, or else a picture of its sound."""
+    found = service.cover(service.track(track_id))
+    if found is None:
+        raise NoTrackError(f"{track_id!r} has neither a cover nor a sound", code="no-cover")
+    content, kind = found
+    return Response(content, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+
+@router.get("/facets/{field}")
+def facets(
+    service: Answering,
+    field: Annotated[str, Path(max_length=100)],
+    where: Where = (),
+    embedder: Embedder = None,
+) -> dict[str, int]:
+    """Count the tracks per value of a field, most first."""
+    return service.facet(field, where, embedder)
+
+
+@router.get("/duplicates")
+def duplicates(service: Answering, embedder: Embedder = None) -> Duplicates:
+    """List groups of tracks that are copies of one recording."""
+    label, groups = service.duplicates(embedder)
+    return Duplicates(embedder=label, groups=[Group(answers=answers_of(g)) for g in groups])
+
+
+@router.get("/map")
+def map_of(service: Answering, embedder: Embedder = None) -> Map:
+    """Return the place of each track in the plane: near tracks sound alike."""
+    label, found = service.map(embedder)
+    columns = {"track_ids": "track_id", "genres": "genre", "x": "x", "y": "y"}
+    return Map(embedder=label, **{k: found[column].tolist() for k, column in columns.items()})
+
+
+@router.get("/comparison", response_class=Response)
+def comparison(service: Answering) -> Response:
+    """Return the last comparison of the embedders, as `comparison.json` has it."""
+    found = service.comparison()
+    if found is None:
+        raise NoTrackError(
+            "no embedder has been compared", "run `musicflow run LIBRARY`", "no-comparison"
+        )
+    # Figures that are not numbers become null, as JSON knows none.
+    return Response(TypeAdapter(Comparison).dump_json(found), media_type="application/json")
+
+
+@router.get("/similar")
+def similar(
+    service: Answering,
+    track: Track = None,
+    text: Description = None,
+    k: Count = 10,
+    where: Where = (),
+    embedder: Embedder = None,
+) -> Answers:
+    """Find the tracks that sound most like a track or a description."""
+    return _answers(service.similar(Question(track, text), k, where, embedder))
+
+
+@router.post("/similar")
+async def similar_to_file(
+    service: Answering,
+    file: Annotated[UploadFile, File(description="Any audio file.")],
+    k: Count = 10,
+    where: Where = (),
+    embedder: Embedder = None,
+) -> Answers:
+    """Find the tracks that sound most like a file of yours."""
+    upload = uploads.accept(file.filename or "", await file.read())
+    question = Question(upload=upload)
+    return _answers(await run_in_threadpool(service.similar, question, k, where, embedder))
+
+
+@router.get("/compare")
+def compare(
+    service: Answering,
+    track: Track = None,
+    text: Description = None,
+    k: Count = 10,
+    where: Where = (),
+    embedder: Annotated[
+        Sequence[str], Query(max_length=20, description="Repeatable; by default all.")
+    ] = (),
+) -> Compared:
+    """Ask several embedders one question."""
+    found, overlaps = service.compare(Question(track, text), k, where, embedder)
+    shares = [Overlap(embedders=pair, overlap=share) for pair, share in overlaps.items()]
+    return Compared(compared=[_answers(one) for one in found], overlaps=shares)
+
+
+@router.get("/recommend")
+def recommend(
+    service: Answering,
+    like: Names = (),
+    dislike: Names = (),
+    like_text: Names = (),
+    strategy: Strategy = "average",
+    diverse: Annotated[bool, Query(description="Prefer answers that differ.")] = False,
+    max_per_artist: Annotated[int | None, Query(ge=1, le=MAX_K)] = None,
+    k: Count = 10,
+    where: Where = (),
+    embedder: Embedder = None,
+) -> Answers:
+    """Recommend tracks like some, and unlike others; copies of one recording are folded."""
+    how = {"strategy": strategy, "diverse": diverse, "max_per_artist": max_per_artist}
+    return _answers(
+        service.recommend(like, dislike, like_text, k, where, embedder, **how)  # type: ignore[arg-type]
+    )
+
+
+@router.get("/path")
+def path(
+    service: Answering,
+    start: Annotated[str, Query(max_length=1000)],
+    end: Annotated[str, Query(max_length=1000)],
+    steps: Annotated[int, Query(ge=1, le=MAX_STEPS)] = 8,
+    where: Where = (),
+    embedder: Embedder = None,
+) -> Answers:
+    """Make a playlist from one track to another, each more like the last one."""
+    return _answers(service.path(start, end, steps, where, embedder))
+
+
+@router.post("/playlist", response_class=Response)
+def make_playlist(service: Answering, wanted: PlaylistIn, embedder: Embedder = None) -> Response:
+    """Write a playlist of some tracks."""
+    text = playlist(service.payloads(wanted.tracks, embedder), wanted.form)
+    kind = "application/json" if wanted.form == "json" else "application/vnd.apple.mpegurl"
+    return Response(text.encode("utf-8", "replace"), media_type=kind)
+
+
+def _answers(answer: Answer) -> Answers:
+    problem = None if answer.error is None else problem_of(answer.error)
+    return Answers(embedder=answer.embedder, answers=answers_of(answer.hits), problem=problem)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _file(path: Place, wanted: str | None) -> Response:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if not path.is_file():
+        advice = "`musicflow run` brings the library up to date"
+        raise NoTrackError(f"the file {path.name!r} is gone", advice, "no-file")
+    if not isinstance(path, Remote):
+        return FileResponse(path, media_type=kind)
+    size = path.stat().st_size
+    start, end = _range(wanted, size)
+    headers = {"accept-ranges": "bytes", "content-length": str(end - start)}
+    if wanted:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 206 if wanted else 200
+    return StreamingResponse(_bytes(path, start, end), status, headers, media_type=kind)
+
+
+def _range(wanted: str | None, size: int) -> tuple[int, int]:
+    """Return the first byte that is asked for, and the one behind the last; all if unclear."""
+    first, _, last = (wanted or "").removeprefix("bytes=").partition("-")
+    if first.isdigit():
+        start = min(int(first), max(size - 1, 0))
+        return start, min(int(last) + 1, size) if last.isdigit() else size
+    return (max(size - int(last), 0), size) if last.isdigit() else (0, size)
+
+
+def _bytes(path: Remote, start: int, end: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while start < end and (block := file.read(min(_BLOCK, end - start))):
+            start += len(block)
+            yield block

@@ -1,0 +1,424 @@
+"""The questions that pages and programs ask of a home, answered for many at a time.
+
+A service opens a collection once per published state, loads a model once, and computes a map once.
+Its methods may be called from any thread.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from musicflow import embedders
+from musicflow.app import uploads
+from musicflow.app.catalogue import Catalogue
+from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
+from musicflow.app.uploads import Upload
+from musicflow.audio import guarded
+from musicflow.embedders import Embedder, EmbedderSpec
+from musicflow.evaluation import Comparison, projection, report
+from musicflow.index import Collection, FilterError, Filters, Hit, fused
+from musicflow.index.filters import field_of
+from musicflow.library import Library, Track
+from musicflow.library.artwork import artwork
+from musicflow.library.recordings import Verdicts
+from musicflow.places import place
+from musicflow.search import lookup, query
+from musicflow.search.answers import overlap
+from musicflow.search.duplicates import duplicates
+from musicflow.search.errors import NoTrackError, QueryError
+from musicflow.search.path import path
+from musicflow.search.query import Example
+from musicflow.search.recommend import Strategy, recommend
+from musicflow.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_T = TypeVar("_T")
+
+_MODELS = 4
+"""The most models that stay in memory."""
+
+
+class Kept:
+    """Results that are kept while what they were made of stays as it is.
+
+    Parameters
+    ----------
+    most
+        The most results; the one that was not asked for the longest goes first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: dict[Hashable, tuple[Hashable, Any]] = {}
+        self._lock = threading.Lock()
+
+    def once(self, key: Hashable, state: Hashable, make: Callable[[], _T]) -> _T:
+        """Return the result for a key in a state; make it if that is not known."""
+        with self._lock:
+            known = self._made.pop(key, None)
+            if known is not None and known[0] == state:
+                self._made[key] = known
+                found: _T = known[1]
+                return found
+        made = make()
+        with self._lock:
+            self._made[key] = state, made
+            for oldest in list(self._made)[: -self._most]:
+                del self._made[oldest]
+        return made
+
+
+@dataclass(frozen=True)
+class Question:
+    """The source of a query: one of a track's id or name, a description, or an upload."""
+
+    track: str | None = None
+    text: str | None = None
+    upload: Upload | None = None
+
+    def __post_init__(self) -> None:
+        if [self.track, self.text, self.upload].count(None) != 2:
+            raise QueryError(
+                "a query needs one source", "give a track, a text or a file", "no-question"
+            )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one embedder answers to a question, or why it does not."""
+
+    embedder: str
+    hits: Sequence[Hit] = ()
+    error: FilterError | QueryError | None = None
+
+
+@dataclass(frozen=True)
+class Open:
+    """A collection, and the settings under which files and texts can ask it."""
+
+    collection: Collection
+    settings: Settings
+
+    @property
+    def label(self) -> str:
+        """Return the name of its embedder or fusion."""
+        return self.collection.manifest.embedder
+
+
+class Service:
+    """The published collections and the library of a home.
+
+    Parameters
+    ----------
+    home
+        The home; that of the environment if not given.
+    """
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = home
+        self._opened, self._results, self._covers = Kept(16), Kept(100), Kept(2000)
+        self._model = threading.Lock()
+        self._loaded = lru_cache(_MODELS)(embedders.load)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the home's settings as they are now."""
+        return Settings() if self._home is None else Settings(home=self._home)
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def labels(self) -> list[str]:
+        """Return the names of all collections, fusions last."""
+        settings = self.settings
+        return lookup.published(settings, lookup.open_collections(settings))
+
+    def open(self, embedder: str | None = None, *, text: bool = False) -> Open:
+        """Return a collection.
+
+        Parameters
+        ----------
+        embedder
+            The name of an embedder or a fusion; by default the first of the home's.
+        text
+            Prefer one with a text side, where none is named.
+
+        Raises
+        ------
+        NoCollectionError
+            If there is none.
+        UnknownEmbedderError
+            If there is no such embedder.
+        """
+        settings = self.settings
+        index = lookup.open_collections(settings)
+        if embedder is None:
+            label = lookup.first_of(settings, index, text=text)
+        else:
+            label, settings = lookup.collection_of(embedder, settings)
+        if (manifest := index.manifest(label)) is None:
+            # An unknown name raises its own error; a known one has no collection.
+            lookup.specs_for(label, settings)
+        state = manifest.state if manifest else ""
+        # The members' states make a fusion's; its weights are the home's.
+        weights = repr(lookup.fusion_weights(settings)) if fused.members(label) else ""
+        collection = self._opened.once(label, (state, weights), lambda: index.open(label))
+        return Open(collection, settings)
+
+    def catalogue(self) -> Catalogue:
+        """Return the tracks of the library, as it was last read."""
+        folder = self.settings.paths.library
+        return self._results.once(
+            "catalogue", _age(folder), lambda: Catalogue(Library.load(folder))
+        )
+
+    def track(self, track_id: str) -> Track:
+        """Return a track of the library.
+
+        Raises
+        ------
+        NoTrackError
+            If there is no such track.
+        """
+        try:
+            return self.catalogue()[track_id]
+        except KeyError:
+            raise NoTrackError(f"no track has the id {track_id!r}") from None
+
+    def cover(self, track: Track) -> tuple[bytes, str] | None:
+        """Return the picture of a track and its media type.
+
+        It is the cover art that the file carries, else its spectrogram; None without a sound.
+        """
+        return self._covers.once(track.content_hash, track.path, partial(_cover, track))
+
+    def comparison(self) -> Comparison | None:
+        """Return the last comparison of the home's embedders; None if there is none."""
+        return Comparison.load(self.settings.paths.reports / report.COMPARISON)
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def similar(
+        self, question: Question, k: int, filters: Sequence[str], embedder: str | None = None
+    ) -> Answer:
+        """Return the tracks that sound most like a question; see `musicflow.search.query`.
+
+        Raises
+        ------
+        QueryError
+            If the question cannot be answered.
+        FilterError
+            If a filter is none.
+        """
+        opened = self.open(embedder, text=question.text is not None)
+        return Answer(opened.label, self._hits(opened, question, k, filters))
+
+    def compare(
+        self, question: Question, k: int, filters: Sequence[str], named: Sequence[str]
+    ) -> tuple[list[Answer], dict[tuple[str, str], float]]:
+        """Return the answers of several embedders to one question, and how they overlap.
+
+        Parameters
+        ----------
+        question, k, filters
+            See `similar`.
+        named
+            The embedders; all published ones if empty.
+
+        Returns
+        -------
+        answers : list of Answer
+            One per embedder; where it cannot take the question or a filter, with the error.
+        overlaps : dict
+            The share of tracks that two lists of answers have in common, for each two embedders
+            that answer.
+        """
+        answers = [
+            self._answer(self.open(name), question, k, filters) for name in named or self.labels()
+        ]
+        ids = {a.embedder: [hit.track_id for hit in a.hits] for a in answers if a.error is None}
+        pairs = itertools.combinations(ids, 2)
+        return answers, {(a, b): overlap(ids[a], ids[b]) for a, b in pairs}
+
+    def recommend(
+        self,
+        likes: Sequence[str],
+        dislikes: Sequence[str],
+        texts: Sequence[str],
+        k: int,
+        filters: Sequence[str],
+        embedder: str | None = None,
+        *,
+        strategy: Strategy = "average",
+        diverse: bool = False,
+        max_per_artist: int | None = None,
+    ) -> Answer:
+        """Return the tracks that suit likes and dislikes; see `musicflow.search.recommend`.
+
+        Parameters
+        ----------
+        likes, dislikes
+            Tracks by id or name.
+        texts
+            Descriptions that are liked.
+        k, filters, embedder, strategy, diverse, max_per_artist
+            See `musicflow.search.recommend.recommend`.
+        """
+        opened = self.open(embedder, text=bool(texts))
+        collection = opened.collection
+        liked, disliked = (
+            [lookup.find_track(collection, name) for name in names] for names in (likes, dislikes)
+        )
+        described: list[Example] = [self._vector(opened, Question(text=text)) for text in texts]
+        hits = recommend(
+            collection,
+            [*liked, *described],
+            disliked,
+            k,
+            query.filters_for(collection, filters),
+            strategy=strategy,
+            diverse=diverse,
+            max_per_artist=max_per_artist,
+            verdicts=Verdicts.load(opened.settings.paths.recordings),
+        )
+        return Answer(opened.label, hits)
+
+    def path(
+        self, start: str, end: str, steps: int, filters: Sequence[str], embedder: str | None = None
+    ) -> Answer:
+        """Return a path from one track to another; see `musicflow.search.path`."""
+        opened = self.open(embedder)
+        first, last = (lookup.find_track(opened.collection, name) for name in (start, end))
+        asked = query.filters_for(opened.collection, filters)
+        return Answer(opened.label, path(opened.collection, first, last, steps, asked))
+
+    def duplicates(self, embedder: str | None = None) -> tuple[str, list[list[Hit]]]:
+        """Return the label of a collection, and its groups of tracks that are one recording."""
+        opened = self.open(embedder)
+        verdicts = Verdicts.load(opened.settings.paths.recordings)
+        state = opened.collection.manifest.state, len(verdicts)
+        make = partial(duplicates, opened.collection, verdicts)
+        return opened.label, self._results.once(("duplicates", opened.label), state, make)
+
+    def map(self, embedder: str | None = None) -> "tuple[str, pd.DataFrame]":
+        """Return the label of a collection, and the place of each of its tracks in the plane."""
+        opened = self.open(embedder)
+        make = partial(projection.places, opened.collection, opened.settings.paths.reports)
+        state = opened.collection.manifest.state
+        return opened.label, self._results.once(("map", opened.label), state, make)
+
+    def facet(
+        self, key: str, filters: Sequence[str], embedder: str | None = None
+    ) -> dict[str, int]:
+        """Return the number of tracks per value of a field, most first.
+
+        Raises
+        ------
+        FilterError
+            If there is no such field to filter by.
+        """
+        collection = self.open(embedder).collection
+        field = field_of(key, collection.manifest.table)
+        if field.kind != "keyword":
+            raise FilterError(
+                f"{field.name!r} has no values to count", "it is a number", "no-facet"
+            )
+        return collection.facet(field.name, query.filters_for(collection, filters))
+
+    def tracks(
+        self, words: str, filters: Sequence[str], embedder: str | None = None
+    ) -> tuple[Collection, list[str]]:
+        """Return a collection, and the ids of its tracks that have words and pass filters.
+
+        Parameters
+        ----------
+        words
+            Words of artist, name, album, genre or id; all tracks if empty.
+        filters, embedder
+            See `similar`.
+        """
+        collection = self.open(embedder).collection
+        asked = query.filters_for(collection, filters)
+        held = self._ids(collection, asked)
+        if words.strip():
+            return collection, [
+                t.track_id for t in self.catalogue().search(words) if t.track_id in held
+            ]
+        return collection, sorted(held)
+
+    def payloads(self, names: Sequence[str], embedder: str | None = None) -> list[dict[str, Any]]:
+        """Return the payloads of some tracks, by their ids or names."""
+        collection = self.open(embedder).collection
+        return [collection.payload(lookup.find_track(collection, name)) for name in names]
+
+    def _ids(self, collection: Collection, filters: Filters) -> frozenset[str]:
+        manifest = collection.manifest
+        key = "ids", manifest.embedder, filters
+        return self._results.once(
+            key, manifest.state, lambda: frozenset(collection.facet("track_id", filters))
+        )
+
+    def _answer(self, opened: Open, question: Question, k: int, filters: Sequence[str]) -> Answer:
+        try:
+            return Answer(opened.label, self._hits(opened, question, k, filters))
+        except (FilterError, QueryError) as error:
+            return Answer(opened.label, error=error)
+
+    def _hits(self, opened: Open, question: Question, k: int, filters: Sequence[str]) -> list[Hit]:
+        collection = opened.collection
+        asked = query.filters_for(collection, filters)
+        if question.track is not None:
+            track_id = lookup.find_track(collection, question.track)
+            return query.similar_to_track(collection, track_id, k, asked)
+        return query.similar_to_vector(collection, self._vector(opened, question), k, asked)
+
+    def _vector(self, opened: Open, question: Question) -> np.ndarray:
+        """Return the vector of a description or an upload, as the embedders give it."""
+        settings = opened.settings
+        if question.text is not None:
+            specs = query.specs_with_text_side(opened.collection, settings)
+            embed = partial(query.vector_of_text, question.text)
+            source = question.text
+        else:
+            assert question.upload is not None
+            specs = lookup.specs_of(opened.collection, settings)
+            embed = partial(uploads.embed, question.upload, log=settings.paths.decoding_log)
+            source = question.upload.key
+        vectors = [
+            self._results.once(
+                ("vector", source, spec.label),
+                spec.hash,
+                partial(embed, spec=spec, cache=settings.cache, load=self._load),
+            )
+            for spec in specs
+        ]
+        return np.concatenate(vectors)
+
+    def _load(self, spec: EmbedderSpec, cache: Path) -> Embedder:
+        with self._model:
+            return self._loaded(spec, cache)
+
+
+def _catalogue(folder: Path) -> Catalogue:
+    return Catalogue(Library.load(folder))
+
+
+def _age(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Return when the files of a folder were last written."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return tuple(sorted((file.name, file.stat().st_mtime_ns) for file in found))
+
+
+def _cover(track: Track) -> tuple[bytes, str] | None:
+    where = place(track.path)
+    if found := artwork(where):
+        return found
+    [sound] = guarded.beginnings([where], RATE, PICTURE_S)
+    return None if isinstance(sound, Exception) else (spectrogram(sound), "image/png")
