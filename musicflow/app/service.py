@@ -22,7 +22,7 @@ from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
 from musicflow.embedders import Embedder, EmbedderSpec
 from musicflow.evaluation import Comparison, projection, report
-from musicflow.index import Collection, FilterError, Filters, Hit, fused
+from musicflow.index import Collection, FilterError, Filters, Hit, NoCollectionError, fused
 from musicflow.index.filters import field_of
 from musicflow.library import Library, Track
 from musicflow.library.artwork import artwork
@@ -159,18 +159,18 @@ class Service:
         """
         settings = self.settings
         index = lookup.open_collections(settings)
-        if embedder is None:
-            label = lookup.first_of(settings, index, text=text)
-        else:
-            label, settings = lookup.collection_of(embedder, settings)
-        if (manifest := index.manifest(label)) is None:
-            # An unknown name raises its own error; a known one has no collection.
-            lookup.specs_for(label, settings)
-        state = manifest.state if manifest else ""
-        # The members' states make a fusion's; its weights are the home's.
-        weights = repr(lookup.fusion_weights(settings)) if fused.members(label) else ""
-        collection = self._opened.once(label, (state, weights), lambda: index.open(label))
-        return Open(collection, settings)
+        label = embedder or lookup.first_of(settings, index, text=text)
+        names, members = index.names(), fused.members(label)
+        if not {*(members or (label,))} <= {*names}:
+            # An address is not followed: it may lead to any module, or to a download.
+            if not embedders.is_address(label):
+                lookup.specs_for(label, settings)
+            raise NoCollectionError.among(label, names)
+        manifest = index.manifest(label)
+        # A fusion changes with its members, and with the weights that the home has of it.
+        weights = repr(lookup.fusion_weights(settings).get(label)) if members else ""
+        state = manifest.state if manifest else "", weights
+        return Open(self._opened.once(label, state, partial(index.open, label)), settings)
 
     def catalogue(self) -> Catalogue:
         """Return the tracks of the library, as it was last read."""
@@ -239,10 +239,18 @@ class Service:
         overlaps : dict
             The share of tracks that two lists of answers have in common, for each two embedders
             that answer.
+
+        Raises
+        ------
+        QueryError, FilterError
+            If no embedder can answer.
         """
         answers = [
             self._answer(self.open(name), question, k, filters) for name in named or self.labels()
         ]
+        errors = [answer.error for answer in answers if answer.error is not None]
+        if errors and len(errors) == len(answers):
+            raise errors[0]
         ids = {a.embedder: [hit.track_id for hit in a.hits] for a in answers if a.error is None}
         pairs = itertools.combinations(ids, 2)
         return answers, {(a, b): overlap(ids[a], ids[b]) for a, b in pairs}

@@ -1,0 +1,336 @@
+"""The JSON API: it answers as the command line does, and tells errors as problems."""
+
+import io
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import schemathesis
+import soundfile
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from typer.testing import CliRunner
+
+from musicflow.app.api import api
+from musicflow.app.gate import COOKIE, Bounded, Gate
+from musicflow.app.problems import MEDIA_TYPE
+from musicflow.app.service import Kept, Service
+from musicflow.cli import app as program
+from musicflow.index.fused import save_weights
+from musicflow.library.artwork import KINDS
+from musicflow.settings import Home
+from musicflow_tests.conftest import RATE, tone
+
+FUSION = "fusion:mfcc+musicnn-untrained"
+
+
+@pytest.fixture(scope="module")
+def home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = Path(shutil.copytree(filled, tmp_path_factory.mktemp("api") / "home"))
+    save_weights(Home(copy).fusions, {FUSION: {"mfcc": 0.5, "musicnn-untrained": 0.5}})
+    return copy
+
+
+@pytest.fixture(scope="module")
+def client(home: Path) -> Iterator[TestClient]:
+    with TestClient(api(Service(home)), raise_server_exceptions=False) as client:
+        yield client
+
+
+def answered(client: TestClient, address: str, **query: object) -> dict:
+    response = client.get(address, params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def printed(home: Path, *arguments: str) -> list[dict]:
+    """What the command line says as JSON."""
+    result = CliRunner().invoke(program, [*arguments, "--home", str(home), "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+QUESTIONS = {
+    "similar": (
+        {"track": "Tone 3", "k": 4, "filter": "genre=tones"},
+        ("search", "--track", "Tone 3", "-k", "4", "--filter", "genre=tones"),
+    ),
+    "recommend": (
+        {"like": "tones/1.flac", "dislike": "noises/2.flac", "diverse": True, "k": 5},
+        (
+            "recommend",
+            "--like",
+            "tones/1.flac",
+            "--dislike",
+            "noises/2.flac",
+            "--diverse",
+            "-k",
+            "5",
+        ),
+    ),
+    "path": (
+        {"start": "Tone 0", "end": "Noise 5", "steps": 3},
+        ("path", "Tone 0", "Noise 5", "--steps", "3"),
+    ),
+}
+
+
+@pytest.mark.parametrize("embedder", ["mfcc", FUSION])
+@pytest.mark.parametrize("what", QUESTIONS)
+def test_it_answers_as_the_command_line_does(
+    client: TestClient, home: Path, what: str, embedder: str
+) -> None:
+    query, arguments = QUESTIONS[what]
+    said = answered(client, f"/{what}", **query, embedder=embedder)
+    expected = printed(home, *arguments, "--embedder", embedder)
+    assert said["answers"] == expected
+    assert (said["embedder"], said["problem"]) == (embedder, None)
+
+
+def test_duplicates_are_those_of_the_command_line(client: TestClient, home: Path) -> None:
+    groups = [group["answers"] for group in answered(client, "/duplicates")["groups"]]
+    assert groups == printed(home, "duplicates")
+    assert {one["track_id"] for one in groups[0]} == {"noises/0.flac", "noises/again.flac"}
+
+
+def test_a_file_is_answered_as_its_track_would_be(client: TestClient) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, tone(280), RATE, format="FLAC")
+    files = {"file": ("song.flac", content.getvalue())}
+    said = client.post("/similar", files=files, params={"k": 1}).json()
+    [best] = said["answers"]
+    assert best["name"] == "Tone 3"
+    assert best["score"] == pytest.approx(1, abs=1e-4)
+
+
+def test_one_question_goes_to_all_embedders(client: TestClient) -> None:
+    said = answered(client, "/compare", track="Tone 3", k=3)
+    names = [each["embedder"] for each in said["compared"]]
+    assert names == ["mfcc", "musicnn-untrained", FUSION]
+    ids = {e["embedder"]: {a["track_id"] for a in e["answers"]} for e in said["compared"]}
+    shares = {tuple(each["embedders"]): each["overlap"] for each in said["overlaps"]}
+    assert shares == {
+        (a, b): pytest.approx(len(ids[a] & ids[b]) / 3) for a, b in itertools.combinations(names, 2)
+    }
+
+
+def test_an_embedder_that_cannot_take_a_filter_says_so(client: TestClient) -> None:
+    """musicnn predicts tags, mfcc does not: no overlap is told of what is not there."""
+    [tag, *_] = answered(client, "/facets/tags", embedder="musicnn-untrained")
+    said = answered(client, "/compare", track="Tone 3", filter=f"tag={tag}")
+    problems = {each["embedder"]: each["problem"] for each in said["compared"]}
+    assert problems["mfcc"]["code"] == "filter-value"
+    assert problems["musicnn-untrained"] is None
+    assert all("mfcc" not in each["embedders"] for each in said["overlaps"])
+
+
+def test_tracks_are_listed_by_words_and_filters_a_page_at_a_time(client: TestClient) -> None:
+    found = answered(client, "/tracks", words="tone", filter="genre=tones", limit=4)
+    assert found["total"] == 6
+    pages = [answered(client, "/tracks", limit=5, offset=offset) for offset in (0, 5, 10)]
+    ids = [one["track_id"] for page in pages for one in page["tracks"]]
+    assert ids == sorted(set(ids))
+    assert len(ids) == pages[0]["total"] == 13
+    assert answered(client, "/tracks/tones/3.flac")["name"] == "Tone 3"
+    assert answered(client, "/facets/genre") == {"noises": 7, "tones": 6}
+
+
+def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
+    whole = client.get("/audio/tones/3.flac")
+    assert whole.headers["content-type"] == "audio/flac"
+    samples, _ = soundfile.read(io.BytesIO(whole.content))
+    np.testing.assert_allclose(samples, tone(280), atol=1e-3)
+    part = client.get("/audio/tones/3.flac", headers={"range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+
+
+def test_a_track_without_cover_art_shows_its_sound(client: TestClient) -> None:
+    picture = client.get("/cover/tones/3.flac")
+    assert picture.headers["content-type"] == "image/png"
+    assert any(picture.content.startswith(first) for first in KINDS)
+
+
+def test_the_map_has_a_place_for_each_track(client: TestClient) -> None:
+    found = answered(client, "/map")
+    assert len(found["track_ids"]) == len(found["x"]) == len(found["y"]) == 13
+    assert np.isfinite([*found["x"], *found["y"]]).all()
+
+
+def test_tracks_become_a_playlist(client: TestClient) -> None:
+    wanted = {"tracks": ["Tone 1", "tones/2.flac"]}
+    said = client.post("/playlist", json=wanted)
+    lines = said.text.splitlines()
+    assert lines[0] == "#EXTM3U"
+    assert [Path(line).name for line in lines[2::2]] == ["1.flac", "2.flac"]
+
+
+def test_an_answer_follows_a_new_state() -> None:
+    """A collection is opened once per state, not once for all."""
+    kept = Kept(2)
+    assert [kept.once("a", state, lambda s=state: [s]) for state in (1, 1, 2)] == [[1], [1], [2]]
+    made = kept.once("a", 2, list)
+    kept.once("b", 1, list)
+    assert kept.once("a", 2, list) is made
+    kept.once("c", 1, list)
+    assert kept.once("a", 2, list) is made, "the one asked for last stays"
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+ERRORS = {
+    "/similar?track=Tone+33": (404, "no-track", "Tone 3"),
+    "/similar": (422, "no-question", "a track, a text or a file"),
+    "/similar?track=a&text=b": (422, "no-question", "one source"),
+    "/similar?track=Tone+3&k=0": (422, "parameter", "greater than or equal to 1"),
+    "/similar?track=Tone+3&k=1e9": (422, "parameter", "1e9"),
+    "/similar?track=Tone+3&filter=genre=tonse": (422, "filter-value", "tones"),
+    "/similar?track=Tone+3&filter=gerne=tones": (422, "filter-key", "genre"),
+    "/similar?track=Tone+3&embedder=muiscnn": (404, "unknown-name", "musicnn"),
+    "/similar?track=Tone+3&embedder=panns": (404, "no-collection", "published: mfcc"),
+    "/similar?track=Tone+3&embedder=antigravity:fly": (404, "no-collection", "published: mfcc"),
+    "/similar?track=Tone+3&embedder=hub:a/b": (404, "no-collection", "published: mfcc"),
+    "/similar?text=rain": (422, "no-text-side", "CLAP"),
+    "/recommend": (422, "query", "at least one track"),
+    "/recommend?like=Tone+3&strategy=best": (422, "parameter", "average"),
+    "/path?start=Tone+3&end=Tone+3": (422, "query", "two different tracks"),
+    "/path?start=Tone+3": (422, "parameter", "end"),
+    "/facets/gerne": (422, "filter-key", "genre"),
+    "/facets/duration": (422, "no-facet", "number"),
+    "/tracks/none": (404, "no-track", "none"),
+    "/audio/none": (404, "no-track", "none"),
+    "/comparison": (404, "no-comparison", "musicflow run"),
+    "/nowhere": (404, "address", "/docs"),
+}
+
+
+@pytest.mark.parametrize("address", ERRORS)
+def test_an_error_is_a_problem_with_a_code_and_advice(client: TestClient, address: str) -> None:
+    status, code, words = ERRORS[address]
+    response = client.get(address)
+    problem = response.json()
+    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert words in f"{problem['detail']} {problem['advice']}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("song.exe", b"MZ" * 100, "no audio file"),
+        ("song.mp3", b"", "is empty"),
+        ("song.mp3", b"not music" * 1000, "song.mp3"),
+        ("../../etc/passwd", b"root" * 100, "no audio file"),
+    ],
+)
+def test_a_file_that_is_no_music_is_told_off(
+    client: TestClient, name: str, content: bytes, words: str
+) -> None:
+    response = client.post("/similar", files={"file": (name, content)})
+    assert response.status_code == 422
+    assert words in response.json()["detail"]
+
+
+OUTSIDE = ("../settings.toml", "../../etc/passwd", "/etc/passwd", "tones/../../secret.flac", "~")
+
+
+@pytest.mark.parametrize("track_id", OUTSIDE)
+@pytest.mark.parametrize("what", ["audio", "cover", "tracks"])
+def test_no_address_leaves_the_library(client: TestClient, what: str, track_id: str) -> None:
+    response = client.get(f"/{what}/{quote(track_id, safe='')}")
+    assert (response.status_code, response.json()["code"]) == (404, "no-track")
+
+
+TEXTS = ("\x00", "\ud7ff", "'; DROP TABLE", "%", "a" * 1000, "{{7*7}}", "<script>", "\u202e", "-1")
+
+
+def test_hostile_requests_end_in_problems(client: TestClient) -> None:
+    """200 of them: none is the server's fault, each says what is wrong."""
+    names = ("track", "text", "embedder", "filter", "k", "strategy", "like", "steps")
+    asked = [
+        (path, {name: text} if name != "filter" else {"track": "Tone 3", name: text})
+        for path in ("similar", "recommend", "path", "compare")
+        for name in names
+        for text in TEXTS[:7]
+    ][:200]
+    assert len(asked) == 200
+    for path, query in asked:
+        response = client.get(f"/{path}", params=query)
+        assert 400 <= response.status_code < 500, (path, query, response.text)
+        assert response.json()["code"]
+
+
+# --- the description -----------------------------------------------------------------------------
+
+
+def operations(home: Path) -> Iterator[APIOperation]:
+    schema = schemathesis.openapi.from_asgi("/openapi.json", api(Service(home)))
+    return (found.ok() for found in schema.get_all_operations())
+
+
+def test_answers_are_as_the_description_says(home: Path) -> None:
+    """Requests are made up from the description, right ones and wrong ones."""
+    checked = 0
+    for operation in operations(home):
+
+        @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(operation.as_strategy())
+        def check(case: schemathesis.Case) -> None:
+            # No description can say which tracks and filters there are.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        check()
+        checked += 1
+    assert checked > 12
+
+
+def test_the_description_needs_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "http://" not in page
+    assert "https://" not in page
+    for address in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        assert client.get(f"/static-offline-docs/{address}").status_code == 200
+
+
+# --- the gate ------------------------------------------------------------------------------------
+
+
+def behind(home: Path, token: str, **how: object) -> TestClient:
+    return TestClient(Gate(api(Service(home)), token), **how)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8501", "[::1]:8501"])
+def test_this_machine_may_ask(home: Path, host: str) -> None:
+    assert behind(home, "").get("/health", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:8501", ""])
+def test_a_name_that_was_bound_to_this_machine_may_not(home: Path, host: str) -> None:
+    response = behind(home, "").get("/health", headers={"host": host})
+    assert (response.status_code, response.json()["code"]) == (421, "host")
+
+
+def test_with_a_token_only_those_who_know_it_may_ask(home: Path) -> None:
+    client = behind(home, "secret")
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}):
+        response = client.get("/health", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (401, "token")
+    assert client.get("/health", headers={"authorization": "Bearer secret"}).status_code == 200
+    assert client.get("/health").status_code == 401
+    assert client.get("/health", params={"token": "secret"}).status_code == 200
+    assert client.cookies[COOKIE] == "secret"
+    assert client.get("/health").status_code == 200
+
+
+def test_a_body_that_is_too_large_or_of_no_length_is_not_read(home: Path) -> None:
+    client = TestClient(Bounded(api(Service(home)), 1000))
+    large = client.post("/similar", files={"file": ("song.mp3", b"x" * 2000)})
+    assert (large.status_code, large.json()["code"]) == (413, "too-large")
+    endless = client.post("/similar", content=iter([b"x"] * 10))
+    assert (endless.status_code, endless.json()["code"]) == (411, "length")
