@@ -4,6 +4,8 @@ import io
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -334,3 +336,18 @@ def test_a_body_that_is_too_large_or_of_no_length_is_not_read(home: Path) -> Non
     assert (large.status_code, large.json()["code"]) == (413, "too-large")
     endless = client.post("/similar", content=iter([b"x"] * 10))
     assert (endless.status_code, endless.json()["code"]) == (411, "length")
+
+
+def test_the_radio_of_the_docs_plays_over_the_real_service(app: str, tmp_path: Path) -> None:
+    """A second program, in a process of its own, that knows the docs alone."""
+    player, played = tmp_path / "player.py", tmp_path / "played"
+    player.write_text(
+        "import sys, urllib.request as u\n"
+        f"with open({str(played)!r}, 'ab') as file:\n"
+        "    file.write(u.urlopen(sys.argv[1]).read(4) + b' ')\n"
+    )
+    program = [sys.executable, str(Path(__file__).parents[2] / "docs" / "radio.py"), "Tone 3"]
+    options = ["--songs", "4", "--api", f"{app}/api/v1", "--player", f"{sys.executable} {player}"]
+    said = subprocess.run([*program, *options], capture_output=True, text=True, check=True).stdout
+    assert len(set(said.splitlines())) == len(said.splitlines()) == 4
+    assert played.read_bytes() == b"fLaC " * 4

@@ -75,3 +75,9 @@ def test_a_port_that_is_taken_is_one_sentence_before_anything_starts(
         code, printed, errors = run(command, "--port", str(port))
     assert (code, printed) == (1, "")
     assert f"port {port} cannot be used (Address already in use): end what uses it" in errors
+
+
+def test_others_are_let_in_with_a_token_alone(run: Any) -> None:
+    code, printed, errors = run("app", "--address", "0.0.0.0", "--port", str(free_port()))
+    assert (code, printed) == (2, "")
+    assert "0.0.0.0 can be reached from other machines: set a token" in errors
