@@ -7,7 +7,7 @@ from musicflow.errors import MusicflowError
 EXTRAS = {
     "dagster": ("dagster", "dagster_webserver", "tabulate"),
     "mlflow": ("mlflow",),
-    "app": ("fastapi", "fastapi_offline", "python_multipart", "plotly", "streamlit"),
+    "app": ("fastapi", "fastapi_offline", "plotly", "python_multipart", "starlette", "streamlit"),
     "onnx": ("onnxruntime",),
     "demo": ("immich_memories_music",),
     "fetch": ("kagglehub",),
