@@ -7,7 +7,10 @@ from musicflow.errors import MusicflowError
 EXTRAS = {
     "dagster": ("dagster", "dagster_webserver", "tabulate"),
     "mlflow": ("mlflow",),
-    "app": ("fastapi", "fastapi_offline", "plotly", "python_multipart", "starlette", "streamlit"),
+    "app": (
+        *("fastapi", "fastapi_offline", "nicegui", "plotly"),
+        *("python_multipart", "starlette", "uvicorn"),
+    ),
     "onnx": ("onnxruntime",),
     "demo": ("immich_memories_music",),
     "fetch": ("kagglehub",),

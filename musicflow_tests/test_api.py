@@ -18,7 +18,7 @@ from musicflow_tests.evaluation.made_up import SWEEP
 
 Write = Callable[..., Path]
 
-HEAVY = {"torch", "dagster", "mlflow", "streamlit", "pandas", "numpy", "av", "pydantic"}
+HEAVY = {"torch", "dagster", "mlflow", "nicegui", "fastapi", "pandas", "numpy", "av", "pydantic"}
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

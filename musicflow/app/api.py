@@ -250,6 +250,12 @@ def audio(service: Answering, track_id: str, request: Request) -> Response:
     return _file(place(service.track(track_id).path), request.headers.get("range"))
 
 
+@router.get("/excerpt/{track_id:path}", response_class=Response)
+def excerpt(service: Answering, track_id: str) -> Response:
+    """Return the first minute of a track as WAV: for files that browsers do not play."""
+    return Response(service.excerpt(service.track(track_id)), media_type="audio/wav")
+
+
 @router.get("/cover/{track_id:path}", response_class=Response)
 def cover(service: Answering, track_id: str) -> Response:
     """Return the cover art of a track's file, or else a picture of its sound."""

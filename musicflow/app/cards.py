@@ -1,267 +1,212 @@
-"""Cards: a track, its sound, and the buttons to act on it.
+"""Cards: a track, and the buttons to act on it."""
 
-Names and tags come from files, and files from anywhere: `plain` makes text of them that is never
-taken for markup. Only files that the library lists are ever read.
-"""
-
-import mimetypes
-import os
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
-import streamlit as st
-from pydantic import ValidationError
+from nicegui import ui
 
-from musicflow import audio
-from musicflow.app.catalogue import Catalogue
-from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
-from musicflow.app.uploads import Upload
-from musicflow.app.view import KINDS, View, pick, play, prefer, preferred
-from musicflow.audio import guarded
-from musicflow.embedders import EmbedderError
-from musicflow.index import FilterError, Hit, TrackIndexError
-from musicflow.library import UNKNOWN, LibraryError, Track
-from musicflow.places import Place, PlaceError, Remote, place
-from musicflow.search.errors import QueryError
+from musicflow.app.address import Address
+from musicflow.app.names import clean, known, length
+from musicflow.app.player import API, Player, Song, song_of
+from musicflow.index import Hit
 from musicflow.text import joined
-from musicflow.worker import WorkerError
 
-Action = Literal["play", "like", "dislike", "ask"]
-ACTIONS: tuple[Action, ...] = ("play", "like", "dislike", "ask")
+Action = Literal["play", "queue", "radio", "like", "dislike", "ask"]
+ACTIONS: tuple[Action, ...] = ("play", "queue", "radio", "like", "dislike", "ask")
 
-_DO: dict[Action, tuple[Any, ...]] = {
-    "play": ("play_arrow", "Play", play),
-    "like": ("thumb_up", "Like", prefer, "like"),
-    "dislike": ("thumb_down", "Dislike", prefer, "dislike"),
-    "ask": ("search", "What sounds like this?", pick),
+
+class Deck:
+    """The cards of one page: they share its player and its address.
+
+    Parameters
+    ----------
+    address
+        The page's.
+    player
+        What plays.
+    label
+        The embedder that radios ask.
+    """
+
+    def __init__(self, address: Address, player: Player, label: str) -> None:
+        self.address = address
+        self._player = player
+        self._label = label
+
+    def answers(
+        self,
+        hits: Sequence[Hit],
+        where: str,
+        *,
+        actions: Sequence[Action] = ACTIONS,
+        notes: Sequence[str] = (),
+        shared: Sequence[str] = (),
+    ) -> None:
+        """Draw answers; playing one goes on with those below.
+
+        Parameters
+        ----------
+        hits
+            The answers, best first.
+        where
+            The list's name on the page, for tests and styles.
+        actions
+            The buttons of each.
+        notes
+            A short text per answer.
+        shared
+            Predicted tags of the question, which cards that have them too point out.
+        """
+        songs = [song_of(hit.payload) for hit in hits]
+        with ui.element("ol").classes(f"cards {where}"):
+            for rank, hit in enumerate(hits, 1):
+                note = notes[rank - 1] if notes else ""
+                if hit.duplicates:
+                    note = f"{note} +{len(hit.duplicates)} alike".strip()
+                with ui.element("li"):
+                    self._card(hit.payload, songs, rank - 1, actions, rank, hit.score, note, shared)
+
+    def rows(self, hits: Sequence[Hit]) -> None:
+        """Draw tracks of a list that is in no order of likeness, a line each."""
+        songs = [song_of(hit.payload) for hit in hits]
+        with ui.element("ul").classes("cards rows"):
+            for place, hit in enumerate(hits):
+                with ui.element("li"):
+                    self._card(hit.payload, songs, place, ("play", "queue", "like", "ask"))
+
+    def track(self, payload: Mapping[str, Any], actions: Sequence[Action] = ACTIONS) -> None:
+        """Draw one track."""
+        self._card(payload, [song_of(payload)], 0, actions)
+
+    def _card(
+        self,
+        payload: Mapping[str, Any],
+        songs: Sequence[Song],
+        place: int,
+        actions: Sequence[Action],
+        rank: int | None = None,
+        score: float | None = None,
+        note: str = "",
+        shared: Sequence[str] = (),
+    ) -> None:
+        track_id, name = payload["track_id"], clean(payload["name"])
+        card = ui.element("article").classes("card")
+        card.props["data-track"] = track_id
+        with card:
+            cover(track_id)
+            with ui.element("div").classes("what"):
+                with ui.element("div").classes("name"):
+                    if rank is not None:
+                        ui.label(str(rank)).classes("rank")
+                    ui.label(name)
+                    if note:
+                        ui.label(note).classes("note")
+                ui.label(_about(payload)).classes("about")
+                tags(payload, shared)
+                if score is not None:
+                    bar(score)
+            with ui.element("div").classes("actions"):
+                for action in actions:
+                    self._button(action, payload, songs, place, name)
+
+    def _button(
+        self,
+        action: Action,
+        payload: Mapping[str, Any],
+        songs: Sequence[Song],
+        place: int,
+        name: str,
+    ) -> None:
+        track_id, song = payload["track_id"], songs[place]
+        if action in ("like", "dislike"):
+            return self.preference(action, track_id, name)
+        icon, what = _SHOWN[action]
+        do = {
+            "play": lambda: self._player.play(songs, place),
+            "queue": lambda: self._player.add(song),
+            "radio": lambda: self._player.radio(song, self._radio_options()),
+            "ask": lambda: go(self.address.to(page="/", track=track_id, text="", upload="")),
+        }[action]
+        icon_button(icon, f"{what}: {name}", do, action)
+        return None
+
+    def preference(self, action: Action, key: str, name: str) -> None:
+        """Draw the button to like or dislike a track, or an upload by its key."""
+        kind = f"{action}s"
+        chosen = key in getattr(self.address, kind)
+        icon, what = _SHOWN[action]
+        button = icon_button(
+            icon if chosen else f"o_{icon}",
+            f"{'Take back' if chosen else what}: {name}",
+            lambda: go(self.address.preferring(kind, key)),
+            action,
+        )
+        button.props["aria-pressed"] = str(chosen).lower()
+        button.classes("chosen" if chosen else "")
+
+    def _radio_options(self) -> list[tuple[str, str]]:
+        return [("embedder", self._label), *(("filter", text) for text in self.address.filters)]
+
+
+_TAGS = 3
+"""The most predicted tags on a card; shared ones come first."""
+
+_SHOWN: Mapping[Action, tuple[str, str]] = {
+    "play": ("play_arrow", "Play"),
+    "queue": ("playlist_add", "Add to the queue"),
+    "radio": ("radio", "Radio from here"),
+    "like": ("thumb_up", "Like"),
+    "dislike": ("thumb_down", "Dislike"),
+    "ask": ("search", "What sounds like this?"),
 }
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_ADDRESS = re.compile(r"(?<=:)(?=//|streamlit:)|(?<=@)|(?<=www)(?=\.)", re.IGNORECASE)
 
-_BROWSERS_PLAY = frozenset(
-    {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm"}
-)
-_WHOLE_BYTES = 200_000_000
-"""The largest file that is held in memory while it is played; others are cut."""
-_EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
+def go(address: Address) -> None:
+    """Show another view."""
+    ui.navigate.to(address.url)
 
 
-FORESEEN = (
-    audio.AudioError,
-    EmbedderError,
-    FilterError,
-    LibraryError,
-    PlaceError,
-    QueryError,
-    TrackIndexError,
-    ValidationError,
-    WorkerError,
-)
+def icon_button(icon: str, what: str, do: Any, kind: str = "") -> ui.button:
+    """Draw a button with a picture; its words are for a pointer that rests, and for readers."""
+    button = (
+        ui.button(icon=icon, on_click=do, color=None)
+        .props("flat round dense")
+        .classes(f"do-{kind}")
+    )
+    # As a value: a name may hold anything.
+    button.props["aria-label"] = what
+    return button.tooltip(what)
 
 
-@contextmanager
-def errors_shown() -> Iterator[None]:
-    """Show a foreseen error as one sentence where it happened; the page goes on."""
-    try:
-        yield
-    except FORESEEN as error:
-        _tell(str(error))
-    except OSError as error:
-        _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+def cover(track_id: str) -> None:
+    """Draw the cover art of a track, or what its sound looks like."""
+    picture = ui.element("img").classes("cover").props('alt="" loading="lazy"')
+    picture.props["src"] = f"{API}cover/{quote(track_id)}"
 
 
-def _tell(reason: str) -> None:
-    st.error(plain(reason, longest=1000), icon=":material/error:")
+def bar(score: float) -> None:
+    """Draw a score as a bar, with what it means."""
+    with ui.element("div").classes("score"):
+        share = min(max(score, 0.0), 1.0)
+        ui.element("div").classes("fill").style(f"width: {100 * share:.0f}%")
+        ui.label(f"{score:.3f}").tooltip("The likeness: 1 is the same sound, 0 has nothing to do.")
 
 
-def clean(text: object, longest: int = 100) -> str:
-    """Return a text on one line, shortened, without control characters."""
-    line = str(text)[: 4 * longest]
-    if not line.isprintable():
-        kept = (c for c in line if c not in _DIRECTIONS)
-        blank = ("Cc", "Cs", "Zl", "Zp")
-        line = "".join(" " if unicodedata.category(c) in blank else c for c in kept)
-    line = " ".join(line.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def plain(text: object, longest: int = 100) -> str:
-    """Return a text that Streamlit's Markdown shows as it is."""
-    # Addresses become links, escaped or not, unless an invisible joiner breaks them up.
-    broken = _ADDRESS.sub("\u2060", clean(text, longest))
-    return _PUNCTUATION.sub(r"\\\1", broken)
-
-
-def by(artist: str) -> str:
-    """Return an artist as Markdown to follow a name; empty if not known."""
-    return "" if artist == UNKNOWN else f" · {plain(artist)}"
-
-
-def length(seconds: float) -> str:
-    """Return minutes and seconds."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def player(catalogue: Catalogue) -> None:
-    """Draw the one player, in the sidebar, where it goes on while pages change."""
-    track = catalogue.get(st.session_state.get("playing", ""))
-    if track is None:
+def tags(payload: Mapping[str, Any], shared: Sequence[str] = ()) -> None:
+    """Draw predicted tags; those that the question has as well stand out."""
+    predicted = payload.get("tags") or ()
+    told = [*(tag for tag in predicted if tag in shared), *predicted]
+    if not told:
         return
-    with st.sidebar.container(border=True):
-        st.markdown(f"**{plain(track.name)}**" + by(track.artist))
-        with errors_shown():
-            _sound(place(track.path))
+    with ui.element("div").classes("tags"):
+        ui.label("predicted:")
+        for tag in dict.fromkeys(told[:_TAGS]):
+            label = ui.label(clean(tag)).classes("tag")
+            if tag in shared:
+                label.classes("shared").tooltip("The question has this tag, too.")
 
 
-def _sound(path: Place) -> None:
-    if not _can_be_read(path):
-        st.warning("The file is gone or closed; `musicflow run` brings the library up to date.")
-    elif path.suffix.lower() in _BROWSERS_PLAY and path.stat().st_size <= _WHOLE_BYTES:
-        kind = mimetypes.guess_type(path.name)[0] or "audio/wav"
-        sound = _fetched(str(path)) if isinstance(path, Remote) else str(path)
-        st.audio(sound, format=kind, autoplay=True)
-    else:
-        [samples] = guarded.beginnings([path], _EXCERPT_RATE, _EXCERPT_S)
-        if isinstance(samples, Exception):
-            raise samples
-        st.audio(samples, sample_rate=_EXCERPT_RATE, autoplay=True)
-        st.caption("The first minute: the file is large, or of a kind that browsers do not play.")
-
-
-@st.cache_data(max_entries=3, ttl=3600, show_spinner=False)
-def _fetched(address: str) -> bytes:
-    """Fetch a file elsewhere once, as a page is drawn anew whenever something is clicked."""
-    return place(address).read_bytes()
-
-
-def _can_be_read(path: Place) -> bool:
-    return path.is_file() if isinstance(path, Remote) else os.access(path, os.R_OK)
-
-
-def card(
-    view: View,
-    payload: Mapping[str, Any],
-    key: str,
-    rank: str = "",
-    score: str = "",
-    note: str = "",
-    picture: bool = True,
-    actions: Sequence[Action] = ACTIONS,
-) -> None:
-    """Draw a track: its picture, names, genre and tags, and buttons to act on it.
-
-    Parameters
-    ----------
-    view
-        The view.
-    payload
-        What an index keeps of the track.
-    key
-        Tells this card from others on the page.
-    rank, score, note
-        Markdown before its names, before the line about it, and after its names.
-    picture
-        Whether to show its spectrogram.
-    actions
-        Its buttons.
-    """
-    track_id = payload["track_id"]
-    with st.container(border=True, key=f"card-{key}"):
-        widths = [4, 11, 1 + 1.2 * len(actions)][not picture :]
-        *left, middle, right = st.columns(widths, vertical_alignment="center", gap="small")
-        track = view.catalogue.get(track_id)
-        if left and track is not None and (image := cover(track)):
-            left[0].image(image, width="stretch")
-        names = f"**{plain(payload['name'])}**{by(joined(payload['artist']))}"
-        about = [plain(joined(payload["genre"])), length(payload["duration_s"])]
-        if tags := payload.get("tags"):
-            about.append(f"predicted: {', '.join(map(plain, tags))}")
-        with middle.container(gap="xxsmall"):
-            st.markdown(f"{rank} {names} {note}".strip())
-            st.caption(f"{score} {' · '.join(about)}".strip())
-        with right:
-            buttons(track_id, key, actions)
-
-
-def none() -> None:
-    """Say that there is no answer."""
-    st.info("no track passes the filters", icon=":material/filter_alt_off:")
-
-
-def hit_card(view: View, hit: Hit, rank: int, where: str, note: str = "", **how: Any) -> None:
-    """Draw an answer: a card with its rank and score."""
-    key, score = f"{where}-{hit.track_id}", f":violet-badge[{hit.score:.3f}]"
-    if hit.duplicates:
-        note += f" :gray-badge[+{len(hit.duplicates)} alike]"
-    card(view, hit.payload, key, f":gray[{rank}]", score, note, **how)
-
-
-def shift(hit: Hit, rank: int, before: Sequence[str], absent: str) -> str:
-    """Return, as Markdown, a hit's rank in another list of track ids.
-
-    Parameters
-    ----------
-    hit, rank
-        The answer, and its rank from 1.
-    before
-        The other list, best first.
-    absent
-        What to say of an answer that it does not hold.
-    """
-    if hit.track_id not in before:
-        return f":blue-badge[{absent}]"
-    up = before.index(hit.track_id) + 1 - rank
-    return f":green[▲{up}]" if up > 0 else f":red[▼{-up}]" if up < 0 else ""
-
-
-def buttons(example: str | Upload, key: str, actions: Sequence[Action]) -> None:
-    """Draw the buttons to act on a track, by its id, or on an upload."""
-    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall", wrap=False):
-        for action in actions:
-            icon, what, do, *args = _DO[action]
-            chosen = action in KINDS and preferred(action, example)
-            st.button(
-                f":primary[:material/{icon}:]" if chosen else f":material/{icon}:",
-                key=f"{action}-{key}",
-                help="Take it back" if chosen else what,
-                type="tertiary",
-                on_click=do,
-                args=[*args, example],
-            )
-
-
-# --- pictures ------------------------------------------------------------------------------------
-
-_PICTURES = 5000
-"""The most pictures that are kept."""
-
-
-@st.cache_resource(show_spinner=False)
-def _pictures() -> dict[str, bytes | None]:
-    """Return the pictures of all sessions, by content hash, the oldest first."""
-    return {}
-
-
-def cover(track: Track) -> bytes | None:
-    """Return a PNG of the first half minute's spectrogram; None without a sound."""
-    draw([track])
-    return _pictures().get(track.content_hash)
-
-
-def draw(tracks: Iterable[Track | None]) -> None:
-    """Draw the pictures of some tracks at once, which is faster than one by one."""
-    known = _pictures()
-    new = {track.content_hash: place(track.path) for track in tracks if track is not None}
-    new = {content: path for content, path in new.items() if content not in known}
-    sounds = guarded.beginnings(list(new.values()), RATE, PICTURE_S)
-    for content, sound in zip(new, sounds, strict=True):
-        known[content] = None if isinstance(sound, Exception) else spectrogram(sound)
-    for content in list(known)[:-_PICTURES]:
-        known.pop(content, None)
+def _about(payload: Mapping[str, Any]) -> str:
+    parts = [known(joined(payload["artist"])), clean(joined(payload["genre"]))]
+    return " · ".join(filter(None, [*parts, length(payload["duration_s"])]))

@@ -1,176 +1,227 @@
-"""Compare: one query to several embedders, side by side or blind."""
+"""Compare: one question to several embedders, side by side or blind."""
 
-import itertools
-import random
 from collections.abc import Sequence
+from functools import partial
 
-import pandas as pd
-import streamlit as st
+from nicegui import ui
 
 from musicflow.app import votes
-from musicflow.app.cards import card, errors_shown, hit_card, plain, shift
-from musicflow.app.question import Question, answer, ask, surprise
-from musicflow.app.view import View
-from musicflow.app.votes import Standing, Vote
+from musicflow.app.cards import Deck, go, icon_button
+from musicflow.app.find import shift
+from musicflow.app.player import song_of
+from musicflow.app.service import Answer, Question
+from musicflow.app.shared import (
+    Session,
+    ask,
+    errors_shown,
+    heading,
+    hint,
+    problem,
+    show_question,
+    surprise,
+    waiting,
+)
+from musicflow.app.votes import Vote
 from musicflow.index import Hit
-from musicflow.search.answers import overlap
 
-BLIND_K = 5
-"""Answers per embedder in a blind test."""
+BLIND_K = 3
+"""Answers per embedder in a blind test: all of them are to be heard."""
 
-SIDE_BY_SIDE, BLIND = "Side by side", "Blind test"
+MAX_EMBEDDERS = 4
 
 
-def main() -> None:
+async def compare(session: Session) -> None:
     """Draw the page."""
-    view: View = st.session_state.view
-    st.title("Compare")
-    if len(view.published) < 2:
-        st.info("One embedder is published, and it takes two: `musicflow run --embedder …`.")
+    published = session.service.labels()
+    if len(published) < 2:
+        hint("One embedder is published, and it takes two: `musicflow run --embedder …`.")
         return
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        labels = st.multiselect(
-            "Embedders",
-            view.published,
-            default=view.published[:2],
-            max_selections=4,
-            key="with",
-            bind="query-params",
-        )
-        mode = st.segmented_control(
-            "How",
-            [SIDE_BY_SIDE, BLIND],
-            default=SIDE_BY_SIDE,
-            required=True,
-            key="how",
-            bind="query-params",
-        )
+    labels = _choice(session, published)
     if len(labels) < 2:
-        st.info("Choose two embedders or more.")
+        hint("Choose two embedders or more.")
         return
-    question = ask(view)
+    ask(session)
     with errors_shown():
-        if question is not None and mode == BLIND:
-            _blind(view, question, labels)
-        elif question is not None:
-            _side_by_side(view, question, labels)
-    if mode == BLIND:
+        question = session.question()
+        if question is None:
+            hint("Search for a track, drop a song, or let chance decide.", "hearing")
+        elif session.address.blind:
+            await _blind(session, question, labels)
+        else:
+            await _side_by_side(session, question, labels)
+    if session.address.blind:
         with errors_shown():
-            _score(view)
+            _score(session)
 
 
-# --- side by side --------------------------------------------------------------------------------
+def _choice(session: Session, published: Sequence[str]) -> list[str]:
+    address = session.address
+    labels = [label for label in address.against if label in published][:MAX_EMBEDDERS]
+    labels = labels or list(published[:2])
+    with ui.element("div").classes("choice"):
+        ui.select(
+            list(published),
+            value=labels,
+            label="Embedders",
+            multiple=True,
+            on_change=lambda event: go(address.to(against=tuple(event.value[:MAX_EMBEDDERS]))),
+        ).props("outlined dense use-chips")
+        ui.toggle(
+            {False: "Side by side", True: "Blind test"},
+            value=address.blind,
+            on_change=lambda event: go(address.to(blind=event.value)),
+        ).props("no-caps")
+    return labels
 
 
-def _side_by_side(view: View, question: Question, labels: Sequence[str]) -> None:
-    answers = {label: answer(view, question, label) for label in labels}
-    ids = {label: [hit.track_id for hit in hits] for label, hits in answers.items()}
-    with st.container(horizontal=True):
-        for first, second in itertools.combinations(labels, 2):
-            st.metric(
-                f"{plain(first)} and {plain(second)}, overlap@{view.k}",
-                f"{overlap(ids[first], ids[second]):.0%}",
-                width="content",
-            )
-    st.caption(f"Arrows: ranks gained or lost beside {plain(labels[0])}.")
-    for column, label in zip(st.columns(len(labels)), labels, strict=True):
-        with column:
-            st.subheader(plain(label), anchor=False)
-            for rank, hit in enumerate(answers[label], 1):
-                note = "" if label == labels[0] else shift(hit, rank, ids[labels[0]], "only here")
-                how = {"picture": False, "actions": ("play", "ask")}
-                hit_card(view, hit, rank, f"side-{label}", note, **how)
+async def _asked(
+    session: Session, question: Question, labels: Sequence[str], k: int
+) -> tuple[list[Answer], dict[tuple[str, str], float]]:
+    filters = session.address.filters
+    return await waiting("Listening …", session.service.compare, question, k, filters, labels)
+
+
+async def _side_by_side(session: Session, question: Question, labels: Sequence[str]) -> None:
+    k = session.address.k
+    answers, overlaps = await _asked(session, question, labels, k)
+    deck = Deck(session.address, session.player, labels[0])
+    show_question(session, deck, question)
+    with ui.element("div").classes("metrics"):
+        for (first, second), share in overlaps.items():
+            _metric(f"{first} and {second}, overlap@{k}", f"{share:.0%}")
+    first_ids = [hit.track_id for hit in answers[0].hits]
+    if first_ids:
+        ui.label(f"Arrows: ranks gained or lost beside {answers[0].embedder}.").classes("about")
+    with ui.element("div").classes("columns even"):
+        for answer in answers:
+            with ui.element("section").classes("side"):
+                heading(answer.embedder)
+                if answer.error is not None:
+                    problem(str(answer.error))
+                    continue
+                own = answer is answers[0] or not first_ids
+                notes = [
+                    "" if own else shift(hit.track_id, rank, first_ids, "only here")
+                    for rank, hit in enumerate(answer.hits, 1)
+                ]
+                deck = Deck(session.address, session.player, answer.embedder)
+                deck.answers(answer.hits, "side", actions=("play", "queue", "ask"), notes=notes)
+
+
+def _metric(name: str, value: str) -> None:
+    with ui.element("div").classes("metric"):
+        ui.label(value).classes("value")
+        ui.label(name).classes("about")
 
 
 # --- blind ---------------------------------------------------------------------------------------
 
 
-def _blind(view: View, question: Question, labels: Sequence[str]) -> None:
-    first, second = _ballot(question, labels)
-    lists = [answer(view, question, label)[:BLIND_K] for label in (first, second)]
-    ids = [[hit.track_id for hit in hits] for hits in lists]
-    st.subheader("Which list suits better?", anchor=False)
-    for column, name, hits in zip(st.columns(2), "AB", lists, strict=True):
-        with column:
-            st.subheader(f"List {name}", anchor=False)
-            _without_a_trace(view, hits, name)
-    if ids[0] == ids[1]:
-        st.info("Both answer alike here. Try another track.")
+async def _blind(session: Session, question: Question, labels: Sequence[str]) -> None:
+    pair = session.ballot(question, labels)
+    answers, _ = await _asked(session, question, pair, BLIND_K)
+    if errors := [answer.error for answer in answers if answer.error is not None]:
+        raise errors[0]
+    first, second = (answer.hits for answer in answers)
+    heading("Which list suits better?")
+    if [hit.track_id for hit in first] == [hit.track_id for hit in second]:
+        hint("Both answer alike here. Try another track.")
+        ui.button("Another track", icon="casino", on_click=partial(surprise, session))
         return
-    key = question if isinstance(question, str) else "upload"
-    with st.container(horizontal=True, horizontal_alignment="center"):
-        for name, winner in (
-            ("A suits better", first),
-            ("Both alike", ""),
-            ("B suits better", second),
-        ):
-            vote = Vote(first, second, winner, key, len(lists[0]))
-            st.button(
-                name, on_click=_vote, args=[view, vote], type="primary" if winner else "secondary"
+    _question_to_hear(session, question)
+    with ui.element("div").classes("columns even blind"):
+        for name, hits in zip("AB", (first, second), strict=True):
+            with ui.element("section"):
+                heading(f"List {name}")
+                _without_a_trace(session, hits, name)
+    _ballot_box(session, question, pair, [*first, *second])
+
+
+def _question_to_hear(session: Session, question: Question) -> None:
+    if question.track is None:
+        return
+    song = song_of(session.open().collection.payload(question.track), hidden="The question")
+    ui.button(
+        "Hear the question", icon="play_arrow", on_click=lambda: session.player.play([song])
+    ).props("outline no-caps")
+
+
+def _without_a_trace(session: Session, hits: Sequence[Hit], name: str) -> None:
+    """Draw answers without anything that tells what they are, or who found them."""
+    songs = [song_of(hit.payload, f"{name}{rank}") for rank, hit in enumerate(hits, 1)]
+    with ui.element("ol").classes("cards blind"):
+        for place, song in enumerate(songs):
+            with ui.element("li"), ui.element("article").classes("card"):
+                ui.label(song["name"]).classes("name")
+                icon_button(
+                    "play_arrow",
+                    f"Play {song['name']}",
+                    partial(session.player.play, songs, place),
+                    "play",
+                )
+
+
+def _ballot_box(
+    session: Session, question: Question, pair: tuple[str, str], hits: Sequence[Hit]
+) -> None:
+    wanted = {hit.track_id for hit in hits}
+    buttons: list[ui.button] = []
+
+    def count() -> None:
+        left = len(wanted - session.player.heard)
+        told.set_text(f"{left} left to hear, and you can vote." if left else "Now vote.")
+        for button in buttons:
+            button.set_enabled(not left)
+
+    def vote(winner: str) -> None:
+        about = question.track if question.track is not None else "upload"
+        with errors_shown():
+            votes.cast(
+                session.service.settings.paths.votes, Vote(*pair, winner, about, len(hits) // 2)
             )
+            session.forget_ballot()
+            ui.notify("Your vote is kept.", type="positive")
+            if question.track is not None:
+                surprise(session)
+
+    with ui.element("div").classes("votes"):
+        for text, winner in (
+            ("A suits better", pair[0]),
+            ("Both alike", ""),
+            ("B suits better", pair[1]),
+        ):
+            button = ui.button(text, on_click=partial(vote, winner)).props("no-caps")
+            buttons.append(button if winner else button.props("outline"))
+        told = ui.label().classes("about").props("role=status")
+    session.player.when_heard(count)
+    count()
 
 
-def _ballot(question: Question, labels: Sequence[str]) -> tuple[str, str]:
-    """Return two embedders in random order, the same until the vote."""
-    about = question if isinstance(question, str) else question.key
-    kept = st.session_state.get("ballot")
-    if kept is None or kept[:2] != (about, tuple(labels)):
-        kept = about, tuple(labels), tuple(random.sample(list(labels), 2))
-        st.session_state.ballot = kept
-    first, second = kept[2]
-    return first, second
-
-
-def _without_a_trace(view: View, hits: Sequence[Hit], name: str) -> None:
-    """Draw answers without scores and tags, which would reveal the embedder."""
-    for rank, hit in enumerate(hits, 1):
-        payload = hit.payload | {"tags": ()}
-        key = f"blind-{name}-{rank}"
-        card(view, payload, key, f":gray[{rank}]", picture=False, actions=("play",))
-
-
-def _vote(view: View, vote: Vote) -> None:
-    with errors_shown():
-        votes.cast(view.settings.paths.votes, vote)
-        st.session_state.pop("ballot", None)
-        st.toast("Your vote is kept.", icon=":material/how_to_vote:")
-        if st.session_state.track:
-            surprise(view)
-
-
-def _score(view: View) -> None:
-    cast, unreadable = votes.read(view.settings.paths.votes)
-    with st.expander(f"Your score (votes: {len(cast)})", icon=":material/leaderboard:"):
+def _score(session: Session) -> None:
+    cast, unreadable = votes.read(session.service.settings.paths.votes)
+    with ui.expansion(f"Your score (votes: {len(cast)})", icon="leaderboard").classes("score-of"):
         if unreadable:
-            st.warning(f"{unreadable} lines of {plain(view.settings.paths.votes)} cannot be read.")
+            problem(f"{unreadable} lines of {session.service.settings.paths.votes} cannot be read.")
         if not cast:
-            st.write("No vote yet.")
+            ui.label("No vote yet.")
             return
         standings = votes.standings(cast)
-        st.dataframe(_table(standings), hide_index=True)
-        best = standings[0]
-        if best.low > 0.5:
-            st.write(f"By your ears, **{plain(best.embedder)}** suits better.")
-        else:
-            st.write("Too close to tell yet: more votes narrow the intervals.")
-        st.caption("A tie counts half a win. The interval is Wilson's, at 95 %.")
-
-
-def _table(standings: Sequence[Standing]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
+        rows = [
             {
-                "embedder": standing.embedder,
-                "votes": standing.votes,
-                "wins": standing.wins,
-                "ties": standing.ties,
-                "share": f"{standing.share:.0%}",
-                "95 % interval": f"{standing.low:.0%} – {standing.high:.0%}",
+                "embedder": one.embedder,
+                "votes": one.votes,
+                "wins": one.wins,
+                "ties": one.ties,
+                "share": f"{one.share:.0%}",
+                "95 % interval": f"{one.low:.0%} – {one.high:.0%}",
             }
-            for standing in standings
+            for one in standings
         ]
-    )
-
-
-if __name__ == "__main__":
-    main()
+        ui.table(rows=rows).props("flat dense")
+        best = standings[0]
+        ui.label(
+            f"By your ears, {best.embedder} suits better."
+            if best.low > 0.5
+            else "Too close to tell yet: more votes narrow the intervals."
+        )
+        ui.label("A tie counts half a win. The interval is Wilson's, at 95 %.").classes("about")

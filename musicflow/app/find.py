@@ -1,13 +1,23 @@
-"""Find: tracks that sound like a query, and tracks that suit one's taste."""
+"""Find: tracks that sound like a question, and tracks that suit one's taste."""
 
-import streamlit as st
+from collections.abc import Sequence
 
-from musicflow.app.cards import draw, errors_shown, hit_card, none, plain, shift
-from musicflow.app.question import Question, answer, ask
-from musicflow.app.uploads import Upload
-from musicflow.app.view import KINDS, Kind, View, forget, prefer, preferences
-from musicflow.library.recordings import Verdicts
-from musicflow.search.recommend import Strategy, recommend
+from nicegui import ui
+
+from musicflow.app.cards import Deck, go
+from musicflow.app.names import clean
+from musicflow.app.service import Answer
+from musicflow.app.shared import (
+    Session,
+    ask,
+    errors_shown,
+    heading,
+    hint,
+    show_question,
+    waiting,
+)
+from musicflow.index import Hit
+from musicflow.search.recommend import Strategy
 
 STRATEGIES: dict[Strategy, str] = {
     "average": "near the middle of what you like",
@@ -16,100 +26,156 @@ STRATEGIES: dict[Strategy, str] = {
 }
 
 
-def main() -> None:
+async def find(session: Session) -> None:
     """Draw the page."""
-    view: View = st.session_state.view
-    st.title("Find")
-    question = ask(view, in_words=True)
-    left, right = st.columns([3, 2], gap="large")
-    with right, errors_shown():
-        _for_you(view)
-    with left, errors_shown():
-        if question is not None:
-            _answers(view, question)
+    ask(session, in_words=True)
+    with ui.element("div").classes("columns"):
+        with ui.element("section").classes("wide"), errors_shown():
+            await _answers(session)
+        with ui.element("section"), errors_shown():
+            await _for_you(session)
 
 
-def _answers(view: View, question: Question) -> None:
-    st.subheader("Sounds like it")
-    hits = answer(view, question)
-    if not hits:
-        none()
-    draw(view.catalogue.get(hit.track_id) for hit in hits)
-    for rank, hit in enumerate(hits, 1):
-        hit_card(view, hit, rank, "answer")
-
-
-def _for_you(view: View) -> None:
-    st.subheader("For you")
-    for kind in KINDS:
-        _chosen(view, kind)
-    likes, dislikes = (
-        [view.vector(e) if isinstance(e, Upload) else e for e in preferences(kind)]
-        for kind in KINDS
-    )
-    if not likes:
-        st.caption("Like some tracks :material/thumb_up:, and this list follows your taste.")
+async def _answers(session: Session) -> None:
+    address, question = session.address, session.question()
+    if question is None:
+        hint("Search for a track, drop a song, or let chance decide.", "hearing")
         return
-    st.button("Start over", key="forget", icon=":material/restart_alt:", on_click=forget)
-    with st.expander("How", icon=":material/tune:"):
-        strategy = st.radio(
-            "Strategy",
-            list(STRATEGIES),
-            captions=list(STRATEGIES.values()),
-            key="strategy",
-            bind="query-params",
-        )
-        diverse = st.toggle("More variety", key="diverse", bind="query-params")
-        most = st.slider(
-            "At most so many by an artist (0: any)", 0, 10, 0, key="most", bind="query-params"
-        )
-    hits = recommend(
-        view.collection(),
-        likes,
-        dislikes,
-        view.k,
-        view.filters,
-        strategy=strategy or "average",
-        diverse=diverse,
-        max_per_artist=most or None,
-        verdicts=Verdicts.load(view.settings.paths.recordings),
+    deck = Deck(address, session.player, session.open().label)
+    shared = show_question(session, deck, question)
+    heading("Sounds like it")
+    found: Answer = await waiting(
+        "Listening …",
+        session.service.similar,
+        question,
+        address.k,
+        address.filters,
+        address.embedder or None,
     )
-    if not hits:
-        none()
-    state = st.session_state
-    if state.shown_before and hits:
-        new = sum(hit.track_id not in state.shown_before for hit in hits)
-        st.caption(f"Your last click brought {new} of {len(hits)} tracks in.")
-    for rank, hit in enumerate(hits, 1):
-        moved = state.shown_before and shift(hit, rank, state.shown_before, "new")
-        hit_card(view, hit, rank, "for-you", moved or "", picture=False, actions=("play", *KINDS))
-    state.shown = [hit.track_id for hit in hits]
+    if not found.hits:
+        hint("No track passes the filters.", "filter_alt_off")
+    deck.answers(found.hits, "answers", shared=shared)
+    playlist_button(session, found.hits)
 
 
-def _chosen(view: View, kind: Kind) -> None:
-    examples = preferences(kind)
-    if not examples:
+async def _for_you(session: Session) -> None:
+    address = session.address
+    heading("For you")
+    if not address.likes and not address.dislikes:
+        hint("Like some tracks, and this list follows your taste.", "thumb_up")
         return
-    icon = "thumb_up" if kind == "like" else "thumb_down"
-    with st.container(horizontal=True, gap="xsmall"):
-        for number, example in enumerate(examples):
-            st.button(
-                plain(_name(view, example)),
-                key=f"chosen-{kind}-{number}",
-                icon=f":material/{icon}:",
-                help="Take it back",
-                type="tertiary",
-                on_click=prefer,
-                args=[kind, example],
-            )
+    deck = Deck(address, session.player, session.open().label)
+    _chosen(session, deck)
+    if not address.likes:
+        hint("Like some tracks, too: a dislike alone has no direction.", "thumb_up")
+        return
+    _how(session)
+    service = session.service
+    found: Answer = await waiting(
+        "Listening …",
+        service.recommend,
+        [service.kept(key) or key for key in address.likes],
+        [service.kept(key) or key for key in address.dislikes],
+        (),
+        address.k,
+        address.filters,
+        address.embedder or None,
+        strategy=address.strategy,
+        diverse=address.diverse,
+        max_per_artist=address.most or None,
+    )
+    if not found.hits:
+        hint("No track passes the filters.", "filter_alt_off")
+    notes = _moves(session, found.hits)
+    deck.answers(found.hits, "for-you", actions=("play", "queue", "like", "dislike"), notes=notes)
+    playlist_button(session, found.hits)
 
 
-def _name(view: View, example: str | Upload) -> str:
-    if isinstance(example, Upload):
-        return example.name
-    track = view.catalogue.get(example)
-    return example if track is None else track.name
+def _moves(session: Session, hits: Sequence[Hit]) -> list[str]:
+    """Say what a click changed: of that click only."""
+    ids, address = [hit.track_id for hit in hits], session.address
+    clicks = (address.likes, address.dislikes)
+    before, asked = session.shown
+    session.shown = ids, clicks
+    if not before or asked == clicks:
+        return [""] * len(hits)
+    new = sum(track_id not in before for track_id in ids)
+    hint(f"Your last click brought {new} of {len(ids)} tracks in.", "swap_vert")
+    return [shift(track_id, rank, before, "new") for rank, track_id in enumerate(ids, 1)]
 
 
-if __name__ == "__main__":
-    main()
+def shift(track_id: str, rank: int, before: Sequence[str], absent: str) -> str:
+    """Return a track's move against another list, such as ``▲2``.
+
+    Parameters
+    ----------
+    track_id, rank
+        The track, and its rank from 1.
+    before
+        The other list, best first.
+    absent
+        What to say of a track that it does not hold.
+    """
+    if track_id not in before:
+        return absent
+    up = before.index(track_id) + 1 - rank
+    return f"▲{up}" if up > 0 else f"▼{-up}" if up < 0 else ""
+
+
+def _chosen(session: Session, deck: Deck) -> None:
+    address = session.address
+    with ui.element("div").classes("chosen-list"):
+        for kind, action in (("likes", "like"), ("dislikes", "dislike")):
+            for key in getattr(address, kind):
+                with ui.element("span").classes(f"chip {action}"):
+                    ui.label(_name(session, key))
+                    deck.preference(action, key, _name(session, key))  # type: ignore[arg-type]
+        if address.likes:
+            ui.button(
+                "Save likes",
+                icon="playlist_add",
+                on_click=lambda: session.save_playlist(address.likes),
+            ).props("flat dense no-caps")
+        ui.button(
+            "Start over",
+            icon="restart_alt",
+            on_click=lambda: go(address.to(likes=(), dislikes=())),
+        ).props("flat dense no-caps")
+
+
+def _name(session: Session, key: str) -> str:
+    if upload := session.service.kept(key):
+        return clean(upload.name, 40)
+    track = session.service.catalogue().get(key)
+    return clean(track.name if track else key, 40)
+
+
+def _how(session: Session) -> None:
+    address = session.address
+    with ui.expansion("How", icon="tune").props("dense").classes("how"):
+        ui.radio(
+            STRATEGIES,
+            value=address.strategy,
+            on_change=lambda event: go(address.to(strategy=event.value)),
+        ).props("dense")
+        ui.switch(
+            "More variety",
+            value=address.diverse,
+            on_change=lambda event: go(address.to(diverse=event.value)),
+        )
+        ui.number(
+            "At most per artist (0: any)",
+            value=address.most,
+            min=0,
+            max=10,
+            on_change=lambda event: go(address.to(most=int(event.value or 0))),
+        ).props("dense debounce=400")
+
+
+def playlist_button(session: Session, hits: Sequence[Hit]) -> None:
+    """Draw the button that saves answers as a playlist."""
+    if hits:
+        ids = [hit.track_id for hit in hits]
+        ui.button(
+            "Save as playlist", icon="playlist_add", on_click=lambda: session.save_playlist(ids)
+        ).props("flat no-caps").classes("do-save")

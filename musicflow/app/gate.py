@@ -36,16 +36,16 @@ class Gate:
     """
 
     def __init__(self, app: Application, token: str = "") -> None:
-        self._app = app
+        self.app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
-            return await self._app(scope, receive, send)
+            return await self.app(scope, receive, send)
         problem = self._problem(scope)
         if problem is None:
-            return await self._app(scope, receive, self._remembering(scope, send))
+            return await self.app(scope, receive, self._remembering(scope, send))
         if scope["type"] == "websocket":
             # Closing what was not accepted answers with 403.
             return await send({"type": "websocket.close", "code": 1008})
@@ -106,14 +106,14 @@ class Bounded:
     """
 
     def __init__(self, app: Application, most: int) -> None:
-        self._app = app
+        self.app = app
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         problem = self._problem(scope) if scope["type"] == "http" else None
         if problem is None:
-            return await self._app(scope, receive, send)
+            return await self.app(scope, receive, send)
         return await answer_with(problem)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Problem | None:

@@ -1,15 +1,18 @@
 """Library: its tracks, its problems with their reasons, and its duplicates."""
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
-import pandas as pd
-import streamlit as st
+from nicegui import ui
 
 from musicflow import embedders
-from musicflow.app.cards import clean, hit_card, plain
-from musicflow.app.view import View, facet
-from musicflow.evaluation import Comparison, layers, report
-from musicflow.index import Collection, Hit
+from musicflow.app.cards import Deck, go
+from musicflow.app.names import clean
+from musicflow.app.service import Service
+from musicflow.app.shared import Session, errors_shown, heading, hint, problem, waiting
+from musicflow.evaluation import layers, report
+from musicflow.index import Hit, fused
 from musicflow.library import (
     Problem,
     Summary,
@@ -19,155 +22,212 @@ from musicflow.library import (
     skipped_line,
     without_notes,
 )
-from musicflow.library.recordings import Verdicts
-from musicflow.search.duplicates import duplicates
 from musicflow.store import ALL_TRACKS, faults_of, problems_of, store_of
 
 MAX_GROUPS = 50
 """The most groups of duplicates that are shown."""
 
+PAGE = 50
+"""Tracks per page of the list."""
 
-def main() -> None:
+_SHOWN = 500
+"""The most problems that are shown."""
+
+
+async def library(session: Session) -> None:
     """Draw the page."""
-    view: View = st.session_state.view
-    library = view.catalogue.library
-    st.title("Library")
-    st.caption(f"{plain(library.root)}, {plain(library.reading, longest=500)}")
-    for doubt in doubts(library):
-        st.warning(plain(str(doubt), longest=500), icon=":material/help:")
-    comparison = Comparison.load(view.settings.paths.reports / report.COMPARISON)
+    with errors_shown():
+        _facts(session)
+        await _tracks(session)
+        reported = await waiting("Reading the problems …", _reported, session.service)
+        with ui.element("div").classes("columns even"):
+            with ui.element("section"):
+                _genres(session)
+            with ui.element("section"):
+                _labels(session.service.catalogue().summary)
+                _quality(session)
+        _layers(session)
+        _problems(without_notes(reported))
+        skipped = skipped_line(session.service.catalogue().library.skipped)
+        for line in filter(None, [*note_lines(reported), skipped]):
+            ui.label(clean(line, longest=500)).classes("about")
+        await _duplicates(session)
+
+
+def _facts(session: Session) -> None:
+    catalogue = session.service.catalogue()
+    read = catalogue.library
+    ui.label(f"{clean(read.root, 300)}, {clean(read.reading, 500)}").classes("about")
+    for doubt in doubts(read):
+        problem(str(doubt))
+    comparison = session.service.comparison()
     for line in report.put_off_lines(comparison) if comparison is not None else ():
-        st.caption(line)
-    reported = [*library.problems, *_failures(view)]
-    problems = without_notes(reported)
-    summary = view.catalogue.summary
-    with st.container(horizontal=True):
-        st.metric("Tracks", f"{len(library.tracks):,}", border=True)
-        st.metric("Hours", f"{summary.hours:,.1f}", border=True)
-        artists = {name for track in library.tracks for name in known_artists(track.artists)}
-        st.metric("Artists", f"{len(artists):,}", border=True)
-        st.metric("Problems", f"{len(problems):,}", border=True)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        _genres(view.collection())
-    with right:
-        _labels(summary)
-        _collections(view)
-    _layers(view)
-    _problems(problems)
-    for line in filter(None, [*note_lines(reported), skipped_line(library.skipped)]):
-        st.caption(plain(line, longest=500))
-    _duplicates(view)
+        ui.label(line).classes("about")
+    artists = {name for track in read.tracks for name in known_artists(track.artists)}
+    with ui.element("div").classes("metrics"):
+        for name, value in (
+            ("tracks", f"{len(read.tracks):,}"),
+            ("hours", f"{catalogue.summary.hours:,.1f}"),
+            ("artists", f"{len(artists):,}"),
+            ("problems", f"{len(without_notes(read.problems)):,}"),
+        ):
+            with ui.element("div").classes(f"metric {name}"):
+                ui.label(value).classes("value")
+                ui.label(name).classes("about")
 
 
-def _genres(collection: Collection) -> None:
-    st.subheader("Genres", anchor=False)
-    genres = list(facet(collection, "genre").items())[:30]
-    frame = pd.DataFrame(
-        ((clean(genre), count) for genre, count in genres), columns=["genre", "tracks"]
+async def _tracks(session: Session) -> None:
+    """Draw the list of tracks, a page at a time."""
+    address = session.address
+    heading("Tracks")
+    collection, ids = await waiting(
+        "Looking …",
+        session.service.tracks,
+        address.words,
+        address.filters,
+        address.embedder or None,
     )
-    st.bar_chart(
-        frame,
-        x="genre",
-        y="tracks",
-        horizontal=True,
-        sort="-tracks",
-        color="#7c5cff",
-        y_label="",
-        x_label="",
-    )
+    words = ui.input(value=address.words, placeholder="words of artist, name, album or genre")
+    words.props('outlined dense clearable aria-label="Look for tracks"')
+    words.on("keydown.enter", lambda: go(address.to(words=words.value or "", offset=0)))
+    hits = [Hit(one, 0.0, collection.payload(one)) for one in ids[address.offset :][:PAGE]]
+    deck = Deck(address, session.player, collection.manifest.embedder)
+    deck.rows(hits)
+    with ui.element("div").classes("pager"):
+        last = min(address.offset + PAGE, len(ids))
+        ui.label(f"{min(address.offset + 1, last):,}–{last:,} of {len(ids):,}").classes("about")
+        for icon, what, offset in (
+            ("chevron_left", "Before", address.offset - PAGE),
+            ("chevron_right", "Further", address.offset + PAGE),
+        ):
+            there = 0 <= offset < len(ids)
+            button = ui.button(icon=icon, on_click=lambda _, to=offset: go(address.to(offset=to)))
+            button.props(f'flat round aria-label="{what}"').set_enabled(there)
+        ui.button(
+            "Save as playlist", icon="playlist_add", on_click=lambda: session.save_playlist(ids)
+        ).props("flat no-caps")
+
+
+def _genres(session: Session) -> None:
+    heading("Genres")
+    genres = list(session.service.facet("genre", (), session.address.embedder or None).items())[:30]
+    most = max((count for _, count in genres), default=1)
+    with ui.element("div").classes("bars"):
+        for genre, count in genres:
+            wanted = session.address.to(filters=(f"genre={genre}",), offset=0)
+            ui.button(clean(genre), on_click=lambda _, to=wanted: go(to)).props(
+                "flat dense no-caps align=left"
+            )
+            with ui.element("div").classes("bar"):
+                ui.element("div").classes("fill").style(f"width: {100 * count / most:.0f}%")
+                ui.label(f"{count:,}")
 
 
 def _labels(summary: Summary) -> None:
-    st.subheader("Labels", anchor=False)
-    rows = [(name, count, count / summary.tracks) for name, count in summary.labelled.items()]
-    frame = pd.DataFrame(rows, columns=["field", "tracks", "share"])
-    share = st.column_config.ProgressColumn("share", format="percent", min_value=0, max_value=1)
-    st.dataframe(frame, hide_index=True, column_config={"share": share})
+    heading("Labels")
+    rows = [
+        {"field": name, "tracks": f"{count:,}", "share": f"{count / summary.tracks:.0%}"}
+        for name, count in summary.labelled.items()
+    ]
+    ui.table(rows=rows).props("flat dense")
     for group in summary.alike[:MAX_GROUPS]:
-        st.caption(plain(f"These genres look alike: {', '.join(group)}", longest=500))
+        ui.label(clean(f"These genres look alike: {', '.join(group)}", 500)).classes("about")
 
 
-def _collections(view: View) -> None:
-    st.subheader("Embedders", anchor=False)
-    manifests = [view.collection(label).manifest for label in view.embedders]
-    rows = [(m.embedder, m.count, m.dim, m.state) for m in manifests]
-    frame = pd.DataFrame(rows, columns=["embedder", "tracks", "dims", "state"])
-    st.dataframe(frame, hide_index=True)
+def _quality(session: Session) -> None:
+    """Draw each embedder with its score, and links to where more is said."""
+    heading("Embedders")
+    comparison = session.service.comparison()
+    scores = {row.embedder: row for row in comparison.rows} if comparison else {}
+    rows = []
+    for label in session.service.labels():
+        manifest = session.service.open(label).collection.manifest
+        row = scores.get(label)
+        score = report.score(row, "precision_at_10") if row is not None and not row.error else "–"
+        rows.append(
+            {"embedder": label, "tracks": manifest.count, "dims": manifest.dim, "P@10": score}
+        )
+    ui.table(rows=rows).props("flat dense")
+    settings = session.service.settings
+    with ui.element("div").classes("links"):
+        if (settings.paths.reports / "comparison.html").is_file():
+            ui.link("The report", "/report", new_tab=True)
+        ui.link("MLflow", settings.mlflow_url, new_tab=True)
+        ui.link("Dagster", settings.dagster_url, new_tab=True)
 
 
-def _layers(view: View) -> None:
+def _layers(session: Session) -> None:
     """Show what `musicflow layers` measured last, if there is anything."""
-    folder = view.settings.paths.reports
-    for sweep in layers.load_all(folder):
-        with st.expander(f"Layers of {plain(sweep.embedder)}", icon=":material/layers:"):
-            frame = pd.DataFrame(report.layer_lines(sweep), columns=_LAYERS_HEAD)
-            st.dataframe(frame, hide_index=True)
-            if (picture := folder / f"{sweep.file}.png").is_file():
-                st.image(str(picture))
+    for sweep in layers.load_all(session.service.settings.paths.reports):
+        with ui.expansion(f"Layers of {clean(sweep.embedder)}", icon="layers"):
+            rows = [
+                dict(zip(_LAYERS_HEAD, line, strict=True)) for line in report.layer_lines(sweep)
+            ]
+            ui.table(rows=rows).props("flat dense")
             for note in (f"{sweep.dataset.name}, {sweep.created}", *report.layer_notes(sweep)):
-                st.caption(plain(note, longest=500))
+                ui.label(clean(note, 500)).classes("about")
 
 
-# A frame takes a name once.
 _LAYERS_HEAD = ("layer", "dims", "P@10", "95 % of P@10", "mAP", "95 % of mAP")
 
 
-def _failures(view: View) -> list[Problem]:
-    """Return embedders that cannot be used, and the problems of tracks of the rest."""
-    store = store_of(view.settings)
-    problems = [
+def _reported(service: Service) -> list[Problem]:
+    """Return the problems of files, of embedders, and of tracks by embedder."""
+    settings, catalogue = service.settings, service.catalogue()
+    store, published = store_of(settings), service.labels()
+    problems = list(catalogue.library.problems)
+    problems += [
         Problem(ALL_TRACKS, spec.label, "error", str(why), "unavailable")
-        for spec in embedders.specs_for(view.settings)
-        if spec.label not in view.published and (why := store.unavailable(spec))
+        for spec in embedders.specs_for(settings)
+        if spec.label not in published and (why := store.unavailable(spec))
     ]
-    for label in view.embedders:
-        spec = embedders.spec_for(label, view.settings)
-        problems += problems_of(view.catalogue.values(), spec, store.outcomes(spec))
-        problems += faults_of(spec, store.faults(spec) or ())
+    for label in published:
+        if not fused.members(label):
+            spec = embedders.spec_for(label, settings)
+            problems += problems_of(catalogue.values(), spec, store.outcomes(spec))
+            problems += faults_of(spec, store.faults(spec) or ())
     return problems
 
 
-def _problems(problems: list[Problem]) -> None:
-    st.subheader("Problems", anchor=False)
+def _problems(problems: Sequence[Problem]) -> None:
+    heading("Problems")
     if not problems:
-        st.success("Every file could be used.", icon=":material/check_circle:")
+        hint("Every file could be used.", "check_circle")
         return
-    severities = Counter(problem.severity for problem in problems)
-    st.caption(", ".join(f"{count} {name}s" for name, count in severities.items()))
-    frame = pd.DataFrame(
-        [(clean(p.subject), p.stage, p.severity, clean(p.reason, longest=500)) for p in problems],
-        columns=["what", "where", "severity", "reason"],
+    severities = Counter(one.severity for one in problems)
+    counts = ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in severities.items())
+    ui.label(counts).classes("about")
+    rows: list[dict[str, Any]] = [
+        {
+            "what": clean(one.subject),
+            "where": one.stage,
+            "severity": one.severity,
+            "reason": clean(one.reason, longest=500),
+        }
+        for one in problems[:_SHOWN]
+    ]
+    ui.table(rows=rows, pagination=10).props("flat dense wrap-cells").classes("problem-list")
+
+
+async def _duplicates(session: Session) -> None:
+    heading("Duplicates")
+    address = session.address
+    ui.switch(
+        "Look for tracks that sound the same",
+        value=address.twice,
+        on_change=lambda event: go(address.to(twice=event.value)),
     )
-    st.dataframe(frame, hide_index=True)
-
-
-def _duplicates(view: View) -> None:
-    st.subheader("Duplicates", anchor=False)
-    if not st.toggle("Look for tracks that sound the same", key="twice", bind="query-params"):
+    if not address.twice:
         return
-    verdicts = Verdicts.load(view.settings.paths.recordings)
-    groups = _groups(view, verdicts, view.label, view.collection().manifest.state, len(verdicts))
+    label, groups = await waiting(
+        "Comparing every track with its neighbours …",
+        session.service.duplicates,
+        address.embedder or None,
+    )
     if not groups:
-        st.success("No two tracks sound the same.", icon=":material/check_circle:")
-    for number, group in enumerate(groups[:MAX_GROUPS]):
-        with st.container(border=True):
-            for rank, hit in enumerate(group, 1):
-                hit_card(view, hit, rank, f"twice-{number}", picture=False, actions=("play",))
+        hint("No two tracks sound the same.", "check_circle")
+    deck = Deck(address, session.player, label)
+    for group in groups[:MAX_GROUPS]:
+        deck.answers(group, "twice", actions=("play",))
     if len(groups) > MAX_GROUPS:
-        st.caption(f"{MAX_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")
-
-
-@st.cache_data(max_entries=8, show_spinner="Comparing every track with its neighbours …")
-def _groups(
-    _view: View,
-    _verdicts: Verdicts,
-    label: str,
-    state: str,  # noqa: ARG001
-    count: int,  # noqa: ARG001
-) -> list[list[Hit]]:
-    return duplicates(_view.collection(label), _verdicts)
-
-
-if __name__ == "__main__":
-    main()
+        ui.label(f"{MAX_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")

@@ -5,49 +5,143 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import streamlit as st
+from nicegui import events, ui
 
-from musicflow.app.cards import Action, card, clean, cover, errors_shown, hit_card, plain
-from musicflow.app.view import View
-from musicflow.evaluation.projection import GREY, colours, places
-from musicflow.index import Hit
-from musicflow.search.path import path
+from musicflow.app import cards
+from musicflow.app.cards import Deck
+from musicflow.app.find import playlist_button
+from musicflow.app.names import clean
+from musicflow.app.player import song_of
+from musicflow.app.service import Answer
+from musicflow.app.shared import Session, errors_shown, heading, hint, waiting
+from musicflow.evaluation.projection import GREY, colours
+
+_CONFIG = {
+    "scrollZoom": True,
+    "displaylogo": False,
+    # A list of the buttons that stay makes Plotly draw without end.
+    "modeBarButtonsToRemove": ["toImage", "zoom2d", "select2d", "zoomIn2d", "zoomOut2d"],
+    "modeBarButtonsToAdd": ["lasso2d"],
+}
+"""How a drawing behaves; the buttons stand above it."""
+
+_TRACKS = "(event) => emit((event?.points ?? []).map((p) => p.customdata).filter(Boolean))"
+"""The ids of the points that an event is about: with each point comes all that is drawn."""
 
 _MANY = 2000
 """The number of points from which on WebGL draws them."""
 
 
-def main() -> None:
+async def map_page(session: Session) -> None:
     """Draw the page."""
-    view: View = st.session_state.view
-    st.title("Map")
-    collection = view.collection()
-    with st.spinner("Drawing the map: once for each state of the collection …"):
-        points = _places(view, view.label, collection.manifest.state)
-    walk = _walk(view)
-    wanted = set(collection.facet("track_id", view.filters)) if view.filters.conditions else None
-    left, right = st.columns([5, 3], gap="large")
-    with left:
-        clicked = st.plotly_chart(
-            figure(points, wanted, [hit.track_id for hit in walk]),
-            key=f"points-{view.label}",
-            on_select="rerun",
-            selection_mode="points",
-            config={"displayModeBar": False, "scrollZoom": True},
+    address, service = session.address, session.service
+    with errors_shown():
+        named = address.embedder or None
+        label, points = await waiting(
+            "Drawing the map: once for each state of the collection …", service.map, named
         )
+        walk = await _walk(session)
+        _, ids = service.tracks("", address.filters, named)
+        wanted = set(ids) if address.filters else None
         shown = len(points) if wanted is None else len(wanted)
-        st.caption(
-            f"{shown:,} tracks as {plain(view.label)} hears them, laid out by t-SNE. Near points "
-            "sound alike; distances between far ones say little. Scroll to zoom, click to hear."
+        stops = [hit.track_id for hit in walk.hits] if walk else []
+        with ui.element("div").classes("columns"):
+            with ui.element("section").classes("wide"):
+                drawing = figure(points, wanted, stops).to_plotly_json()
+                chart = ui.plotly(drawing | {"config": _CONFIG}).classes("map")
+                ui.label(
+                    f"{shown:,} tracks as {label} hears them, laid out by t-SNE. Near points sound "
+                    "alike; distances between far ones say little. Scroll to zoom, click to hear, "
+                    "draw around some to make a playlist of them."
+                ).classes("about")
+            with ui.element("section"):
+                selected = ui.element("div").classes("selected")
+                with selected:
+                    hint("Click a point to hear its track.", "touch_app")
+                _path(session, walk, label)
+        deck = Deck(address, session.player, label)
+
+        def click(event: events.GenericEventArguments) -> None:
+            if event.args:
+                _select(session, deck, selected, event.args[0])
+
+        def lasso(event: events.GenericEventArguments) -> None:
+            if event.args:
+                _select_many(session, selected, event.args)
+
+        chart.on("plotly_click", click, js_handler=_TRACKS)
+        chart.on("plotly_selected", lasso, js_handler=_TRACKS)
+
+
+def _select(session: Session, deck: Deck, place: ui.element, track_id: str) -> None:
+    payload = session.open().collection.payload(track_id)
+    session.player.play([song_of(payload)])
+    address = session.address
+    place.clear()
+    with place:
+        deck.track(payload, ("play", "queue", "radio", "like", "dislike", "ask"))
+        with ui.element("div").classes("ends"):
+            for end, text in (("start", "Start a path here"), ("end", "End it here")):
+                changed = address.to(**{end: track_id})
+                ui.button(text, on_click=lambda _, to=changed: cards.go(to)).props(
+                    "outline no-caps dense"
+                )
+
+
+def _select_many(session: Session, place: ui.element, ids: list[str]) -> None:
+    payloads = [session.open().collection.payload(track_id) for track_id in ids]
+    place.clear()
+    with place:
+        ui.label(f"{len(ids):,} tracks").classes("name")
+        songs = [song_of(payload) for payload in payloads]
+        ui.button("Play", icon="play_arrow", on_click=lambda: session.player.play(songs)).props(
+            "no-caps"
         )
-    with right:
-        _selected(view, clicked["selection"]["points"])
-        _path(view, walk)
+        ui.button(
+            "Save as playlist", icon="playlist_add", on_click=lambda: session.save_playlist(ids)
+        ).props("flat no-caps")
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _places(_view: View, label: str, state: str) -> pd.DataFrame:  # noqa: ARG001
-    return places(_view.collection(label), _view.settings.paths.reports)
+async def _walk(session: Session) -> Answer | None:
+    """Return the path, once it has two ends."""
+    address = session.address
+    if not address.start or not address.end or address.start == address.end:
+        return None
+    with errors_shown():
+        found: Answer = await waiting(
+            "Walking …",
+            session.service.path,
+            address.start,
+            address.end,
+            address.steps,
+            address.filters,
+            address.embedder or None,
+        )
+        return found
+    return None
+
+
+def _path(session: Session, walk: Answer | None, label: str) -> None:
+    address = session.address
+    if not address.start and not address.end:
+        return
+    heading("Path")
+    if walk is None:
+        hint(f"Now click the track where the path is to {'end' if address.start else 'start'}.")
+    else:
+        ui.number(
+            "Tracks between",
+            value=address.steps,
+            min=1,
+            max=30,
+            on_change=lambda event: cards.go(address.to(steps=int(event.value or 1))),
+        ).props("dense debounce=400")
+        deck = Deck(address, session.player, label)
+        deck.answers(walk.hits, "path", actions=("play", "queue", "like"))
+        playlist_button(session, walk.hits)
+    ui.button(
+        "Clear the path", icon="clear", on_click=lambda: cards.go(address.to(start="", end=""))
+    ).props("flat no-caps")
 
 
 def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go.Figure:
@@ -81,11 +175,16 @@ def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go
         xaxis=axis,
         yaxis=axis | {"scaleanchor": "x"},
         height=620,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        margin={"l": 0, "r": 0, "t": 30, "b": 0},
         dragmode="pan",
         clickmode="event+select",
         legend={"orientation": "h", "itemsizing": "constant"},
         uirevision="kept",
+        # The page's own ground shows through, be it light or dark.
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#85828f"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#85828f", "activecolor": "#7c5cff"},
     )
     return drawing
 
@@ -109,50 +208,3 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
         marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
         unselected={"marker": {"opacity": 0.5}},
     )
-
-
-def _selected(view: View, chosen: list[dict[str, Any]]) -> None:
-    """Draw the clicked track, with buttons to act on it."""
-    ids = [point["customdata"] for point in chosen if "customdata" in point]
-    if not ids:
-        st.info("Click a point to hear its track.", icon=":material/touch_app:")
-        return
-    track_id = ids[0] if isinstance(ids[0], str) else ids[0][0]
-    track = view.catalogue.get(track_id)
-    if track is not None and (image := cover(track)):
-        st.image(image, width="stretch")
-    actions: tuple[Action, ...] = ("play", "like", "dislike")
-    card(view, view.collection().payload(track_id), "map", picture=False, actions=actions)
-    with st.container(horizontal=True):
-        for end, name in (("start", "Start a path here"), ("end", "End it here")):
-            st.button(name, key=f"path-{end}", on_click=_set_end, args=[end, track_id])
-
-
-def _set_end(end: str, track_id: str) -> None:
-    st.session_state[f"path_{end}"] = track_id
-
-
-def _walk(view: View) -> list[Hit]:
-    """Return the path, once it has two ends."""
-    state = st.session_state
-    start, end = state.get("path_start"), state.get("path_end")
-    if start is None or end is None or start == end:
-        return []
-    with errors_shown():
-        return path(view.collection(), start, end, state.get("steps", 6), view.filters)
-    return []
-
-
-def _path(view: View, walk: list[Hit]) -> None:
-    if not walk:
-        if "path_start" in st.session_state:
-            st.caption("Now click the track where the path is to end.")
-        return
-    st.subheader("Path", anchor=False)
-    st.slider("Tracks between", 1, 30, 6, key="steps", persist_state="session")
-    for rank, hit in enumerate(walk, 1):
-        hit_card(view, hit, rank, "path", picture=False, actions=("play", "like"))
-
-
-if __name__ == "__main__":
-    main()

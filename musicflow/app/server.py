@@ -1,16 +1,19 @@
 """The one service: the pages, and the JSON API below ``/api/v1``. Run by `musicflow app`."""
 
+import argparse
 import os
-from pathlib import Path
+from functools import partial
 
-import streamlit as st
-from starlette.middleware import Middleware
-from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Route
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from nicegui import ui
 
 from musicflow.app import uploads
 from musicflow.app.api import api
+from musicflow.app.frame import root
 from musicflow.app.gate import Bounded, Gate
+from musicflow.app.problems import Problem, answer_with
 from musicflow.app.service import Service
 
 TOKEN = "MUSICFLOW_TOKEN"
@@ -19,16 +22,58 @@ TOKEN = "MUSICFLOW_TOKEN"
 # The parts of a form that are not the file.
 _MORE = 1_000_000
 
-
-def _docs(_request: object) -> RedirectResponse:
-    return RedirectResponse("/api/v1/docs")
+MAX_BODY = uploads.MAX_MB * 1_000_000 + _MORE
 
 
-app = st.App(
-    Path(__file__).with_name("main.py"),
-    routes=[
-        Route("/docs", _docs),
-        Mount("/api/v1", Bounded(api(Service()), uploads.MAX_MB * 1_000_000 + _MORE)),
-    ],
-    middleware=[Middleware(Gate, token=os.environ.get(TOKEN, ""))],
-)
+def application(service: Service) -> FastAPI:
+    """Return the API and the pages of a service, an ASGI application.
+
+    Parameters
+    ----------
+    service
+        Answers.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/api/v1", Bounded(api(service), MAX_BODY))
+
+    @app.get("/docs")
+    def docs() -> RedirectResponse:
+        return RedirectResponse("/api/v1/docs")
+
+    @app.get("/report")
+    def report() -> Response:
+        file = service.settings.paths.reports / "comparison.html"
+        if file.is_file():
+            return FileResponse(file)
+        return answer_with(Problem.of(404, "there is no report", "run `musicflow run LIBRARY`"))
+
+    ui.run_with(
+        app,
+        root=partial(root, service),
+        title="musicflow",
+        favicon="🎵",
+        dark=None,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    return app
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--address", default="127.0.0.1")
+    options = parser.parse_args()
+    uvicorn.run(
+        Gate(application(Service()), os.environ.get(TOKEN, "")),
+        host=options.address,
+        port=options.port,
+        log_level="warning",
+        # Pages that are open hold the server up.
+        timeout_graceful_shutdown=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -4,8 +4,10 @@ A service opens a collection once per published state, loads a model once, and c
 Its methods may be called from any thread.
 """
 
+import io
 import itertools
 import threading
+import wave
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,8 +23,10 @@ from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
 from musicflow.embedders import Embedder, EmbedderSpec
+from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, projection, report
 from musicflow.index import Collection, FilterError, Filters, Hit, NoCollectionError, fused
+from musicflow.index.fields import of_kind
 from musicflow.index.filters import field_of
 from musicflow.library import Library, Track
 from musicflow.library.artwork import artwork
@@ -45,6 +49,11 @@ _T = TypeVar("_T")
 _MODELS = 4
 """The most models that stay in memory."""
 
+_EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
+
+_UPLOADS = 20
+"""The most uploads that stay in memory."""
+
 
 class Kept:
     """Results that are kept while what they were made of stays as it is.
@@ -59,6 +68,10 @@ class Kept:
         self._most = most
         self._made: dict[Hashable, tuple[Hashable, Any]] = {}
         self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """Return the result for a key; None if there is none."""
+        return self._made.get(key, (None, None))[1]
 
     def once(self, key: Hashable, state: Hashable, make: Callable[[], _T]) -> _T:
         """Return the result for a key in a state; make it if that is not known."""
@@ -125,7 +138,10 @@ class Service:
     def __init__(self, home: Path | None = None) -> None:
         self._home = home
         self._opened, self._results, self._covers = Kept(16), Kept(100), Kept(2000)
+        self._uploads = Kept(_UPLOADS)
         self._model = threading.Lock()
+        # A page asks for many pictures at once, and each is a process that decodes.
+        self._drawing = threading.Semaphore(2)
         self._loaded = lru_cache(_MODELS)(embedders.load)
 
     @property
@@ -197,11 +213,64 @@ class Service:
 
         It is the cover art that the file carries, else its spectrogram; None without a sound.
         """
-        return self._covers.once(track.content_hash, track.path, partial(_cover, track))
+        with self._drawing:
+            return self._covers.once(track.content_hash, track.path, partial(_cover, track))
+
+    def excerpt(self, track: Track) -> bytes:
+        """Return the first minute of a track as a WAV file.
+
+        Raises
+        ------
+        QueryError
+            If the file cannot be used.
+        """
+        [samples] = guarded.beginnings([place(track.path)], _EXCERPT_RATE, _EXCERPT_S)
+        if isinstance(samples, Exception):
+            raise QueryError(f"{track.track_id!r} cannot be played: {words_of(samples)}")
+        file = io.BytesIO()
+        with wave.open(file, "wb") as wav:
+            wav.setnchannels(1)
+            wav.setsampwidth(2)
+            wav.setframerate(_EXCERPT_RATE)
+            wav.writeframes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
+        return file.getvalue()
 
     def comparison(self) -> Comparison | None:
         """Return the last comparison of the home's embedders; None if there is none."""
         return Comparison.load(self.settings.paths.reports / report.COMPARISON)
+
+    def extents(self, opened: Open) -> dict[str, tuple[float, float]]:
+        """Return the least and greatest value of each number field of a collection."""
+        collection = opened.collection
+        make = partial(_extents, collection)
+        return self._results.once(("extents", opened.label), collection.manifest.state, make)
+
+    def has_text_side(self, opened: Open) -> bool:
+        """Return whether words can ask a collection."""
+        return all(spec.text for spec in lookup.specs_for(opened.label, opened.settings))
+
+    # --- uploads ---------------------------------------------------------------------------------
+
+    def keep(self, upload: Upload) -> str:
+        """Keep an upload for the questions that follow, and return its key."""
+        self._uploads.once(upload.key, None, lambda: upload)
+        return upload.key
+
+    def kept(self, key: str) -> Upload | None:
+        """Return an upload that is kept; None if there is none."""
+        return self._uploads.get(key)
+
+    def upload(self, key: str) -> Upload:
+        """Return an upload that is kept.
+
+        Raises
+        ------
+        QueryError
+            If it is not kept any more.
+        """
+        if (found := self.kept(key)) is None:
+            raise QueryError("the song that was dropped is gone", "drop it again", "upload-gone")
+        return found
 
     # --- questions -------------------------------------------------------------------------------
 
@@ -257,8 +326,8 @@ class Service:
 
     def recommend(
         self,
-        likes: Sequence[str],
-        dislikes: Sequence[str],
+        likes: Sequence[str | Upload],
+        dislikes: Sequence[str | Upload],
         texts: Sequence[str],
         k: int,
         filters: Sequence[str],
@@ -273,7 +342,7 @@ class Service:
         Parameters
         ----------
         likes, dislikes
-            Tracks by id or name.
+            Tracks by id or name, or uploads.
         texts
             Descriptions that are liked.
         k, filters, embedder, strategy, diverse, max_per_artist
@@ -282,7 +351,7 @@ class Service:
         opened = self.open(embedder, text=bool(texts))
         collection = opened.collection
         liked, disliked = (
-            [lookup.find_track(collection, name) for name in names] for names in (likes, dislikes)
+            [self._example(opened, one) for one in several] for several in (likes, dislikes)
         )
         described: list[Example] = [self._vector(opened, Question(text=text)) for text in texts]
         hits = recommend(
@@ -373,6 +442,11 @@ class Service:
             key, manifest.state, lambda: frozenset(collection.facet("track_id", filters))
         )
 
+    def _example(self, opened: Open, given: str | Upload) -> Example:
+        if isinstance(given, Upload):
+            return self._vector(opened, Question(upload=given))
+        return lookup.find_track(opened.collection, given)
+
     def _answer(self, opened: Open, question: Question, k: int, filters: Sequence[str]) -> Answer:
         try:
             return Answer(opened.label, self._hits(opened, question, k, filters))
@@ -416,6 +490,17 @@ class Service:
 
 def _catalogue(folder: Path) -> Catalogue:
     return Catalogue(Library.load(folder))
+
+
+def _extents(collection: Collection) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    names = [field.name for field in of_kind("number", collection.manifest.table)]
+    for payload in collection.payloads():
+        for name in names:
+            if (value := payload.get(name)) is not None:
+                low, high = found.get(name, (value, value))
+                found[name] = min(low, value), max(high, value)
+    return found
 
 
 def _age(folder: Path) -> tuple[tuple[str, int], ...]:

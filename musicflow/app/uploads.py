@@ -22,7 +22,7 @@ from musicflow.search.errors import QueryError
 from musicflow.worker import Rations
 
 MAX_MB = 64
-"""The largest upload, as in `.streamlit/config.toml`."""
+"""The largest upload."""
 
 LIMITS = Limits(max_duration_s=15 * 60, timeout_s=90)
 

@@ -40,7 +40,7 @@ PACKAGES = (
     "qdrant-edge-py",
     "dagster",
     "mlflow",
-    "streamlit",
+    "nicegui",
 )
 """The packages whose versions matter most."""
 

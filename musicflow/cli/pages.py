@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -142,7 +141,6 @@ def app_command(
             USAGE,
         )
     refuse_taken(port)
-    main = str(Path(__file__).parents[1] / "app" / "server.py")
-    options = ["--server.port", str(port), "--server.address", address]
+    options = ["--port", str(port), "--address", address]
     os.environ[TOKEN] = token
-    serve(Page("App", "streamlit", ["run", main, *options], port), settings_of(home=home), verbose)
+    serve(Page("App", "musicflow.app.server", options, port), settings_of(home=home), verbose)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from musicflow.search.query import Example, between, check_k, vectors_of
 
 Strategy = Literal["average", "best-score", "sum-scores"]
 """How examples become a score; see `recommend`."""
+
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+"""All of them, the default first."""
 
 _DIVERSITY = 0.3
 

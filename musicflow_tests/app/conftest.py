@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import mutagen.flac
 import numpy as np
@@ -18,15 +19,12 @@ import soundfile
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
 
 from musicflow import embedders
-from musicflow.app import __file__ as package
 from musicflow.index import EmbeddedIndex
 from musicflow.library import join, scan
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Home, remember
 from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import RATE, noise, tone
-
-MAIN = Path(package).with_name("main.py")
 
 EMBEDDERS = ("mfcc", "musicnn-untrained")
 
@@ -70,7 +68,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def serving(
-    home: Path, log: Path, command: str = "app", health: str = "/_stcore/health"
+    home: Path, log: Path, command: str = "app", health: str = "/api/v1/health"
 ) -> Iterator[str]:
     """The pages of a command on a home; gives their address."""
     with socket.socket() as probe:
@@ -127,7 +125,8 @@ needs_chromium = pytest.mark.skipif(
 
 _QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --mute-audio"
+    "--disable-component-update --disable-sync --mute-audio "
+    "--autoplay-policy=no-user-gesture-required"
 )
 
 
@@ -167,8 +166,10 @@ class Visitor:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.errors: list[str] = []
+        self.hosts: set[str] = set()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", self._refuse)
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
 
     def _refuse(self, dialog: Dialog) -> None:
         self.errors.append(f"a dialog opened: {dialog.message}")
@@ -176,27 +177,23 @@ class Visitor:
 
     def go(self, address: str) -> None:
         self.page.goto(address)
-        self.settle()
 
-    def settle(self) -> None:
-        """Wait until the script has rested for half a second: a click starts it a moment later."""
-        self.page.evaluate("window.busyAt = performance.now()")
-        self.page.wait_for_function(
-            """() => {
-                const rests = document.querySelector('[data-test-script-state="notRunning"]')
-                if (!rests) window.busyAt = performance.now()
-                return performance.now() - window.busyAt > 500
-            }"""
-        )
-
-    def press(self, key: str, number: int = 0) -> None:
-        """Press a button whose key begins so."""
-        self.page.locator(f'[class*="st-key-{key}"] button:visible').nth(number).click()
+    def press(self, action: str, where: str = "", number: int = 0) -> None:
+        """Press a card's button."""
+        self.page.locator(f"{where} .do-{action}").nth(number).click()
 
     def cards(self, where: str) -> Locator:
-        """The cards of a list."""
-        return self.page.locator(f'[class*="st-key-card-{where}"]')
+        """The cards of a list, or of the question."""
+        return self.page.locator(f".{where} .card")
+
+    def names(self, where: str) -> list[str]:
+        """The names on the cards of a list."""
+        return [text.split("\n")[1] for text in self.cards(where).all_inner_texts()]
+
+    def heard(self) -> Locator:
+        """The name in the player."""
+        return self.page.get_by_role("region", name="Player").locator(".name")
 
     def said(self) -> Locator:
-        """What the page says in boxes: errors, warnings, hints."""
-        return self.page.get_by_test_id("stAlert")
+        """What the page says is wrong."""
+        return self.page.get_by_role("alert")

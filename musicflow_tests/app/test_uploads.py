@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import struct
 import tempfile
 import time
@@ -67,11 +66,6 @@ def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         uploads.accept("a.wav", bytes(1001))
     with pytest.raises(QueryError, match="empty"):
         uploads.accept("a.wav", b"")
-
-
-def test_the_servers_bound_is_the_same() -> None:
-    config = Path(uploads.__file__).with_name(".streamlit") / "config.toml"
-    assert re.search(rf"^maxUploadSize = {uploads.MAX_MB}$", config.read_text(), re.MULTILINE)
 
 
 def wav_header(**changes: int) -> bytes:

@@ -1,0 +1,29 @@
+"""Names as pages show them: those of files come from anywhere."""
+
+import unicodedata
+
+from musicflow.library import UNKNOWN
+
+
+def clean(text: object, longest: int = 100) -> str:
+    """Return a text on one line, shortened, without control characters."""
+    line = str(text)[: 4 * longest]
+    if not line.isprintable():
+        kept = (c for c in line if c not in _DIRECTIONS)
+        blank = ("Cc", "Cs", "Zl", "Zp")
+        line = "".join(" " if unicodedata.category(c) in blank else c for c in kept)
+    line = " ".join(line.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def known(artist: str) -> str:
+    """Return an artist's name; empty if not known."""
+    return "" if artist == UNKNOWN else clean(artist)
+
+
+def length(seconds: float) -> str:
+    """Return minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

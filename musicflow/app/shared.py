@@ -1,0 +1,276 @@
+"""The parts that pages share: errors, the question, and work that takes a while."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from nicegui import events, ui
+from pydantic import ValidationError
+
+from musicflow import audio
+from musicflow.app import uploads
+from musicflow.app.address import Address
+from musicflow.app.cards import Deck, go
+from musicflow.app.names import clean, known
+from musicflow.app.player import Player
+from musicflow.app.service import Open, Question, Service
+from musicflow.app.uploads import Upload
+from musicflow.audio import AUDIO_SUFFIXES
+from musicflow.embedders import EmbedderError
+from musicflow.index import FilterError, TrackIndexError
+from musicflow.library import LibraryError
+from musicflow.places import PlaceError
+from musicflow.search.errors import QueryError
+from musicflow.search.playlist import playlist
+from musicflow.settings import HomeError, explain
+from musicflow.worker import WorkerError
+
+_T = TypeVar("_T")
+
+MATCHES = 8
+"""The most matches of a search that are shown."""
+
+FORESEEN = (
+    audio.AudioError,
+    EmbedderError,
+    FilterError,
+    HomeError,
+    LibraryError,
+    PlaceError,
+    QueryError,
+    TrackIndexError,
+    ValidationError,
+    WorkerError,
+)
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show a foreseen error as one sentence where it happened; the page goes on."""
+    try:
+        yield
+    except FORESEEN as error:
+        problem(str(error))
+    except OSError as error:
+        problem(explain(error))
+
+
+def problem(sentence: str) -> None:
+    """Say what is wrong."""
+    with ui.element("p").classes("said problem").props("role=alert"):
+        ui.icon("error")
+        ui.label(clean(sentence, longest=1000))
+
+
+def hint(sentence: str, icon: str = "info") -> None:
+    """Say what could be done, or why there is nothing to see."""
+    with ui.element("p").classes("said"):
+        ui.icon(icon)
+        ui.label(sentence)
+
+
+def heading(text: str) -> None:
+    """Draw the heading of a part of a page."""
+    with ui.element("h2"):
+        ui.label(text)
+
+
+async def waiting(sentence: str, work: Callable[..., _T], *given: object, **named: object) -> _T:
+    """Do work in a thread, and say that it goes on if it takes a while."""
+    with ui.element("p").classes("said waiting").props("role=status") as line:
+        ui.spinner(size="1.2em")
+        ui.label(sentence)
+    try:
+        return await asyncio.to_thread(work, *given, **named)
+    finally:
+        line.delete()
+
+
+class Session:
+    """What one page has in its browser: the service, the player, and the address.
+
+    Parameters
+    ----------
+    service
+        Answers.
+    player
+        Plays.
+    """
+
+    def __init__(self, service: Service, player: Player) -> None:
+        self.service = service
+        self.player = player
+        self.address = Address()
+        self.shown: tuple[list[str], object] = ([], None)
+        self._ballot: tuple[object, tuple[str, str]] | None = None
+
+    def ballot(self, question: Question, labels: Sequence[str]) -> tuple[str, str]:
+        """Return two embedders in random order, the same until the vote."""
+        about = question, tuple(labels)
+        if self._ballot is None or self._ballot[0] != about:
+            first, second = random.sample(list(labels), 2)
+            self._ballot = about, (first, second)
+        return self._ballot[1]
+
+    def forget_ballot(self) -> None:
+        """Draw lots anew for the next vote."""
+        self._ballot = None
+
+    def save_playlist(self, track_ids: Sequence[str]) -> None:
+        """Hand a playlist of some tracks to the browser."""
+        with errors_shown():
+            payloads = self.service.payloads(track_ids, self.address.embedder or None)
+            text = playlist(payloads, "m3u8")
+            ui.download.content(text.encode("utf-8", "surrogateescape"), "playlist.m3u8")
+
+    def open(self) -> Open:
+        """Return the collection of the address."""
+        return self.service.open(self.address.embedder or None)
+
+    def question(self) -> Question | None:
+        """Return the question of the address; None if it has none.
+
+        Raises
+        ------
+        QueryError
+            If the upload is gone.
+        """
+        if self.address.upload:
+            return Question(upload=self.service.upload(self.address.upload))
+        if self.address.text.strip():
+            return Question(text=self.address.text)
+        return Question(track=self.address.track) if self.address.track else None
+
+
+def ask(session: Session, *, in_words: bool = False) -> None:
+    """Let a person choose the question: by words, by a file, or by chance.
+
+    Parameters
+    ----------
+    session
+        The page's.
+    in_words
+        Offer a field for a description, if the embedder has a text side.
+    """
+    with ui.element("div").classes("ask"):
+        _search(session)
+        if in_words and session.service.has_text_side(session.open()):
+            _describe(session)
+        _drop(session)
+        ui.button("Surprise me", icon="casino", on_click=lambda: surprise(session)).props(
+            "outline no-caps"
+        ).classes("do-surprise")
+
+
+def _search(session: Session) -> None:
+    """Draw the field for words: typing finds, Enter picks the first."""
+    found: list[str] = []
+
+    def show() -> None:
+        matches.clear()
+        found[:] = []
+        if not (words := (field.value or "").strip()):
+            return
+        tracks = session.service.catalogue().search(words)
+        found[:] = [track.track_id for track in tracks[:MATCHES]]
+        with matches:
+            for track in tracks[:MATCHES]:
+                names = " · ".join(
+                    filter(None, [clean(track.name), known(track.artist), clean(track.genre)])
+                )
+                ui.button(names, on_click=lambda _, one=track.track_id: pick(session, one)).props(
+                    "flat no-caps align=left role=option"
+                )
+            if not tracks:
+                ui.label("No track has all these words.")
+            elif len(tracks) > MATCHES:
+                ui.label(f"{MATCHES} of {len(tracks):,} matches. More words narrow it down.")
+
+    def enter() -> None:
+        show()
+        if found:
+            pick(session, found[0])
+
+    with ui.element("div").classes("search"):
+        field = ui.input(placeholder="artist, name, album or genre", on_change=show)
+        field.props(
+            'outlined dense clearable debounce=150 maxlength=200 aria-label="Search the library"'
+        )
+        field.on("keydown.enter", enter)
+        with field.add_slot("prepend"):
+            ui.icon("search")
+        matches = ui.element("div").classes("matches").props("role=listbox aria-label=Matches")
+
+
+def _describe(session: Session) -> None:
+    field = ui.input(value=session.address.text, placeholder="slow piano, rain")
+    field.props('outlined dense maxlength=200 aria-label="Or describe the music"')
+
+    def enter() -> None:
+        go(session.address.to(text=field.value or "", track="", upload=""))
+
+    field.on("keydown.enter", enter)
+    with field.add_slot("prepend"):
+        ui.icon("chat")
+
+
+def _drop(session: Session) -> None:
+    async def take(event: events.UploadEventArguments) -> None:
+        with errors_shown():
+            upload = uploads.accept(event.file.name, await event.file.read())
+            go(session.address.to(upload=session.service.keep(upload), track="", text=""))
+
+    def refuse() -> None:
+        ui.notify(f"A song has at most {uploads.MAX_MB} MB.", type="negative")
+
+    kinds = ",".join(sorted(AUDIO_SUFFIXES))
+    ui.upload(
+        label="Or drop a song",
+        auto_upload=True,
+        max_file_size=uploads.MAX_MB * 1_000_000,
+        on_upload=take,
+        on_rejected=refuse,
+    ).props(f"flat bordered accept={kinds}").classes("drop")
+
+
+def pick(session: Session, track_id: str) -> None:
+    """Make a track the question."""
+    go(session.address.to(track=track_id, text="", upload=""))
+
+
+def surprise(session: Session) -> None:
+    """Choose a random track that passes the filters."""
+    with errors_shown():
+        _, ids = session.service.tracks(
+            "", session.address.filters, session.address.embedder or None
+        )
+        if ids:
+            pick(session, random.choice(ids))
+        else:
+            ui.notify("No track passes the filters.", type="warning")
+
+
+def show_question(session: Session, deck: Deck, question: Question) -> list[str]:
+    """Draw the question, and return its predicted tags."""
+    if question.track is not None:
+        # A search says what is wrong with an unknown track, with the nearest ids.
+        with suppress(KeyError):
+            payload = session.open().collection.payload(question.track)
+            with ui.element("div").classes("question"):
+                deck.track(payload, ("play", "queue", "radio", "like", "dislike"))
+            return list(payload.get("tags") or ())
+    elif question.upload is not None:
+        _show_upload(deck, question.upload)
+    return []
+
+
+def _show_upload(deck: Deck, upload: Upload) -> None:
+    with ui.element("div").classes("question"), ui.element("article").classes("card"):
+        with ui.element("div").classes("what"):
+            ui.label(clean(upload.name)).classes("name")
+            ui.label("from outside the library").classes("about")
+        with ui.element("div").classes("actions"):
+            for action in ("like", "dislike"):
+                deck.preference(action, upload.key, clean(upload.name))
