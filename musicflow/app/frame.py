@@ -36,6 +36,19 @@ PAGES: dict[str, tuple[str, str, Draw]] = {
 STYLE = Path(__file__).with_name("style.css")
 
 
+_DROP = """<script>
+// A song that is dropped anywhere goes to the page's uploader.
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  const input = document.querySelector(".drop input[type=file]");
+  if (!input || !event.dataTransfer.files.length) return;
+  input.files = event.dataTransfer.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+});
+</script>"""
+
+
 class Pages(ui.sub_pages):
     """The pages; a view of the same page keeps the place where it was scrolled to."""
 
@@ -56,7 +69,8 @@ def root(service: Service) -> None:
         Answers.
     """
     ui.add_css(STYLE)
-    ui.colors(primary="#7c5cff")
+    ui.colors(primary="#6d4aed")
+    ui.add_head_html(_DROP)
     ui.page_title("musicflow")
     with errors_shown():
         if not service.labels():

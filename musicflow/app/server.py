@@ -53,6 +53,7 @@ def application(service: Service) -> FastAPI:
         title="musicflow",
         favicon="🎵",
         dark=None,
+        language="en-US",
         tailwind=False,
         show_welcome_message=False,
     )

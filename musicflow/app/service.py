@@ -407,7 +407,12 @@ class Service:
             raise FilterError(
                 f"{field.name!r} has no values to count", "it is a number", "no-facet"
             )
-        return collection.facet(field.name, query.filters_for(collection, filters))
+        asked, manifest = query.filters_for(collection, filters), collection.manifest
+        return self._results.once(
+            ("facet", manifest.embedder, field.name, asked),
+            manifest.state,
+            partial(collection.facet, field.name, asked),
+        )
 
     def tracks(
         self, words: str, filters: Sequence[str], embedder: str | None = None

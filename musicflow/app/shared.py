@@ -225,14 +225,17 @@ def _drop(session: Session) -> None:
     def refuse() -> None:
         ui.notify(f"A song has at most {uploads.MAX_MB} MB.", type="negative")
 
-    kinds = ",".join(sorted(AUDIO_SUFFIXES))
-    ui.upload(
-        label="Or drop a song",
+    uploader = ui.upload(
         auto_upload=True,
         max_file_size=uploads.MAX_MB * 1_000_000,
         on_upload=take,
         on_rejected=refuse,
-    ).props(f"flat bordered accept={kinds}").classes("drop")
+    )
+    uploader.props(f"accept={','.join(sorted(AUDIO_SUFFIXES))}").classes("drop")
+    # In the browser: it opens a dialog for files only in answer to a click.
+    pick_file = f"() => getElement({uploader.id}).$refs.qRef.pickFiles()"
+    button = ui.button("Or drop a song", icon="upload_file").props("outline no-caps")
+    button.on("click", js_handler=pick_file)
 
 
 def pick(session: Session, track_id: str) -> None:

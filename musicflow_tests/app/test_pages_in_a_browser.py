@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
 import soundfile
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from musicflow.evaluation.report import write_sweep
@@ -366,3 +368,20 @@ def nothing_but_text(visitor: Visitor) -> None:
     assert page.evaluate("window.hacked") is None
     assert page.locator("a[href*='evil'], a[href^='javascript']").count() == 0
     assert page.locator("img[src*='evil'], iframe").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    app: str, visit: Visit, scheme: Literal["light", "dark"]
+) -> None:
+    visitor = visit(app)
+    visitor.page.emulate_media(color_scheme=scheme)
+    for page in ("/?track=tones/3.flac&like=tones/1.flac", "/compare?track=tones/3.flac", "/map"):
+        visitor.go(f"{app}{page}")
+        expect(visitor.page.locator(".card, .map .point").first).to_be_visible()
+        expect(visitor.page.locator(".waiting")).to_have_count(0)
+        visitor.page.keyboard.press("Escape")
+        found = Axe().run(visitor.page).response["violations"]
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        told = [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious]
+        assert not told, page
