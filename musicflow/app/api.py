@@ -26,7 +26,7 @@ from musicflow.index.filters import filter_forms
 from musicflow.places import Place, Remote, place
 from musicflow.search.answers import answers_of, track_of
 from musicflow.search.errors import NoTrackError
-from musicflow.search.playlist import PlaylistFormat, playlist
+from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, mapping, playlist
 from musicflow.search.recommend import Strategy
 from musicflow.settings import HomeError
 
@@ -164,10 +164,14 @@ class Map(BaseModel):
 
 
 class PlaylistIn(BaseModel):
-    """Tracks by id or name, and the form of the playlist."""
+    """Tracks by id or name, the form of the playlist, and how paths are mapped.
+
+    ``map`` is such as ``/music=/data/music``, for a player that sees the library elsewhere.
+    """
 
     tracks: list[str]
     form: PlaylistFormat = "m3u8"
+    map: str = ""
 
 
 # --- the service's addresses ---------------------------------------------------------------------
@@ -383,10 +387,12 @@ def path(
 
 @router.post("/playlist", response_class=Response)
 def make_playlist(service: Answering, wanted: PlaylistIn, embedder: Embedder = None) -> Response:
-    """Write a playlist of some tracks."""
-    text = playlist(service.payloads(wanted.tracks, embedder), wanted.form)
-    kind = "application/json" if wanted.form == "json" else "application/vnd.apple.mpegurl"
-    return Response(text.encode("utf-8", "replace"), media_type=kind)
+    """Write a playlist of some tracks. The header ``X-Left-Out`` counts those that are gone."""
+    paths = Paths(mapped=mapping(wanted.map) if wanted.map else None)
+    written = playlist(service.payloads(wanted.tracks, embedder), wanted.form, paths)
+    headers = {"x-left-out": str(len(written.left_out))}
+    content = written.text.encode("utf-8", "surrogateescape")
+    return Response(content, headers=headers, media_type=MEDIA_TYPES[wanted.form])
 
 
 def _answers(answer: Answer) -> Answers:

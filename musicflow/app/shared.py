@@ -122,8 +122,11 @@ class Session:
         """Hand a playlist of some tracks to the browser."""
         with errors_shown():
             payloads = self.service.payloads(track_ids, self.address.embedder or None)
-            text = playlist(payloads, "m3u8")
-            ui.download.content(text.encode("utf-8", "surrogateescape"), "playlist.m3u8")
+            written = playlist(payloads, "m3u8")
+            for one in written.left_out[:MATCHES]:
+                ui.notify(clean(one, 300), type="warning")
+            content = written.text.encode("utf-8", "surrogateescape")
+            ui.download.content(content, "playlist.m3u8")
 
     def open(self) -> Open:
         """Return the collection of the address."""

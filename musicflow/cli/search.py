@@ -13,6 +13,7 @@ from musicflow.cli.console import (
     USAGE,
     HomeOption,
     JsonOption,
+    err,
     out,
     plain,
     print_bytes,
@@ -31,7 +32,7 @@ from musicflow.search.answers import answers_of
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
 from musicflow.search.path import path as find_path
-from musicflow.search.playlist import PlaylistFormat, playlist
+from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.settings import Settings, write_atomically
@@ -198,6 +199,17 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="Where to write it, if not to standard output.")
     ] = None,
+    relative_to: Annotated[
+        Path | None, typer.Option(help="Name files from this folder on, rather than whole.")
+    ] = None,
+    mapped: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="FROM=TO",
+            help="For a player that sees the library elsewhere: /music=/data/music.",
+        ),
+    ] = None,
     embedder: EmbedderOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -209,12 +221,15 @@ def export(
     with _opened(home, embedder) as (collection, _):
         names = tracks or _track_ids_from_input()
         payloads = [collection.payload(lookup.find_track(collection, name)) for name in names]
-    text = playlist(payloads, form)
+    written = playlist(payloads, form, Paths(relative_to, mapping(mapped) if mapped else None))
+    for one in written.left_out:
+        err.print(plain(str(one)), soft_wrap=True, highlight=False)
+    content = written.text.encode("utf-8", "surrogateescape")
     if output is None:
-        print_bytes(text.encode("utf-8", "surrogateescape"))
+        print_bytes(content)
         return
     try:
-        write_atomically(output.absolute(), text.encode())
+        write_atomically(output.absolute(), content)
     except OSError as error:
         stop(f"{output} cannot be written: {error.strerror}", USAGE)
 

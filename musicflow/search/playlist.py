@@ -1,15 +1,105 @@
 """Playlists that players understand."""
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
+from xml.etree import ElementTree
 
-from musicflow.text import joined
+from musicflow.places import is_elsewhere
+from musicflow.search.errors import QueryError
+from musicflow.text import joined, normalized
 
-PlaylistFormat = Literal["m3u8", "json"]
+PlaylistFormat = Literal["m3u8", "xspf", "json"]
+
+MEDIA_TYPES: dict[PlaylistFormat, str] = {
+    "m3u8": "application/vnd.apple.mpegurl",
+    "xspf": "application/xspf+xml",
+    "json": "application/json",
+}
 
 
-def playlist(tracks: Iterable[dict[str, Any]], form: PlaylistFormat) -> str:
+@dataclass(frozen=True)
+class LeftOut:
+    """A track that a playlist does not hold.
+
+    Parameters
+    ----------
+    track_id
+        The track.
+    code
+        ``gone``: its file is not there. ``name``: the format cannot hold its path.
+    """
+
+    track_id: str
+    code: Literal["gone", "name"]
+
+    def __str__(self) -> str:
+        reason = {
+            "gone": "its file is gone",
+            "name": "a line of a playlist cannot hold its path",
+        }[self.code]
+        return f"{self.track_id!r} is left out: {reason}"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A playlist as text, and the tracks that it does not hold."""
+
+    text: str
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Paths:
+    """How a playlist names files.
+
+    Parameters
+    ----------
+    relative_to
+        The folder that paths start from; None for whole paths.
+    mapped
+        A beginning of paths, and what stands in its place: ``("/music", "/data/music")`` for a
+        player that sees the library elsewhere.
+    """
+
+    relative_to: Path | None = None
+    mapped: tuple[str, str] | None = None
+
+    def of(self, path: str) -> str:
+        """Return the path of a file as the playlist has it."""
+        if self.mapped is not None:
+            start, instead = (side.rstrip("/") for side in self.mapped)
+            if path == start or path.startswith(f"{start}/"):
+                path = instead + path.removeprefix(start)
+        if self.relative_to is None or is_elsewhere(path):
+            return path
+        return os.path.relpath(path, self.relative_to.absolute())
+
+
+def mapping(text: str) -> tuple[str, str]:
+    """Read how paths are mapped, ``/music=/data/music``.
+
+    Raises
+    ------
+    QueryError
+        If the text has no two sides.
+    """
+    start, sign, instead = text.partition("=")
+    if not sign or not start or not instead:
+        raise QueryError(f"{text!r} maps nothing", "write /music=/data/music", "mapping")
+    return start, instead
+
+
+def playlist(
+    tracks: Iterable[dict[str, Any]],
+    form: PlaylistFormat,
+    paths: Paths = Paths(),
+    is_there: Callable[[str], bool] = lambda path: is_elsewhere(path) or Path(path).is_file(),
+) -> Written:
     """Write tracks as a playlist.
 
     Parameters
@@ -17,20 +107,75 @@ def playlist(tracks: Iterable[dict[str, Any]], form: PlaylistFormat) -> str:
     tracks
         Their payloads (`musicflow.index.fields.payload_of`).
     form
-        ``m3u8``: extended M3U in UTF-8, as RFC 8216, section 4.1, has its basic tags. ``json``:
-        a list of what is known.
+        ``m3u8``: extended M3U in UTF-8, as RFC 8216, section 4.1, has its basic tags. ``xspf``:
+        XSPF 1 (https://www.xspf.org/spec). ``json``: a list of what is known.
+    paths
+        How files are named.
+    is_there
+        Whether a file is there, by its path; files elsewhere are not looked for.
+
+    Returns
+    -------
+    Written
+        The playlist. Files that are gone are left out, and paths that a line cannot hold.
     """
-    if form == "json":
-        shown = [track | {"artist": joined(track["artist"])} for track in tracks]
-        return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
+    kept: list[dict[str, Any]] = []
+    left_out: list[LeftOut] = []
+    for track in tracks:
+        if not is_there(track["path"]):
+            left_out.append(LeftOut(track["track_id"], "gone"))
+        elif form == "m3u8" and track["path"].splitlines() != [track["path"]]:
+            left_out.append(LeftOut(track["track_id"], "name"))
+        else:
+            kept.append(track | {"path": paths.of(track["path"])})
+    return Written(_WRITERS[form](kept), tuple(left_out))
+
+
+def _json(tracks: Sequence[dict[str, Any]]) -> str:
+    shown = [track | {"artist": joined(track["artist"])} for track in tracks]
+    return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
+
+
+def _m3u8(tracks: Sequence[dict[str, Any]]) -> str:
     lines = ["#EXTM3U"]
     for track in tracks:
-        title = f"{joined(track['artist'])} - {track['name']}"
-        lines.append(f"#EXTINF:{track['duration_s']:.0f},{_line(title)}")
-        lines.append(_line(track["path"]))
+        title = " ".join(f"{joined(track['artist'])} - {track['name']}".splitlines())
+        path = track["path"]
+        lines.append(f"#EXTINF:{track['duration_s']:.0f},{title}")
+        # A line that begins like this is a comment.
+        lines.append(f"./{path}" if path.startswith("#") else path)
     return "\n".join(lines) + "\n"
 
 
-def _line(text: str) -> str:
-    """Return a text on one line: a tag may hold line breaks."""
-    return " ".join(text.splitlines())
+def _xspf(tracks: Sequence[dict[str, Any]]) -> str:
+    root = ElementTree.Element("playlist", version="1", xmlns="http://xspf.org/ns/0/")
+    listed = ElementTree.SubElement(root, "trackList")
+    for track in tracks:
+        values = {
+            "location": _location(track["path"]),
+            "title": normalized(track["name"]),
+            "creator": normalized(joined(track["artist"])),
+            "album": normalized(track.get("album") or ""),
+            "duration": f"{1000 * track['duration_s']:.0f}",
+        }
+        entry = ElementTree.SubElement(listed, "track")
+        for name, value in values.items():
+            if value:
+                ElementTree.SubElement(entry, name).text = value
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
+
+
+def _location(path: str) -> str:
+    """Return the address of a file: any name of a file can be one."""
+    if is_elsewhere(path):
+        return path
+    address = quote(os.fsencode(path))
+    return f"file://{address}" if path.startswith("/") else address
+
+
+_WRITERS: dict[PlaylistFormat, Callable[[Sequence[dict[str, Any]]], str]] = {
+    "m3u8": _m3u8,
+    "xspf": _xspf,
+    "json": _json,
+}

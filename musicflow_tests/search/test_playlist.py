@@ -1,16 +1,95 @@
 import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from musicflow.search.playlist import playlist
+from musicflow.search.errors import QueryError
+from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist
 
-DUET = {"artist": ["Anna Berg", "Otto Lind"], "name": "Duet", "duration_s": 61.6, "path": "/d.mp3"}
+DUET = {
+    "track_id": "d",
+    "artist": ["Anna Berg", "Otto Lind"],
+    "name": "Duet",
+    "duration_s": 61.6,
+    "path": "/music/d.mp3",
+}
+
+
+def written(form: PlaylistFormat, paths: Paths = Paths(), **changes: object) -> str:
+    return playlist([DUET | changes], form, paths, lambda _: True).text
 
 
 @pytest.mark.parametrize("artist", [["Anna Berg", "Otto Lind"], "Anna Berg, Otto Lind"])
 def test_artists_stand_in_one_text_also_those_of_old_collections(artist: object) -> None:
-    track = DUET | {"artist": artist}
-    lines = playlist([track], "m3u8").splitlines()
-    assert lines == ["#EXTM3U", "#EXTINF:62,Anna Berg, Otto Lind - Duet", "/d.mp3"]
-    [shown] = json.loads(playlist([track], "json"))
-    assert shown == track | {"artist": "Anna Berg, Otto Lind"}
+    lines = written("m3u8", artist=artist).splitlines()
+    assert lines == ["#EXTM3U", "#EXTINF:62,Anna Berg, Otto Lind - Duet", "/music/d.mp3"]
+    [shown] = json.loads(written("json", artist=artist))
+    assert shown == DUET | {"artist": "Anna Berg, Otto Lind"}
+
+
+XSPF = "{http://xspf.org/ns/0/}"
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(names, names)
+def test_xspf_holds_any_name_of_a_file(name: str, title: str) -> None:
+    root = ElementTree.fromstring(written("xspf", path=f"/music/{name}", name=title))
+    [location] = root.iter(f"{XSPF}location")
+    assert location.text is not None
+    assert unquote(urlsplit(location.text).path) == f"/music/{name}"
+    assert urlsplit(location.text).scheme == "file"
+
+
+def test_bytes_that_are_no_text_survive_in_xspf() -> None:
+    path = os.fsdecode(b"/music/\xff.mp3")
+    assert "file:///music/%FF.mp3" in written("xspf", path=path)
+
+
+@given(names)
+def test_m3u8_holds_each_path_on_a_line_or_says_that_it_cannot(name: str) -> None:
+    done = playlist([DUET | {"path": f"/{name}"}], "m3u8", is_there=lambda _: True)
+    if done.left_out:
+        assert [one.code for one in done.left_out] == ["name"]
+        assert done.text == "#EXTM3U\n"
+    else:
+        assert done.text.splitlines()[2] == f"/{name}"
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (Paths(relative_to=Path("/music")), "d.mp3"),
+        (Paths(relative_to=Path("/lists/mine")), "../../music/d.mp3"),
+        (Paths(mapped=("/music", "/data/music")), "/data/music/d.mp3"),
+        (Paths(mapped=("/music/", "/data/")), "/data/d.mp3"),
+        (Paths(mapped=("/mus", "/data")), "/music/d.mp3"),
+        (Paths(Path("/data"), ("/music", "/data/a")), "a/d.mp3"),
+    ],
+)
+def test_files_are_named_as_the_player_sees_them(paths: Paths, expected: str) -> None:
+    assert written("m3u8", paths).splitlines()[2] == expected
+
+
+def test_a_relative_path_is_never_a_comment() -> None:
+    lines = written("m3u8", Paths(relative_to=Path("/music")), path="/music/#1.mp3").splitlines()
+    assert lines[2] == "./#1.mp3"
+
+
+@pytest.mark.parametrize("text", ["/music", "=/data", "/music=", ""])
+def test_a_mapping_has_two_sides(text: str) -> None:
+    with pytest.raises(QueryError, match="maps nothing: write /music=/data/music"):
+        mapping(text)
+
+
+def test_a_file_that_is_gone_is_told_and_the_rest_is_kept(write: Callable[..., Path]) -> None:
+    there = DUET | {"track_id": "there", "path": str(write("a.wav", np.zeros(100)))}
+    done = playlist([DUET, there], "m3u8")
+    assert [str(one) for one in done.left_out] == ["'d' is left out: its file is gone"]
+    assert done.text.splitlines()[2:] == [there["path"]]
