@@ -16,7 +16,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import filelock
 import platformdirs
@@ -287,8 +287,7 @@ class Settings(BaseSettings):
     )
     alert: str | None = Field(
         None,
-        description="A command that gets each failed run of Dagster as JSON, or the address of a "
-        "webhook.",
+        description="A command that gets each failed run as JSON, or the address of a webhook.",
     )
     dagster_url: str = Field(
         "http://localhost:3000", description="Where Dagster's pages are, for links to them."
@@ -484,6 +483,12 @@ def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:
     }
 
 
+def choices(name: str) -> tuple[str, ...]:
+    """Return the values that a setting takes; none if it takes others than those of a list."""
+    kind = Settings.model_fields[name].annotation
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
 class HomeError(Exception):
     """A home that cannot be worked in; the message says why and what to do."""
 
@@ -548,7 +553,10 @@ def explain_invalid(error: ValidationError) -> str:
     """Return which setting is not valid, and why."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    return f"the setting {where!r} is not valid: {first['msg']}"
+    why = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        why = f"{first['input']!r} is none of {first['ctx']['expected']}"
+    return f"the setting {where!r} is not valid: {why}"
 
 
 def remember(home: Home, **values: object) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_origin
 import typer
 
 from musicflow.cli.console import USAGE, stop
-from musicflow.settings import options_of_a_run
+from musicflow.settings import choices, options_of_a_run
 
 Command = Callable[..., None]
 
@@ -46,9 +46,16 @@ def _parameter(name: str) -> inspect.Parameter:
     """Return the parameter of a setting; None stands for an option that was not given."""
     field, mark = options_of_a_run()[name]
     several = get_origin(field.annotation) in (tuple, dict)
-    kind: Any = list[str] if several else field.annotation
+    values = choices(name)
+    kind: Any = list[str] if several else str if values else field.annotation
+    metavar = f"[{'|'.join(values)}]" if values else mark.metavar
     text = (field.description or "").removesuffix(".") + ("; repeatable." if several else ".")
-    option = typer.Option(mark.flag, metavar=mark.metavar, help=text)
+    option = typer.Option(
+        mark.flag,
+        metavar=metavar,
+        help=text,
+        autocompletion=(lambda: [*values]) if values else None,
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_origin
 
 import dagster as dg
 from pydantic import Field, create_model
@@ -12,7 +11,7 @@ from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import AudioFile, LibraryError, Progress, scan_partitions
 from musicflow.places import Place
-from musicflow.settings import Home, Settings, options_of_a_run
+from musicflow.settings import Home, Settings, choices, options_of_a_run
 from musicflow.store import EmbeddingStore, store_of
 
 EMBEDDING = "embedding"
@@ -30,6 +29,9 @@ OWNERS = ["team:musicflow"]
 PROCESS = "musicflow/process"
 """The tag of a command's run: the host, number and start time of its process."""
 
+KILLED = "musicflow/killed"
+"""The tag of a command's run whose process was killed, and could say nothing more."""
+
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 Reporter = Callable[[Context], Progress]
@@ -46,9 +48,9 @@ class Workspace(dg.ConfigurableResource):
     def settings(self) -> Settings:
         """Return the current settings, with changes since Dagster was started."""
         values = {
-            name: _plain(getattr(self, name))
+            name: getattr(self, name)
             for name, field in type(self).model_fields.items()
-            if _plain(getattr(self, name)) != _plain(field.default)
+            if getattr(self, name) != field.default
         }
         return Settings(**{name: v for name, v in values.items() if v not in (None, "", [], {})})
 
@@ -127,17 +129,12 @@ def _field(name: str, in_force: Any) -> Any:
         return list[str], Field(default=in_force or [], description=text)
     if get_origin(kind) is dict:
         return dict[str, float], Field(default=in_force or {}, description=text)
-    if get_origin(kind) is Literal:
-        # The launchpad offers the values of an enum, and takes no others.
-        kind = _enum(name, get_args(kind))
-        in_force = in_force and kind(in_force)
-    elif kind not in (int, float, bool, int | None):
+    if kind not in (int, float, bool, int | None):
+        if values := choices(name):
+            text = f"One of {', '.join(values)}. {text}"
+        # Dagster would refuse a value that is none of an enum's in words of its own.
         return str, Field(default=in_force or "", description=text)
     return kind | None, Field(default=in_force, description=text)
-
-
-def _enum(name: str, values: Iterable[str]) -> Any:
-    return Enum(name, [(value, value) for value in values])
 
 
 def resources_of(
@@ -151,10 +148,6 @@ def resources_of(
         "reporter": reporter or log_progress,
         "scan": scan,
     }
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 def log_progress(context: Context) -> Progress:

@@ -1,9 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from enum import EnumMeta
 from pathlib import Path
-from typing import get_args
 
 import dagster as dg
 import numpy as np
@@ -188,23 +186,18 @@ def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
     result = run(hop_s={"mfcc": 1.0}, precision="fp32", device="cpu", exclude="none")
     vectors, _ = result.asset_materializations_for_node("embeddings__mfcc")
     assert vectors.metadata["spec"].value == embedders.spec_for("mfcc", given).hash
-    with pytest.raises(dg.DagsterInvalidConfigError, match="precision not in enum"):
-        run(precision="fp17")
-    [failure] = run(hop_s={"mfcc": -1.0}).get_step_failure_events()
-    data = failure.step_failure_data.user_failure_data
-    assert data is not None
-    with pytest.raises(ValidationError) as invalid:
-        Settings(hop_s={"mfcc": -1.0})
-    assert data.description == explain_invalid(invalid.value), "the words of the command line"
+    for wrong in ({"precision": "fp17"}, {"hop_s": {"mfcc": -1.0}}):
+        [failure] = run(**wrong).get_step_failure_events()
+        data = failure.step_failure_data.user_failure_data
+        assert data is not None
+        with pytest.raises(ValidationError) as invalid:
+            Settings(**wrong)
+        assert data.description == explain_invalid(invalid.value), "the words of the command line"
 
 
-def test_the_launchpad_offers_just_the_values_that_settings_take() -> None:
-    for name, field in type(workspace_of()).model_fields.items():
-        choices = [kind for kind in get_args(field.annotation) if isinstance(kind, EnumMeta)]
-        for values in choices:
-            taken = get_args(Settings.model_fields[name].annotation)
-            assert tuple(value.value for value in values) == taken
-            assert [value.name for value in values] == list(taken)
+def test_the_launchpad_names_the_values_that_settings_take() -> None:
+    fields = type(workspace_of()).model_fields
+    assert str(fields["device"].description).startswith("One of auto, cpu, cuda, mps. Where models")
 
 
 def test_the_launchpad_opens_with_the_values_in_force_and_later_changes_hold(home: Home) -> None:
@@ -216,7 +209,7 @@ def test_the_launchpad_opens_with_the_values_in_force_and_later_changes_hold(hom
     assert shown == {
         "home": str(home.root), "k": 20, "embedders": ["mfcc"], "genre_level": None,
     }  # fmt: skip
-    assert fields["precision"].default.value == "fp32"
+    assert fields["precision"].default == "fp32"
     assert all(field.description for field in fields.values())
     home.settings_file.write_text("k = 30\n")
     assert workspace.settings.k == 30
