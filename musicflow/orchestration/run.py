@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import AudioFile, known_partitions, load_files
+from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
 from musicflow.orchestration.partitions import all_partitions, follow
@@ -36,6 +38,7 @@ from musicflow.orchestration.resources import (
     EMBEDDING,
     GPU,
     INDEX,
+    KILLED,
     PROCESS,
     Reporter,
     resources_of,
@@ -113,6 +116,7 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """End the runs of killed commands, and free their places in the pools."""
     for run in instance.get_runs(_STARTED):
         if PROCESS in run.tags and _was_killed(run.tags[PROCESS]):
+            instance.add_run_tags(run.run_id, {KILLED: "true"})
             instance.report_run_failed(run, "the process of this run was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
@@ -176,11 +180,17 @@ def _run(
             remote_job_origin=_origin(),
         )
         result = execute_run(InMemoryJob(job), run, instance)
-        return {
+        failed = {
             event.step_key.replace("__", "/"): _reason(event)
             for event in result.get_step_failure_events()
             if event.step_key
         }
+    if failed:
+        try:
+            alerts.tell_of(run, failed, settings)
+        except (OSError, subprocess.SubprocessError) as error:
+            tell(f"The alert could not be sent: {error}")
+    return failed
 
 
 def _job(

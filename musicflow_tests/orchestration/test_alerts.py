@@ -15,7 +15,7 @@ from musicflow.orchestration.alerts import alert
 
 
 @contextmanager
-def failed_run(instance: dg.DagsterInstance) -> Iterator[dg.RunFailureSensorContext]:
+def failed_run(instance: dg.DagsterInstance, **tags: str) -> Iterator[dg.RunFailureSensorContext]:
     @dg.op
     def read() -> None:
         raise dg.Failure("the disk is gone")
@@ -24,7 +24,9 @@ def failed_run(instance: dg.DagsterInstance) -> Iterator[dg.RunFailureSensorCont
     def nightly_job() -> None:
         read()
 
-    result = nightly_job.execute_in_process(instance=instance, raise_on_error=False)
+    result = nightly_job.execute_in_process(
+        instance=instance, raise_on_error=False, tags={f"musicflow/{k}": v for k, v in tags.items()}
+    )
     event = result.get_run_failure_event()
     given = "alert", event, instance, result.dagster_run
     with dg.build_run_status_sensor_context(*given) as context, context.for_run_failure() as failed:
@@ -72,3 +74,17 @@ def test_without_an_alert_a_failed_run_costs_nothing() -> None:
     with dg.instance_for_test() as instance, failed_run(instance) as context:
         result = alert(context)
     assert isinstance(result, dg.SkipReason)
+
+
+def test_a_command_tells_of_its_run_itself_unless_it_was_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MUSICFLOW_ALERT", "no-such-program")
+    with dg.instance_for_test() as instance:
+        with failed_run(instance, process="1") as context:
+            assert isinstance(alert(context), dg.SkipReason)
+        with (
+            failed_run(instance, process="1", killed="true") as context,
+            pytest.raises(FileNotFoundError),
+        ):
+            alert(context)

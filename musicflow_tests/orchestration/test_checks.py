@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,17 +8,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from musicflow.embedders import spec_of
+from musicflow.embedders import spec_of, specs_for
 from musicflow.evaluation import Comparison, Dataset, Row
 from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.index import EmbeddedIndex
-from musicflow.library import AudioFile, join, scan
+from musicflow.library import AudioFile, join, no_progress, scan
 from musicflow.orchestration import checks
-from musicflow.orchestration.definitions import assets_for
-from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import resources_of
-from musicflow.pipeline import health_of
-from musicflow.settings import Home
+from musicflow.orchestration.run import materialize
+from musicflow.pipeline import health_of, plan_of
+from musicflow.settings import Home, Settings
 from musicflow.store import Embedding, EmbeddingStore
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 
@@ -132,23 +133,35 @@ def test_scores_at_chance_and_sudden_falls_are_found() -> None:
     assert passed(checks.evaluation(now, comparison(musicnn=0.82)))["no_sudden_fall"]
 
 
-def test_vectors_that_are_all_alike_are_never_published(
-    music: Path, home: Home, instance: dg.DagsterInstance
+def test_a_red_check_stops_what_stands_on_it_and_nothing_else(
+    music: Path, home: Home, tmp_path: Path
 ) -> None:
-    tracks = join(music, scan(music, home.library)).tracks
-    collapsed = [Embedding(track.content_hash, np.ones(60, np.float32)) for track in tracks]
-    EmbeddingStore(home.embeddings).add(spec_of("mfcc"), collapsed)
-    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
-    instance.add_dynamic_partitions("parts", ["noises", "tones"])
-    result = dg.materialize(
-        assets_for(["mfcc"]),
-        instance=instance,
-        resources=resources_of(),
-        tags=all_partitions(instance),
-        raise_on_error=False,
+    told = tmp_path / "told.json"
+    copy = f"import sys; open({str(told)!r}, 'w').write(sys.stdin.read())"
+    settings = Settings(
+        library=music,
+        embedders=("mfcc", "musicnn-untrained"),
+        alert=f'{sys.executable} -c "{copy}"',
     )
-    assert not result.success
-    found = {e.check_name: e for e in result.get_asset_check_evaluations()}
-    assert found["sound_vectors"].description == "12 all alike, 60 dims of one value"
-    assert found["decodable"].passed
-    assert EmbeddedIndex(home.collections).names() == []
+    tracks, store = plan_of(settings).library.tracks, EmbeddingStore(home.embeddings)
+    alike, good = specs_for(settings)
+    store.add(alike, [Embedding(track.content_hash, np.ones(60, np.float32)) for track in tracks])
+    random = np.random.default_rng(0).standard_normal((len(tracks), 200)).astype(np.float32)
+    store.add(good, [Embedding(t.content_hash, v) for t, v in zip(tracks, random, strict=True)])
+    failed = materialize(settings, lambda _: no_progress, print)
+    assert failed.keys() == {"embeddings/mfcc"}
+    assert EmbeddedIndex(home.collections).names() == ["musicnn-untrained"]
+    comparison = Comparison.load(home.reports / "comparison.json")
+    assert comparison is not None
+    codes = {row.embedder: row.code for row in comparison.rows if row.kind == "embedder"}
+    assert codes == {"mfcc": NO_COLLECTION, "musicnn-untrained": ""}
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        _evaluation, run = instance.get_runs()
+        key = dg.AssetCheckKey(dg.AssetKey(["embeddings", "mfcc"]), "sound_vectors")
+        record = instance.get_latest_asset_check_evaluation_record(key)
+    assert record is not None
+    assert record.event is not None
+    found = record.event.dagster_event.asset_check_evaluation_data  # type: ignore[union-attr]
+    assert found.description == "12 all alike, 60 dims of one value"
+    alerted = json.loads(told.read_text())
+    assert (alerted["run_id"], alerted["reasons"]) == (run.run_id, failed)
