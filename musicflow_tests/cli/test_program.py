@@ -23,7 +23,7 @@ from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home, Settings, remember
-from musicflow_tests.cli.conftest import Run
+from musicflow_tests.cli.conftest import Run, ingest
 from musicflow_tests.conftest import tone
 
 ROW = {
@@ -194,6 +194,27 @@ def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home)
     code, _, errors = run("run", str(music))
     assert code == 2
     assert "library_format" in errors
+    home.settings_file.unlink()
+    code, _, errors = run("run", str(music), "--precision", "fp17")
+    told = "the setting 'precision' is not valid: 'fp17' is none of 'auto', 'fp32' or 'bf16'"
+    assert (code, " ".join(errors.split())) == (2, f"error: {told}")
+
+
+def test_a_library_that_shrank_is_asked_about_on_a_terminal(
+    run: Run, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(music, home.root)
+    (music / "tones").rename(music.parent / "unmounted")
+    done: list[str] = []
+    monkeypatch.setattr("musicflow.runs.carry_out", lambda *_: done.append("") or {})
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer, arguments, carried_out in (("n", [], 0), ("y", [], 1), ("", ["--yes"], 2)):
+        monkeypatch.setattr("typer.confirm", lambda *_, answer=answer, **__: answer == "y")
+        code, _, errors = run("run", str(music), *arguments)
+        assert "The library has 6 tracks; 12 are published." in " ".join(errors.split())
+        assert len(done) == carried_out
+        assert code == 1, "nothing was done, or nothing was compared"
+        assert ("nothing was done" in errors) == (answer == "n")
 
 
 def test_a_broken_settings_file_or_variable_is_named(
