@@ -185,6 +185,7 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["serch"], "Did you mean 'search'?"),
         (["search"], "say what to search with"),
         (["search", "--track", "tones/33.wav"], "the nearest"),
         (["search", "--track", "tones/3.wav", "-k", "0"], "at least 1"),

@@ -1,5 +1,6 @@
 """Programs that serve a page, as `musicflow app` and its like start and end them."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from musicflow.cli import pages
 from musicflow.cli.serving import Page, serve
 from musicflow.settings import Settings
 
@@ -64,6 +66,22 @@ def test_a_page_that_does_not_start_says_why(
     words = " ".join(capsys.readouterr().err.split())
     assert "Nothing ended with code 1; its log is" in words
     assert "No module named no_such_module" in words
+
+
+@pytest.mark.usefixtures("ready")
+def test_mlflow_opens_on_its_table_without_job_workers_and_real_addresses_are_known(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: dict[str, Page] = {}
+    monkeypatch.setattr(pages, "serve", lambda page, *_: served.update({page.name: page}))
+    monkeypatch.delenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", raising=False)
+    ports = {"dagster": free_port(), "mlflow": free_port()}
+    for command, port in ports.items():
+        assert run(command, "--port", str(port))[0] == 0
+    assert served["MLflow"].path == "/#/experiments/1/runs?viewStateShareKey=musicflow"
+    assert os.environ.pop("MLFLOW_SERVER_ENABLE_JOB_EXECUTION") == "false"
+    known = [Settings().dagster_url, Settings().mlflow_url]
+    assert known == [f"http://localhost:{port}" for port in ports.values()]
 
 
 @pytest.mark.parametrize("command", ["app", "dagster", "mlflow"])
