@@ -47,6 +47,9 @@ from musicflow.text import normalized
 Exclude = Literal["artist", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
 
+Hubness = Literal["corrected", "as-is"]
+"""Whether an evaluation measures corrections of hubness."""
+
 Precision = Literal["auto", "fp32", "bf16"]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -141,7 +144,7 @@ class Home:
 
     @property
     def neighbours(self) -> Path:
-        """The nearest neighbours of each track, as the last evaluation found them."""
+        """The neighbours of each track, and its crowd, as the last evaluation found them."""
         return self.root / "neighbours"
 
     @property
@@ -377,6 +380,11 @@ class Settings(BaseSettings):
     )
     k: Annotated[int, Option("-k")] = Field(
         10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
+    )
+    hubness: Annotated[Hubness, Option("--hubness")] = Field(
+        "corrected",
+        description="corrected: the evaluation measures each embedder with its hubness corrected, "
+        "too. as-is: it does not.",
     )
     metrics: Annotated[tuple[str, ...], Option("--metric", "METRIC")] = Field(
         (), description="Metrics of other packages to add, each package.module:NAME."

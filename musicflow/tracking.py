@@ -507,6 +507,10 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
         values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
     if row.space is not None:
         values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
+    for one in row.corrected:
+        values |= {f"{one.correction}/{name}": found.value for name, found in one.scores.items()}
+        values |= {f"{one.correction}/hubness": one.hubness[1]}
+        values |= {f"{one.correction}/orphans": one.orphans[1]}
     # MLflow shows these as system metrics.
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
     if row.cores is not None:

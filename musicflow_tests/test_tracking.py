@@ -6,6 +6,7 @@ import pytest
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row, Score
+from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference
@@ -17,6 +18,7 @@ SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
 
 
 HEALTH = Health(1.5, (("a", 3),), 0.1, 0.2, None, 0, 0)
+CORRECTED = Corrected("csls", {"map": Score(0.52)}, {}, (1.5, 0.5), (0.2, 0.1))
 
 
 def comparison() -> Comparison:
@@ -33,6 +35,7 @@ def comparison() -> Comparison:
             spec_hash="s1",
             confusion={"R&B / soul": {"R&B / soul": 1.0}},
             space=HEALTH,
+            corrected=(CORRECTED,),
         ),
         Row("mfcc", "embedder", "none", 60, error="no vectors", spec_hash="s2"),
         Row(
@@ -90,6 +93,8 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert child.data.params["interval"] == "0.70–0.80"
     assert child.data.metrics["by_genre/R_B / soul"] == 0.75
     assert child.data.metrics["space/hubness"] == 1.5
+    of_correction = {n: v for n, v in child.data.metrics.items() if n.startswith("csls/")}
+    assert of_correction == {"csls/map": 0.52, "csls/hubness": 0.5, "csls/orphans": 0.1}
     assert "decode_ms" not in child.data.metrics
     assert fused.mlflow_run_id is not None
     assert client.get_run(fused.mlflow_run_id).data.params["weight_mfcc"] == "0.3"

@@ -89,6 +89,9 @@ def compare(
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
     known = None, verdicts, kept_neighbours
     found = measure(common, spaces, meaningful, method, *known)
+    for spec in ready:
+        if kept_neighbours and (crowd := found.crowds.get(spec.label)):
+            kept_neighbours.keep(spec.label, replace(crowd, spec_hash=spec.hash))
     kept = np.flatnonzero(found.first == np.arange(len(common)))
     ids = [common[row].track_id for row in kept]
     by_words = words.measure(

@@ -15,6 +15,7 @@ import numpy as np
 
 from musicflow.evaluation import space
 from musicflow.evaluation.space import Neighbours
+from musicflow.index.hubness import Kept
 from musicflow.settings import write_atomically
 
 _MARK = 16
@@ -54,6 +55,11 @@ class KeptNeighbours:
         np.savez(sink, marks=marks, rows=found.rows, cosines=found.cosines)
         write_atomically(path, sink.getvalue())
         return found
+
+    def keep(self, name: str, crowd: Kept) -> None:
+        """Keep what corrections of hubness need of a space's tracks."""
+        if self._folder is not None:
+            crowd.save(self._folder, name)
 
 
 def _marks(unit: np.ndarray, ids: Sequence[str]) -> np.ndarray:

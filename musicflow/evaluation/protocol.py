@@ -22,7 +22,7 @@ import scipy
 
 from musicflow.evaluation.metrics import Metric, table
 from musicflow.library import Track, known_artists
-from musicflow.settings import Exclude, Settings
+from musicflow.settings import Exclude, Hubness, Settings
 
 ENOUGH = 0.5
 """The artist rule holds only where this share of the queries keeps a relevant candidate."""
@@ -42,11 +42,14 @@ class Method:
         The depth of metrics that leave it open.
     metrics
         The metrics to compute.
+    hubness
+        Whether each embedder is measured with its hubness corrected, too.
     """
 
     exclude: Exclude = "artist"
     k: int = 10
     metrics: tuple[Metric, ...] = field(default_factory=table)
+    hubness: Hubness = "corrected"
 
     @classmethod
     def of(cls, settings: Settings) -> "Method":
@@ -57,7 +60,7 @@ class Method:
         MetricError
             If the settings name something that is no metric.
         """
-        return cls(settings.exclude, settings.k, table(settings.metrics))
+        return cls(settings.exclude, settings.k, table(settings.metrics), settings.hubness)
 
 
 @dataclass(frozen=True)

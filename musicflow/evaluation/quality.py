@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from musicflow.evaluation import blend, duplicates, probe, retrieval, space, statistics
+from musicflow.evaluation import (
+    blend,
+    corrections,
+    duplicates,
+    probe,
+    retrieval,
+    space,
+    statistics,
+)
+from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.metrics import KNN, PROBE
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
@@ -21,6 +30,7 @@ from musicflow.evaluation.protocol import (
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Score
 from musicflow.index import fused, normalize
+from musicflow.index.hubness import Crowd, Kept, crowd_of, sample_of
 from musicflow.library import UNKNOWN, Track
 from musicflow.library.recordings import Verdicts
 
@@ -53,6 +63,7 @@ class Figures:
     genre_intervals: dict[str, statistics.Interval] = field(default_factory=dict)
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
+    corrected: tuple[Corrected, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,9 @@ class Quality:
         By name of a weighted fusion, the weight of each member's cosine.
     differences
         Between all spaces with meaningful scores.
+    crowds
+        By name of the space, what corrections of hubness need of all tracks; none of more than
+        `MAX_TRACKS`. A duplicate has that of its recording's first track.
     """
 
     protocol: Protocol
@@ -82,6 +96,7 @@ class Quality:
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     differences: list[statistics.Difference] = field(default_factory=list)
+    crowds: dict[str, Kept] = field(default_factory=dict)
 
 
 def measure(
@@ -119,6 +134,7 @@ def measure(
     if len(tracks) < 2:
         return _nothing(first, method)
     names = [track.track_id for track in tracks]
+    ids = np.array(names)
     if len(tracks) > MAX_TRACKS:
         queries = _queries(len(tracks), SEED)
         near = {name: space.neighbours(unit, of=queries) for name, unit in spaces.items()}
@@ -148,19 +164,24 @@ def measure(
             fused.BY_RANK + label: blend.by_rank(meaningful),
         }
         weights = {fused.WEIGHTED + label: chosen}
-    judge.rank(cosines, fusions)
+    if len(kept) < len(first):
+        near = {
+            name: space.neighbours(spaces[name], space.K, found, kept)
+            for name, found in near.items()
+        }
+    crowds = {
+        name: crowd_of(spaces[name], found.cosines.mean(axis=1)) for name, found in near.items()
+    }
+    of_corrected = meaningful if method.hubness == "corrected" else ()
+    judge.rank(cosines, fusions, {name: crowds[name] for name in of_corrected if name in crowds})
     for name, unit in spaces.items():
         judge.probe(name, unit)
         if len(first) > MAX_TRACKS:
             judge.figures[name].space = _health_of_some(unit, names)
             continue
         if name == RANDOM:
-            found = neighbours.find(RANDOM, unit, list(map(str, range(len(unit)))))
-        elif len(kept) < len(first):
-            found = space.neighbours(unit, space.K, near[name], kept)
-        else:
-            found = near[name]
-        judge.figures[name].space = space.health(unit, found, names)
+            near[name] = neighbours.find(RANDOM, unit, list(map(str, range(len(unit)))))
+        judge.figures[name].space = space.health(unit, near[name], names)
     for name, chosen in weights.items():
         judge.probe(name, *(spaces[member] for member in chosen))
     judge.add_intervals()
@@ -172,6 +193,12 @@ def measure(
         {name: fusion.members for name, fusion in fusions.items()},
         weights,
         judge.differences([name for name in judge.ranked if name not in without]),
+        {
+            name: Kept(
+                ids, crowd.of(np.searchsorted(kept, first)), spaces[name][sample_of(len(kept))]
+            )
+            for name, crowd in crowds.items()
+        },
     )
 
 
@@ -210,6 +237,7 @@ class Judge:
         self.queries = _queries(len(tracks), seed)
         drawn = len(self.queries) if len(self.queries) < len(tracks) else 0
         self.exclusion, self.protocol = protocol_for(tracks, method, duplicates, drawn)
+        self.ids = [track.track_id for track in tracks]
         self.names = [track.genre for track in tracks]
         self.genres = genre_labels(tracks)
         self.subgenres = Labels([track.subgenres for track in tracks])
@@ -224,13 +252,26 @@ class Judge:
         self,
         spaces: Mapping[str, retrieval.Similarity],
         fusions: Mapping[str, retrieval.Fusion] = {},
+        crowds: Mapping[str, Crowd] = {},
     ) -> None:
-        """Compute all scores that follow from rankings."""
+        """Compute all scores that follow from rankings.
+
+        Parameters
+        ----------
+        spaces
+            By name.
+        fusions
+            By name.
+        crowds
+            By name of a space whose hubness is to be corrected, too.
+        """
         kinds = [self.genres, self.subgenres]
+        further = {**fusions, **corrections.rankings(crowds, self.metrics)}
         found = retrieval.rank(
-            spaces, kinds, self.exclusion, self.metrics, fusions, self.queries, self.protocol.k
+            spaces, kinds, self.exclusion, self.metrics, further, self.queries, self.protocol.k
         )
-        for name, ranked in found.items():
+        for name in (*spaces, *fusions):
+            ranked = found[name]
             genre, subgenre = ranked.scores
             self.ranked[name] = genre
             self.figures[name] = Figures(
@@ -245,6 +286,8 @@ class Judge:
                     self._add(name, f"subgenre_{metric.name}", subgenre.values[metric.name])
             votes = probe.votes(self.names, genre.rows, ranked.nearest)
             self._add(name, KNN.name, votes)
+        for name, results in corrections.corrected(found, [*crowds], self.ids, self.seed).items():
+            self.figures[name].corrected = results
 
     def probe(self, name: str, *units: np.ndarray) -> None:
         """Compute the accuracy of a classifier on the queries' vectors, side by side."""

@@ -277,6 +277,8 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
         found.append(beside)
     if any(row.space for row in rows):
         found.append(_health(rows))
+    if any(row.corrected for row in rows):
+        found.append(_corrected(comparison))
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
         table = [[g, *(_of_genre(row, g) for row in scored)] for g in genres]
@@ -555,6 +557,37 @@ def _health(rows: Sequence[Row]) -> Section:
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
 
+def _corrected(comparison: Comparison) -> Section:
+    titles = {measure.name: measure.title for measure in comparison.measures}
+    names = [m.name for m in comparison.measures if m.compared and m.labels == "genre"]
+    table = []
+    for row in comparison.rows:
+        for one in row.corrected:
+            cells = [fused.short(row.embedder), one.correction]
+            for name in names:
+                change = one.changes[name]
+                low, high = change.interval
+                cells += [
+                    f"{score(row, name)} → {one.scores[name].value:.3f}",
+                    f"{change.change:+.3f}\n[{low:+.3f} to {high:+.3f}]",
+                    choice.format_p(change.p).removeprefix("= "),
+                ]
+            hubs = f"{one.hubness[0]:.2f} → {one.hubness[1]:.2f}"
+            orphans = f"{one.orphans[0]:.0%} → {one.orphans[1]:.0%}"
+            most = ", ".join(f"{name} ({a} → {b})" for name, a, b in one.hubs[:2])
+            table.append([*cells, hubs, orphans, most])
+    text = (
+        "Each embedder ranked by its cosines, then with a correction that leaves no track near to "
+        "everything: csls (cross-domain similarity local scaling) and mutual proximity. Changes "
+        "are of the same queries, paired; p is corrected for the number of rows (Holm). Hubness, "
+        "orphans and hubs are those of the first ten candidates, before and after. Use one with "
+        "`musicflow search --correct csls`."
+    )
+    of_scores = [cell for name in names for cell in (titles[name], "by", "p")]
+    head = ["embedder", "correction", *of_scores, "hubness", "orphans", "hubs"]
+    return Section("Hubness corrected", head, table, [text])
+
+
 def _of_rows(
     title: str,
     columns: Sequence[tuple[str, str]],
@@ -603,7 +636,7 @@ def _escaped(text: str) -> str:
 
 def _csv(comparison: Comparison) -> str:
     """Return all rows with all scores and the ends of their intervals."""
-    skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "fusion"}
+    skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "corrected", "fusion"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
     scored = [
         m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)

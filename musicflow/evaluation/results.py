@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
@@ -82,6 +83,8 @@ class Row:
         The genres of the first ten candidates, by the genre of the query: shares.
     space
         The health of the space.
+    corrected
+        The results with hubness corrected, one per correction.
     fusion
         Weights of a weighted fusion's members, by name.
     spec_hash
@@ -122,6 +125,7 @@ class Row:
     genre_intervals: dict[str, Interval] = field(default_factory=dict)
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
+    corrected: tuple[Corrected, ...] = ()
     fusion: dict[str, float] = field(default_factory=dict)
     spec_hash: str = ""
     licence: str = ""

@@ -53,10 +53,13 @@ class Fusion:
     combine
         Given row numbers of queries, and the similarities and the rankings of each member,
         returns similarities to all tracks. Shapes ``(Q,)``, ``(Q, N)``.
+    metrics
+        The scores to compute, by the first kind of labels alone; if not given, all.
     """
 
     members: tuple[str, ...]
     combine: Callable[[np.ndarray, list[np.ndarray], list[np.ndarray]], np.ndarray]
+    metrics: tuple[Metric, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,11 @@ def rank(
             )
             rankings[name] = order(values, excluded)
         candidates = exclusion.count - np.diff(excluded[0])
+        few = {name: one.metrics for name, one in fusions.items() if one.metrics is not None}
         return {
-            name: _scored(rows, ranking, labels, candidates, metrics, k)
+            name: _scored(rows, ranking, labels[:1], candidates, few[name], k)
+            if name in few
+            else _scored(rows, ranking, labels, candidates, metrics, k)
             for name, ranking in rankings.items()
         }
 

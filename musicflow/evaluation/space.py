@@ -257,11 +257,10 @@ def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Heal
     """
     count = len(unit)
     occurrence = np.bincount(near.rows.ravel(), minlength=count)
-    apart, spread = occurrence - occurrence.mean(), occurrence.std()
     hubs = np.argsort(-occurrence, kind="stable")[:TOP_HUBS]
     distances = _distances(unit, near.rows[:, :2])
     return Health(
-        hubness=float((apart**3).mean() / spread**3) if spread else 0.0,
+        hubness=skewness(occurrence),
         hubs=tuple((track_ids[row], int(occurrence[row])) for row in hubs),
         orphans=float((occurrence == 0).mean()),
         anisotropy=near.mean_cosine,
@@ -269,6 +268,18 @@ def health(unit: np.ndarray, near: Neighbours, track_ids: Sequence[str]) -> Heal
         collapsed_dims=int((np.ptp(unit, axis=0) < _SAME).sum()),
         identical=int((distances[:, 0] < _SAME).sum()),
     )
+
+
+def skewness(occurrence: np.ndarray) -> float:
+    """Return the skewness of how often tracks are among the nearest of others; 0 if all are equal.
+
+    Parameters
+    ----------
+    occurrence
+        Counts, shape ``(N,)``.
+    """
+    apart, spread = occurrence - occurrence.mean(), occurrence.std()
+    return float((apart**3).mean() / spread**3) if spread else 0.0
 
 
 def _distances(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:

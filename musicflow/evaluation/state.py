@@ -19,7 +19,7 @@ from musicflow.library import Library, doubts
 from musicflow.settings import write_atomically
 from musicflow.store import EmbeddingStore
 
-VERSION = 4
+VERSION = 5
 """Raised when results would change for the same vectors."""
 
 Manifests = Mapping[str, Manifest | None]
@@ -44,7 +44,7 @@ def state_of(
     str
         16 hexadecimal digits.
     """
-    parts = [VERSION, library.name, library.fingerprint, method.exclude, method.k]
+    parts = [VERSION, library.name, library.fingerprint, method.exclude, method.k, method.hubness]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [("words", words.VERSION) for spec, _ in collections if spec.text]
@@ -56,7 +56,7 @@ def state_of(
 
 def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) -> str:
     """Return a name for what a comparison follows from beside the tracks: 16 digits."""
-    parts = [VERSION, library.name, method.exclude, method.k]
+    parts = [VERSION, library.name, method.exclude, method.k, method.hubness]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash) for spec in specs]
     parts += [("words", words.VERSION) for spec in specs if spec.text]

@@ -4,7 +4,7 @@ Intervals are percentile bootstraps over queries. Differences are paired, becaus
 are given the same queries (Smucker, Allan and Carterette, 2007). All draws are seeded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -63,6 +63,25 @@ class Difference:
     p: float
 
 
+@dataclass(frozen=True)
+class Change:
+    """The change of a mean score, on the same queries.
+
+    Parameters
+    ----------
+    change
+        Of the means, after less before.
+    interval
+        95 % of bootstrap resamples.
+    p
+        Of a paired permutation test, two-sided, corrected for the number of changes (Holm).
+    """
+
+    change: float
+    interval: Interval
+    p: float
+
+
 def intervals(values: np.ndarray, seed: int = SEED) -> np.ndarray:
     """Return 95 % bootstrap intervals of means.
 
@@ -108,12 +127,26 @@ def differences(metric: str, values: Mapping[str, np.ndarray]) -> list[Differenc
     ]
     if not pairs:
         return []
-    apart = np.stack([values[a] - values[b] for a, b in pairs], axis=1)
-    ends = intervals(apart)
+    found = changes([(values[b], values[a]) for a, b in pairs])
     return [
-        Difference(a, b, metric, float(mean), (float(low), float(high)), float(p))
-        for (a, b), mean, (low, high), p in zip(
-            pairs, apart.mean(axis=0), ends, _holm(_p_values(apart)), strict=True
+        Difference(a, b, metric, one.change, one.interval, one.p)
+        for (a, b), one in zip(pairs, found, strict=True)
+    ]
+
+
+def changes(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Change]:
+    """Test the changes of some scores together.
+
+    Parameters
+    ----------
+    pairs
+        The score of each query before and after, all of shape ``(Q,)``, Q from 1.
+    """
+    apart = np.stack([after - before for before, after in pairs], axis=1)
+    return [
+        Change(float(mean), (float(low), float(high)), float(p))
+        for mean, (low, high), p in zip(
+            apart.mean(axis=0), intervals(apart), _holm(_p_values(apart)), strict=True
         )
     ]
 

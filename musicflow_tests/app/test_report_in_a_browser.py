@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from musicflow.evaluation import Comparison, Dataset, Row, Score
+from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import write
-from musicflow.evaluation.statistics import Difference
+from musicflow.evaluation.statistics import Change, Difference
 from musicflow.library import Problem
 from musicflow_tests.app.conftest import needs_chromium
 from musicflow_tests.evaluation.made_up import MEASURES
@@ -25,7 +26,16 @@ def row(name: str, kind: str = "embedder", **more: object) -> Row:
     given = {"n_queries": 1000, "licence": "CC-BY-NC-SA-4.0", "confusion": shares} | more
     by_genre = dict.fromkeys(GENRES, 0.5)
     ends = dict.fromkeys(GENRES, (0.4, 0.6))
+    compared = [measure.name for measure in MEASURES if measure.compared]
+    change = Change(0.1, (0.05, 0.15), 0.01)
+    corrected = Corrected(
+        "mutual-proximity",
+        {metric: scores[metric] for metric in compared},
+        dict.fromkeys(compared, change),
+        hubs=(("a/very/long/path/without/a/blank.mp3", 90, 10),),
+    )
     found = Row(name, kind, "trained", 2048, scores, 0.1, by_genre=by_genre, genre_intervals=ends)  # type: ignore[arg-type]
+    found = replace(found, corrected=(corrected,))
     return replace(found, tracks_per_s=3.0, x_realtime=90.0, peak_rss_mb=900.0, **given)  # type: ignore[arg-type]
 
 
