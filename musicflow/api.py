@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from musicflow.evaluation import Comparison
     from musicflow.evaluation.layers import Sweep
     from musicflow.index import Collection, Hit
+    from musicflow.index.hubness import Correction
     from musicflow.library import Problem
     from musicflow.settings import Settings
 
@@ -211,6 +212,7 @@ class SearchableCollection:
         query: "File | np.ndarray",
         k: int = 10,
         filters: Mapping[str, Any] | Iterable[str] = (),
+        correct: "Correction | None" = None,
     ) -> "list[Hit]":
         """Return the k tracks that sound most like the query, best first.
 
@@ -223,11 +225,14 @@ class SearchableCollection:
         filters
             ``{"genre": "Jazz"}``, where a list of values means any of them; or texts as the
             command line takes them, such as ``"duration_s<300"``.
+        correct
+            A correction of hubness, ``csls`` or ``mutual-proximity``: scores are its own.
 
         Raises
         ------
         QueryError
-            If there is no such track, or the file cannot be used.
+            If there is no such track, the file cannot be used, or no evaluation kept what a
+            correction needs (code ``no-crowd``).
         FilterError
             If a filter is none.
         """
@@ -236,16 +241,20 @@ class SearchableCollection:
         from musicflow.places import place
         from musicflow.search import lookup
         from musicflow.search import query as queries
+        from musicflow.search.corrected import corrected
 
-        asked = queries.filters_for(self._collection, _filter_texts(filters))
+        collection = self._collection
+        if correct is not None:
+            collection = corrected(collection, correct, self._settings)
+        asked = queries.filters_for(collection, _filter_texts(filters))
         if isinstance(query, np.ndarray):
-            return queries.similar_to_vector(self._collection, query, k, asked)
+            return queries.similar_to_vector(collection, query, k, asked)
         path = place(query).expanduser()
         if path.is_file():
-            vector = queries.example_of_file(self._collection, path, self._settings)
-            return queries.similar_to_vector(self._collection, vector, k, asked)
-        track_id = lookup.find_track(self._collection, str(query))
-        return queries.similar_to_track(self._collection, track_id, k, asked)
+            vector = queries.example_of_file(collection, path, self._settings)
+            return queries.similar_to_vector(collection, vector, k, asked)
+        track_id = lookup.find_track(collection, str(query))
+        return queries.similar_to_track(collection, track_id, k, asked)
 
     def search_text(
         self,

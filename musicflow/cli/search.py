@@ -24,11 +24,13 @@ from musicflow.cli.console import (
 )
 from musicflow.index import Collection, Hit, NoCollectionError
 from musicflow.index.filters import filter_forms
+from musicflow.index.hubness import Correction
 from musicflow.library.recordings import Verdicts
 from musicflow.library.rows import UNKNOWN
 from musicflow.places import place
 from musicflow.search import lookup, query
 from musicflow.search.answers import answers_of
+from musicflow.search.corrected import corrected
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
 from musicflow.search.path import path as find_path
@@ -46,6 +48,10 @@ CountOption = Annotated[int, typer.Option("-k", help="The number of answers.")]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option("--filter", help=f"{filter_forms()}; repeatable."),
+]
+CorrectOption = Annotated[
+    Correction | None,
+    typer.Option(help="Correct hubness, so that no track is an answer to everything."),
 ]
 
 
@@ -72,6 +78,7 @@ def search(
     embedder: EmbedderOption = None,
     k: CountOption = 10,
     where: FilterOption = None,
+    correct: CorrectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +88,7 @@ def search(
     """
     if [file, track, text].count(None) != 2:
         stop("say what to search with: a FILE, --track NAME or --text WORDS", USAGE)
-    with _opened(home, embedder, text=text is not None) as (collection, settings):
+    with _opened(home, embedder, text=text is not None, correct=correct) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         if track is not None:
             track_id = lookup.find_track(collection, track)
@@ -93,7 +100,7 @@ def search(
                 assert file is not None
                 vector = query.example_of_file(collection, place(file), settings)
             hits = query.similar_to_vector(collection, vector, k, filters)
-        _show(hits, collection, as_json)
+        _show(hits, collection, as_json, _by(correct))
 
 
 def recommend_command(
@@ -118,6 +125,7 @@ def recommend_command(
     embedder: EmbedderOption = None,
     k: CountOption = 10,
     where: FilterOption = None,
+    correct: CorrectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,7 +135,7 @@ def recommend_command(
 
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
-    with _opened(home, embedder, text=bool(like_text)) as (collection, settings):
+    with _opened(home, embedder, text=bool(like_text), correct=correct) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         described = [query.example_of_text(collection, text, settings) for text in like_text or []]
         hits = recommend(
@@ -141,7 +149,7 @@ def recommend_command(
             max_per_artist=max_per_artist,
             verdicts=Verdicts.load(settings.paths.recordings),
         )
-        _show(hits, collection, as_json, f", {strategy}")
+        _show(hits, collection, as_json, f", {strategy}{_by(correct)}")
 
 
 def path(
@@ -236,7 +244,11 @@ def export(
 
 @contextmanager
 def _opened(
-    home: Path | None, embedder: str | None, *, text: bool = False
+    home: Path | None,
+    embedder: str | None,
+    *,
+    text: bool = False,
+    correct: Correction | None = None,
 ) -> Iterator[tuple[Collection, Settings]]:
     """Open the collection of an embedder, or of the first of the home's that has one.
 
@@ -255,7 +267,11 @@ def _opened(
         lookup.specs_for(label, settings)
         raise
     with collection:
-        yield collection, settings
+        yield corrected(collection, correct, settings) if correct else collection, settings
+
+
+def _by(correct: Correction | None) -> str:
+    return f"; the score is that of {correct}" if correct else ""
 
 
 def _example(collection: Collection, text: str, settings: Settings) -> Example:

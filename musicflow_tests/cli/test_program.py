@@ -53,6 +53,11 @@ def test_a_run_is_whole_the_next_has_nothing_to_do_and_another_takes_up_a_new_fi
     assert code == 0
     assert json.loads(printed)["dataset"]["tracks"] == 13
     assert_each_step_is_told(errors)
+    track = ["--track", "tones/1.wav", "-k", "3"]
+    for command in (["search", *track], ["recommend", "--like", "tones/1.wav", "-k", "3"]):
+        code, printed, _ = run(*command, "--correct", "mutual-proximity")
+        assert (code, printed.count("tones/")) == (0, 3)
+        assert "the score is that of mutual-proximity" in " ".join(printed.split())
     assert_what_is_to_be_pasted_is_quoted(
         run, shutil.copytree(home.root, home.root.with_name("it's a copy"))
     )

@@ -196,6 +196,7 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
         (["search", "--track", "1", "--embedder", "rrf:mfcc+nope"], "no embedder is called 'nope'"),
         (["search", "--track", "1", "--embedder", "rrf:mfcc+musicnn"], "no collection 'musicnn'"),
         (["path", "a", "b", "--embedder", "fusion:musicnn+mfcc"], "weights for fusion:mfcc"),
+        (["search", "--track", "1", "--correct", "csls"], "no evaluation measured it"),
         (["recommend"], "at least one track that is liked"),
         (["recommend", "--like", "nowhere.wav"], "no track has the id or name 'nowhere.wav'"),
         (["recommend", "--like", "tones/1.wav", "--dislike", "tones/1.wav"], "both liked and"),
