@@ -285,6 +285,19 @@ PROBE = Measure(
     "report",
 )
 
+FEW_SHOTS = Measure(
+    "few_shot_accuracy",
+    "8 shots",
+    "Accuracy of logistic regression trained on 8 tracks per genre: the mean of 10 draws.",
+    "files",
+)
+V_MEASURE = Measure(
+    "v_measure",
+    "V-measure",
+    "Agreement of k-means with the genres, 1 at most: the mean of 10 runs.",
+    "files",
+)
+
 
 REGISTRY = Registry("metric", "musicflow.metrics", Metric, {}, MetricError)
 """The metrics of other packages. Those that ship stand in the table above."""
@@ -352,7 +365,7 @@ def measures(metrics: Sequence[Metric], k: int) -> tuple[Measure, ...]:
         twice = title != metric.title and title in {other.title for other in metrics}
         shown: Shown = "files" if twice else metric.shown
         found.append(Measure(metric.name, title, metric.help, shown, metric.compared))
-    found += [KNN, PROBE]
+    found += [KNN, PROBE, FEW_SHOTS, V_MEASURE]
     found += [
         Measure(f"subgenre_{metric.name}", metric.title, metric.help, "report", labels="subgenre")
         for metric in metrics

@@ -7,6 +7,7 @@ import numpy as np
 
 from musicflow.evaluation import (
     blend,
+    clusters,
     corrections,
     duplicates,
     probe,
@@ -15,7 +16,7 @@ from musicflow.evaluation import (
     statistics,
 )
 from musicflow.evaluation.corrections import Corrected
-from musicflow.evaluation.metrics import KNN, PROBE
+from musicflow.evaluation.metrics import FEW_SHOTS, KNN, PROBE, V_MEASURE
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
     Labels,
@@ -176,6 +177,7 @@ def measure(
     judge.rank(cosines, fusions, {name: crowds[name] for name in of_corrected if name in crowds})
     for name, unit in spaces.items():
         judge.probe(name, unit)
+        judge.cluster(name, unit)
         if len(first) > MAX_TRACKS:
             judge.figures[name].space = _health_of_some(unit, names)
             continue
@@ -184,6 +186,9 @@ def measure(
         judge.figures[name].space = space.health(unit, near[name], names)
     for name, chosen in weights.items():
         judge.probe(name, *(spaces[member] for member in chosen))
+        # The cosines of these are the weighted sums.
+        roots = {member: np.float32(np.sqrt(weight)) for member, weight in chosen.items()}
+        judge.cluster(name, *(root * spaces[member] for member, root in roots.items()))
     judge.add_intervals()
     without = spaces.keys() - set(meaningful)
     return Quality(
@@ -290,13 +295,28 @@ class Judge:
             self.figures[name].corrected = results
 
     def probe(self, name: str, *units: np.ndarray) -> None:
-        """Compute the accuracy of a classifier on the queries' vectors, side by side."""
-        genres = np.asarray(self.names)
-        known = self.queries[genres[self.queries] != UNKNOWN]
+        """Compute the accuracy of classifiers on the queries' vectors, side by side."""
+        known, genres = self._known()
         vectors = np.concatenate([unit[known] for unit in units], axis=1)
-        right = probe.probe(vectors, genres[known], self.groups[known])
+        right = probe.probe(vectors, genres, self.groups[known])
         if right is not None:
             self._add(name, PROBE.name, right)
+        few = probe.few_shots(vectors, genres, self.groups[known])
+        if few is not None:
+            self.figures[name].scores[FEW_SHOTS.name] = statistics.over_draws(few)
+
+    def cluster(self, name: str, *units: np.ndarray) -> None:
+        """Compute how clusters of the queries' vectors, side by side, agree with the genres."""
+        known, genres = self._known()
+        found = clusters.v_measures(np.concatenate([u[known] for u in units], axis=1), genres)
+        if found is not None:
+            self.figures[name].scores[V_MEASURE.name] = statistics.over_draws(found)
+
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row numbers of the queries with a genre, and their genres."""
+        genres = np.asarray(self.names)
+        known = self.queries[genres[self.queries] != UNKNOWN]
+        return known, genres[known]
 
     def add_intervals(self) -> None:
         """Bootstrap all scores; those of the same queries are resampled together."""

@@ -109,6 +109,16 @@ def intervals(values: np.ndarray, seed: int = SEED) -> np.ndarray:
     return np.percentile(means, [tail, 100 - tail], axis=0).T
 
 
+def over_draws(values: np.ndarray) -> Score:
+    """Return the mean over some draws, with its 95 % interval (Student's t)."""
+    # Imported here: a search need not wait for it.
+    from scipy.special import stdtrit
+
+    mean, count = float(values.mean()), len(values)
+    half = stdtrit(count - 1, (1 + COVERAGE) / 2) * values.std(ddof=1) / np.sqrt(count)
+    return Score(mean, mean - float(half), mean + float(half))
+
+
 def differences(metric: str, values: Mapping[str, np.ndarray]) -> list[Difference]:
     """Compare all pairs of embedders.
 
