@@ -588,25 +588,23 @@ def _corrected(comparison: Comparison) -> Section:
         for one in row.corrected:
             cells = [fused.short(row.embedder), one.correction]
             for name in names:
-                change = one.changes[name]
+                change, after = one.changes[name], one.scores[name].value
                 low, high = change.interval
-                cells += [
-                    f"{score(row, name)} → {one.scores[name].value:.3f}",
-                    f"{change.change:+.3f}\n[{low:+.3f} to {high:+.3f}]",
-                    choice.format_p(change.p).removeprefix("= "),
-                ]
+                told = f"{change.change:+.3f} [{low:+.3f} to {high:+.3f}]"
+                p = choice.format_p(change.p)
+                cells.append(f"{score(row, name)} → {after:.3f}\n{told}\np {p}")
             hubs = f"{one.hubness[0]:.2f} → {one.hubness[1]:.2f}"
             orphans = f"{one.orphans[0]:.0%} → {one.orphans[1]:.0%}"
-            most = ", ".join(f"{name} ({a} → {b})" for name, a, b in one.hubs[:2])
+            most = "\n".join(f"{name} ({a} → {b})" for name, a, b in one.hubs)
             table.append([*cells, hubs, orphans, most])
     text = (
         "Each embedder ranked by its cosines, then with a correction that leaves no track near to "
         "everything: csls (cross-domain similarity local scaling) and mutual proximity. Changes "
         "are of the same queries, paired; p is corrected for the number of rows (Holm). Hubness, "
-        "orphans and hubs are those of the first ten candidates, before and after. Use one with "
-        "`musicflow search --correct csls`."
+        "orphans and hubs are those of the first ten candidates, before and after. Searches take "
+        "the same, such as musicflow search --correct csls."
     )
-    of_scores = [cell for name in names for cell in (titles[name], "by", "p")]
+    of_scores = [titles[name] for name in names]
     head = ["embedder", "correction", *of_scores, "hubness", "orphans", "hubs"]
     return Section("Hubness corrected", head, table, [text])
 
