@@ -269,7 +269,7 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     if comparison.differences:
         found.append(_differences(comparison))
     if any(FEW_SHOTS.name in row.scores or V_MEASURE.name in row.scores for row in rows):
-        found.append(_few_labels(rows))
+        found.append(few_labels(rows))
     text = "Measured by the pass that made the vectors, decoding included."
     singles = [row for row in rows if row.tracks_per_s]
     if singles:
@@ -280,7 +280,7 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     if any(row.space for row in rows):
         found.append(_health(rows))
     if any(row.corrected for row in rows):
-        found.append(_corrected(comparison))
+        found.append(corrections(comparison))
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
         table = [[g, *(_of_genre(row, g) for row in scored)] for g in genres]
@@ -331,7 +331,11 @@ def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
 
 def markdown_of(sweep: Sweep) -> str:
     """Return a sweep as Markdown: its table, and the sentences about it."""
-    section = _layers(sweep)
+    return markdown_of_section(_layers(sweep))
+
+
+def markdown_of_section(section: Section) -> str:
+    """Return the sentences and the table of a part of the report as Markdown."""
     return "\n\n".join([*section.text, "\n".join(_table(section.head, section.rows))])
 
 
@@ -559,7 +563,8 @@ def _health(rows: Sequence[Row]) -> Section:
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
 
-def _few_labels(rows: Sequence[Row]) -> Section:
+def few_labels(rows: Sequence[Row]) -> Section:
+    """Return the table of the probe, few shots and clusters."""
     shown = (PROBE, FEW_SHOTS, V_MEASURE)
     table = [
         [
@@ -580,7 +585,8 @@ def _few_labels(rows: Sequence[Row]) -> Section:
     return Section("With few labels", ["embedder", *(one.title for one in shown)], table, [text])
 
 
-def _corrected(comparison: Comparison) -> Section:
+def corrections(comparison: Comparison) -> Section:
+    """Return the table of figures with hubness corrected."""
     titles = {measure.name: measure.title for measure in comparison.measures}
     names = [m.name for m in comparison.measures if m.compared and m.labels == "genre"]
     table = []
