@@ -93,6 +93,8 @@ def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None
             assert len(hits) == 3
             assert all(hit.payload["genre"] == ["tones"] for hit in hits)
         assert len(collection.search("tones/0.wav", filters="duration_s<1")) == 0
+        corrected = collection.search("tones/0.wav", k=3, correct="mutual-proximity")
+        assert all(hit.payload["genre"] == ["tones"] for hit in corrected)
         with pytest.raises(QueryError, match="no track"):
             collection.search("nobody knows it")
         with pytest.raises(mf.MusicflowError, match="zip"):
