@@ -37,6 +37,7 @@ from musicflow.search.path import path as find_path
 from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
+from musicflow.search.variety import Variety
 from musicflow.settings import Settings, write_atomically
 from musicflow.text import joined
 
@@ -48,6 +49,11 @@ CountOption = Annotated[int, typer.Option("-k", help="The number of answers.")]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option("--filter", help=f"{filter_forms()}; repeatable."),
+]
+ArtistOption = Annotated[int | None, typer.Option(help="The most answers by one artist.")]
+AlbumOption = Annotated[int | None, typer.Option(help="The most answers of one album.")]
+ApartOption = Annotated[
+    bool, typer.Option("--apart", help="No two tracks by one artist after each other.")
 ]
 CorrectOption = Annotated[
     Correction | None,
@@ -78,6 +84,9 @@ def search(
     embedder: EmbedderOption = None,
     k: CountOption = 10,
     where: FilterOption = None,
+    max_per_artist: ArtistOption = None,
+    max_per_album: AlbumOption = None,
+    apart: ApartOption = False,
     correct: CorrectOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -88,18 +97,19 @@ def search(
     """
     if [file, track, text].count(None) != 2:
         stop("say what to search with: a FILE, --track NAME or --text WORDS", USAGE)
+    variety = Variety(max_per_artist, max_per_album, apart)
     with _opened(home, embedder, text=text is not None, correct=correct) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         if track is not None:
             track_id = lookup.find_track(collection, track)
-            hits = query.similar_to_track(collection, track_id, k, filters)
+            hits = query.similar_to_track(collection, track_id, k, filters, variety)
         else:
             if text is not None:
                 vector = query.example_of_text(collection, text, settings)
             else:
                 assert file is not None
                 vector = query.example_of_file(collection, place(file), settings)
-            hits = query.similar_to_vector(collection, vector, k, filters)
+            hits = query.similar_to_vector(collection, vector, k, filters, variety)
         _show(hits, collection, as_json, _by(correct))
 
 
@@ -119,9 +129,9 @@ def recommend_command(
         Strategy, typer.Option(help="How the examples become a score.")
     ] = "average",
     diverse: Annotated[bool, typer.Option("--diverse", help="Prefer answers that differ.")] = False,
-    max_per_artist: Annotated[
-        int | None, typer.Option(help="The most answers by one artist.")
-    ] = None,
+    max_per_artist: ArtistOption = None,
+    max_per_album: AlbumOption = None,
+    apart: ApartOption = False,
     embedder: EmbedderOption = None,
     k: CountOption = 10,
     where: FilterOption = None,
@@ -146,7 +156,7 @@ def recommend_command(
             filters,
             strategy=strategy,
             diverse=diverse,
-            max_per_artist=max_per_artist,
+            variety=Variety(max_per_artist, max_per_album, apart),
             verdicts=Verdicts.load(settings.paths.recordings),
         )
         _show(hits, collection, as_json, f", {strategy}{_by(correct)}")
@@ -158,6 +168,9 @@ def path(
     steps: Annotated[int, typer.Option(help="The number of tracks in between.")] = 8,
     embedder: EmbedderOption = None,
     where: FilterOption = None,
+    max_per_artist: ArtistOption = None,
+    max_per_album: AlbumOption = None,
+    apart: ApartOption = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -168,7 +181,8 @@ def path(
     with _opened(home, embedder) as (collection, _):
         filters = query.filters_for(collection, where or [])
         first, last = (lookup.find_track(collection, name) for name in (start, end))
-        hits = find_path(collection, first, last, steps, filters)
+        variety = Variety(max_per_artist, max_per_album, apart)
+        hits = find_path(collection, first, last, steps, filters, variety)
         about = "; the score is the likeness to the track before"
         _show(hits, collection, as_json, about)
 

@@ -2,19 +2,26 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from musicflow.index import Collection, Filters, Hit
 from musicflow.search.errors import QueryError
 from musicflow.search.query import between, vectors_of
+from musicflow.search.variety import Variety, artists
 
 _CANDIDATES = 100
 """Per point between two tracks."""
 
 
 def path(
-    collection: Collection, start: str, end: str, steps: int, filters: Filters = Filters()
+    collection: Collection,
+    start: str,
+    end: str,
+    steps: int,
+    filters: Filters = Filters(),
+    variety: Variety = Variety(),
 ) -> list[Hit]:
     """Return a path from one track to another, ever more like the second.
 
@@ -32,6 +39,9 @@ def path(
         How many tracks lie between them at most.
     filters
         What the tracks between must fulfil.
+    variety
+        What the path may hold, its ends included: where no track may stand at a step, the path is
+        shorter.
 
     Returns
     -------
@@ -54,7 +64,7 @@ def path(
     mixtures = np.stack([(1 - share) * first + share * last for share in shares])
     found = collection.query(between(mixtures), _CANDIDATES, filters, without=[start, end])
     candidates = sorted({hit.track_id for hits in found for hit in hits})
-    ids = [start, *_smoothest(candidates, collection.vectors(candidates), first, last, steps), end]
+    ids = [start, *_between(collection, candidates, first, last, (start, end), steps, variety), end]
     vectors = collection.vectors(ids)
     scores = [1.0, *(float(a @ b) for a, b in itertools.pairwise(vectors))]
     return [
@@ -63,30 +73,94 @@ def path(
     ]
 
 
-def _smoothest(
-    ids: Sequence[str], vectors: np.ndarray, first: np.ndarray, last: np.ndarray, steps: int
+def _between(
+    collection: Collection,
+    candidates: Sequence[str],
+    first: np.ndarray,
+    last: np.ndarray,
+    ends: tuple[str, str],
+    steps: int,
+    variety: Variety,
 ) -> list[str]:
-    """Return the tracks of the smoothest way.
+    """Return the tracks of the smoothest way that may stand in one list with its ends."""
+    vectors = collection.vectors(candidates)
+    if variety.asks_nothing:
+        rows = _smoothest(vectors, first, last, steps)
+        return [candidates[row] for row in rows]
+    tracks = [collection.payload(track_id) for track_id in candidates]
+    bounds = [collection.payload(track_id) for track_id in ends]
+    left = list(range(len(candidates)))
+    while True:
+        some = [tracks[row] for row in left]
+        barred = _barred(bounds, some) if variety.apart else None
+        way = [left[row] for row in _smoothest(vectors[left], first, last, steps, barred)]
+        surplus = variety.surplus([tracks[row] for row in way], bounds)
+        if surplus is None:
+            return [candidates[row] for row in way]
+        left.remove(way[surplus])
 
-    Steps that no candidate belongs to are left out.
+
+def _barred(ends: Sequence[dict[str, Any]], tracks: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Return which tracks may not follow which, bool, shape ``(N + 2, N + 2)``.
+
+    The last two rows and columns are those of the ends.
     """
+    names = [artists(track) for track in (*tracks, *ends)]
+    return np.array([[not a.isdisjoint(b) for b in names] for a in names], bool)
+
+
+def _smoothest(
+    vectors: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    steps: int,
+    barred: np.ndarray | None = None,
+) -> list[int]:
+    """Return the tracks of the smoothest way, by row number.
+
+    Steps that no candidate belongs to, or at which none may stand, are left out.
+
+    Parameters
+    ----------
+    vectors
+        Of the candidates, shape ``(N, dim)``.
+    first, last
+        Of the ends, shape ``(dim,)``.
+    steps
+        How many tracks at most.
+    barred
+        See `_barred`; None if any track may follow any.
+    """
+    count = len(vectors)
+    if barred is None:
+        barred = np.zeros((count + 2, count + 2), bool)
+    start, end = count, count + 1
     way = last - first
     gone = (vectors - first) @ way / max(float(way @ way), 1e-9)
     step = np.clip(np.rint(gone * (steps + 1)), 1, steps)
     # The way to each track of a step: what it costs, and the tracks on it.
     ways: list[tuple[float, list[int]]] = [(0.0, [])]
-    before = first[None]
+    before, names = first[None], [start]
     for rows in (np.flatnonzero(step == number) for number in range(1, steps + 1)):
-        if len(rows):
-            costs = np.array([cost for cost, _ in ways])[:, None] + _leaps(before, vectors[rows])
-            best = costs.argmin(axis=0)
-            ways = [
-                (costs[origin, place], [*ways[origin][1], int(row)])
-                for place, (origin, row) in enumerate(zip(best, rows, strict=True))
-            ]
-            before = vectors[rows]
-    ends = np.array([cost for cost, _ in ways]) + _leaps(before, last[None])[:, 0]
-    return [ids[row] for row in ways[int(ends.argmin())][1]]
+        costs = np.array([cost for cost, _ in ways])[:, None] + _leaps(before, vectors[rows])
+        costs[barred[np.array(names)[:, None], rows]] = np.inf
+        rows = rows[np.isfinite(costs).any(axis=0)]
+        if not len(rows):
+            continue
+        costs = costs[:, np.isfinite(costs).any(axis=0)]
+        best = costs.argmin(axis=0)
+        ways = [
+            (costs[origin, place], [*ways[origin][1], int(row)])
+            for place, (origin, row) in enumerate(zip(best, rows, strict=True))
+        ]
+        before, names = vectors[rows], rows.tolist()
+    costs = np.array([cost for cost, _ in ways]) + _leaps(before, last[None])[:, 0]
+    costs[barred[names, end]] = np.inf
+    found = ways[int(costs.argmin())][1]
+    # Where none of the last step may come before the end, that step is left out.
+    while found and barred[found[-1], end]:
+        found = found[:-1]
+    return found
 
 
 def _leaps(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from musicflow.library.rows import UNKNOWN
 from musicflow.places import Place
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.lookup import specs_of, with_text_side
+from musicflow.search.variety import Variety, varied
 from musicflow.settings import Settings
 from musicflow.text import folded, nearest
 from musicflow.worker import Rations, WorkerError
@@ -37,7 +38,11 @@ _NO_TEXT_SIDE = "no published embedder has one; CLAP has: hub:laion/clap-htsat-u
 
 
 def similar_to_track(
-    collection: Collection, track_id: str, k: int, filters: Filters = Filters()
+    collection: Collection,
+    track_id: str,
+    k: int,
+    filters: Filters = Filters(),
+    variety: Variety = Variety(),
 ) -> list[Hit]:
     """Return the k tracks that sound most like a track, best first.
 
@@ -48,12 +53,20 @@ def similar_to_track(
     """
     check_k(k)
     vectors = vectors_of(collection, [track_id])
-    [hits] = collection.query(vectors, k, filters, without=[track_id])
-    return hits
+
+    def ask(limit: int) -> list[Hit]:
+        [hits] = collection.query(vectors, limit, filters, without=[track_id])
+        return hits
+
+    return varied(ask, k, variety)
 
 
 def similar_to_vector(
-    collection: Collection, vector: np.ndarray, k: int, filters: Filters = Filters()
+    collection: Collection,
+    vector: np.ndarray,
+    k: int,
+    filters: Filters = Filters(),
+    variety: Variety = Variety(),
 ) -> list[Hit]:
     """Return the k tracks that sound most like the source of a vector, best first.
 
@@ -63,8 +76,13 @@ def similar_to_vector(
         If k is less than 1.
     """
     check_k(k)
-    [hits] = collection.query(vectors_of(collection, [vector]), k, filters)
-    return hits
+    vectors = vectors_of(collection, [vector])
+
+    def ask(limit: int) -> list[Hit]:
+        [hits] = collection.query(vectors, limit, filters)
+        return hits
+
+    return varied(ask, k, variety)
 
 
 def vector_of_file(

@@ -1,6 +1,5 @@
 """Recommendation from likes and dislikes."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
@@ -9,7 +8,6 @@ import numpy as np
 
 from musicflow.index import Collection, Filters, Hit, Manifest
 from musicflow.index.fields import DURATION
-from musicflow.library import known_artists
 from musicflow.library.recordings import Verdicts
 from musicflow.search.duplicates import (
     NO_VERDICTS,
@@ -19,8 +17,8 @@ from musicflow.search.duplicates import (
     same_length,
 )
 from musicflow.search.errors import QueryError
-from musicflow.search.lookup import artists_of
 from musicflow.search.query import Example, between, check_k, vectors_of
+from musicflow.search.variety import Variety
 
 Strategy = Literal["average", "best-score", "sum-scores"]
 """How examples become a score; see `recommend`."""
@@ -40,7 +38,7 @@ def recommend(
     *,
     strategy: Strategy = "average",
     diverse: bool = False,
-    max_per_artist: int | None = None,
+    variety: Variety = Variety(),
     verdicts: Verdicts = NO_VERDICTS,
 ) -> list[Hit]:
     """Return the k tracks that suit someone's likes and dislikes, best first.
@@ -67,8 +65,8 @@ def recommend(
         Trade likeness to the examples against likeness to the answers before (maximal marginal
         relevance, Carbonell and Goldstein 1998, seven parts to three, over the first `4 k`
         candidates; scores are brought to the range of their likenesses to the nearest like).
-    max_per_artist
-        The most answers by one known artist; an answer counts for each of its artists.
+    variety
+        What the answers may hold.
     verdicts
         Of an evaluation, on recordings; see `musicflow.search.duplicates`.
 
@@ -79,8 +77,6 @@ def recommend(
         disliked, or a number is not positive.
     """
     check_k(k)
-    if max_per_artist is not None and max_per_artist < 1:
-        raise QueryError(f"the answers per artist must be at least 1, not {max_per_artist}")
     if not likes and (strategy == "average" or not dislikes):
         raise QueryError("there is no example", "give at least one track that is liked")
     liked = [example for example in likes if isinstance(example, str)]
@@ -104,7 +100,7 @@ def recommend(
         vectors = collection.vectors([hit.track_id for hit in hits])
         hits_left, vectors = _fold(hits, vectors, wanted, contents, collection.manifest, verdicts)
         order = _order(hits_left, vectors, wanted, diverse)
-        chosen = _capped(order, k, max_per_artist)
+        chosen = variety.choose(order, k)
         if len(chosen) == k or len(hits) < limit:
             return chosen
         limit *= 4
@@ -131,20 +127,6 @@ def _order(
         return hits
     rows = _spread([hit.score for hit in hits], vectors, examples)
     return (hits[row] for row in rows)
-
-
-def _capped(hits: Iterable[Hit], k: int, max_per_artist: int | None) -> list[Hit]:
-    """Return the first k, without more per known artist than allowed."""
-    chosen: list[Hit] = []
-    taken: Counter[str] = Counter()
-    for hit in hits:
-        artists = known_artists(artists_of(hit.payload))
-        if max_per_artist is None or all(taken[artist] < max_per_artist for artist in artists):
-            taken.update(artists)
-            chosen.append(hit)
-        if len(chosen) == k:
-            break
-    return chosen
 
 
 def _fold(

@@ -26,6 +26,7 @@ from musicflow.search.lookup import specs_for
 from musicflow.search.path import path
 from musicflow.search.query import similar_to_track
 from musicflow.search.recommend import recommend
+from musicflow.search.variety import Variety
 from musicflow.settings import Settings
 from musicflow_tests.evaluation.made_up import unit
 from musicflow_tests.index.conftest import in_memory
@@ -153,7 +154,7 @@ def test_with_all_weight_on_one_a_fusion_answers_as_it_does(
             filters,
             strategy=strategy,
             diverse=diverse,
-            max_per_artist=cap,
+            variety=Variety(cap),
         )
         for collection in (fused, opened[0])
     ]

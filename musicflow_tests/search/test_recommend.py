@@ -12,6 +12,7 @@ from musicflow.index import Collection, EmbeddedIndex, Filters, Point, normalize
 from musicflow.search.duplicates import duplicates
 from musicflow.search.errors import QueryError
 from musicflow.search.recommend import recommend
+from musicflow.search.variety import Variety
 from musicflow.text import folded, joined
 from musicflow_tests.search.conftest import COUNT, DIM, MANIFEST, TRACKS, VECTORS, opened, track
 
@@ -54,7 +55,7 @@ def test_both_engines_recommend_the_same(
             filters,
             strategy=strategy,
             diverse=diverse,
-            max_per_artist=cap,
+            variety=Variety(cap),
         )
         for collection in (embedded, in_server)
     ]
@@ -160,7 +161,6 @@ def test_diverse_answers_are_less_alike(tmp_path: Path) -> None:
         (["t1"], ["t1"], {}, "both liked and disliked"),
         (["t1"], [], {"k": 0}, "at least 1"),
         (["t1"], [], {"k": -3}, "at least 1"),
-        (["t1"], [], {"max_per_artist": 0}, "at least 1"),
         ([VECTORS[0], -VECTORS[0]], [], {}, "cancel"),
     ],
 )
@@ -179,7 +179,7 @@ def test_the_cap_counts_every_artist_however_written_and_nobody_never(tmp_path: 
         for row, artists in enumerate([["A"], *named, *unnamed])
     ]
     with opened(EmbeddedIndex(tmp_path), tracks) as collection:
-        found = recommend(collection, ["t0"], k=20, max_per_artist=1)
+        found = recommend(collection, ["t0"], k=20, variety=Variety(1))
     names = [hit.payload["artist"] for hit in found if hit.payload["artist"] in named]
     together = " ".join(folded(joined(artists)) for artists in names)
     assert (together.count("bjork"), together.count("thom")) == (1, 1)
