@@ -1,10 +1,11 @@
 """The address of a page: all that a view shows, so that it can be shared, and Back works."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
+from musicflow.index.hubness import CORRECTIONS, Correction
 from musicflow.search.recommend import STRATEGIES
 
 MAX_K = 100
@@ -43,9 +44,13 @@ class Address:
         The question: a track's id, a description, or an upload by its key.
     likes, dislikes
         Track ids, or uploads by their keys.
-    strategy, diverse, most
-        How likes become answers; see `musicflow.search.recommend.recommend`. `most` is the most
-        answers per artist, 0 for any number.
+    strategy, diverse
+        How likes become answers; see `musicflow.search.recommend.recommend`.
+    most, apart
+        The most answers per artist, 0 for any number, and whether those of one artist must not
+        follow each other; see `musicflow.search.variety`.
+    correct
+        A correction of hubness; none if empty.
     against
         The embedders that are compared.
     blind
@@ -70,6 +75,8 @@ class Address:
     strategy: str = STRATEGIES[0]
     diverse: bool = False
     most: int = 0
+    apart: bool = False
+    correct: Correction | Literal[""] = ""
     against: tuple[str, ...] = ()
     blind: bool = False
     start: str = ""
@@ -140,6 +147,8 @@ _NAMES: Mapping[str, str] = {
 
 _BOUNDS = {"k": (1, MAX_K), "most": (0, 10), "steps": (1, MAX_STEPS), "offset": (0, 10**7)}
 
+_CHOICES: Mapping[str, Sequence[str]] = {"strategy": STRATEGIES, "correct": CORRECTIONS}
+
 _MAX_TEXT = 1000
 _MAX_FILTERS = 50
 
@@ -157,6 +166,6 @@ def _read(name: str, default: Any, given: list[str]) -> Any:
     if isinstance(default, tuple):
         most = _MAX_FILTERS if name == "filters" else MAX_PREFERENCES
         return tuple(value[:_MAX_TEXT] for value in dict.fromkeys(given))[:most]
-    if name == "strategy" and given[0] not in STRATEGIES:
+    if name in _CHOICES and given[0] not in _CHOICES[name]:
         return None
     return given[0][:_MAX_TEXT]

@@ -19,15 +19,17 @@ from starlette.exceptions import HTTPException
 import musicflow
 from musicflow.app import uploads
 from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse, refuse_http
-from musicflow.app.service import Answer, Question, Service
+from musicflow.app.service import Answer, Question, Service, Wanted
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Comparison
 from musicflow.index.filters import filter_forms
+from musicflow.index.hubness import Correction
 from musicflow.places import Place, Remote, place
 from musicflow.search.answers import answers_of, track_of
 from musicflow.search.errors import NoTrackError
 from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, mapping, playlist
 from musicflow.search.recommend import Strategy
+from musicflow.search.variety import Variety
 from musicflow.settings import HomeError
 
 MAX_K = 1000
@@ -67,6 +69,28 @@ Description = Annotated[
     Query(max_length=1000, description="Words, for an embedder with a text side."),
 ]
 Names = Annotated[Sequence[str], Query(max_length=_MAX_EXAMPLES)]
+
+
+def _wanted(
+    k: Count = 10,
+    where: Where = (),
+    embedder: Embedder = None,
+    correct: Annotated[
+        Correction | None,
+        Query(description="Correct hubness, so that no track is an answer to everything."),
+    ] = None,
+    max_per_artist: Annotated[int | None, Query(ge=1, le=MAX_K)] = None,
+    max_per_album: Annotated[int | None, Query(ge=1, le=MAX_K)] = None,
+    apart: Annotated[
+        bool, Query(description="No two tracks by one artist after each other.")
+    ] = False,
+) -> Wanted:
+    variety = Variety(max_per_artist, max_per_album, apart)
+    return Wanted(k, tuple(where), embedder, correct, variety)
+
+
+Asked = Annotated[Wanted, Depends(_wanted)]
+"""The parameters that all questions have."""
 
 # --- answers -------------------------------------------------------------------------------------
 
@@ -313,26 +337,23 @@ def similar(
     service: Answering,
     track: Track = None,
     text: Description = None,
-    k: Count = 10,
-    where: Where = (),
-    embedder: Embedder = None,
+    *,
+    wanted: Asked,
 ) -> Answers:
     """Find the tracks that sound most like a track or a description."""
-    return _answers(service.similar(Question(track, text), k, where, embedder))
+    return _answers(service.similar(Question(track, text), wanted))
 
 
 @router.post("/similar")
 async def similar_to_file(
     service: Answering,
     file: Annotated[UploadFile, File(description="Any audio file.")],
-    k: Count = 10,
-    where: Where = (),
-    embedder: Embedder = None,
+    wanted: Asked,
 ) -> Answers:
     """Find the tracks that sound most like a file of yours."""
     upload = uploads.accept(file.filename or "", await file.read())
     question = Question(upload=upload)
-    return _answers(await run_in_threadpool(service.similar, question, k, where, embedder))
+    return _answers(await run_in_threadpool(service.similar, question, wanted))
 
 
 @router.get("/compare")
@@ -340,14 +361,15 @@ def compare(
     service: Answering,
     track: Track = None,
     text: Description = None,
-    k: Count = 10,
-    where: Where = (),
-    embedder: Annotated[
-        Sequence[str], Query(max_length=20, description="Repeatable; by default all.")
+    named: Annotated[
+        Sequence[str],
+        Query(alias="with", max_length=20, description="Embedders; repeatable, by default all."),
     ] = (),
+    *,
+    wanted: Asked,
 ) -> Compared:
     """Ask several embedders one question."""
-    found, overlaps = service.compare(Question(track, text), k, where, embedder)
+    found, overlaps = service.compare(Question(track, text), wanted, named)
     shares = [Overlap(embedders=pair, overlap=share) for pair, share in overlaps.items()]
     return Compared(compared=[_answers(one) for one in found], overlaps=shares)
 
@@ -360,15 +382,12 @@ def recommend(
     like_text: Names = (),
     strategy: Strategy = "average",
     diverse: Annotated[bool, Query(description="Prefer answers that differ.")] = False,
-    max_per_artist: Annotated[int | None, Query(ge=1, le=MAX_K)] = None,
-    k: Count = 10,
-    where: Where = (),
-    embedder: Embedder = None,
+    *,
+    wanted: Asked,
 ) -> Answers:
     """Recommend tracks like some, and unlike others; copies of one recording are folded."""
-    how = {"strategy": strategy, "diverse": diverse, "max_per_artist": max_per_artist}
     return _answers(
-        service.recommend(like, dislike, like_text, k, where, embedder, **how)  # type: ignore[arg-type]
+        service.recommend(like, dislike, like_text, wanted, strategy=strategy, diverse=diverse)
     )
 
 
@@ -378,11 +397,11 @@ def path(
     start: Annotated[str, Query(max_length=1000)],
     end: Annotated[str, Query(max_length=1000)],
     steps: Annotated[int, Query(ge=1, le=MAX_STEPS)] = 8,
-    where: Where = (),
-    embedder: Embedder = None,
+    *,
+    wanted: Asked,
 ) -> Answers:
     """Make a playlist from one track to another, each more like the last one."""
-    return _answers(service.path(start, end, steps, where, embedder))
+    return _answers(service.path(start, end, steps, wanted))
 
 
 @router.post("/playlist", response_class=Response)

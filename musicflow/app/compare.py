@@ -1,6 +1,7 @@
 """Compare: one question to several embedders, side by side or blind."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from nicegui import ui
@@ -77,8 +78,8 @@ def _choice(session: Session, published: Sequence[str]) -> list[str]:
 async def _asked(
     session: Session, question: Question, labels: Sequence[str], k: int
 ) -> tuple[list[Answer], dict[tuple[str, str], float]]:
-    filters = session.address.filters
-    return await waiting("Listening …", session.service.compare, question, k, filters, labels)
+    wanted = replace(session.wanted, k=k)
+    return await waiting("Listening …", session.service.compare, question, wanted, labels)
 
 
 async def _side_by_side(session: Session, question: Question, labels: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ def filters(session: Session) -> None:
             _keywords(session, opened)
             _numbers(session, opened)
             _typed(session, opened)
+            _variety(session)
 
 
 def _held(session: Session) -> None:
@@ -150,3 +151,26 @@ def _typed(session: Session, opened: Open) -> None:
     ui.label(
         "key=value (any of them), key+=value (all), key!=value (none), key<number; then Enter."
     ).classes("about")
+
+
+def _variety(session: Session) -> None:
+    address = session.address
+    ui.label("Variety").classes("title")
+    ui.number(
+        "At most per artist (0: any)",
+        value=address.most,
+        min=0,
+        max=10,
+        on_change=lambda event: go(address.to(most=int(event.value or 0))),
+    ).props("dense outlined debounce=400")
+    ui.switch(
+        "No artist twice in a row",
+        value=address.apart,
+        on_change=lambda event: go(address.to(apart=event.value)),
+    ).props("dense")
+    ui.select(
+        {"": "as they are", "csls": "corrected: CSLS", "mutual-proximity": "corrected: mutual"},
+        value=address.correct,
+        label="Tracks that answer everything",
+        on_change=lambda event: go(address.to(correct=event.value)),
+    ).props("dense outlined")

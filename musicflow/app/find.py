@@ -48,9 +48,7 @@ async def _answers(session: Session) -> None:
         "Listening …",
         session.service.similar,
         question,
-        address.k,
-        address.filters,
-        address.embedder or None,
+        session.wanted,
     )
     if not found.hits:
         hint("No track passes the filters.", "filter_alt_off")
@@ -77,12 +75,9 @@ async def _for_you(session: Session) -> None:
         [service.kept(key) or key for key in address.likes],
         [service.kept(key) or key for key in address.dislikes],
         (),
-        address.k,
-        address.filters,
-        address.embedder or None,
+        session.wanted,
         strategy=address.strategy,
         diverse=address.diverse,
-        max_per_artist=address.most or None,
     )
     if not found.hits:
         hint("No track passes the filters.", "filter_alt_off")
@@ -163,13 +158,6 @@ def _how(session: Session) -> None:
             value=address.diverse,
             on_change=lambda event: go(address.to(diverse=event.value)),
         )
-        ui.number(
-            "At most per artist (0: any)",
-            value=address.most,
-            min=0,
-            max=10,
-            on_change=lambda event: go(address.to(most=int(event.value or 0))),
-        ).props("dense debounce=400")
 
 
 def playlist_button(session: Session, hits: Sequence[Hit]) -> None:

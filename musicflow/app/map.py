@@ -114,8 +114,7 @@ async def _walk(session: Session) -> Answer | None:
             address.start,
             address.end,
             address.steps,
-            address.filters,
-            address.embedder or None,
+            session.wanted,
         )
         return found
     return None

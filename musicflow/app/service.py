@@ -9,7 +9,7 @@ import itertools
 import threading
 import wave
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,17 +28,20 @@ from musicflow.evaluation import Comparison, projection, report
 from musicflow.index import Collection, FilterError, Filters, Hit, NoCollectionError, fused
 from musicflow.index.fields import of_kind
 from musicflow.index.filters import field_of
+from musicflow.index.hubness import Correction
 from musicflow.library import Library, Track
 from musicflow.library.artwork import artwork
 from musicflow.library.recordings import Verdicts
 from musicflow.places import place
 from musicflow.search import lookup, query
 from musicflow.search.answers import overlap
+from musicflow.search.corrected import corrected
 from musicflow.search.duplicates import duplicates
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.path import path
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
+from musicflow.search.variety import Variety
 from musicflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,6 +105,31 @@ class Question:
             raise QueryError(
                 "a query needs one source", "give a track, a text or a file", "no-question"
             )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What answers are wanted, whatever the question.
+
+    Parameters
+    ----------
+    k
+        How many at most.
+    filters
+        What each must fulfil, as the command line takes it.
+    embedder
+        The embedder or fusion that answers; the home's first if not given.
+    correct
+        A correction of hubness; see `musicflow.search.corrected`.
+    variety
+        What a list of them may hold.
+    """
+
+    k: int = 10
+    filters: tuple[str, ...] = ()
+    embedder: str | None = None
+    correct: Correction | None = None
+    variety: Variety = Variety()
 
 
 @dataclass(frozen=True)
@@ -274,9 +302,7 @@ class Service:
 
     # --- questions -------------------------------------------------------------------------------
 
-    def similar(
-        self, question: Question, k: int, filters: Sequence[str], embedder: str | None = None
-    ) -> Answer:
+    def similar(self, question: Question, wanted: Wanted = Wanted()) -> Answer:
         """Return the tracks that sound most like a question; see `musicflow.search.query`.
 
         Raises
@@ -286,17 +312,17 @@ class Service:
         FilterError
             If a filter is none.
         """
-        opened = self.open(embedder, text=question.text is not None)
-        return Answer(opened.label, self._hits(opened, question, k, filters))
+        opened = self._asked(wanted, text=question.text is not None)
+        return Answer(opened.label, self._hits(opened, question, wanted))
 
     def compare(
-        self, question: Question, k: int, filters: Sequence[str], named: Sequence[str]
+        self, question: Question, wanted: Wanted = Wanted(), named: Sequence[str] = ()
     ) -> tuple[list[Answer], dict[tuple[str, str], float]]:
         """Return the answers of several embedders to one question, and how they overlap.
 
         Parameters
         ----------
-        question, k, filters
+        question, wanted
             See `similar`.
         named
             The embedders; all published ones if empty.
@@ -315,7 +341,8 @@ class Service:
             If no embedder can answer.
         """
         answers = [
-            self._answer(self.open(name), question, k, filters) for name in named or self.labels()
+            self._answer(question, replace(wanted, embedder=name))
+            for name in named or self.labels()
         ]
         errors = [answer.error for answer in answers if answer.error is not None]
         if errors and len(errors) == len(answers):
@@ -328,14 +355,11 @@ class Service:
         self,
         likes: Sequence[str | Upload],
         dislikes: Sequence[str | Upload],
-        texts: Sequence[str],
-        k: int,
-        filters: Sequence[str],
-        embedder: str | None = None,
+        texts: Sequence[str] = (),
+        wanted: Wanted = Wanted(),
         *,
         strategy: Strategy = "average",
         diverse: bool = False,
-        max_per_artist: int | None = None,
     ) -> Answer:
         """Return the tracks that suit likes and dislikes; see `musicflow.search.recommend`.
 
@@ -345,10 +369,12 @@ class Service:
             Tracks by id or name, or uploads.
         texts
             Descriptions that are liked.
-        k, filters, embedder, strategy, diverse, max_per_artist
+        wanted
+            See `similar`.
+        strategy, diverse
             See `musicflow.search.recommend.recommend`.
         """
-        opened = self.open(embedder, text=bool(texts))
+        opened = self._asked(wanted, text=bool(texts))
         collection = opened.collection
         liked, disliked = (
             [self._example(opened, one) for one in several] for several in (likes, dislikes)
@@ -358,23 +384,22 @@ class Service:
             collection,
             [*liked, *described],
             disliked,
-            k,
-            query.filters_for(collection, filters),
+            wanted.k,
+            query.filters_for(collection, wanted.filters),
             strategy=strategy,
             diverse=diverse,
-            max_per_artist=max_per_artist,
+            variety=wanted.variety,
             verdicts=Verdicts.load(opened.settings.paths.recordings),
         )
         return Answer(opened.label, hits)
 
-    def path(
-        self, start: str, end: str, steps: int, filters: Sequence[str], embedder: str | None = None
-    ) -> Answer:
+    def path(self, start: str, end: str, steps: int, wanted: Wanted = Wanted()) -> Answer:
         """Return a path from one track to another; see `musicflow.search.path`."""
-        opened = self.open(embedder)
-        first, last = (lookup.find_track(opened.collection, name) for name in (start, end))
-        asked = query.filters_for(opened.collection, filters)
-        return Answer(opened.label, path(opened.collection, first, last, steps, asked))
+        opened = self.open(wanted.embedder)
+        collection = opened.collection
+        first, last = (lookup.find_track(collection, name) for name in (start, end))
+        asked = query.filters_for(collection, wanted.filters)
+        return Answer(opened.label, path(collection, first, last, steps, asked, wanted.variety))
 
     def duplicates(self, embedder: str | None = None) -> tuple[str, list[list[Hit]]]:
         """Return the label of a collection, and its groups of tracks that are one recording."""
@@ -452,19 +477,32 @@ class Service:
             return self._vector(opened, Question(upload=given))
         return lookup.find_track(opened.collection, given)
 
-    def _answer(self, opened: Open, question: Question, k: int, filters: Sequence[str]) -> Answer:
+    def _answer(self, question: Question, wanted: Wanted) -> Answer:
+        label = self.open(wanted.embedder).label
         try:
-            return Answer(opened.label, self._hits(opened, question, k, filters))
+            return self.similar(question, wanted)
         except (FilterError, QueryError) as error:
-            return Answer(opened.label, error=error)
+            return Answer(label, error=error)
 
-    def _hits(self, opened: Open, question: Question, k: int, filters: Sequence[str]) -> list[Hit]:
+    def _asked(self, wanted: Wanted, *, text: bool = False) -> Open:
+        """Return the collection that is wanted, corrected if that is."""
+        opened = self.open(wanted.embedder, text=text)
+        if wanted.correct is None:
+            return opened
+        label, settings = opened.label, opened.settings
+        make = partial(corrected, opened.collection, wanted.correct, settings)
+        state = opened.collection.manifest.state, _age(settings.paths.neighbours)
+        key = "corrected", label, wanted.correct
+        return replace(opened, collection=self._results.once(key, state, make))
+
+    def _hits(self, opened: Open, question: Question, wanted: Wanted) -> list[Hit]:
         collection = opened.collection
-        asked = query.filters_for(collection, filters)
+        asked = query.filters_for(collection, wanted.filters)
+        how = wanted.k, asked, wanted.variety
         if question.track is not None:
             track_id = lookup.find_track(collection, question.track)
-            return query.similar_to_track(collection, track_id, k, asked)
-        return query.similar_to_vector(collection, self._vector(opened, question), k, asked)
+            return query.similar_to_track(collection, track_id, *how)
+        return query.similar_to_vector(collection, self._vector(opened, question), *how)
 
     def _vector(self, opened: Open, question: Question) -> np.ndarray:
         """Return the vector of a description or an upload, as the embedders give it."""

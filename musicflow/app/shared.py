@@ -15,7 +15,7 @@ from musicflow.app.address import Address
 from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean, known
 from musicflow.app.player import Player
-from musicflow.app.service import Open, Question, Service
+from musicflow.app.service import Open, Question, Service, Wanted
 from musicflow.app.uploads import Upload
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.embedders import EmbedderError
@@ -24,6 +24,7 @@ from musicflow.library import LibraryError
 from musicflow.places import PlaceError
 from musicflow.search.errors import QueryError
 from musicflow.search.playlist import playlist
+from musicflow.search.variety import Variety
 from musicflow.settings import HomeError, explain
 from musicflow.worker import WorkerError
 
@@ -131,6 +132,14 @@ class Session:
     def open(self) -> Open:
         """Return the collection of the address."""
         return self.service.open(self.address.embedder or None)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Return what answers the address wants."""
+        address = self.address
+        variety = Variety(address.most or None, None, address.apart)
+        correct = address.correct or None
+        return Wanted(address.k, address.filters, address.embedder or None, correct, variety)
 
     def question(self) -> Question | None:
         """Return the question of the address; None if it has none.

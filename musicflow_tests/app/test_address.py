@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from musicflow.app.address import MAX_K, Address
+from musicflow.index.hubness import CORRECTIONS
 from musicflow.search.recommend import STRATEGIES
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -22,6 +23,8 @@ addresses = st.builds(
     strategy=st.sampled_from(STRATEGIES),
     diverse=st.booleans(),
     most=st.integers(0, 10),
+    apart=st.booleans(),
+    correct=st.sampled_from(["", *CORRECTIONS]),
     against=several,
     blind=st.booleans(),
     start=words,

@@ -81,6 +81,13 @@ QUESTIONS = {
         {"start": "Tone 0", "end": "Noise 5", "steps": 3},
         ("path", "Tone 0", "Noise 5", "--steps", "3"),
     ),
+    "similar with variety": (
+        {"track": "Tone 3", "max_per_artist": 2, "max_per_album": 3, "apart": True},
+        (
+            *("search", "--track", "Tone 3", "--max-per-artist", "2"),
+            *("--max-per-album", "3", "--apart"),
+        ),
+    ),
 }
 
 
@@ -90,7 +97,7 @@ def test_it_answers_as_the_command_line_does(
     client: TestClient, home: Path, what: str, embedder: str
 ) -> None:
     query, arguments = QUESTIONS[what]
-    said = answered(client, f"/{what}", **query, embedder=embedder)
+    said = answered(client, f"/{what.partition(' ')[0]}", **query, embedder=embedder)
     expected = printed(home, *arguments, "--embedder", embedder)
     assert said["answers"] == expected
     assert (said["embedder"], said["problem"]) == (embedder, None)
@@ -199,6 +206,7 @@ ERRORS = {
     "/similar?track=Tone+3&embedder=antigravity:fly": (404, "no-collection", "published: mfcc"),
     "/similar?track=Tone+3&embedder=hub:a/b": (404, "no-collection", "published: mfcc"),
     "/similar?text=rain": (422, "no-text-side", "CLAP"),
+    "/similar?track=Tone+3&correct=csls": (422, "no-crowd", "musicflow run"),
     "/recommend": (422, "query", "at least one track"),
     "/recommend?like=Tone+3&strategy=best": (422, "parameter", "average"),
     "/path?start=Tone+3&end=Tone+3": (422, "query", "two different tracks"),
