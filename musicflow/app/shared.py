@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from musicflow import audio
 from musicflow.app import uploads
-from musicflow.app.address import Address
+from musicflow.app.address import MAX_PREFERENCES, Address
 from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean, known
 from musicflow.app.player import Player
@@ -21,9 +21,10 @@ from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.embedders import EmbedderError
 from musicflow.index import FilterError, TrackIndexError
 from musicflow.library import LibraryError
+from musicflow.library.layouts.playlists import SUFFIXES
 from musicflow.places import PlaceError
 from musicflow.search.errors import QueryError
-from musicflow.search.playlist import playlist
+from musicflow.search.playlist import playlist, tracks_in
 from musicflow.search.variety import Variety
 from musicflow.settings import HomeError, explain
 from musicflow.worker import WorkerError
@@ -231,7 +232,11 @@ def _describe(session: Session) -> None:
 def _drop(session: Session) -> None:
     async def take(event: events.UploadEventArguments) -> None:
         with errors_shown():
-            upload = uploads.accept(event.file.name, await event.file.read())
+            content = await event.file.read()
+            if event.file.name.lower().endswith(SUFFIXES):
+                _like_all(session, content)
+                return
+            upload = uploads.accept(event.file.name, content)
             go(session.address.to(upload=session.service.keep(upload), track="", text=""))
 
     def refuse() -> None:
@@ -243,11 +248,24 @@ def _drop(session: Session) -> None:
         on_upload=take,
         on_rejected=refuse,
     )
-    uploader.props(f"accept={','.join(sorted(AUDIO_SUFFIXES))}").classes("drop")
+    kinds = ",".join([*sorted(AUDIO_SUFFIXES), *SUFFIXES])
+    uploader.props(f"accept={kinds}").classes("drop")
     # In the browser: it opens a dialog for files only in answer to a click.
     pick_file = f"() => getElement({uploader.id}).$refs.qRef.pickFiles()"
-    button = ui.button("Or drop a song", icon="upload_file").props("outline no-caps")
+    button = ui.button("Or drop a song or a playlist", icon="upload_file").props("outline no-caps")
     button.on("click", js_handler=pick_file)
+
+
+def _like_all(session: Session, content: bytes) -> None:
+    """Like the tracks of a playlist."""
+    found, unknown = tracks_in(content, session.open().collection)
+    if unknown:
+        ui.notify(f"{len(unknown)} entries are no tracks of the library.", type="warning")
+    address = session.address
+    kept = [key for key in address.likes if key not in found]
+    likes = tuple([*kept, *found][-MAX_PREFERENCES:])
+    dislikes = tuple(key for key in address.dislikes if key not in found)
+    go(address.to(likes=likes, dislikes=dislikes))
 
 
 def pick(session: Session, track_id: str) -> None:

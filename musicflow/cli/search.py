@@ -34,7 +34,7 @@ from musicflow.search.corrected import corrected
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
 from musicflow.search.path import path as find_path
-from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist
+from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, tracks_in
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
@@ -125,6 +125,9 @@ def recommend_command(
         list[str] | None,
         typer.Option(help="Words that describe music, as for `search --text`; repeatable."),
     ] = None,
+    like_playlist: Annotated[
+        Path | None, typer.Option(help="A playlist (M3U) to extend: all its tracks are liked.")
+    ] = None,
     strategy: Annotated[
         Strategy, typer.Option(help="How the examples become a score.")
     ] = "average",
@@ -148,9 +151,12 @@ def recommend_command(
     with _opened(home, embedder, text=bool(like_text), correct=correct) as (collection, settings):
         filters = query.filters_for(collection, where or [])
         described = [query.example_of_text(collection, text, settings) for text in like_text or []]
+        liked = [_example(collection, text, settings) for text in like or []]
+        if like_playlist is not None:
+            liked += _tracks_in(like_playlist, collection)
         hits = recommend(
             collection,
-            [*(_example(collection, text, settings) for text in like or []), *described],
+            [*liked, *described],
             [_example(collection, text, settings) for text in dislike or []],
             k,
             filters,
@@ -296,6 +302,23 @@ def _example(collection: Collection, text: str, settings: Settings) -> Example:
         if not _is_file(text):
             raise
     return query.example_of_file(collection, place(text), settings)
+
+
+def _tracks_in(file: Path, collection: Collection) -> list[str]:
+    """Return the tracks of a playlist, and say which of its entries are none."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        stop(f"{file} cannot be read: {error.strerror}", USAGE)
+    found, unknown = tracks_in(content, collection, file.absolute().parent)
+    if unknown:
+        some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        total = len(found) + len(unknown)
+        said = f"{len(unknown)} of {total} entries of {file} are no tracks of the library: {some}"
+        err.print(plain(said), soft_wrap=True, highlight=False)
+    if not found:
+        stop(f"no entry of {file} is a track of the library", USAGE)
+    return found
 
 
 def _is_file(text: str) -> bool:

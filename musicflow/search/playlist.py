@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from musicflow.index import Collection
+from musicflow.library.layouts.playlists import entries
 from musicflow.places import is_elsewhere
 from musicflow.search.errors import QueryError
 from musicflow.text import joined, normalized
@@ -129,6 +131,71 @@ def playlist(
         else:
             kept.append(track | {"path": paths.of(track["path"])})
     return Written(_WRITERS[form](kept), tuple(left_out))
+
+
+def tracks_in(
+    content: bytes, collection: Collection, folder: Path | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the tracks that an M3U playlist names, and its entries that are none.
+
+    An entry is a track by its whole path; else by the name of its file and of the folder that
+    holds it, so that a playlist of another machine is understood, if just one track has these.
+
+    Parameters
+    ----------
+    content
+        The playlist.
+    collection
+        Where to look.
+    folder
+        The folder of the playlist, which relative paths start from.
+
+    Returns
+    -------
+    track_ids : list of str
+        Each once, in the order of the playlist.
+    unknown : list of str
+        The entries, as they are written.
+
+    Raises
+    ------
+    QueryError
+        If the playlist names no file.
+    """
+    named = entries(content)
+    if not named:
+        raise QueryError("the playlist names no file", "give an M3U playlist", "empty-playlist")
+    ids = {payload["path"]: payload["track_id"] for payload in collection.payloads()}
+    alike: dict[str, list[str]] = {}
+    for path in ids:
+        alike.setdefault(_parts(path)[-1], []).append(path)
+    found: dict[str, None] = {}
+    unknown: list[str] = []
+    for entry in named:
+        path = _match(entry, ids, alike, folder)
+        if path is None:
+            unknown.append(entry)
+        else:
+            found[ids[path]] = None
+    return list(found), unknown
+
+
+def _match(
+    entry: str, ids: Mapping[str, str], alike: Mapping[str, list[str]], folder: Path | None
+) -> str | None:
+    """Return the path of the track that an entry means."""
+    whole = os.path.normpath(os.path.join(str(folder or ""), entry))  # noqa: PTH118
+    if whole in ids:
+        return whole
+    parts = _parts(entry)
+    end = parts[-2:]
+    found = [path for path in alike.get(parts[-1], ()) if _parts(path)[-len(end) :] == end]
+    return found[0] if len(found) == 1 else None
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Return the parts of a path, of any system; at least one."""
+    return PurePosixPath(normalized(path).replace("\\", "/")).parts or ("",)
 
 
 def _json(tracks: Sequence[dict[str, Any]]) -> str:

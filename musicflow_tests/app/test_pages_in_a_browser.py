@@ -107,6 +107,9 @@ def test_a_queue_is_filled_and_emptied_and_saved_as_a_playlist(app: str, visit: 
     lines = saved.value.path().read_text().splitlines()
     assert lines[0] == "#EXTM3U"
     assert [Path(line).parent.name for line in lines[2::2]] == ["tones", "tones"]
+    drop(visitor, "mine.m3u8", saved.value.path().read_bytes())
+    expect(visitor.page.locator(".chip")).to_have_count(2)
+    expect(visitor.cards("for-you").first).to_be_visible()
     visitor.page.get_by_role("button", name="Clear", exact=True).click()
     expect(visitor.page.get_by_role("region", name="Player")).to_be_hidden()
 

@@ -152,6 +152,22 @@ def test_a_path_becomes_a_playlist(
     assert len(lines) == 1 + 2 * len(answers)
 
 
+def test_a_playlist_is_extended(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.m3u8"
+    assert run("export", "tones/1.wav", "tones/2.wav", "--output", str(mine))[0] == 0
+    mine.write_text(f"{mine.read_text()}gone.mp3\n")
+    code, printed, errors = run("recommend", "--like-playlist", str(mine), "-k", "3", "--json")
+    assert code == 0
+    names = {answer["track_id"] for answer in json.loads(printed)}
+    assert len(names) == 3
+    assert names.isdisjoint({"tones/1.wav", "tones/2.wav"})
+    assert "1 of 3 entries" in errors
+    mine.write_text("gone.mp3\n")
+    code, _, errors = run("recommend", "--like-playlist", str(mine))
+    assert code == 2
+    assert "is a track of the library" in errors
+
+
 def test_a_playlist_of_named_tracks_as_json(run: Run) -> None:
     tracks = json.loads(run("export", "tones/1.wav", "noises/2.wav", "--playlist", "json")[1])
     assert [track["track_id"] for track in tracks] == ["tones/1.wav", "noises/2.wav"]

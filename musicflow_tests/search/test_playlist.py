@@ -2,6 +2,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow.search.errors import QueryError
-from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist
+from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, tracks_in
 
 DUET = {
     "track_id": "d",
@@ -93,3 +94,36 @@ def test_a_file_that_is_gone_is_told_and_the_rest_is_kept(write: Callable[..., P
     done = playlist([DUET, there], "m3u8")
     assert [str(one) for one in done.left_out] == ["'d' is left out: its file is gone"]
     assert done.text.splitlines()[2:] == [there["path"]]
+
+
+ENTRIES = {
+    "/music/tones/0.mp3": "t0",
+    "tones/1.mp3": "t1",
+    "D:\\Musik\\tones\\2.mp3": "t2",
+    "file:///elsewhere/tones/3%20.mp3": "t3",
+    "/other/noises/0.mp3": "n0",
+    "0.mp3": None,
+    "/other/nothing/0.mp3": None,
+}
+PATHS = {
+    **{f"t{n}": f"/music/tones/{n}.mp3" for n in range(3)},
+    "t3": "/music/tones/3 .mp3",
+    "n0": "/music/noises/0.mp3",
+}
+
+
+class Held:
+    """As much of a collection as a playlist asks for."""
+
+    def payloads(self) -> list[dict[str, str]]:
+        return [{"track_id": one, "path": path} for one, path in PATHS.items()]
+
+
+def test_a_playlist_is_understood_also_from_another_machine() -> None:
+    content = "\n".join(["#EXTM3U", "#EXTINF:2,Somebody", *ENTRIES, "http://radio/x"]).encode()
+    held: Any = Held()
+    found, unknown = tracks_in(content, held, Path("/music"))
+    assert found == [one for one in ENTRIES.values() if one]
+    assert unknown == [entry for entry, one in ENTRIES.items() if not one]
+    with pytest.raises(QueryError, match="names no file"):
+        tracks_in(b"#EXTM3U\n", held)

@@ -79,13 +79,22 @@ def _read(path: Place) -> tuple[str, list[tuple[int, str]]]:
         raw = path.read_bytes()
     except OSError as error:
         raise LibraryError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
+    text = _text(raw)
     title = _TITLE.search(text)
     name = normalized(title[1]) if title else ""
     return name or normalized(path.stem), list(_entries(text))
+
+
+def entries(content: bytes) -> list[str]:
+    """Return the paths of files in an M3U playlist, as they are written."""
+    return [entry for _, entry in _entries(_text(content))]
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def _entries(text: str) -> Iterator[tuple[int, str]]:
