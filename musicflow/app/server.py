@@ -34,7 +34,7 @@ def application(service: Service) -> FastAPI:
         Answers.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.mount("/api/v1", Bounded(api(service), MAX_BODY))
+    app.mount("/api/v1", api(service))
 
     @app.get("/docs")
     def docs() -> RedirectResponse:
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     options = parser.parse_args()
     uvicorn.run(
-        Gate(application(Service()), os.environ.get(TOKEN, "")),
+        Gate(Bounded(application(Service()), MAX_BODY), os.environ.get(TOKEN, "")),
         host=options.address,
         port=options.port,
         log_level="warning",

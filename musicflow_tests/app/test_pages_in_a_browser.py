@@ -140,6 +140,15 @@ def test_no_other_file_is_served(app: str, path: str) -> None:
         assert b"embedders =" not in answer
 
 
+@pytest.mark.parametrize("path", ["/", "/api/v1/similar", "/_nicegui/client/x/upload/1"])
+def test_nothing_takes_a_body_without_bounds(app: str, path: str) -> None:
+    with closing(http.client.HTTPConnection(app.removeprefix("http://"))) as connection:
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", "1000000000000")
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+
+
 def test_likes_and_dislikes_change_the_answers_and_back_takes_them_back(
     app: str, visit: Visit
 ) -> None:
