@@ -46,11 +46,12 @@ def main() -> None:
             f"`python eval/app.py {' '.join(home.name for home in homes)}`, "
             f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.",
             "",
-            "Milliseconds, the browser on the same machine. *Start*: from the command to an address "
-            "that answers. *First page*: a question with ten answers, the first one asked. The rest "
-            f"are medians of {ROUNDS}: the same page in a new visit; from a click on an answer to "
-            "its own answers; from a like to the list that follows it; from a filter to answers "
-            "that pass it; from a dropped file to its answers, the model in memory.",
+            "Milliseconds, the browser on the same machine. *Start*: from the command to an "
+            "address that answers. *First page*: a question with ten answers, the first one "
+            f"asked. The rest are medians of {ROUNDS}: the same page in a new visit; from a click "
+            "on an answer to its own answers; from a like to the list that follows it; from a "
+            "filter to answers that pass it; from a dropped file to its answers, the model in "
+            "memory.",
             "",
             f"| {' | '.join(HEAD)} |",
             f"|{'---|' * len(HEAD)}",

@@ -174,9 +174,9 @@ def icon_button(icon: str, what: str, do: Any, kind: str = "") -> ui.button:
         .props("flat round dense")
         .classes(f"do-{kind}")
     )
-    # As a value: a name may hold anything.
-    button.props["aria-label"] = what
-    return button.tooltip(what)
+    # As values: a name may hold anything. The browser's own tooltip costs a page nothing.
+    button.props["aria-label"] = button.props["title"] = what
+    return button
 
 
 def cover(track_id: str) -> None:
@@ -190,7 +190,8 @@ def bar(score: float) -> None:
     with ui.element("div").classes("score"):
         share = min(max(score, 0.0), 1.0)
         ui.element("div").classes("fill").style(f"width: {100 * share:.0f}%")
-        ui.label(f"{score:.3f}").tooltip("The likeness: 1 is the same sound, 0 has nothing to do.")
+        label = ui.label(f"{score:.3f}")
+        label.props["title"] = "The likeness: 1 is the same sound, 0 has nothing to do."
 
 
 def tags(payload: Mapping[str, Any], shared: Sequence[str] = ()) -> None:
@@ -204,7 +205,7 @@ def tags(payload: Mapping[str, Any], shared: Sequence[str] = ()) -> None:
         for tag in dict.fromkeys(told[:_TAGS]):
             label = ui.label(clean(tag)).classes("tag")
             if tag in shared:
-                label.classes("shared").tooltip("The question has this tag, too.")
+                label.classes("shared").props["title"] = "The question has this tag, too."
 
 
 def _about(payload: Mapping[str, Any]) -> str:

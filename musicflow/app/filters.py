@@ -24,7 +24,7 @@ def filters(session: Session) -> None:
     with ui.element("div").classes("filters"):
         ui.label("Answers").classes("title")
         ui.slider(min=1, max=50, value=address.k).props("label aria-label=Answers").on(
-            "change", lambda event: go(address.to(k=int(event.args)))
+            "change", lambda event: go(session.address.to(k=int(event.args)))
         )
         with errors_shown():
             opened = session.open()
@@ -44,9 +44,11 @@ def _held(session: Session) -> None:
         for text in address.filters:
             rest = tuple(other for other in address.filters if other != text)
             chip = ui.chip(clean(text, 60), removable=True).props("dense outline")
-            chip.on("remove", lambda _, to=rest: go(address.to(filters=to, offset=0)))
+            chip.on("remove", lambda _, to=rest: go(session.address.to(filters=to, offset=0)))
         ui.button(
-            "Clear", icon="filter_alt_off", on_click=lambda: go(address.to(filters=(), offset=0))
+            "Clear",
+            icon="filter_alt_off",
+            on_click=lambda: go(session.address.to(filters=(), offset=0)),
         ).props("flat dense no-caps")
 
 
@@ -161,16 +163,16 @@ def _variety(session: Session) -> None:
         value=address.most,
         min=0,
         max=10,
-        on_change=lambda event: go(address.to(most=int(event.value or 0))),
+        on_change=lambda event: go(session.address.to(most=int(event.value or 0))),
     ).props("dense outlined debounce=400")
     ui.switch(
         "No artist twice in a row",
         value=address.apart,
-        on_change=lambda event: go(address.to(apart=event.value)),
+        on_change=lambda event: go(session.address.to(apart=event.value)),
     ).props("dense")
     ui.select(
         {"": "as they are", "csls": "corrected: CSLS", "mutual-proximity": "corrected: mutual"},
         value=address.correct,
         label="Tracks that answer everything",
-        on_change=lambda event: go(address.to(correct=event.value)),
+        on_change=lambda event: go(session.address.to(correct=event.value)),
     ).props("dense outlined")

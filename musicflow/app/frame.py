@@ -92,11 +92,19 @@ def _frame(service: Service) -> None:
             'flat round aria-label="Filters"'
         ).classes("do-filters")
 
+    drawn_for: list[object] = [None]
+
     def around(address: Address) -> None:
         """Bring what stands around the page up to date with an address."""
         session.address = address
         for path, link in links.items():
             link.props["aria-current"] = "page" if path == address.page else "false"
+            link.update()
+        # A click on an answer leaves most as it is, and should cost no more than its answers.
+        now = session.wanted, session.state()
+        if drawn_for[0] == now:
+            return
+        drawn_for[0] = now
         embedder.clear()
         panel.clear()
         with embedder, errors_shown():

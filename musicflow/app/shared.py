@@ -134,6 +134,13 @@ class Session:
         """Return the collection of the address."""
         return self.service.open(self.address.embedder or None)
 
+    def state(self) -> object:
+        """Return what tells the collections that are published from later ones."""
+        labels = self.service.labels()
+        with suppress(*FORESEEN):
+            return labels, self.open().collection.manifest.state
+        return labels, None
+
     @property
     def wanted(self) -> Wanted:
         """Return what answers the address wants."""

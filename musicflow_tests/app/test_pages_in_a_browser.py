@@ -225,7 +225,7 @@ def test_a_blind_vote_tells_nothing_and_counts_what_was_heard(
         visitor.page.get_by_role("button", name=f"Play {name}").click()
         expect(visitor.heard()).to_have_text(name)
         expect(visitor.page.get_by_role("region", name="Player")).to_contain_text("0:02")
-        visitor.page.wait_for_function("document.querySelector('audio').currentTime > 1.1")
+        visitor.page.wait_for_function("document.querySelector('audio').currentTime > 1.6")
     expect(better).to_be_enabled()
     before = len(votes_of(served_home))
     better.click()
