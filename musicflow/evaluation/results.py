@@ -12,22 +12,107 @@ from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
-from musicflow.evaluation.statistics import Difference, Interval, Score
+from musicflow.evaluation.statistics import SURE, Difference, Interval, Score
 from musicflow.library import Doubt, Problem
 from musicflow.settings import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["embedder", "fusion", "baseline"]
+Kind = Literal["embedder", "fusion", "tuned", "baseline"]
 
 NO_COLLECTION = "no-collection"
 """The code of a row whose embedder could be loaded but made no collection."""
 
 
 @dataclass(frozen=True)
+class Contest:
+    """The scores of a tuned space and of what it is measured against, on the same queries.
+
+    Parameters
+    ----------
+    queries
+        Queries, pairs or triplets.
+    scores
+        By name: the tuned space first, then the best embedder alone and the fusion.
+    differences
+        Between these, by the paired test.
+    """
+
+    queries: int
+    scores: dict[str, Score]
+    differences: tuple[Difference, ...]
+
+    def is_surely_won_by(self, name: str) -> bool:
+        """Whether one is surely better than each other; of none, it is not."""
+        mine = [d for d in self.differences if name in (d.better, d.worse)]
+        return bool(mine) and all(d.better == name and d.p < SURE for d in mine)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A track that came closer to another, or moved away from it, by its rank in the answers."""
+
+    query: str
+    track: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuned space was learned from, and what that brought.
+
+    Parameters
+    ----------
+    label
+        What it was learned from.
+    learned_from
+        Tracks, pairs or triplets.
+    kind
+        Which of these.
+    classes
+        Classes of tracks; 0 of the others.
+    weight, shrinkage
+        What was chosen in folds for the published space; see `tuning.space.Choice`.
+    known
+        Scores where the query's fold was not learned from, but the rest of the corpus was.
+    new
+        Scores where neither the query nor its candidates were learned from.
+    others
+        P@10 by other labels, by the label: before tuning, and after.
+    hubness
+        Before tuning, and after.
+    closer, away
+        The tracks that came closer and that moved away most.
+    """
+
+    label: str
+    learned_from: int
+    kind: Literal["tracks", "pairs", "triplets"]
+    classes: int
+    weight: float
+    shrinkage: float | None
+    known: Contest
+    new: Contest
+    others: dict[str, tuple[Score, Score]] = field(default_factory=dict)
+    hubness: tuple[float, float] | None = None
+    closer: tuple[Moved, ...] = ()
+    away: tuple[Moved, ...] = ()
+
+    @property
+    def measure(self) -> str:
+        """The name of its score: P@10 by its label, or the share of judgements that hold."""
+        return "P@10" if self.kind == "tracks" else "judgements kept"
+
+    def is_recommended(self, name: str) -> bool:
+        """Whether it is surely better than the best embedder alone and the fusion."""
+        return self.known.is_surely_won_by(name)
+
+
+@dataclass(frozen=True)
 class Row:
-    """The results of one embedder, of a fusion of several, or of the random baseline.
+    """The results of one embedder, a fusion of several, a tuned space, or the random baseline.
 
     Parameters
     ----------
@@ -87,8 +172,10 @@ class Row:
         The results with hubness corrected, one per correction.
     fusion
         Weights of a weighted fusion's members, by name.
+    tuned
+        Of a tuned space: what it was learned from, and what that brought.
     spec_hash
-        The hash of the embedder's spec.
+        The hash of the embedder's spec, or of a tuned space.
     mlflow_run_id
         The run that holds this row.
     ranked
@@ -127,6 +214,7 @@ class Row:
     space: Health | None = None
     corrected: tuple[Corrected, ...] = ()
     fusion: dict[str, float] = field(default_factory=dict)
+    tuned: Tuned | None = None
     spec_hash: str = ""
     licence: str = ""
     mlflow_run_id: str | None = None
@@ -205,7 +293,7 @@ class Comparison:
     measures
         The scores in `rows`, in the order of tables.
     rows
-        Embedders, then fusions, then the baseline.
+        Embedders, then fusions, then tuned spaces, then the baseline.
     differences
         Between all rows with meaningful scores.
     problems

@@ -13,6 +13,9 @@ import numpy as np
 RESAMPLES = 1000
 PERMUTATIONS = 10_000
 COVERAGE = 0.95
+SURE = 0.05
+"""The p-value below which a difference is called sure."""
+
 SEED = 0
 
 _CHUNK = 250

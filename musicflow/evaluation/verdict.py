@@ -5,11 +5,7 @@ from collections.abc import Sequence
 from musicflow.evaluation.choice import format_p
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.results import Comparison, Row
-from musicflow.evaluation.statistics import Difference
-
-SURE = 0.05
-"""The p-value below which a difference is called sure."""
-
+from musicflow.evaluation.statistics import SURE, Difference
 
 def verdict(comparison: Comparison) -> list[str]:
     """Return the verdict in at most three sentences.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from musicflow.index import fields
+from musicflow.index import fields, tuned
 from musicflow.index.filters import Condition, Filters
 from musicflow.index.normalization import check_normalized, normalize
 from musicflow.index.track_index import (
@@ -37,12 +37,16 @@ RANK_OFFSET = 60
 """The constant of reciprocal rank fusion, as its authors chose it."""
 
 
+def is_fusion(label: str) -> bool:
+    """Return whether a name is that of a fusion."""
+    return label.startswith((WEIGHTED, BY_RANK))
+
+
 def members(label: str) -> tuple[str, ...]:
-    """Return the embedders in a fusion's name; none if it is no fusion's name."""
-    for prefix in (WEIGHTED, BY_RANK):
-        if label.startswith(prefix):
-            return tuple(label.removeprefix(prefix).split("+"))
-    return ()
+    """Return the embedders in the name of a fusion or a tuned space; none in any other."""
+    if tuned.is_tuned(label):
+        return tuned.parts(label)[0]
+    return tuple(label.partition(":")[2].split("+")) if is_fusion(label) else ()
 
 
 def spec_hash(hashes: Sequence[str]) -> str:
@@ -51,8 +55,10 @@ def spec_hash(hashes: Sequence[str]) -> str:
 
 
 def short(label: str) -> str:
-    """Return a short name: a fusion's without its members."""
-    return label.partition(":")[0] if members(label) else label
+    """Return a short name: that of a fusion or a tuned space without its members."""
+    if tuned.is_tuned(label):
+        return f"tuned@{tuned.parts(label)[1]}"
+    return label.partition(":")[0] if is_fusion(label) else label
 
 
 def by_rank(ranks: Sequence[np.ndarray]) -> np.ndarray:
@@ -89,7 +95,7 @@ def load_weights(path: Path, report: Path) -> Weights:
 def _weights_in_report(path: Path) -> Weights:
     try:
         rows = json.loads(path.read_bytes())["rows"]
-        return {row["embedder"]: row["fusion"] for row in rows if members(row["embedder"])}
+        return {row["embedder"]: row["fusion"] for row in rows if is_fusion(row["embedder"])}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 
@@ -123,7 +129,7 @@ class Fusions:
         NoCollectionError
             If no weights are known of a fusion that needs them.
         """
-        if not members(name):
+        if not is_fusion(name):
             return self._index.manifest(name)
         found = [self._index.manifest(member) for member in members(name)]
         manifests = [manifest for manifest in found if manifest is not None]
@@ -137,7 +143,7 @@ class Fusions:
         NoCollectionError
             If there is none, or no weights are known of a fusion that needs them.
         """
-        if not members(name):
+        if not is_fusion(name):
             return self._index.open(name)
         weights = self._shares(name)
         with ExitStack() as opened:

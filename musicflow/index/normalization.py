@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from musicflow.index import tuned
 from musicflow.index.track_index import Manifest, VectorError
 
 
 def normalize(
     vectors: np.ndarray, manifest: Manifest | None = None, track_ids: Sequence[str] = ()
 ) -> np.ndarray:
-    """Scale vectors to length one, standardized before where their collection is.
+    """Scale vectors to length one, standardized or projected before where their collection is.
 
     Parameters
     ----------
@@ -32,8 +33,12 @@ def normalize(
         If a vector is not finite, has length zero, or not the dims of the collection.
     """
     values = np.asarray(vectors, np.float64)
-    if manifest is not None:
-        _check_dims(values, manifest)
+    if manifest is not None and manifest.projection:
+        projection = tuned.projection_of(manifest.projection)
+        _check_dims(values, manifest, int(projection.dims.sum()))
+        values = projection.of_embedded(values)
+    elif manifest is not None:
+        _check_dims(values, manifest, manifest.dim)
         if manifest.center:
             values = (values - np.array(manifest.center)) / np.array(manifest.scale)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
@@ -51,16 +56,16 @@ def check_normalized(
     VectorError
         If a vector has not length one, or not the dims of the collection.
     """
-    _check_dims(vectors, manifest)
+    _check_dims(vectors, manifest, manifest.dim)
     # Written so that NaN is refused too.
     _refuse(~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3), manifest, track_ids)
 
 
-def _check_dims(vectors: np.ndarray, manifest: Manifest) -> None:
-    if vectors.ndim != 2 or vectors.shape[1] != manifest.dim:
+def _check_dims(vectors: np.ndarray, manifest: Manifest, dim: int) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise VectorError(
             f"vectors of shape {vectors.shape} do not fit the collection {manifest.embedder}",
-            f"give vectors of {manifest.dim} dimensions, one per row",
+            f"give vectors of {dim} dimensions, one per row",
         )
 
 

@@ -80,7 +80,8 @@ class Manifest:
     A version made by differences keeps `center`, `scale` and `spread` of the last one that was
     built as a whole; `changes` counts the tracks that were written or dropped since. `layout` is
     the version of the payloads, 0 for collections of before it was told. `kept` says how a server
-    was told to keep it: copies, shards and the like.
+    was told to keep it: copies, shards and the like. `projection` is that of a tuned space, as a
+    text; see `tuned.Projection`.
     """
 
     embedder: str
@@ -97,6 +98,7 @@ class Manifest:
     layout: int = 0
     changes: int = 0
     kept: str = ""
+    projection: str = field(default="", repr=False)
 
     def is_like(self, other: "Manifest") -> bool:
         """Return whether both are built alike: a point of one fits the other as it is."""

@@ -1,0 +1,158 @@
+"""A tuned space: what was learned beside what was there, in shares that are chosen in folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicflow.evaluation.protocol import Exclusion
+from musicflow.evaluation.retrieval import Similarity, cosine
+from musicflow.tuning.goals import judged
+from musicflow.tuning.judgements import Judgements
+from musicflow.tuning.learner import Scatters, scatters
+
+VERSION = 1
+"""Raised when the same judgements would give another space."""
+
+FOLDS = 3
+"""Folds that the choice is made in; those of its evidence are others."""
+
+SEED = 0
+
+WEIGHTS = (0.0, 0.3, 0.5, 0.7)
+"""The shares of what is learned that are tried. None of it is one of them."""
+
+SHRINKAGES = (None, 0.5, 0.8)
+"""How far the scatter of alike tracks is shrunk: as Ledoit and Wolf say, or so far."""
+
+MAX_TRACKS = 3000
+"""Tracks that the choice is made by, at most."""
+
+MAX_QUERIES = 300
+"""Queries that the choice is made by, at most, in all folds together."""
+
+_BALANCED_BY = 300
+"""Tracks by which the shares of embedders are balanced, at most."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen in folds.
+
+    Parameters
+    ----------
+    weight
+        The share of what is learned in the cosine of two tracks.
+    shrinkage
+        See `Scatters.directions`.
+    """
+
+    weight: float
+    shrinkage: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What was learned: see the fields of `Projection`."""
+
+    mean: np.ndarray
+    directions: np.ndarray
+    weight: float
+
+    def similarity(self, joined: np.ndarray) -> Similarity:
+        """Return the cosines of tracks in the tuned space."""
+        as_it_is, learned = cosine(joined), cosine(_unit((joined - self.mean) @ self.directions))
+
+        def blended(rows: np.ndarray) -> np.ndarray:
+            both = (1 - self.weight) * as_it_is(rows)
+            both += self.weight * learned(rows)
+            return both
+
+        return blended if self.weight else as_it_is
+
+
+def balanced(units: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the shares of embedders by which each moves a ranking as much as another.
+
+    Parameters
+    ----------
+    units
+        The vectors of each, of length one, shapes ``(N, dim)``.
+    """
+    random = np.random.default_rng(SEED)
+    some = np.sort(random.permutation(len(units[0]))[:_BALANCED_BY])
+    spreads = [(unit[some] @ unit[some].T).std() for unit in units]
+    scale = 1 / np.maximum(spreads, 1e-12)
+    shares: np.ndarray = scale / scale.sum()
+    return shares
+
+
+def learn(joined: np.ndarray, judgements: Judgements, choice: Choice) -> Learned:
+    """Learn a space from judgements.
+
+    Parameters
+    ----------
+    joined
+        Vectors of length one, shape ``(N, dim)``.
+    judgements
+        Of these N.
+    choice
+        What was chosen in folds.
+    """
+    return _learned(scatters(joined, judgements), choice)
+
+
+def choose(joined: np.ndarray, judgements: Judgements, groups: np.ndarray) -> Choice:
+    """Choose the weight and the shrinkage by folds; of equals, the least that is learned.
+
+    Parameters
+    ----------
+    joined
+        Vectors of length one, each recording once, shape ``(N, dim)``.
+    judgements
+        Of these N.
+    groups
+        Tracks of one number stay in one fold; -1 is a group of its own. Shape ``(N,)``.
+    """
+    random = np.random.default_rng(SEED)
+    drawn = np.sort(random.permutation(len(joined))[:MAX_TRACKS])
+    joined, judgements, groups = joined[drawn], judgements.of(drawn), groups[drawn]
+    exclusion = Exclusion(len(joined), [(group,) if group >= 0 else () for group in groups])
+    tried = [Choice(weight, share) for weight in WEIGHTS for share in SHRINKAGES[: _count(weight)]]
+    sums = np.zeros(len(tried))
+    for fold in folds(groups, FOLDS, SEED + 1):
+        known = np.setdiff1d(np.arange(len(joined)), fold)
+        if not len(fold) or not judgements.of(known):
+            continue
+        found = scatters(joined[known], judgements.of(known))
+        spaces = {str(n): _learned(found, one).similarity(joined) for n, one in enumerate(tried)}
+        asked = np.sort(random.permutation(fold)[: MAX_QUERIES // FOLDS])
+        values = judged(judgements, spaces, exclusion, asked)
+        sums += [values[str(n)].sum() for n in range(len(tried))]
+    return tried[int(np.argmax(np.round(sums, 9)))]
+
+
+def _count(weight: float) -> int:
+    """Return how many shrinkages make a difference."""
+    return len(SHRINKAGES) if weight else 1
+
+
+def _learned(found: Scatters, choice: Choice) -> Learned:
+    directions = found.directions(choice.shrinkage).astype(np.float32)
+    weight = choice.weight if directions.shape[1] else 0.0
+    return Learned(found.center, directions, weight)
+
+
+def folds(groups: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Deal tracks into folds, those of one group into the same; -1 is no group."""
+    alone = groups < 0
+    own = np.where(alone, groups.max(initial=-1) + 1 + np.arange(len(groups)), groups)
+    _, own = np.unique(own, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(own.max(initial=-1) + 1) % count
+    return [np.flatnonzero(dealt[own] == fold) for fold in range(count)]
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    unit: np.ndarray = values / np.where(lengths > 0, lengths, 1)
+    return unit
