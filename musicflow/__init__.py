@@ -8,6 +8,7 @@
     mf.evaluate(vectors, genres, artists=artists)          # scores with intervals
     mf.compare("~/Music", ["musicnn", "mfcc"], home="lab").to_dataframe()
     mf.layers("~/Music", "musicnn", home="lab").to_dataframe()
+    mf.tune("genre", ["musicnn", "mfcc"], home="lab").tuned    # a space learned from genres
     mf.open_collection("musicnn", home="lab").search("song.mp3", k=10, filters={"genre": "Jazz"})
 
 Nothing heavy is loaded before it is used.
@@ -19,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from musicflow.api import Embedded, compare, embed_files, layers, load_embedder, open_collection
+    from musicflow.api import (
+        Embedded,
+        compare,
+        embed_files,
+        layers,
+        load_embedder,
+        open_collection,
+        tune,
+    )
     from musicflow.embedders import Embedder, EmbedderSpec
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison
@@ -38,6 +47,7 @@ _ROOMS = {
     "layers": "musicflow.api",
     "load_embedder": "musicflow.api",
     "open_collection": "musicflow.api",
+    "tune": "musicflow.api",
 }
 
 __all__ = [
@@ -53,6 +63,7 @@ __all__ = [
     "layers",
     "load_embedder",
     "open_collection",
+    "tune",
 ]
 
 

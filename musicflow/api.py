@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from musicflow.embedders import Embedder
-    from musicflow.evaluation import Comparison
+    from musicflow.evaluation import Comparison, Row
     from musicflow.evaluation.layers import Sweep
     from musicflow.index import Collection, Hit
     from musicflow.index.hubness import Correction
@@ -185,6 +185,38 @@ def layers(library: File, embedder: str = "musicnn", *, home: File | None = None
     return measure_layers(embedders.spec_for(embedder, settings), settings)
 
 
+def tune(label: str, embedders: Sequence[str] | None = None, *, home: File | None = None) -> "Row":
+    """Learn a space from labels and publish it, as ``musicflow tune`` does.
+
+    Parameters
+    ----------
+    label
+        ``genre``, ``subgenre``, ``artist``, ``playlist``, or a table ``FILE.csv`` with the columns
+        ``track,label``, ``track,alike`` or ``track,nearer,farther``.
+    embedders
+        Their names or addresses: learned from together. Those of the home's settings if not given.
+    home
+        A home whose library was compared; ``~/.musicflow`` if not given.
+
+    Returns
+    -------
+    Row
+        Its row of the comparison. ``row.embedder`` is its name, by which `open_collection` opens
+        it; ``row.tuned`` says what it was learned from, and what that brought.
+
+    Raises
+    ------
+    TuningError
+        If there is too little to learn from; it says how much there is.
+    """
+    from musicflow.runs import tune as learn
+
+    settings = _settings(home)
+    names = settings.embedders if embedders is None else embedders
+    [row] = learn([f"{'+'.join(names)}@{label}"], settings)
+    return row
+
+
 class SearchableCollection:
     """A published collection, to be searched by track, file, vector or words.
 
@@ -302,7 +334,8 @@ def open_collection(name: str, *, home: File | None = None) -> SearchableCollect
     Parameters
     ----------
     name
-        An embedder's name or address, or the name of a fusion (``fusion:musicnn+mfcc``).
+        An embedder's name or address, or the name of a fusion (``fusion:musicnn+mfcc``) or of a
+        tuned space (``tuned:musicnn+mfcc@genre``).
     home
         Its home; ``~/.musicflow`` if not given.
 

@@ -1,16 +1,18 @@
 """Runs of a plan, and of sweeps: recorded by Dagster and MLflow where these are installed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from musicflow import extras
 from musicflow.embedders import EmbedderSpec
-from musicflow.evaluation import report
+from musicflow.evaluation import Comparison, Row, report
 from musicflow.evaluation.layers import Sweep
-from musicflow.library import Progress, no_progress
+from musicflow.library import Library, Progress, no_progress
 from musicflow.pipeline.layers import sweep_layers
 from musicflow.pipeline.plan import Plan
-from musicflow.pipeline.run import run_plan
-from musicflow.settings import Settings
+from musicflow.pipeline.run import run_plan, run_tuned
+from musicflow.settings import Settings, remember
+from musicflow.store import store_of
+from musicflow.tuning import TuningError
 
 
 def _tell_nobody(_text: str) -> None:
@@ -47,6 +49,58 @@ def carry_out(
     from musicflow.orchestration.run import materialize
 
     return materialize(settings, lambda _context: progress, tell)
+
+
+def tune(
+    texts: Sequence[str],
+    settings: Settings,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = _tell_nobody,
+) -> list[Row]:
+    """Learn tuned spaces, publish and measure them; the home keeps them up to date from now on.
+
+    Parameters
+    ----------
+    texts
+        The spaces, each as in ``musicnn+mfcc@genre``.
+    settings
+        Those of a home whose library was run.
+    progress, tell
+        See `carry_out`.
+
+    Returns
+    -------
+    list of Row
+        Their rows in the comparison.
+
+    Raises
+    ------
+    TuningError
+        If one is not named well, or there is too little to learn from.
+    """
+    from musicflow.pipeline.tune import wanted
+
+    home = settings.paths
+    found = [wanted(settings, text) for text in texts]
+    library = Library.load(home.library)
+    for one in found:
+        one.check(library.tracks, store_of(settings))
+    named = tuple(dict.fromkeys((*settings.tuned, *(one.text for one in found))))
+    settings = settings.model_copy(update={"tuned": named})
+    remember(home, tuned=named)
+    if extras.are_installed(*extras.RECORDS):
+        from musicflow.orchestration.run import materialize_tuned
+
+        failed = materialize_tuned(settings, lambda _context: progress, tell)
+    else:
+        failed = run_tuned(library, settings, progress)
+    comparison = Comparison.load(home.reports / report.COMPARISON)
+    names = {one.name for one in found}
+    rows = [row for row in comparison.rows if row.embedder in names] if comparison else []
+    if len(rows) < len(names):
+        reasons = "; ".join(f"{stage}: {reason}" for stage, reason in failed.items())
+        raise TuningError("not every space could be tuned", reasons)
+    return rows
 
 
 def measure_layers(

@@ -148,6 +148,11 @@ class Home:
         return self.root / "neighbours"
 
     @property
+    def tuned(self) -> Path:
+        """What each tuned space was learned from."""
+        return self.root / "tuned"
+
+    @property
     def votes(self) -> Path:
         """The app's blind votes, a JSON line each."""
         return self.root / "votes.jsonl"
@@ -301,6 +306,11 @@ class Settings(BaseSettings):
     embedders: Annotated[tuple[str, ...], Option("--embedder", "NAME")] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
         description="The embedders to compare, each a name or an address.",
+    )
+    tuned: tuple[str, ...] = Field(
+        (),
+        description="The tuned spaces to keep up to date, each as in musicnn+mfcc@genre; "
+        "`musicflow tune` adds to them.",
     )
     aliases: dict[str, Alias] = Field(
         {}, description="Models from outside, by the name that embedders and commands use."

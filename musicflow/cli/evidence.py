@@ -21,7 +21,7 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.cli.options import takes_settings
-from musicflow.evaluation import Comparison, choice, report
+from musicflow.evaluation import Comparison, Row, choice, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.index import fused
 from musicflow.library import Rules
@@ -35,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(estimate)
     app.command(name="recommend-embedder")(recommend_embedder)
     app.command()(layers)
+    app.command()(tune)
 
 
 @takes_settings("embedders", "ignore")
@@ -206,6 +207,49 @@ def layers(
         out.print(f"Report: {plain(page)}", soft_wrap=True, highlight=False)
 
 
+@takes_settings("embedders")
+def tune(
+    given: dict[str, Any],
+    label: Annotated[
+        str, typer.Option(metavar="LABEL", help="genre, subgenre, artist, playlist or FILE.csv.")
+    ] = "genre",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn a space from labels, on vectors that are there, and publish it.
+
+    Several embedders are learned from together. Without any, all of the home are. The space is then
+    searched by its name, and each run keeps it up to date.
+
+    Example: `musicflow tune --label genre --embedder musicnn --embedder mfcc`
+    """
+    from musicflow.runs import tune as learn
+
+    names = given.pop("embedders")
+    settings = settings_of(home=home)
+    text = f"{'+'.join(names or settings.embedders)}@{label}"
+    [row] = learn([text], settings, progress)
+    if as_json:
+        print_json(asdict(row))
+        return
+    show_tuned(row)
+    place = "" if home is None else f" --home {settings.home}"
+    command = f"musicflow search --embedder {row.embedder} --track TRACK{place}"
+    out.print(f"Search   {plain(command)}", soft_wrap=True, highlight=False)
+
+
+def show_tuned(row: Row) -> None:
+    """Print the two tables of a tuned space, and what it did."""
+    for section in report.tuned_sections(row):
+        if section.head:
+            table = table_of(section.title, section.head)
+            for line in section.rows:
+                table.add_row(*map(plain, line))
+            out.print(table)
+        for text in section.text:
+            out.print(plain(text), soft_wrap=True, highlight=False)
+
+
 def show(comparison: Comparison) -> None:
     """Print a comparison's table, with its protocol and its fusions."""
     data, last = comparison.dataset, comparison.rows[-1]
@@ -227,7 +271,7 @@ def show(comparison: Comparison) -> None:
             if measure.name == MAIN:
                 scores.append(report.interval(row))
         costs = (report.cell(row, field) for field in ("tracks_per_s", "x_realtime", "peak_rss_mb"))
-        name = fused.short(row.embedder) if row.kind == "fusion" else row.embedder
+        name = fused.short(row.embedder)
         style = None if row.meaningful else "dim"
         table.add_row(name, str(row.dim), *scores, *costs, style=style)
     out.print(table)

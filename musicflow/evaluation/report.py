@@ -21,7 +21,7 @@ from musicflow.evaluation.metrics import FEW_SHOTS, MAIN, PROBE, V_MEASURE, Meas
 from musicflow.evaluation.probe import DRAWS, FOLDS, SHOTS
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.statistics import Score
-from musicflow.evaluation.verdict import verdict
+from musicflow.evaluation.verdict import of_tuned, verdict
 from musicflow.index import fused
 from musicflow.library import Problem, grouped, note_lines, skipped_line
 from musicflow.settings import write_atomically
@@ -205,6 +205,61 @@ def fusion_notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
+def tuned_sections(row: Row) -> list[Section]:
+    """Return what a tuned space brought, what it did to other labels, and what moved."""
+    tuned = row.tuned
+    assert tuned is not None
+    table = [
+        [
+            name,
+            *(
+                text
+                for contest in (tuned.known, tuned.new)
+                for text in _cells(contest.scores.get(name))
+            ),
+        ]
+        for name in tuned.known.scores
+    ]
+    amount = f"{tuned.learned_from} {tuned.kind}"
+    amount += f" in {tuned.classes} classes" if tuned.classes else ""
+    shrinkage = "as Ledoit and Wolf say" if tuned.shrinkage is None else f"{tuned.shrinkage:g}"
+    text = [
+        of_tuned(row),
+        f"Learned from {amount}; {100 * tuned.weight:.0f} % of a cosine is what was learned "
+        f"(chosen in folds; shrinkage: {shrinkage}). Each query is ranked in a space that learned "
+        "nothing from it, its copies and, by the protocol, its artist and album. With: the other "
+        "tracks that were learned from are among its candidates. Without: they are not, as in a "
+        "library of new songs; fewer candidates make all figures lower.",
+    ]
+    head = ["space", f"{tuned.measure}, with", "95 %", "without", "95 %"]
+    found = [Section(f"Tuned space {row.embedder}", head, table, text)]
+    others = [[name, *_cells(a), *_cells(b)] for name, (a, b) in tuned.others.items()]
+    if tuned.hubness is not None:
+        before, after = tuned.hubness
+        others.append(["hubness", f"{before:.2f}", "", f"{after:.2f}", ""])
+    if others:
+        head = ["P@10 by", "before", "95 %", "after", "95 %"]
+        text = ["The same embedders side by side before and after tuning, in the same folds."]
+        found.append(Section(f"What {row.embedder} did to the rest", head, others, text))
+    moved = [
+        [what, one.query, one.track, str(one.before), str(one.after)]
+        for what, some in (("closer", tuned.closer), ("away", tuned.away))
+        for one in some
+    ]
+    if moved:
+        head = ["moved", "query", "track", "rank before", "rank after"]
+        text = ["The greatest changes among the ten nearest of a query, one per query, to hear."]
+        name = f"What moved in {row.embedder}"
+        found.append(Section(name, head, moved, text, is_folded=True))
+    return found
+
+
+def _cells(score: Score | None) -> list[str]:
+    if score is None or score.low is None or score.high is None:
+        return ["–", ""]
+    return [f"{score.value:.3f}", f"{score.low:.2f}–{score.high:.2f}"]
+
+
 LAYERS_HEAD = ("layer", "dim", "P@10", "95 %", "mAP", "95 %")
 
 
@@ -289,6 +344,7 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
         found.append(Section("P@10 by genre", head, table, pictures=picture, is_folded=True))
         text = "Rows are the genre of the query, columns those of the ten nearest, in %."
         found.append(Section("Confusion", text=[text], pictures=["confusion"]))
+    found += [section for row in rows if row.tuned for section in tuned_sections(row)]
     found += map(_layers, sweeps)
     found.append(Section("Map", text=[MAP], pictures=["projection"]))
     found.append(_meanings(comparison))

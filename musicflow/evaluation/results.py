@@ -334,6 +334,11 @@ class Comparison:
         """Whether it means nothing, so that nothing is ranked by it."""
         return any(doubt.voids for doubt in self.doubts)
 
+    def is_of(self, other: "Comparison") -> bool:
+        """Whether both measure the same: tracks, embedders and tuned spaces."""
+        mine, its = ({row.embedder: row.spec_hash for row in one.rows} for one in (self, other))
+        return self.state == other.state and mine == its
+
     def save(self, path: Path) -> None:
         """Write it as JSON."""
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())

@@ -7,8 +7,9 @@ from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.results import Comparison, Row
 from musicflow.evaluation.statistics import SURE, Difference
 
+
 def verdict(comparison: Comparison) -> list[str]:
-    """Return the verdict in at most three sentences.
+    """Return the verdict in at most three sentences, and one per tuned space.
 
     The choice goes by P@10. A fusion costs all its members, so it is chosen only where it is
     surely better than the best embedder alone.
@@ -39,7 +40,32 @@ def verdict(comparison: Comparison) -> list[str]:
     fusions = (row for row in ranked if row.kind == "fusion")
     best = next((row for row in fusions if _is_surely_better(comparison, row, best)), best)
     others = [row for row in singles if row is not best]
-    return [_quality(best), *_certainty(comparison, best, others), _cost(best)]
+    on_tuned = [of_tuned(row) for row in comparison.rows if row.tuned is not None]
+    return [_quality(best), *_certainty(comparison, best, others), _cost(best), *on_tuned]
+
+
+def of_tuned(row: Row) -> str:
+    """Return whether a tuned space is recommended, in one sentence.
+
+    It is where it is surely better, by its own label, than the best embedder alone and the fusion.
+    """
+    name, tuned = row.embedder, row.tuned
+    assert tuned is not None
+    what = f"{tuned.measure} by {tuned.label}"
+    if name not in tuned.known.scores:
+        return f"{name} could not be measured: no two tracks share its label."
+    own = tuned.known.scores[name].value
+    best = max((s.value, one) for one, s in tuned.known.scores.items() if one != name)
+    also = "" if tuned.new.is_surely_won_by(name) else ", though not surely among new songs alone"
+    if row.meaningful and tuned.is_recommended(name):
+        return (
+            f"Search with {name}: {what} {own:.3f}, surely better than {best[1]} "
+            f"({best[0]:.3f}){also}."
+        )
+    return (
+        f"{name} is not recommended: {what} {own:.3f} is not surely better than {best[1]} "
+        f"({best[0]:.3f})."
+    )
 
 
 def _is_surely_better(comparison: Comparison, one: Row, other: Row) -> bool:

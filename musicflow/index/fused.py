@@ -57,7 +57,7 @@ def spec_hash(hashes: Sequence[str]) -> str:
 def short(label: str) -> str:
     """Return a short name: that of a fusion or a tuned space without its members."""
     if tuned.is_tuned(label):
-        return f"tuned@{tuned.parts(label)[1]}"
+        return f"tuned:{tuned.parts(label)[1]}"
     return label.partition(":")[0] if is_fusion(label) else label
 
 

@@ -37,6 +37,11 @@ def spec_hash(members: str, identity: str) -> str:
     return f"{members}@{identity}"
 
 
+def embedders_of(hash_: str) -> str:
+    """Return the hash of a tuned space's embedders, by its own."""
+    return hash_.rpartition("@")[0]
+
+
 def identity_of(hash_: str) -> str:
     """Return the name of what a tuned space was learned from, by its hash."""
     return hash_.rpartition("@")[2]
@@ -60,6 +65,8 @@ class Projection:
         The learned directions, one per column, shape ``(dim, D)``.
     weight
         The share of what was learned in the cosine of two tracks, in [0, 1].
+    shrinkage
+        How far the scatter of alike tracks was shrunk; NaN for as far as Ledoit and Wolf say.
     """
 
     dims: np.ndarray
@@ -69,6 +76,7 @@ class Projection:
     mean: np.ndarray
     directions: np.ndarray
     weight: float
+    shrinkage: float
 
     @property
     def dim(self) -> int:
@@ -129,4 +137,4 @@ def projection_of(text: str) -> Projection:
     """Return the projection that `Projection.to_text` wrote."""
     with np.load(io.BytesIO(base64.b64decode(text))) as stored:
         values = dict(stored)
-    return Projection(**values | {"weight": float(values["weight"])})
+    return Projection(**values | {name: float(values[name]) for name in ("weight", "shrinkage")})

@@ -6,6 +6,7 @@
          └─→ track_metadata ────────────↗      ↓ (of all models)
                 embedder_comparison ← retrieval_evaluation
 
+Where the settings name tuned spaces, ``tuned_spaces`` stands between collections and evaluation.
 Files and vectors are partitioned as the library is; the later assets take what is there. Other
 embedders in the settings show up with *Reload definitions*.
 """
@@ -29,11 +30,14 @@ from musicflow.orchestration.evaluation import embedder_comparison, retrieval_ev
 from musicflow.orchestration.layers import layers
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.resources import EMBEDDING, GPU, resources_of
+from musicflow.orchestration.tuned import tuned_asset
 from musicflow.settings import Device, Settings
 
 
-def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsDefinition]:
-    """Return all assets for the embedders of these names, on a device."""
+def assets_for(
+    names: Sequence[str], device: Device = "auto", tuned: Sequence[str] = ()
+) -> list[dg.AssetsDefinition]:
+    """Return all assets for the embedders and tuned spaces of these names, on a device."""
     specs = {spec.label: spec for spec in map(spec_or_stand_in, names)}
     models = [
         asset
@@ -43,8 +47,12 @@ def assets_for(names: Sequence[str], device: Device = "auto") -> list[dg.AssetsD
             collection_asset(spec=spec),
         )
     ]
-    evaluation = [retrieval_evaluation_asset(labels=list(specs)), embedder_comparison]
-    return [raw_audio, track_metadata, *models, *evaluation]
+    learned = [tuned_asset(labels=list(specs))] if tuned else []
+    evaluation = [
+        retrieval_evaluation_asset(labels=list(specs), after=[one.key for one in learned]),
+        embedder_comparison,
+    ]
+    return [raw_audio, track_metadata, *models, *learned, *evaluation]
 
 
 def pool_of(spec: EmbedderSpec, device: Device) -> str:
@@ -52,10 +60,12 @@ def pool_of(spec: EmbedderSpec, device: Device) -> str:
     return GPU if device in ("cuda", "mps") and spec.weights is not None else EMBEDDING
 
 
-def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definitions:
-    """Return all that Dagster is shown, for the embedders of these names."""
+def definitions_for(
+    names: Sequence[str], device: Device = "auto", tuned: Sequence[str] = ()
+) -> dg.Definitions:
+    """Return all that Dagster is shown, for the embedders and tuned spaces of these names."""
     return dg.Definitions(
-        assets=assets_for(names, device),
+        assets=assets_for(names, device, tuned),
         jobs=[ingest, relabel, refresh, layers],
         schedules=[nightly],
         sensors=[library_changes, automation, alert],
@@ -67,4 +77,4 @@ def definitions_for(names: Sequence[str], device: Device = "auto") -> dg.Definit
 
 
 _settings = Settings()
-defs = definitions_for(_settings.embedders, _settings.device)
+defs = definitions_for(_settings.embedders, _settings.device, _settings.tuned)

@@ -26,15 +26,17 @@ from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 _log = logging.getLogger("musicflow")
 
 
-def retrieval_evaluation_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
-    """Return the asset of the scores of the embedders with these labels."""
+def retrieval_evaluation_asset(
+    *, labels: Sequence[str], after: Sequence[dg.AssetKey] = ()
+) -> dg.AssetsDefinition:
+    """Return the asset of the scores of the embedders with these labels, and of other assets."""
 
     @dg.asset(
         group_name="evaluation",
         owners=OWNERS,
         code_version=str(VERSION),
         kinds={"python"},
-        deps=[["collections", label] for label in labels],
+        deps=[*(["collections", label] for label in labels), *after],
         check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
         automation_condition=when_something_new(),
         freshness_policy=DAILY,
@@ -93,7 +95,7 @@ def embedder_comparison(
         reason = "nothing has been measured: materialize retrieval_evaluation first"
         raise dg.Failure(reason, allow_retries=False)
     last = Comparison.load(home.reports / report.COMPARISON)
-    if last is not None and last.state == comparison.state and last.mlflow_run_id:
+    if last is not None and last.is_of(comparison) and last.mlflow_run_id:
         # What was put off has the figures that MLflow has, and problems of now.
         comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
         if comparison != last:

@@ -44,6 +44,7 @@ from musicflow.orchestration.resources import (
     resources_of,
     workspace_of,
 )
+from musicflow.orchestration.tuned import TUNED_SPACES
 from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
 from musicflow.settings import Home, HomeError, Settings, check_for_databases, remember
 
@@ -151,12 +152,21 @@ def materialize(
     prepare_dagster(settings.paths)
     labels = [spec.label for spec in specs_for(settings)]
     models = [[kind, label] for label in labels for kind in PER_EMBEDDER]
-    everything = [["raw_audio"], ["track_metadata"], *models, *EVALUATION]
+    tuned = [[TUNED_SPACES]] if settings.tuned else []
+    everything = [["raw_audio"], ["track_metadata"], *models, *tuned, *EVALUATION]
     failed = _run(settings, reporter, everything, tell)
     if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which depends on all embedders.
-        failed |= _run(settings, reporter, EVALUATION, tell)
+        failed |= _run(settings, reporter, [*tuned, *EVALUATION], tell)
     return failed
+
+
+def materialize_tuned(
+    settings: Settings, reporter: Reporter, tell: Callable[[str], None]
+) -> dict[str, str]:
+    """Materialize the tuned spaces of a home, and the evaluation; see `materialize`."""
+    prepare_dagster(settings.paths)
+    return _run(settings, reporter, [[TUNED_SPACES], *EVALUATION], tell)
 
 
 def _run(
@@ -198,7 +208,7 @@ def _job(
 ) -> dg.JobDefinition:
     chosen = dg.AssetSelection.assets(*selection)
     return dg.Definitions(
-        assets=assets_for(settings.embedders, settings.device),
+        assets=assets_for(settings.embedders, settings.device, settings.tuned),
         jobs=[dg.define_asset_job(refresh.name, chosen)],
         resources=resources_of(workspace_of(settings), reporter, _as_scanned),
         executor=dg.in_process_executor,

@@ -18,6 +18,7 @@ from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
+from musicflow.pipeline.tune import with_tuned
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import ALL_TRACKS, EmbeddingStore
@@ -48,6 +49,7 @@ def evaluate_library(
     if comparison is None:
         comparison = _evaluated(*given, Method.of(settings), settings, progress)
         state.save_tracks(home.reports / EVALUATED, comparison.state, library)
+    comparison = with_tuned(comparison, *given, settings, progress)
     if comparison != last:
         comparison.save(home.reports / MEASURED)
     fused.save_weights(home.fusions, comparison.fusions)

@@ -14,6 +14,7 @@ from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.pace import EVALUATION, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published, published_count
+from musicflow.pipeline.tune import all_wanted, are_measured, is_current
 from musicflow.pipeline.words import tags_for
 from musicflow.settings import Settings, share_that_matters
 from musicflow.store import EmbeddingStore, store_of
@@ -33,7 +34,7 @@ class Step:
     kind
         The kind of work.
     subject
-        The embedder; empty for the evaluation.
+        The embedder or the tuned space; empty for the evaluation.
     tracks
         The number of tracks.
     reason
@@ -44,7 +45,7 @@ class Step:
         The estimated time, at the speed measured before; None if nothing was measured.
     """
 
-    kind: Literal["embed", "publish", "evaluate"]
+    kind: Literal["embed", "publish", "tune", "evaluate"]
     subject: str
     tracks: int
     reason: Reason
@@ -93,6 +94,7 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     """
     # Errors in names come before any work.
     embedders.check_names(settings)
+    all_wanted(settings)
     Method.of(settings)
     return make_plan(settings, read_library(settings, progress=progress))
 
@@ -126,9 +128,14 @@ def make_plan(settings: Settings, library: Library) -> Plan:
             count = len(usable) + len(work)
             seconds = pace.estimate(publication(spec.label), count)
             steps.append(Step("publish", spec.label, count, reason, seconds))
+    for one in all_wanted(settings):
+        if not is_current(one, library.tracks, store, index, settings):
+            reason = "new" if index.manifest(one.name) is None else "content"
+            steps.append(Step("tune", one.name, len(library.tracks), reason))
     last = Comparison.load(home.reports / report.COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
-    if stands is not None and _is_recorded(stands) and (stands.as_of or not steps):
+    measured = stands is not None and are_measured(stands, settings, index)
+    if stands is not None and measured and _is_recorded(stands) and (stands.as_of or not steps):
         return Plan(library, tuple(steps), None if steps else stands, stands.as_of, published)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))

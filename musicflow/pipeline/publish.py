@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -19,6 +20,32 @@ from musicflow.pipeline.pace import Pace, publication
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, stack
+
+
+@dataclass(frozen=True)
+class TunedSpec:
+    """What a collection needs to know of a tuned space, as of an embedder.
+
+    Parameters
+    ----------
+    label
+        Its name.
+    hash
+        See `tuned.spec_hash`.
+    dim
+        The dims of its vectors.
+    projection
+        Brings the vectors of its embedders into it; see `Manifest`.
+    """
+
+    label: str
+    hash: str
+    dim: int
+    projection: str
+    standardize: bool = False
+
+
+Spec = EmbedderSpec | TunedSpec
 
 LAYOUT = 2
 """Raised when collections hold more than before, so that older ones are built again."""
@@ -46,7 +73,7 @@ def has_shrunk(tracks: int, published: int) -> bool:
 
 def build_collection(
     tracks: Sequence[Track],
-    spec: EmbedderSpec,
+    spec: Spec,
     store: EmbeddingStore,
     index: TrackIndex,
     pace: Pace | None = None,
@@ -65,7 +92,7 @@ def build_collection(
     tracks
         The library.
     spec
-        The embedder.
+        The embedder, or a tuned space.
     store
         The store of vectors.
     index
@@ -89,13 +116,13 @@ def build_collection(
     EmbedderError
         If words are given and the embedder cannot read them.
     """
-    known = store.known(spec)
+    known = store.known(_in_store(spec))
     usable = [track for track in tracks if known.get(track.content_hash) == ""]
     state = collection_state(usable, spec, tags)
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):
         return published
-    words = vectors_of_texts(tags, spec, store, cache)
+    words = {} if isinstance(spec, TunedSpec) else vectors_of_texts(tags, spec, store, cache)
     timed = pace.measure(publication(spec.label), len(usable)) if pace else nullcontext()
     with timed:
         _publish(usable, spec, store, index, state, words, progress)
@@ -106,14 +133,14 @@ def build_collection(
 
 def _publish(
     usable: Sequence[Track],
-    spec: EmbedderSpec,
+    spec: Spec,
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
     words: Mapping[str, np.ndarray],
     progress: Progress,
 ) -> None:
-    heard = store.outcomes(spec, fields.of_embedding())
+    heard = store.outcomes(_in_store(spec), fields.of_embedding())
 
     def revise(base: Collection) -> Revision | None:
         return _revision(base, usable, spec, store, index, state, heard, progress)
@@ -125,21 +152,22 @@ def _publish(
 
 def _publish_all(
     usable: Sequence[Track],
-    spec: EmbedderSpec,
+    spec: Spec,
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
     words: Mapping[str, np.ndarray],
     progress: Progress,
 ) -> None:
-    rows = store.read(spec, {track.content_hash for track in usable})
-    center, scale = _standardizer(usable, rows, spec)
+    rows = store.read(_in_store(spec), {track.content_hash for track in usable})
+    center, scale = standardizer(usable, rows) if spec.standardize else ((), ())
     manifest = Manifest(
         *(spec.label, spec.hash, spec.dim, state, len(usable)),
         extra=fields.extra_kinds(usable),
         center=center,
         scale=scale,
         layout=LAYOUT,
+        projection=spec.projection if isinstance(spec, TunedSpec) else "",
     )
     manifest = replace(manifest, spread=_spread(usable, rows, manifest))
     if words:
@@ -151,7 +179,7 @@ def _publish_all(
 def _revision(
     base: Collection,
     usable: Sequence[Track],
-    spec: EmbedderSpec,
+    spec: Spec,
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
@@ -169,12 +197,17 @@ def _revision(
     if changes > MANY_CHANGES * len(usable):
         return None
     manifest = replace(old, state=state, count=len(usable), changes=changes)
-    rows = store.read(spec, {track.content_hash for track in changed})
+    rows = store.read(_in_store(spec), {track.content_hash for track in changed})
     points = progress(_points(changed, rows, manifest), _title(spec), len(changed))
     return Revision(manifest, points, gone)
 
 
-def _title(spec: EmbedderSpec) -> str:
+def _in_store(spec: Spec) -> EmbedderSpec:
+    """Return a spec as a store takes it; the store of a tuned space takes any."""
+    return cast(EmbedderSpec, spec)
+
+
+def _title(spec: Spec) -> str:
     return f"Publishing, {spec.label}"
 
 
@@ -218,7 +251,7 @@ def publish_for(
     )
 
 
-def collection_state(tracks: Iterable[Track], spec: EmbedderSpec, tags: Sequence[str] = ()) -> str:
+def collection_state(tracks: Iterable[Track], spec: Spec, tags: Sequence[str] = ()) -> str:
     """Return 16 hexadecimal digits that identify a collection's exact content."""
     digest = hashlib.sha256(f"{LAYOUT} {spec.hash}".encode())
     # Without them it is named as before there were any.
@@ -269,11 +302,11 @@ def _spread(tracks: Sequence[Track], rows: dict[str, Embedding], manifest: Manif
     return float(1 - np.square(total / max(len(tracks), 1)).sum())
 
 
-def _standardizer(
-    tracks: Sequence[Track], rows: dict[str, Embedding], spec: EmbedderSpec
+def standardizer(
+    tracks: Sequence[Track], rows: Mapping[str, Embedding]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation per dimension; a constant one is left unscaled."""
-    if not spec.standardize or len(tracks) < 2:
+    if len(tracks) < 2:
         return (), ()
     vectors = stack([rows[track.content_hash] for track in tracks]).astype(np.float64)
     scale = vectors.std(axis=0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from musicflow import embedders
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index
+from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index, tuned
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.settings import Settings
 from musicflow.text import folded, joined, nearest
@@ -23,7 +23,7 @@ def open_collections(settings: Settings) -> Collections:
 
 
 def specs_for(label: str, settings: Settings) -> list[EmbedderSpec]:
-    """Return the embedder with a name, or the members of a fusion.
+    """Return the embedder with a name, or the members of a fusion or a tuned space.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def collection_of(name: str, settings: Settings) -> tuple[str, Settings]:
 
 
 def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
-    """Return the embedder that made a collection, or the members of a fusion.
+    """Return the embedder that made a collection, or the members of a fusion or a tuned space.
 
     Raises
     ------
@@ -72,7 +72,10 @@ def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:
     label = collection.manifest.embedder
     specs = specs_for(label, settings)
     hashes = itertools.product(*((spec.hash, *spec.former_hashes) for spec in specs))
-    if collection.manifest.spec_hash not in map(fused.spec_hash, hashes):
+    made_by = collection.manifest.spec_hash
+    if tuned.is_tuned(label):
+        made_by = tuned.embedders_of(made_by)
+    if made_by not in map(fused.spec_hash, hashes):
         raise TrackIndexError(
             f"another version of the embedder, or other settings, made the collection {label}",
             "run `musicflow run` to bring it up to date",

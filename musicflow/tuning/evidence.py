@@ -33,7 +33,7 @@ from musicflow.library import Track
 from musicflow.tuning.goals import judged
 from musicflow.tuning.judgements import Judgements
 from musicflow.tuning.sources import LABELS, labels_of, relabelled
-from musicflow.tuning.space import Choice, Learned, balanced, choose, folds, learn
+from musicflow.tuning.space import Learned, balanced, choose, folds, learn
 
 FOLDS = 5
 SEED = 0
@@ -74,7 +74,7 @@ class Ground:
 
 
 def measure(
-    name: str, ground: Ground, judgements: Judgements, published: Projection, choice: Choice
+    name: str, ground: Ground, judgements: Judgements, published: Projection
 ) -> tuple[Figures, Tuned]:
     """Measure a tuned space.
 
@@ -88,8 +88,6 @@ def measure(
         Of the ground's tracks.
     published
         The space that is published.
-    choice
-        How it was learned.
 
     Returns
     -------
@@ -98,9 +96,9 @@ def measure(
     tuned
         Its scores by its own label, and what it did.
     """
-    members, label = parts(name)
+    _, label = parts(name)
     exclusion, kin = rules(ground, judgements, label)
-    joined = joined_of(ground, members)
+    joined = joined_of(name, ground, published)
     crossed = Crossed(joined, judgements, kin)
     rivals = _rivals(ground, judgements, exclusion)
     queries = np.sort(np.random.default_rng(SEED).permutation(len(joined))[:MAX_QUERIES])
@@ -126,8 +124,8 @@ def measure(
         judgements.count,
         judgements.kind,
         len({one for own in judgements.labels for one in own}),
-        choice.weight,
-        choice.shrinkage,
+        published.weight,
+        None if np.isnan(published.shrinkage) else published.shrinkage,
         _contest(name, known),
         _contest(name, new),
         _others(label, ground, crossed, cosine(joined)),
@@ -138,15 +136,13 @@ def measure(
     return judge.figures[name], tuned
 
 
-def joined_of(ground: Ground, members: Sequence[str]) -> np.ndarray:
-    """Return the vectors of some embedders side by side: float32, length one."""
-    units = [ground.units[member] for member in members]
-    return side_by_side(units, balanced(units)).astype(np.float32)
+def joined_of(name: str, ground: Ground, published: Projection) -> np.ndarray:
+    """Return the vectors of a tuned space's embedders side by side: float32, length one."""
+    units = [ground.units[member] for member in parts(name)[0]]
+    return side_by_side(units, published.shares).astype(np.float32)
 
 
-def rules(
-    ground: Ground, judgements: Judgements, label: str
-) -> tuple[Exclusion, np.ndarray]:
+def rules(ground: Ground, judgements: Judgements, label: str) -> tuple[Exclusion, np.ndarray]:
     """Return what a query excludes, and the tracks that stay in one fold, shape ``(N,)``.
 
     The protocol is that of the comparison, with the judgements' classes for genres. Artists that
@@ -299,7 +295,8 @@ def moves(
     """
     count = len(ids)
     asked = np.sort(np.random.default_rng(SEED).permutation(count)[:_ASKED])
-    closer, away = [], []
+    closer: list[Moved] = []
+    away: list[Moved] = []
     for block in blocks(len(asked)):
         rows = asked[block]
         old, new = (_ranks(unit, rows) for unit in (before, after))

@@ -117,15 +117,13 @@ def usable(judgements: Judgements, name: str) -> Judgements:
     return found
 
 
-def relabelled(
-    tracks: Sequence[Track], judgements: Judgements, is_artist: bool
-) -> list[Track]:
+def relabelled(tracks: Sequence[Track], judgements: Judgements, is_artist: bool) -> list[Track]:
     """Return tracks whose genres are the classes of judgements, for a protocol to go by.
 
     Where the classes are artists, these are what is asked for, and exclude nothing.
     """
-    hidden = {"artists": (), "album_artist": ""} if is_artist else {}
-    return [
-        replace(track, genre=own[0] if own else UNKNOWN, genres=own, **hidden)
+    found = [
+        replace(track, genre=own[0] if own else UNKNOWN, genres=own)
         for track, own in zip(tracks, judgements.labels, strict=True)
     ]
+    return [replace(one, artists=(), album_artist="") for one in found] if is_artist else found

@@ -1,0 +1,513 @@
+"""Tuned spaces: learned where labels or vectors changed, published, and measured."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from musicflow import embedders
+from musicflow.embedders import EmbedderSpec
+from musicflow.evaluation import Comparison, Method, Row, duplicates, retrieval, space
+from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
+from musicflow.evaluation.neighbours import KeptNeighbours
+from musicflow.evaluation.state import ready_of
+from musicflow.index import Manifest, TrackIndex, fused, normalize, tuned
+from musicflow.index.tuned import Projection, side_by_side
+from musicflow.library import Library, Progress, Track, no_progress, shown_as
+from musicflow.library.recordings import Verdicts
+from musicflow.pipeline.pace import Pace
+from musicflow.pipeline.publish import (
+    MANY_CHANGES,
+    TunedSpec,
+    build_collection,
+    collection_state,
+    is_published,
+    standardizer,
+)
+from musicflow.settings import Settings, write_atomically
+from musicflow.store import Embedding, EmbeddingStore, stack
+from musicflow.tuning import TuningError, evidence, sources
+from musicflow.tuning import space as spaces
+from musicflow.tuning.judgements import Judgements
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tuned space that the settings name.
+
+    Parameters
+    ----------
+    specs
+        Its embedders.
+    source
+        What it is learned from: a label, or a table.
+    """
+
+    specs: tuple[EmbedderSpec, ...]
+    source: str
+
+    @property
+    def label(self) -> str:
+        """Return the label in its name; that of a table is the table's name."""
+        return Path(self.source).stem if self.source.endswith(".csv") else self.source
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return tuned.name_of([spec.label for spec in self.specs], self.label)
+
+    @property
+    def text(self) -> str:
+        """Return it as the settings name it; see `wanted`."""
+        return f"{'+'.join(spec.reference for spec in self.specs)}@{self.source}"
+
+    def check(self, tracks: Sequence[Track], store: EmbeddingStore) -> None:
+        """Refuse what cannot be learned: too little is told, or tracks have no vectors.
+
+        Raises
+        ------
+        TuningError
+            It says how much there is, and how much it takes.
+        """
+        usable = usable_tracks(self, tracks, store)
+        if not usable:
+            names = " and ".join(spec.label for spec in self.specs)
+            raise TuningError(
+                f"no track has vectors of {names}", "run `musicflow run` with them", "no-vectors"
+            )
+        self.judgements(usable)
+
+    def judgements(self, tracks: Sequence[Track]) -> Judgements:
+        """Return what tracks tell of each other.
+
+        Raises
+        ------
+        TuningError
+            If that is too little, or cannot be read.
+        """
+        if self.source.endswith(".csv"):
+            found = sources.read_table(Path(self.source), tracks)
+        else:
+            found = Judgements(sources.labels_of(self.source, tracks))
+        return sources.usable(found, self.source)
+
+
+def wanted(settings: Settings, text: str) -> Wanted:
+    """Return the tuned space that a text such as ``musicnn+mfcc@genre`` names.
+
+    Raises
+    ------
+    TuningError
+        If it names no label.
+    UnknownEmbedderError
+        If it names an unknown embedder.
+    """
+    names, _, source = text.rpartition("@")
+    if source.endswith(".csv"):
+        source = str(Path(source).expanduser().absolute())
+    if not source.endswith(".csv") and source not in sources.LABELS:
+        known = ", ".join(sources.LABELS)
+        raise TuningError(
+            f"{source!r} is no label", f"give one of {known}, or a table FILE.csv", "unknown-label"
+        )
+    return Wanted(tuple(embedders.spec_for(name, settings) for name in names.split("+")), source)
+
+
+def all_wanted(settings: Settings) -> list[Wanted]:
+    """Return the tuned spaces that the settings name; see `wanted`."""
+    return [wanted(settings, text) for text in settings.tuned]
+
+
+class JoinedStore(EmbeddingStore):
+    """A store for reading the vectors of several embedders side by side, as those of one.
+
+    Parameters
+    ----------
+    store
+        The store of the embedders' rows.
+    specs
+        The embedders, in the order of a vector's parts.
+    """
+
+    def __init__(self, store: EmbeddingStore, specs: Sequence[EmbedderSpec]) -> None:
+        super().__init__(store.root)
+        self._store = store
+        self._specs = specs
+
+    def known(self, _: object) -> dict[str, str]:
+        """Return the contents that every embedder knows, each with its error; see the store's."""
+        found = [self._store.known(spec) for spec in self._specs]
+        common = set.intersection(*({*one} for one in found))
+        return {
+            content: next((one[content] for one in found if one[content]), "") for content in common
+        }
+
+    def read(self, _: object, only: Collection[str] | None = None) -> dict[str, Embedding]:
+        """Return the rows that every embedder has, joined; see the store's."""
+        parts = [self._store.read(spec, only) for spec in self._specs]
+        return self._joined(parts)
+
+    def outcomes(self, _: object, names: Collection[str] = ()) -> dict[str, Embedding]:
+        """Return the rows that every embedder has, without their vectors; see the store's."""
+        return self._joined([self._store.outcomes(spec, names) for spec in self._specs])
+
+    def _joined(self, parts: Sequence[Mapping[str, Embedding]]) -> dict[str, Embedding]:
+        if len(parts) == 1:
+            return dict(parts[0])
+        common = set.intersection(*({*one} for one in parts))
+        return {content: _told([part[content] for part in parts]) for content in common}
+
+
+def _told(rows: Sequence[Embedding]) -> Embedding:
+    """Return rows of one content as one, with the tags of the first that has some."""
+    if bad := [row for row in rows if row.error]:
+        return bad[0]
+    vectors = [row.vector for row in rows if row.vector is not None]
+    teller = next((row for row in rows if row.tags), rows[0])
+    vector = np.concatenate(vectors) if vectors else None
+    return replace(rows[0], vector=vector, tags=teller.tags, tag_scores=teller.tag_scores)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a tuned space is learned from, by marks: one per track.
+
+    Parameters
+    ----------
+    contents
+        A mark of each track's content, rising, shape ``(N,)``.
+    told
+        A mark of the content and of all that is told of it, in the same order.
+    """
+
+    contents: np.ndarray
+    told: np.ndarray
+
+    @classmethod
+    def of(cls, tracks: Sequence[Track], judgements: Judgements) -> "Source":
+        """Return the marks of tracks."""
+        told: list[list] = [
+            [track.content_hash, *own] for track, own in zip(tracks, judgements.labels, strict=True)
+        ]
+        for rows in (*judgements.pairs.tolist(), *judgements.triplets.tolist()):
+            told[rows[0]].append([tracks[row].content_hash for row in rows])
+        contents = np.array([_mark([track.content_hash]) for track in tracks], np.uint64)
+        order = np.argsort(contents, kind="stable")
+        return cls(contents[order], np.array([_mark(one) for one in told], np.uint64)[order])
+
+    def identity(self, one: Wanted) -> str:
+        """Return a name for it and all else that a tuned space follows from."""
+        parts = [spaces.VERSION, one.name, [spec.hash for spec in one.specs]]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        digest.update(np.sort(self.told).tobytes())
+        return digest.hexdigest()[:16]
+
+    def still_tells(self, now: "Source") -> bool:
+        """Return whether a space that was learned from it need not be learned anew.
+
+        It need where something else is told of one of its tracks, or `MANY_CHANGES` are new or
+        gone.
+        """
+        same = len(np.intersect1d(self.contents, now.contents))
+        changed = same - len(np.intersect1d(self.told, now.told))
+        moved = len(np.unique(self.contents)) + len(np.unique(now.contents)) - 2 * same
+        return changed <= 0 and moved <= MANY_CHANGES * len(self.contents)
+
+    def save(self, path: Path, identity: str) -> None:
+        """Keep it as the source of a learned space."""
+        sink = io.BytesIO()
+        np.savez(sink, identity=identity, contents=self.contents, told=self.told)
+        write_atomically(path, sink.getvalue())
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> "Source | None":
+        """Return the source of a learned space; None if it is not known."""
+        try:
+            with np.load(path) as stored:
+                if str(stored["identity"]) == identity:
+                    return cls(stored["contents"], stored["told"])
+        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass
+        return None
+
+
+def _mark(values: Sequence) -> int:
+    text = json.dumps(values).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+def current_spec(
+    one: Wanted, tracks: Sequence[Track], index: TrackIndex, settings: Settings
+) -> TunedSpec | None:
+    """Return a published tuned space as it is, where it need not be learned anew; else None.
+
+    Parameters
+    ----------
+    one
+        The space.
+    tracks
+        Those with a vector of each of its embedders.
+    index, settings
+        Where it is published, and those of the home.
+    """
+    manifest = index.manifest(one.name)
+    if manifest is None or not manifest.spec_hash.startswith(tuned.spec_hash(_hash(one), "")):
+        return None
+    identity = tuned.identity_of(manifest.spec_hash)
+    now = Source.of(tracks, one.judgements(tracks))
+    before = Source.load(_record(one, settings), identity)
+    if now.identity(one) == identity or (before is not None and before.still_tells(now)):
+        return TunedSpec(one.name, manifest.spec_hash, manifest.dim, manifest.projection)
+    return None
+
+
+def _record(one: Wanted, settings: Settings) -> Path:
+    return settings.paths.tuned / f"{one.name.removeprefix(tuned.TUNED)}.npz"
+
+
+def _hash(one: Wanted) -> str:
+    return fused.spec_hash([spec.hash for spec in one.specs])
+
+
+def usable_tracks(one: Wanted, tracks: Sequence[Track], store: EmbeddingStore) -> list[Track]:
+    """Return the tracks that have a vector of each embedder of a tuned space."""
+    known = JoinedStore(store, one.specs).known(None)
+    return [track for track in tracks if known.get(track.content_hash) == ""]
+
+
+def is_current(
+    one: Wanted,
+    tracks: Sequence[Track],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+) -> bool:
+    """Return whether a tuned space need be neither learned nor published. No vector is read."""
+    usable = usable_tracks(one, tracks, store)
+    spec, manifest = current_spec(one, usable, index, settings), index.manifest(one.name)
+    return (
+        spec is not None
+        and manifest is not None
+        and is_published(manifest, collection_state(usable, spec), index)
+    )
+
+
+def tune(
+    one: Wanted,
+    tracks: Sequence[Track],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+    progress: Progress = no_progress,
+) -> Manifest:
+    """Publish a tuned space; learn it first, unless it is current.
+
+    Raises
+    ------
+    TuningError
+        If there is too little to learn from.
+    """
+    usable = usable_tracks(one, tracks, store)
+    spec = current_spec(one, usable, index, settings)
+    if spec is None:
+        title = f"Learning {one.name} from {len(usable)} tracks"
+        spec = shown_as(title, lambda: _learned(one, usable, store, settings), progress)
+    given = usable, spec, JoinedStore(store, one.specs), index
+    return build_collection(*given, Pace(settings.paths.pace), progress)
+
+
+def _learned(
+    one: Wanted, tracks: Sequence[Track], store: EmbeddingStore, settings: Settings
+) -> TunedSpec:
+    judgements = one.judgements(tracks)
+    units, dims, centers, scales = [], [], [], []
+    for spec in one.specs:
+        rows = store.read(spec, {track.content_hash for track in tracks})
+        center, scale = standardizer(tracks, rows) if spec.standardize else ((), ())
+        dims.append(spec.dim)
+        centers.append(np.array(center) if center else np.zeros(spec.dim))
+        scales.append(np.array(scale) if scale else np.ones(spec.dim))
+        units.append(_unit([rows[t.content_hash] for t in tracks], centers[-1], scales[-1]))
+    shares = spaces.balanced(units)
+    whole = side_by_side(units, shares).astype(np.float32) if len(units) > 1 else units[0]
+    del units
+    choice = spaces.choose(*_to_choose_by(whole, tracks, judgements, one.label, settings))
+    learned = spaces.learn(whole, judgements, choice)
+    projection = Projection(
+        *(np.array(dims), np.concatenate(centers), np.concatenate(scales), shares),
+        *(learned.mean, learned.directions, learned.weight),
+        shrinkage=np.nan if choice.shrinkage is None else choice.shrinkage,
+    )
+    source = Source.of(tracks, judgements)
+    identity = source.identity(one)
+    source.save(_record(one, settings), identity)
+    hash_ = tuned.spec_hash(_hash(one), identity)
+    return TunedSpec(one.name, hash_, projection.dim, projection.to_text())
+
+
+def _unit(rows: Sequence[Embedding], center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    unit = np.empty((len(rows), len(center)), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        some = stack(rows[start : start + _BLOCK])
+        unit[start : start + _BLOCK] = normalize((some - center) / scale)
+    return unit
+
+
+def _to_choose_by(
+    whole: np.ndarray,
+    tracks: Sequence[Track],
+    judgements: Judgements,
+    label: str,
+    settings: Settings,
+) -> tuple[np.ndarray, Judgements, np.ndarray]:
+    """Return what the choice in folds is made by: each recording once, kin together."""
+    drawn = np.random.default_rng(spaces.SEED).permutation(len(whole))[: spaces.MAX_TRACKS]
+    drawn = np.sort(drawn)
+    some = [tracks[row] for row in drawn.tolist()]
+    unit = whole[drawn]
+    drawn = drawn[_each_once(some, {"": unit}, None, settings)]
+    ground = evidence.Ground([tracks[row] for row in drawn.tolist()], {}, (), Method.of(settings))
+    own = judgements.of(drawn)
+    _, kin = evidence.rules(ground, own, label)
+    return whole[drawn], own, kin
+
+
+def _each_once(
+    tracks: Sequence[Track],
+    units: Mapping[str, np.ndarray],
+    kept: KeptNeighbours | None,
+    settings: Settings,
+) -> np.ndarray:
+    """Return the row numbers of the first track of each recording."""
+    verdicts = Verdicts.load(settings.paths.recordings)
+    ids = [track.track_id for track in tracks]
+    near = [
+        kept.find(name, unit, ids) if kept else space.neighbours(unit)
+        for name, unit in units.items()
+    ]
+    first = duplicates.recordings(tracks, near, verdicts=verdicts)
+    verdicts.save(settings.paths.recordings)
+    return np.flatnonzero(first == np.arange(len(tracks)))
+
+
+def are_measured(comparison: Comparison, settings: Settings, index: TrackIndex) -> bool:
+    """Return whether a comparison has a row for each published tuned space as it is."""
+    rows = {row.embedder: row.spec_hash for row in comparison.rows if row.kind == "tuned"}
+    manifests = {one.name: index.manifest(one.name) for one in all_wanted(settings)}
+    return rows == {name: m.spec_hash for name, m in manifests.items() if m is not None}
+
+
+def with_tuned(
+    comparison: Comparison,
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+    progress: Progress = no_progress,
+) -> Comparison:
+    """Return a comparison with a row for each published tuned space.
+
+    Those that it has already are not measured again. A tuned space is measured on the tracks that
+    the comparison is of.
+    """
+    if are_measured(comparison, settings, index):
+        return comparison
+    found = [one for one in all_wanted(settings) if index.manifest(one.name) is not None]
+    rows = [row for row in comparison.rows if row.kind != "tuned"]
+    names = {row.embedder for row in comparison.rows if row.kind == "tuned"}
+    kept = [d for d in comparison.differences if not {d.better, d.worse} & names]
+    if found:
+        ground = _ground(library, specs, store, index, settings)
+        for one in found:
+            title = f"Measuring {one.name}"
+            row = shown_as(title, partial(_row, one, ground, rows, index), progress)
+            rows.insert(len(rows) - 1, replace(row, exclude=comparison.protocol.exclude))
+            if row.tuned is not None and one.label == "genre":
+                kept += [d for d in row.tuned.known.differences if one.name in (d.better, d.worse)]
+    return replace(
+        comparison,
+        rows=tuple(rows),
+        differences=tuple(kept),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _ground(
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+) -> evidence.Ground:
+    """Return the tracks and vectors of the comparison, each recording once."""
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    ready = ready_of(specs, manifests, store)
+    rows = {spec.label: store.read(spec) for spec in ready}
+    tracks = [
+        track
+        for track in library.tracks
+        if all(
+            track.content_hash in known and known[track.content_hash].vector is not None
+            for known in rows.values()
+        )
+    ]
+    units = {
+        label: normalize(stack([known[t.content_hash] for t in tracks]), manifests[label])
+        for label, known in rows.items()
+    }
+    meaningful = [spec.label for spec in ready if spec.weights_state != "untrained"]
+    method, once = Method.of(settings), np.arange(len(tracks))
+    if method.exclude != "none":
+        near = {name: units[name] for name in meaningful}
+        once = _each_once(tracks, near, KeptNeighbours(settings.paths.neighbours), settings)
+    return evidence.Ground(
+        [tracks[row] for row in once.tolist()],
+        {label: unit[once] for label, unit in units.items()},
+        meaningful,
+        method,
+        len(tracks) - len(once),
+    )
+
+
+def _row(one: Wanted, ground: evidence.Ground, rows: Sequence[Row], index: TrackIndex) -> Row:
+    """Return the row of a tuned space; its error where it cannot be measured."""
+    manifest = index.manifest(one.name)
+    assert manifest is not None
+    members = [row for row in rows if row.embedder in {spec.label for spec in one.specs}]
+    states = {row.weights for row in members}
+    cost = cost_of_fusion(members) | {"bytes_per_vector": BYTES_PER_VALUE * manifest.dim}
+    row = Row(
+        one.name,
+        "tuned",
+        next((s for s in ("untrained", "trained", "unknown") if s in states), "none"),
+        manifest.dim,
+        n_failed=max((row.n_failed for row in members), default=0),
+        spec_hash=manifest.spec_hash,
+        licence=", ".join(sorted({row.licence for row in members if row.licence})),
+        **cost,
+    )
+    try:
+        if missing := {spec.label for spec in one.specs} - ground.units.keys():
+            reason = f"it takes vectors of {', '.join(sorted(missing))}, which are not compared"
+            raise TuningError(reason, code="no-vectors")
+        judgements = one.judgements(ground.tracks)
+        projection = tuned.projection_of(manifest.projection)
+        figures, found = evidence.measure(one.name, ground, judgements, projection)
+    except TuningError as error:
+        return replace(row, error=error.message, advice=error.advice, code=error.code)
+    whole = evidence.joined_of(one.name, ground, projection)
+    ids = [track.track_id for track in ground.tracks]
+    with index.open(one.name) as collection:
+        unit = projection.of_unit(whole).astype(np.float32)
+        agreement = retrieval.agreement(collection, unit, ids)
+    return replace(row, tuned=found, **vars(figures), **vars(agreement))
