@@ -85,6 +85,15 @@ class Layout:
         return " ".join(f"{name}={value}" for name, value in settings.items() if value)
 
 
+_COLON = "="
+"""Stands for the colon of a tuned space's name, which a server takes in no name."""
+
+
+def _stored(name: str) -> str:
+    """Return the name that a server knows a collection by."""
+    return name.replace(":", _COLON)
+
+
 class ServerIndex:
     """A `TrackIndex` on a Qdrant server.
 
@@ -152,12 +161,14 @@ class ServerIndex:
 
     def publish(self, name: str, manifest: Manifest, points: Iterable[Point]) -> int:
         """See `TrackIndex.publish`."""
+        name = _stored(name)
         with self._owner.alone(name):
             self._prepare(name)
             return self._publish(name, described(manifest, self.quantization, self.kept), points)
 
     def update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
         """See `TrackIndex.update`."""
+        name = _stored(name)
         if self._collection(name) is None:
             return None
         with self._owner.alone(name):
@@ -194,6 +205,7 @@ class ServerIndex:
 
     def rollback(self, name: str) -> Manifest:
         """See `TrackIndex.rollback`."""
+        name = _stored(name)
         with self._owner.alone(name):
             self._claim(name)
             current, before = self._collection(name), self._collection(name + _BEFORE)
@@ -206,12 +218,12 @@ class ServerIndex:
 
     def manifest(self, name: str) -> Manifest | None:
         """See `TrackIndex.manifest`."""
-        collection = self._collection(name)
+        collection = self._collection(_stored(name))
         return self._manifest(collection) if collection is not None else None
 
     def open(self, name: str) -> "ServerCollection":
         """See `TrackIndex.open`."""
-        collection = self._collection(name)
+        collection = self._collection(_stored(name))
         if collection is None:
             raise NoCollectionError.among(name, self.names())
         metadata = self._metadata(collection)
@@ -223,7 +235,7 @@ class ServerIndex:
     def names(self) -> Sequence[str]:
         """See `TrackIndex.names`."""
         return sorted(
-            alias.removeprefix(self._prefix)
+            alias.removeprefix(self._prefix).replace(_COLON, ":")
             for alias in self._aliases()
             if alias.startswith(self._prefix) and not alias.endswith((_BEFORE, _SPARE))
         )

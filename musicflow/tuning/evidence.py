@@ -96,24 +96,9 @@ def measure(
     tuned
         Its scores by its own label, and what it did.
     """
-    _, label = parts(name)
-    exclusion, kin = rules(ground, judgements, label)
+    label = parts(name)[1]
     joined = joined_of(name, ground, published)
-    crossed = Crossed(joined, judgements, kin)
-    rivals = _rivals(ground, judgements, exclusion)
-    queries = np.sort(np.random.default_rng(SEED).permutation(len(joined))[:MAX_QUERIES])
-    known = judged(judgements, {name: crossed.similarity, **rivals(None)}, exclusion, queries)
-    parts_of_new = [
-        judged(
-            judgements.of(fold),
-            {name: learned.similarity(joined[fold]), **rivals(fold)},
-            Exclusion(len(fold), [exclusion.keys[row] for row in fold] if exclusion.keys else ()),
-            np.flatnonzero(np.isin(fold, queries)),
-        )
-        for fold, learned in zip(crossed.folds, crossed.learned, strict=True)
-        if len(fold) > 1
-    ]
-    new = {one: np.concatenate([part[one] for part in parts_of_new]) for one in known}
+    crossed, known, new = contests(name, ground, judgements, joined)
     judge = Judge(ground.tracks, ground.method, ground.duplicates)
     judge.rank({name: crossed.similarity})
     judge.add_intervals()
@@ -126,14 +111,50 @@ def measure(
         len({one for own in judgements.labels for one in own}),
         published.weight,
         None if np.isnan(published.shrinkage) else published.shrinkage,
-        _contest(name, known),
-        _contest(name, new),
+        known,
+        new,
         _others(label, ground, crossed, cosine(joined)),
         _hubness(joined, after, ground.tracks),
         closer,
         away,
     )
     return judge.figures[name], tuned
+
+
+def contests(
+    name: str, ground: Ground, judgements: Judgements, joined: np.ndarray
+) -> tuple["Crossed", Contest, Contest]:
+    """Measure a tuned space against the best embedder alone and the fusion, in folds.
+
+    Returns
+    -------
+    crossed
+        The spaces of the folds.
+    known, new
+        With the corpus that was learned from, and without; see `Tuned`.
+    """
+    exclusion, kin = rules(ground, judgements, parts(name)[1])
+    crossed = Crossed(joined, judgements, kin)
+    rivals = _rivals(ground, judgements, exclusion)
+    queries = np.sort(np.random.default_rng(SEED).permutation(len(joined))[:MAX_QUERIES])
+    known = judged(judgements, {name: crossed.similarity, **rivals(None)}, exclusion, queries)
+    by_fold = [
+        judged(
+            judgements.of(fold),
+            {name: learned.similarity(joined[fold]), **rivals(fold)},
+            Exclusion(len(fold), [exclusion.keys[row] for row in fold] if exclusion.keys else ()),
+            np.flatnonzero(np.isin(fold, queries)),
+        )
+        for fold, learned in zip(crossed.folds, crossed.learned, strict=True)
+    ]
+    rows = [fold[fit.rows] for fold, fit in zip(crossed.folds, by_fold, strict=True)]
+    new = {one: np.concatenate([fit.values[one] for fit in by_fold]) for one in known.values}
+    of_kin = _alone(kin)
+    return (
+        crossed,
+        _contest(name, known.values, of_kin[known.rows]),
+        _contest(name, new, of_kin[np.concatenate(rows)]),
+    )
 
 
 def joined_of(name: str, ground: Ground, published: Projection) -> np.ndarray:
@@ -179,7 +200,7 @@ class Crossed:
     """
 
     def __init__(self, joined: np.ndarray, judgements: Judgements, kin: np.ndarray) -> None:
-        self.folds = folds(kin, FOLDS, SEED)
+        self.folds = [fold for fold in folds(kin, FOLDS, SEED) if len(fold)]
         self.learned = [_learned_without(fold, joined, judgements, kin) for fold in self.folds]
         self._similar = [learned.similarity(joined) for learned in self.learned]
         self._fold = np.zeros(len(joined), int)
@@ -235,7 +256,22 @@ def _rivals(
     return among
 
 
-def _contest(name: str, values: Mapping[str, np.ndarray]) -> Contest:
+def _alone(kin: np.ndarray) -> np.ndarray:
+    """Return the groups of tracks, with a number of its own for each track that has none."""
+    return np.where(kin < 0, kin.max(initial=-1) + 1 + np.arange(len(kin)), kin)
+
+
+def by_kin(values: np.ndarray, kin: np.ndarray) -> np.ndarray:
+    """Return one value per group of kin, whose mean is that of all values.
+
+    Tracks of one artist fare alike: they are one draw, to tests and intervals, not many.
+    """
+    _, group = np.unique(kin, return_inverse=True)
+    sums: np.ndarray = np.bincount(group, values) * (group.max() + 1) / len(values)
+    return sums
+
+
+def _contest(name: str, values: Mapping[str, np.ndarray], kin: np.ndarray) -> Contest:
     """Return the scores of a space, of the best embedder alone, and of the fusion."""
     queries = len(values[name])
     if not queries:
@@ -244,7 +280,7 @@ def _contest(name: str, values: Mapping[str, np.ndarray]) -> Contest:
     alone = [one for one in rivals if not fused.is_fusion(one)]
     best = max(alone, key=lambda one: values[one].mean(), default="")
     kept = [name, *(one for one in rivals if one == best or fused.is_fusion(one))]
-    shown = {one: values[one] for one in kept}
+    shown = {one: by_kin(values[one], kin) for one in kept}
     return Contest(queries, scores_of(shown), tuple(statistics.differences(MAIN, shown)))
 
 
@@ -269,9 +305,9 @@ def _others(
             continue
         exclusion, _ = rules(ground, judgements, other)
         spaces = {AS_IT_IS: as_it_is, label: crossed.similarity}
-        values = judged(judgements, spaces, exclusion, queries)
-        if len(values[AS_IT_IS]):
-            before, after = scores_of(values).values()
+        fit = judged(judgements, spaces, exclusion, queries)
+        if len(fit.rows):
+            before, after = scores_of(fit.values).values()
             found[other] = (before, after)
     return found
 

@@ -118,23 +118,26 @@ def choose(joined: np.ndarray, judgements: Judgements, groups: np.ndarray) -> Ch
     drawn = np.sort(random.permutation(len(joined))[:MAX_TRACKS])
     joined, judgements, groups = joined[drawn], judgements.of(drawn), groups[drawn]
     exclusion = Exclusion(len(joined), [(group,) if group >= 0 else () for group in groups])
-    tried = [Choice(weight, share) for weight in WEIGHTS for share in SHRINKAGES[: _count(weight)]]
-    sums = np.zeros(len(tried))
+    sums = dict.fromkeys([Choice(w, s) for w in WEIGHTS for s in SHRINKAGES if w or s is None], 0.0)
     for fold in folds(groups, FOLDS, SEED + 1):
         known = np.setdiff1d(np.arange(len(joined)), fold)
         if not len(fold) or not judgements.of(known):
             continue
-        found = scatters(joined[known], judgements.of(known))
-        spaces = {str(n): _learned(found, one).similarity(joined) for n, one in enumerate(tried)}
         asked = np.sort(random.permutation(fold)[: MAX_QUERIES // FOLDS])
-        values = judged(judgements, spaces, exclusion, asked)
-        sums += [values[str(n)].sum() for n in range(len(tried))]
-    return tried[int(np.argmax(np.round(sums, 9)))]
+        found = scatters(joined[known], judgements.of(known))
+        as_it_is = cosine(joined)(asked)
+        for share in SHRINKAGES:
+            learned = _learned(found, Choice(1.0, share)).similarity(joined)(asked)
+            for weight in WEIGHTS if share is None else WEIGHTS[1:]:
+                blended = _known(asked, (1 - weight) * as_it_is + weight * learned)
+                fit = judged(judgements, {"": blended}, exclusion, asked, is_rough=True)
+                sums[Choice(weight, share)] += float(fit.values[""].sum())
+    return max(sums, key=lambda choice: round(sums[choice], 9))
 
 
-def _count(weight: float) -> int:
-    """Return how many shrinkages make a difference."""
-    return len(SHRINKAGES) if weight else 1
+def _known(asked: np.ndarray, cosines: np.ndarray) -> Similarity:
+    """Return the similarity of tracks that was computed before."""
+    return lambda rows: cosines[np.searchsorted(asked, rows)]
 
 
 def _learned(found: Scatters, choice: Choice) -> Learned:

@@ -1,0 +1,98 @@
+"""Honesty: luck, copies, and what comes from one artist or album gain nothing."""
+
+import numpy as np
+import pytest
+
+from musicflow.evaluation.protocol import Method
+from musicflow.evaluation.results import Contest
+from musicflow.index.tuned import name_of
+from musicflow.library import Track
+from musicflow.tuning.evidence import Ground, by_kin, contests, moves
+from musicflow.tuning.judgements import Judgements
+from musicflow.tuning.sources import labels_of
+from musicflow_tests.evaluation.made_up import track, unit
+
+NAME = name_of(["toy"], "genre")
+
+
+def judge(tracks: list[Track], values: np.ndarray, exclude: str = "artist") -> tuple:
+    ground = Ground(tracks, {"toy": values}, ["toy"], Method(exclude))  # type: ignore[arg-type]
+    return contests(NAME, ground, Judgements(labels_of("genre", tracks)), values)[1:]
+
+
+def drawn(count: int, seed: int) -> list[Track]:
+    """Tracks with genres drawn at random, each by an artist of its own."""
+    genres = np.random.default_rng(seed).choice(list("abc"), count)
+    return [track(n, genre, artist=f"artist {n}") for n, genre in enumerate(genres)]
+
+
+@pytest.mark.slow
+def test_labels_drawn_at_random_seldom_win() -> None:
+    """Of 100 draws, at most the promised share: 5 %."""
+    won = sum(
+        judge(drawn(40, seed), unit(40, 1000 + seed, 5))[0].is_surely_won_by(NAME)
+        for seed in range(100)
+    )
+    assert won <= 5
+
+
+def test_a_label_that_is_there_wins_with_and_without_what_was_learned_from() -> None:
+    random = np.random.default_rng(0)
+    genres = random.choice(list("ab"), 160)
+    values = random.standard_normal((160, 10))
+    values[:, 3] += np.where(genres == "a", 1.0, -1.0)
+    values = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+    tracks = [track(n, genre, artist=f"artist {n}") for n, genre in enumerate(genres)]
+    for contest in judge(tracks, values):
+        assert contest.is_surely_won_by(NAME)
+        assert contest.queries > 150
+
+
+@pytest.mark.parametrize("kin", ["artist", "album"])
+def test_what_an_artist_or_album_has_in_common_gains_nothing(kin: str) -> None:
+    """Each artist has a sound, and one genre by chance: a leak looks like a gain."""
+
+    def contest(seed: int, *, is_known: bool) -> Contest:
+        random = np.random.default_rng(seed)
+        makers = np.repeat(np.arange(40), 4)
+        sounds = random.standard_normal((40, 40))[makers]
+        values = sounds + 0.5 * random.standard_normal(sounds.shape)
+        genres = random.choice(list("ab"), 40)[makers]
+        names = [str(maker) if is_known else f"{n} alone" for n, maker in enumerate(makers)]
+        tracks = [
+            track(n, genre, artist=name) if kin == "artist" else track(n, genre, album=name)
+            for n, (genre, name) in enumerate(zip(genres, names, strict=True))
+        ]
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        return judge(tracks, values.astype(np.float32))[0]
+
+    for seed in (0, 2, 3):
+        assert gain(contest(seed, is_known=False)) > 0.08, "the leak is real"
+        caught = contest(seed, is_known=True)
+        assert not caught.is_surely_won_by(NAME)
+        assert gain(caught) < 0.07
+
+
+def gain(contest: Contest) -> float:
+    own, other = (score.value for score in contest.scores.values())
+    return own - other
+
+
+def test_tracks_of_one_artist_are_one_draw() -> None:
+    values = by_kin(np.array([1.0, 0.0, 1.0, 1.0]), np.array([0, 0, 0, 1]))
+    assert len(values) == 2
+    assert values.mean() == 0.75
+
+
+def test_moves_name_the_tracks_whose_ranks_changed_most() -> None:
+    before = unit(60, 0)
+    after = before.copy()
+    # Where 7 was the nearest of 3, 50 is now.
+    far = int(np.argmin(before @ before[3]))
+    after[far] = before[3] + 0.01
+    after /= np.linalg.norm(after, axis=1, keepdims=True)
+    closer, away = moves(before, after, [str(n) for n in range(60)])
+    assert {closer[0].query, closer[0].track} == {"3", str(far)}
+    assert closer[0].before > 50
+    assert closer[0].after == 1
+    assert all(one.after > one.before for one in away)

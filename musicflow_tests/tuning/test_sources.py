@@ -1,0 +1,59 @@
+"""What can be learned from: labels, tables of a person's own, and how much is enough."""
+
+from pathlib import Path
+
+import pytest
+
+from musicflow.tuning import TuningError
+from musicflow.tuning.judgements import Judgements
+from musicflow.tuning.sources import labels_of, read_table, relabelled, usable
+from musicflow_tests.evaluation.made_up import track
+
+TRACKS = [track(n, "ab"[n % 2], artist=f"artist {n % 5}", subgenres=("x", "y")) for n in range(20)]
+
+
+def table(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "moods.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_labels_are_those_of_the_library() -> None:
+    assert labels_of("genre", TRACKS)[1] == ("b",)
+    assert labels_of("subgenre", TRACKS)[1] == ("x", "y")
+    assert labels_of("artist", TRACKS)[1] == ("artist 1",)
+    assert labels_of("playlist", [track(0, extra={"playlists": ("p", "q")})]) == [("p", "q")]
+
+
+def test_too_few_labels_are_refused_with_their_number() -> None:
+    with pytest.raises(TuningError) as refused:
+        usable(Judgements(labels_of("genre", TRACKS[:9])), "genre")
+    assert refused.value.code == "few-labels"
+    assert "2 of 4 tracks or more, with 9 tracks in all" in refused.value.message
+    assert "20 tracks" in refused.value.advice
+
+
+def test_a_class_of_few_tracks_is_left_out() -> None:
+    labels = [*labels_of("genre", TRACKS), ("rare",), ("rare",)]
+    assert set(usable(Judgements(labels), "genre").labels) == {("a",), ("b",), ()}
+
+
+def test_a_table_holds_classes_pairs_or_triplets(tmp_path: Path) -> None:
+    classes = table(tmp_path, "track,label", "0000,calm", "/0001,calm", "0000,slow", "gone,calm")
+    assert read_table(classes, TRACKS).labels[:3] == [("calm", "slow"), ("calm",), ()]
+    pairs = table(tmp_path, "track,alike", "0003,0001", "0001,0003", "0001,0001")
+    assert read_table(pairs, TRACKS).pairs.tolist() == [[1, 3]]
+    triplets = table(tmp_path, "farther,track,nearer", "0009,0000,0001")
+    assert read_table(triplets, TRACKS).triplets.tolist() == [[0, 1, 9]]
+
+
+@pytest.mark.parametrize("lines", [["name,mood", "0000,calm"], ["track,label", "gone,calm"], [""]])
+def test_a_table_that_tells_nothing_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    with pytest.raises(TuningError) as refused:
+        read_table(table(tmp_path, *lines), TRACKS)
+    assert refused.value.code == "bad-labels"
+
+
+def test_artists_that_are_the_label_exclude_nothing() -> None:
+    found = relabelled(TRACKS, Judgements(labels_of("artist", TRACKS)), is_artist=True)
+    assert (found[1].labels, found[1].artists) == (("artist 1",), ())
