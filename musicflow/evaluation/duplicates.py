@@ -28,6 +28,9 @@ CORRELATION = 0.5
 """Correlation above which two beginnings are one recording. Re-encoded ones come to more than
 0.9, different recordings to less than 0.3."""
 
+_SILENT = 0.01
+"""A part with less than this share of a signal's mean power is nearly silent."""
+
 MAX_PAIRS = 500
 """Pairs that are compared by sound at most, nearest first."""
 
@@ -79,14 +82,55 @@ def recordings(
     return row[inverse]
 
 
-def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[Pair]:
-    """Return pairs that lie near each other and last equally long, nearest first."""
+def cuts(
+    tracks: Sequence[Track],
+    spaces: Iterable[Neighbours],
+    verdicts: Verdicts,
+    same: Callable[[Track, Track], bool] | None = None,
+) -> list[tuple[int, ...]]:
+    """Find tracks that hold one recording at different lengths, such as an excerpt of another.
+
+    Neighbours of any nearness are compared by sound, the nearest `MAX_PAIRS` of them: an excerpt
+    lies further from the whole than an encoding does.
+
+    Parameters
+    ----------
+    tracks
+        Each recording of one length once, in the order of their ids.
+    spaces
+        Their neighbours in each space.
+    verdicts
+        Of comparisons before; those of this one are added.
+    same
+        Compares the sound of two tracks; `containment` does if not given.
+
+    Returns
+    -------
+    list of tuple
+        The keys of each track: tracks of one recording share one.
+    """
+    near = _candidates(tracks, spaces, is_cut=True)
+    if same is None:
+        _listen([(tracks[a], tracks[b]) for a, b in near], verdicts, containment)
+        same = verdicts.same
+    keys: list[tuple[int, ...]] = [()] * len(tracks)
+    for number, (a, b) in enumerate(near):
+        if same(tracks[a], tracks[b]):
+            keys[a], keys[b] = (*keys[a], number), (*keys[b], number)
+    return keys
+
+
+def _candidates(
+    tracks: Sequence[Track], spaces: Iterable[Neighbours], is_cut: bool = False
+) -> list[Pair]:
+    """Return pairs that lie near each other, nearest first; they last equally long, or do not."""
     lengths = np.array([track.duration_s for track in tracks])
     nearness: dict[Pair, float] = {}
     for near in spaces:
-        query, place = np.nonzero(1 - near.cosines <= NEAR * (1 - near.mean_cosine) + 1e-6)
+        far = np.inf if is_cut else NEAR * (1 - near.mean_cosine) + 1e-6
+        query, place = np.nonzero((1 - near.cosines <= far) & (near.rows >= 0))
         other = near.rows[query, place]
-        alike = np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S
+        alike = (np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S) != is_cut
         cosines = near.cosines[query, place]
         for a, b, cosine in zip(query[alike], other[alike], cosines[alike], strict=True):
             pair = (int(min(a, b)), int(max(a, b)))
@@ -104,7 +148,29 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(products).max()) / length if length else 0.0
 
 
-def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
+def containment(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the greatest correlation of the shorter signal with a part of the longer, in [0, 1].
+
+    Parts in which the longer one is nearly silent are left out.
+    """
+    short, long = sorted((a - a.mean(), b - b.mean()), key=len)
+    count = len(short)
+    products = scipy.signal.correlate(long, short, "valid", "fft")
+    squares = np.concatenate([[0.0], np.cumsum(long.astype(np.float64) ** 2)])
+    power = squares[count:] - squares[:-count]
+    loud = power > _SILENT * squares[-1] * count / len(long)
+    length = float(np.linalg.norm(short))
+    if not length or not loud.any():
+        return 0.0
+    return float((np.abs(products[loud]) / (np.sqrt(power[loud]) * length)).max())
+
+
+Alike = Callable[[np.ndarray, np.ndarray], float]
+
+
+def _listen(
+    pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts, alike: Alike = correlation
+) -> None:
     """Compare the sound of pairs without a verdict.
 
     A file that cannot be read brings none.
@@ -112,7 +178,7 @@ def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
     new = [(a, b) for a, b in pairs if verdicts.get(a.content_hash, b.content_hash) is None]
     ears = _Ears([track for pair in new for track in pair])
     for a, b in new:
-        verdict = ears.sounds_the_same(a, b)
+        verdict = ears.sounds_the_same(a, b, alike)
         if verdict is not None:
             verdicts.add(a.content_hash, b.content_hash, verdict)
 
@@ -125,8 +191,8 @@ class _Ears:
         decoded = guarded.beginnings(list(paths.values()), RATE, LISTENED_S)
         self._heard = dict(zip(paths, decoded, strict=True))
 
-    def sounds_the_same(self, a: Track, b: Track) -> bool | None:
+    def sounds_the_same(self, a: Track, b: Track, alike: Alike) -> bool | None:
         one, other = self._heard[a.content_hash], self._heard[b.content_hash]
         if isinstance(one, Exception) or isinstance(other, Exception):
             return None
-        return correlation(one, other) > CORRELATION
+        return alike(one, other) > CORRELATION

@@ -17,6 +17,8 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, Row, duplicates, retrieval, space
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
 from musicflow.evaluation.neighbours import KeptNeighbours
+from musicflow.evaluation.quality import MAX_TRACKS
+from musicflow.evaluation.space import Neighbours
 from musicflow.evaluation.state import ready_of
 from musicflow.index import Manifest, TrackIndex, fused, normalize, tuned
 from musicflow.index.tuned import Projection, side_by_side
@@ -372,31 +374,36 @@ def _to_choose_by(
     """Return what the choice in folds is made by: each recording once, kin together."""
     drawn = np.random.default_rng(spaces.SEED).permutation(len(whole))[: spaces.MAX_TRACKS]
     drawn = np.sort(drawn)
-    some = [tracks[row] for row in drawn.tolist()]
-    unit = whole[drawn]
-    drawn = drawn[_each_once(some, {"": unit}, None, settings)]
-    ground = evidence.Ground([tracks[row] for row in drawn.tolist()], {}, (), Method.of(settings))
+    some, unit = [tracks[row] for row in drawn.tolist()], whole[drawn]
+    once = _each_once(some, [space.neighbours(unit)], settings)
+    drawn, unit = drawn[once], unit[once]
+    some = [some[row] for row in once.tolist()]
+    cuts = _cuts(some, [space.neighbours(unit)], settings)
+    ground = evidence.Ground(some, {}, (), Method.of(settings), cuts=cuts)
     own = judgements.of(drawn)
     _, kin = evidence.rules(ground, own, label)
     return whole[drawn], own, kin
 
 
 def _each_once(
-    tracks: Sequence[Track],
-    units: Mapping[str, np.ndarray],
-    kept: KeptNeighbours | None,
-    settings: Settings,
+    tracks: Sequence[Track], near: Sequence[Neighbours], settings: Settings
 ) -> np.ndarray:
     """Return the row numbers of the first track of each recording."""
     verdicts = Verdicts.load(settings.paths.recordings)
-    ids = [track.track_id for track in tracks]
-    near = [
-        kept.find(name, unit, ids) if kept else space.neighbours(unit)
-        for name, unit in units.items()
-    ]
     first = duplicates.recordings(tracks, near, verdicts=verdicts)
     verdicts.save(settings.paths.recordings)
     return np.flatnonzero(first == np.arange(len(tracks)))
+
+
+def _cuts(
+    tracks: Sequence[Track], near: Sequence[Neighbours], settings: Settings
+) -> list[tuple[int, ...]]:
+    # In a file of its own: searches take the other verdicts for copies.
+    path = settings.paths.tuned / "cuts.json"
+    verdicts = Verdicts.load(path)
+    found = duplicates.cuts(tracks, near, verdicts)
+    verdicts.save(path)
+    return found
 
 
 def are_measured(comparison: Comparison, settings: Settings, index: TrackIndex) -> bool:
@@ -427,7 +434,7 @@ def with_tuned(
     names = {row.embedder for row in comparison.rows if row.kind == "tuned"}
     kept = [d for d in comparison.differences if not {d.better, d.worse} & names]
     if found:
-        ground = _ground(library, specs, store, index, settings)
+        ground = ground_of(library, specs, store, index, settings)
         for one in found:
             title = f"Measuring {one.name}"
             row = shown_as(title, partial(_row, one, ground, rows, index), progress)
@@ -442,7 +449,7 @@ def with_tuned(
     )
 
 
-def _ground(
+def ground_of(
     library: Library,
     specs: Sequence[EmbedderSpec],
     store: EmbeddingStore,
@@ -467,15 +474,24 @@ def _ground(
     }
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained"]
     method, once = Method.of(settings), np.arange(len(tracks))
+    kept, ids = KeptNeighbours(settings.paths.neighbours), [track.track_id for track in tracks]
+    looked_at = meaningful if len(tracks) <= MAX_TRACKS else []
+    near = {name: kept.find(name, units[name], ids) for name in looked_at}
     if method.exclude != "none":
-        near = {name: units[name] for name in meaningful}
-        once = _each_once(tracks, near, KeptNeighbours(settings.paths.neighbours), settings)
+        once = _each_once(tracks, list(near.values()), settings)
+    if len(once) < len(tracks):
+        near = {
+            name: space.neighbours(units[name][once], known=near[name], origin=once)
+            for name in looked_at
+        }
+    recordings = [tracks[row] for row in once.tolist()]
     return evidence.Ground(
-        [tracks[row] for row in once.tolist()],
+        recordings,
         {label: unit[once] for label, unit in units.items()},
         meaningful,
         method,
         len(tracks) - len(once),
+        _cuts(recordings, list(near.values()), settings),
     )
 
 

@@ -15,6 +15,7 @@ from musicflow.evaluation import blend, retrieval, space, statistics
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.protocol import (
     Exclusion,
+    Keys,
     Labels,
     Method,
     album_keys,
@@ -71,6 +72,8 @@ class Ground:
     rivals: Sequence[str]
     method: Method
     duplicates: int = 0
+    cuts: Sequence[tuple[int, ...]] = ()
+    """Keys that tracks share which hold one recording at different lengths."""
 
 
 def measure(
@@ -170,11 +173,11 @@ def rules(ground: Ground, judgements: Judgements, label: str) -> tuple[Exclusion
     are the label exclude nothing, but stay in one fold.
     """
     tracks = ground.tracks
+    keys: list[Keys] = [ground.cuts] if ground.cuts else []
     if judgements.kind != "tracks":
-        return Exclusion(len(tracks)), _groups(artist_keys(tracks), album_keys(tracks))
+        return Exclusion(len(tracks)), _groups(*keys, artist_keys(tracks), album_keys(tracks))
     own = relabelled(tracks, judgements, label == "artist")
     exclusion, protocol = protocol_for(own, ground.method)
-    keys = []
     if protocol.exclude == "artist" or label == "artist":
         keys.append(artist_keys(tracks))
     if protocol.exclude == "artist":
@@ -182,8 +185,9 @@ def rules(ground: Ground, judgements: Judgements, label: str) -> tuple[Exclusion
     return exclusion, _groups(*keys) if keys else np.full(len(tracks), -1)
 
 
-def _groups(*keys: Sequence[tuple]) -> np.ndarray:
-    return groups([sum(map(tuple, own), ()) for own in zip(*keys, strict=True)])
+def _groups(*keys: Keys) -> np.ndarray:
+    named = [[tuple((n, key) for key in own) for own in one] for n, one in enumerate(keys)]
+    return groups([sum(own, ()) for own in zip(*named, strict=True)])
 
 
 class Crossed:
