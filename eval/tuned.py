@@ -6,12 +6,19 @@ Reads homes whose libraries were compared with the embedders, and writes ``resul
 - By labels: so many tracks per class are learned from, drawn ten times; the rest is searched among
   itself. The picture of the docs is drawn from it.
 - Elsewhere: learned from all of one library, searched in the others.
+- At scale, with ``--tracks``: made-up vectors of so many tracks, learned and published in a process
+  of their own.
 
     python eval/tuned.py HOME HOME --embedder musicnn+mfcc --embedder musicnn
 """
 
 import argparse
-from collections.abc import Iterator
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +29,18 @@ from machine import machine
 from rich.progress import track
 
 from musicflow import embedders
+from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation.choice import format_p
 from musicflow.evaluation.protocol import Exclusion
 from musicflow.evaluation.results import Contest
 from musicflow.evaluation.retrieval import cosine
 from musicflow.evaluation.statistics import Score
-from musicflow.index import open_index
+from musicflow.index import EmbeddedIndex, normalize, open_index
 from musicflow.index.tuned import name_of, side_by_side
-from musicflow.library import Library
-from musicflow.pipeline.tune import ground_of
+from musicflow.library import Library, Track
+from musicflow.pipeline.tune import Wanted, ground_of, tune
 from musicflow.settings import Settings, write_atomically
-from musicflow.store import store_of
+from musicflow.store import Embedding, EmbeddingStore, store_of
 from musicflow.tuning.evidence import AS_IT_IS, Ground, contests, rules, scores_of
 from musicflow.tuning.goals import judged
 from musicflow.tuning.judgements import Judgements
@@ -57,6 +65,7 @@ class Set:
 
     @property
     def title(self) -> str:
+        """Its name in tables."""
         return f"{self.name}, {'+'.join(self.members)}"
 
 
@@ -76,6 +85,7 @@ def sets(homes: list[str], several: list[str]) -> Iterator[Set]:
 
 
 def in_folds(one: Set) -> Iterator[str]:
+    """Yield the lines of the table in folds."""
     name = name_of(one.members, "genre")
     _, known, new = contests(name, one.ground, one.judgements, one.joined)
     for how, contest in (("with", known), ("without", new)):
@@ -90,6 +100,7 @@ def _lines(name: str, contest: Contest) -> Iterator[str]:
 
 
 def cell(score: Score) -> str:
+    """Return a score with its interval."""
     return f"{score.value:.3f} [{score.low:.3f}–{score.high:.3f}]"
 
 
@@ -160,16 +171,76 @@ def drawn(curves: dict[str, list[tuple[int, Score, Score, Score]]]) -> None:
     figure.savefig(PICTURE, metadata={"Date": None})
 
 
+GENRES = 20
+
+
+def at_scale(tracks: int, dims: int) -> str:
+    """Learn and publish made-up vectors; return the seconds, and the most memory held."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, folder, "--embedder", f"{tracks}x{dims}", "--alone"]
+        _make_up(EmbeddingStore(Path(folder) / "store"), tracks, _spec(dims))
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def _spec(dims: int) -> EmbedderSpec:
+    return EmbedderSpec("toy", "1", 8000, dims, 1.0, 1.0, "all", "made up")
+
+
+def _tracks(count: int) -> list[Track]:
+    return [
+        Track(f"{n:06}", "", f"{n}", 200.0, 8000, (f"artist {n // 12}",), genre=f"{n % GENRES}")
+        for n in range(count)
+    ]
+
+
+def _make_up(store: EmbeddingStore, count: int, spec: EmbedderSpec) -> None:
+    random = np.random.default_rng(0)
+    centers = random.standard_normal((GENRES, spec.dim)).astype(np.float32)
+    for start in range(0, count, 5000):
+        rows = np.arange(start, min(start + 5000, count))
+        values = random.standard_normal((len(rows), spec.dim), np.float32)
+        values += 0.1 * centers[rows % GENRES]
+        store.add(spec, [Embedding(f"{n}", v) for n, v in zip(rows, values, strict=True)])
+
+
+def _alone(folder: Path, tracks: int, dims: int) -> None:
+    store, index = EmbeddingStore(folder / "store"), EmbeddedIndex(folder / "index")
+    settings, one = Settings(home=folder / "home"), Wanted((_spec(dims),), "genre")
+    start = time.perf_counter()
+    manifest = tune(one, _tracks(tracks), store, index, settings)
+    seconds = time.perf_counter() - start
+    song = np.random.default_rng(1).standard_normal((1, dims)).astype(np.float32)
+    times = [_seconds(lambda: normalize(song, manifest)) for _ in range(100)]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"{manifest.count:,} tracks of {dims} dims: learned and published in {seconds:.0f} s, with "
+        f"{memory:.1f} GB at most; a new song is projected in {1000 * np.median(times):.2f} ms."
+    )
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
 def main() -> None:
+    """Measure, and write the results and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("homes", nargs="+")
     parser.add_argument("--embedder", action="append", required=True)
+    parser.add_argument("--tracks", metavar="NxDIMS", help="such as 50000x2048")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.alone:
+        _alone(Path(given.homes[0]), *map(int, given.embedder[0].split("x")))
+        return
     every = list(sets(given.homes, given.embedder))
     lines = [
         "# Tuned spaces",
         "",
-        f"`python eval/tuned.py HOME … --embedder {' --embedder '.join(given.embedder)}`, "
+        f"`python eval/tuned.py HOME … --embedder {' --embedder '.join(given.embedder)}"
+        f"{f' --tracks {given.tracks}' if given.tracks else ''}`, "
         f"{machine()}.",
         f"{datetime.now(UTC):%Y-%m-%d}. P@10 by the label, with 95 % intervals.",
         "",
@@ -184,10 +255,8 @@ def main() -> None:
     for one in track(every, "In folds"):
         lines += in_folds(one)
     lines += ["", "## By labels", ""]
-    lines += [
-        f"Learned from so many tracks per class ({DRAWS} draws); the rest searched alone.",
-        "",
-    ]
+    text = f"Learned from so many tracks per class ({DRAWS} draws); the rest searched alone."
+    lines += [text, ""]
     lines += ["| library | per class | as it is | tuned | gain |", "|---|---|---|---|---|"]
     curves = {}
     for one in track(every, "By labels"):
@@ -204,6 +273,9 @@ def main() -> None:
         for other in every
         if one.name != other.name and one.members == other.members
     ]
+    if given.tracks:
+        found = at_scale(*map(int, given.tracks.split("x")))
+        lines += ["", "## At scale", "", f"{found} Made-up vectors, {GENRES} genres."]
     write_atomically(RESULTS, ("\n".join(lines) + "\n").encode())
 
 
