@@ -454,6 +454,10 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
     if spec is None:
         shares = {f"weight_{name}": round(share, 4) for name, share in row.fusion.items()}
         about = {"embedder": row.embedder, "dim": row.dim, "weights": row.weights}
+        if row.tuned is not None:
+            names = ("label", "learned_from", "kind", "classes", "weight", "shrinkage")
+            about |= {f"tuned_{name}": getattr(row.tuned, name) for name in names}
+            about |= {"spec_hash": row.spec_hash}
         return about | {"licence": row.licence, **shares}
     return {
         "embedder": spec.label,
@@ -505,6 +509,10 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
                 values |= {f"{measure.name}_low": score.low, f"{measure.name}_high": score.high}
     for genre, value in row.by_genre.items():
         values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
+    if row.tuned is not None:
+        for how, contest in (("known", row.tuned.known), ("new", row.tuned.new)):
+            if row.embedder in contest.scores:
+                values[f"tuned/{how}"] = contest.scores[row.embedder].value
     if row.space is not None:
         values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
     for one in row.corrected:

@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from musicflow import embedders
+from musicflow.app import tuned
 from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean
 from musicflow.app.service import Service
@@ -47,6 +48,7 @@ async def library(session: Session) -> None:
                 _labels(session.service.catalogue().summary)
                 _quality(session)
         _layers(session)
+        tuned.spaces(session)
         _problems(without_notes(reported))
         skipped = skipped_line(session.service.catalogue().library.skipped)
         for line in filter(None, [*note_lines(reported), skipped]):

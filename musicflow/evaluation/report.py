@@ -719,7 +719,8 @@ def _escaped(text: str) -> str:
 
 def _csv(comparison: Comparison) -> str:
     """Return all rows with all scores and the ends of their intervals."""
-    skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "corrected", "fusion"}
+    skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "corrected"}
+    skipped |= {"fusion", "tuned"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
     scored = [
         m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)
