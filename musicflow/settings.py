@@ -158,6 +158,11 @@ class Home:
         return self.root / "votes.jsonl"
 
     @property
+    def likes(self) -> Path:
+        """What was liked and disliked together in the app, a JSON line each."""
+        return self.root / "likes.jsonl"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's database and artifacts."""
         return self.root / "mlflow"

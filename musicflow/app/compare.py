@@ -177,9 +177,9 @@ def _ballot_box(
     def vote(winner: str) -> None:
         about = question.track if question.track is not None else "upload"
         with errors_shown():
-            votes.cast(
-                session.service.settings.paths.votes, Vote(*pair, winner, about, len(hits) // 2)
-            )
+            k, ids = len(hits) // 2, [hit.track_id for hit in hits]
+            one = Vote(*pair, winner, about, k, answers=(ids[:k], ids[k:]))
+            votes.cast(session.service.settings.paths.votes, one)
             session.forget_ballot()
             ui.notify("Your vote is kept.", type="positive")
             if question.track is not None:

@@ -1,6 +1,7 @@
 """Find: tracks that sound like a question, and tracks that suit one's taste."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from nicegui import ui
 
@@ -69,6 +70,9 @@ async def _for_you(session: Session) -> None:
         return
     _how(session)
     service = session.service
+    # A home that cannot be written to can be searched all the same.
+    with suppress(OSError):
+        service.keep_likes(address.likes, address.dislikes)
     found: Answer = await waiting(
         "Listening …",
         service.recommend,

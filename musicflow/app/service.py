@@ -6,6 +6,7 @@ Its methods may be called from any thread.
 
 import io
 import itertools
+import json
 import threading
 import wave
 from collections.abc import Callable, Hashable, Sequence
@@ -459,6 +460,15 @@ class Service:
                 t.track_id for t in self.catalogue().search(words) if t.track_id in held
             ]
         return collection, sorted(held)
+
+    def keep_likes(self, likes: Sequence[str], dislikes: Sequence[str]) -> None:
+        """Keep what was liked together, a JSON line each, so that it can be learned from."""
+        path = self.settings.paths.likes
+        line = json.dumps({"like": likes, "dislike": dislikes}).encode() + b"\n"
+        if len(likes) > 1 and not (path.exists() and path.read_bytes().endswith(line)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                file.write(line)
 
     def payloads(self, names: Sequence[str], embedder: str | None = None) -> list[dict[str, Any]]:
         """Return the payloads of some tracks, by their ids or names."""

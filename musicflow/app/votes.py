@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ class Vote:
     """One judgement.
 
     `first` and `second` are the embedders in the order they were shown; `winner` is one of them,
-    or empty where both were alike. `query` is a track id, or ``upload``.
+    or empty where both were alike. `query` is a track id, or ``upload``. `answers` are the track
+    ids that each of the two answered with; empty in votes of before.
     """
 
     first: str
@@ -28,6 +29,7 @@ class Vote:
     query: str
     k: int
     time: str = ""
+    answers: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         if self.winner not in (self.first, self.second, ""):

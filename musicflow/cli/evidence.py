@@ -211,7 +211,10 @@ def layers(
 def tune(
     given: dict[str, Any],
     label: Annotated[
-        str, typer.Option(metavar="LABEL", help="genre, subgenre, artist, playlist or FILE.csv.")
+        str,
+        typer.Option(
+            metavar="LABEL", help="genre, subgenre, artist, playlist, likes, votes or FILE.csv."
+        ),
     ] = "genre",
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from musicflow.pipeline.publish import (
     is_published,
     standardizer,
 )
-from musicflow.settings import Settings, write_atomically
+from musicflow.settings import Home, Settings, write_atomically
 from musicflow.store import Embedding, EmbeddingStore, stack
 from musicflow.tuning import TuningError, evidence, sources
 from musicflow.tuning import space as spaces
@@ -51,11 +51,14 @@ class Wanted:
     specs
         Its embedders.
     source
-        What it is learned from: a label, or a table.
+        What it is learned from: a label, a preference, or a table.
+    home
+        Where preferences are kept.
     """
 
     specs: tuple[EmbedderSpec, ...]
     source: str
+    home: Home = field(default_factory=lambda: Home(Path()))
 
     @property
     def label(self) -> str:
@@ -98,6 +101,10 @@ class Wanted:
         """
         if self.source.endswith(".csv"):
             found = sources.read_table(Path(self.source), tracks)
+        elif self.source == "likes":
+            found = sources.read_likes(self.home.likes, tracks)
+        elif self.source == "votes":
+            found = sources.read_votes(self.home.votes, tracks)
         else:
             found = Judgements(sources.labels_of(self.source, tracks))
         return sources.usable(found, self.source)
@@ -116,12 +123,14 @@ def wanted(settings: Settings, text: str) -> Wanted:
     names, _, source = text.rpartition("@")
     if source.endswith(".csv"):
         source = str(Path(source).expanduser().absolute())
-    if not source.endswith(".csv") and source not in sources.LABELS:
-        known = ", ".join(sources.LABELS)
+    labels = (*sources.LABELS, *sources.PREFERENCES)
+    if not source.endswith(".csv") and source not in labels:
+        known = ", ".join(labels)
         raise TuningError(
             f"{source!r} is no label", f"give one of {known}, or a table FILE.csv", "unknown-label"
         )
-    return Wanted(tuple(embedders.spec_for(name, settings) for name in names.split("+")), source)
+    specs = tuple(embedders.spec_for(name, settings) for name in names.split("+"))
+    return Wanted(specs, source, settings.paths)
 
 
 def all_wanted(settings: Settings) -> list[Wanted]:

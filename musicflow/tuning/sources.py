@@ -1,10 +1,13 @@
 """Sources of judgements: the labels of a library, and tables of a person's own."""
 
 import csv
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from musicflow.tuning.judgements import Judgements
 
 LABELS = ("genre", "subgenre", "artist", "playlist")
 """The labels that tracks of a library have."""
+
+PREFERENCES = ("likes", "votes")
+"""What the app was told: tracks that were liked together, and votes of the blind test."""
 
 MIN_CLASSES, MIN_TRACKS, MIN_JUDGEMENTS = 2, 4, 20
 """The least to learn from: so many classes of so many tracks, and so many tracks, pairs or triplets
@@ -79,6 +85,49 @@ def read_table(path: Path, tracks: Sequence[Track]) -> Judgements:
     return judged
 
 
+def read_likes(path: Path, tracks: Sequence[Track]) -> Judgements:
+    """Read the pairs of tracks that were liked together in the app."""
+    places = {track.track_id: n for n, track in enumerate(tracks)}
+    pairs = [
+        pair
+        for line in _lines(path)
+        for pair in combinations([places[one] for one in line.get("like", ()) if one in places], 2)
+    ]
+    return of_rows(pairs, 2, len(tracks))
+
+
+def read_votes(path: Path, tracks: Sequence[Track]) -> Judgements:
+    """Read triplets from the votes of the blind test.
+
+    What only the winner answered is nearer to the query than what only the loser did.
+    """
+    places = {track.track_id: n for n, track in enumerate(tracks)}
+    triplets = []
+    for vote in _lines(path):
+        names, answers = (vote.get("first"), vote.get("second")), vote.get("answers", ())
+        if vote.get("winner") not in names or vote.get("query") not in places or len(answers) < 2:
+            continue
+        won, lost = answers if vote["winner"] == names[0] else reversed(answers)
+        triplets += [
+            (places[vote["query"]], places[near], places[far])
+            for near in won
+            for far in lost
+            if near not in lost and far not in won and {near, far} <= places.keys()
+        ]
+    return of_rows(triplets, 3, len(tracks))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the readable lines of a file of JSON lines; none if there is no file."""
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
 def of_rows(rows: Sequence[Sequence[int]], width: int, count: int) -> Judgements:
     """Return rows of two tracks as pairs, and of three as triplets; each once."""
     values = np.array([row for row in rows if len({*row}) == width], int).reshape(-1, width)
@@ -95,7 +144,7 @@ def usable(judgements: Judgements, name: str) -> Judgements:
     TuningError
         If too few are left; it says how many there are and how many it takes.
     """
-    if judgements.kind != "tracks":
+    if judgements.kind != "tracks" or name in PREFERENCES:
         if judgements.count < MIN_JUDGEMENTS:
             reason = f"{name} gives {judgements.count} {judgements.kind} to learn from"
             raise TuningError(reason, f"it takes {MIN_JUDGEMENTS} or more", "few-labels")

@@ -13,6 +13,7 @@ from musicflow.tuning.evidence import Ground, by_kin, contests, moves
 from musicflow.tuning.judgements import Judgements
 from musicflow.tuning.sources import labels_of
 from musicflow_tests.evaluation.made_up import track, unit
+from musicflow_tests.tuning.test_learner import judgements_of, one_dimension
 
 NAME = name_of(["toy"], "genre")
 METHOD = Method()
@@ -49,6 +50,19 @@ def test_a_label_that_is_there_wins_with_and_without_what_was_learned_from() -> 
     for contest in judge(tracks, values):
         assert contest.is_surely_won_by(NAME)
         assert contest.queries > 150
+
+
+@pytest.mark.parametrize("kind", ["pairs", "triplets"])
+def test_pairs_and_triplets_are_judged_by_those_that_were_not_learned_from(kind: str) -> None:
+    values, sides = one_dimension(200)
+    tracks = [track(n, artist=f"artist {n}") for n in range(200)]
+    ground = Ground(tracks, {"toy": values}, ["toy"], METHOD)
+    for contest in contests(NAME, ground, judgements_of(kind, sides), values)[1:]:
+        assert contest.is_surely_won_by(NAME)
+        assert gain(contest) > 0.1
+    by_chance = np.random.default_rng(2).permutation(sides)
+    known = contests(NAME, ground, judgements_of(kind, by_chance), values)[1]
+    assert not known.is_surely_won_by(NAME)
 
 
 @pytest.mark.parametrize("kin", ["artist", "album", "cut"])

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from musicflow.app.votes import Vote, cast
 from musicflow.tuning import TuningError
 from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.sources import labels_of, read_table, relabelled, usable
+from musicflow.tuning.sources import (
+    labels_of,
+    read_likes,
+    read_table,
+    read_votes,
+    relabelled,
+    usable,
+)
 from musicflow_tests.evaluation.made_up import track
 
 TRACKS = [track(n, "ab"[n % 2], artist=f"artist {n % 5}", subgenres=("x", "y")) for n in range(20)]
@@ -52,6 +60,25 @@ def test_a_table_that_tells_nothing_is_refused(tmp_path: Path, lines: list[str])
     with pytest.raises(TuningError) as refused:
         read_table(table(tmp_path, *lines), TRACKS)
     assert refused.value.code == "bad-labels"
+
+
+def test_tracks_that_were_liked_together_are_pairs(tmp_path: Path) -> None:
+    first = '{"like": ["0001", "0002"], "dislike": []}'
+    last = '{"like": ["0001", "0003", "gone"], "dislike": ["0002"]}'
+    path = tmp_path / "likes.jsonl"
+    path.write_text(f'{first}\n{last}\n{{"like": ["0005"]}}\ntorn')
+    assert read_likes(path, TRACKS).pairs.tolist() == [[1, 2], [1, 3]]
+    assert read_likes(tmp_path / "none", TRACKS).count == 0
+
+
+def test_what_only_the_winner_of_a_vote_answered_is_nearer(tmp_path: Path) -> None:
+    path = tmp_path / "votes.jsonl"
+    answers = [["0001", "0002"], ["0002", "0003"]]
+    for winner in ("b", ""):
+        cast(path, Vote("a", "b", winner, "0000", 2, answers=answers))
+    cast(path, Vote("a", "b", "a", "upload", 2, answers=answers))
+    cast(path, Vote("a", "b", "a", "0000", 2))
+    assert read_votes(path, TRACKS).triplets.tolist() == [[0, 3, 1]]
 
 
 def test_artists_that_are_the_label_exclude_nothing() -> None:
