@@ -191,8 +191,8 @@ def tune(label: str, embedders: Sequence[str] | None = None, *, home: File | Non
     Parameters
     ----------
     label
-        ``genre``, ``subgenre``, ``artist``, ``playlist``, ``likes``, ``votes``, or a table ``FILE.csv`` with the columns
-        ``track,label``, ``track,alike`` or ``track,nearer,farther``.
+        ``genre``, ``subgenre``, ``artist``, ``playlist``, ``likes``, ``votes``, or a table
+        ``FILE.csv`` with the columns ``track,label``, ``track,alike`` or ``track,nearer,farther``.
     embedders
         Their names or addresses: learned from together. Those of the home's settings if not given.
     home

@@ -45,7 +45,7 @@ def tracks_in(store: EmbeddingStore, numbers: Sequence[int]) -> list[Track]:
     rows: dict[str, list[Embedding]] = {"one": [], "other": []}
     for n in numbers:
         genre = "ab"[n % 2]
-        found.append(Track(f"t{n:03}", f"/t{n}", f"hash {n}", 1.0 + 5 * n, 8000, genre=genre))
+        found.append(Track(f"t{n:03}", f"/t{n}", f"hash {n}", 100.0, 8000, genre=genre))
         for own in (ONE, OTHER):
             random = np.random.default_rng([n, len(own.name)])
             vector = random.standard_normal(DIM).astype(np.float32)
