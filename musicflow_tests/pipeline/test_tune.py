@@ -9,13 +9,14 @@ import pytest
 
 from musicflow import embedders
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.index import EmbeddedIndex, TrackIndex, VectorError, normalize, tuned
+from musicflow.index import TrackIndex, VectorError, normalize, tuned
 from musicflow.index.fused import Fusions
 from musicflow.library import Track
 from musicflow.pipeline.tune import JoinedStore, Wanted, is_current, tune, wanted
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore
 from musicflow.tuning import TuningError
+from musicflow_tests.index.conftest import in_memory
 
 DIM = 12
 
@@ -35,8 +36,8 @@ def store(tmp_path: Path) -> EmbeddingStore:
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> TrackIndex:
-    return EmbeddedIndex(tmp_path / "index")
+def index() -> TrackIndex:
+    return in_memory()
 
 
 def tracks_in(store: EmbeddingStore, numbers: Sequence[int]) -> list[Track]:
@@ -102,12 +103,12 @@ def test_a_space_is_learned_anew_when_what_it_was_learned_from_changed(
 
 
 def test_the_same_labels_and_vectors_give_the_same_space(
-    store: EmbeddingStore, index: TrackIndex, tmp_path: Path
+    store: EmbeddingStore, index: TrackIndex
 ) -> None:
     tracks = tracks_in(store, range(40))
     one = tune(WANTED, tracks, store, index, Settings())
-    other = EmbeddedIndex(tmp_path / "other")
-    assert tune(WANTED, tracks[::-1], store, other, Settings()).spec_hash == one.spec_hash
+    again = tune(WANTED, tracks[::-1], store, in_memory(), Settings())
+    assert again.spec_hash == one.spec_hash
 
 
 def test_a_projection_keeps_what_a_vector_of_no_use_is_refused_for(
