@@ -348,6 +348,8 @@ def _learned(
         centers.append(np.array(center) if center else np.zeros(spec.dim))
         scales.append(np.array(scale) if scale else np.ones(spec.dim))
         units.append(_unit([rows[t.content_hash] for t in tracks], centers[-1], scales[-1]))
+    # As large as the vectors: it must not be held while they are learned from.
+    del rows
     shares = spaces.balanced(units)
     whole = side_by_side(units, shares).astype(np.float32) if len(units) > 1 else units[0]
     del units
