@@ -86,15 +86,32 @@ def scatters(unit: np.ndarray, judgements: Judgements) -> Scatters:
     judgements
         Of these N.
     """
-    # Imported here: it takes most of a second, which a search need not wait for.
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     center = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
     alike, apart = _differences(unit, judgements, center)
     scatter = (alike.T @ alike / max(len(alike), 1)).astype(np.float64)
-    shrinkage = float(ledoit_wolf_shrinkage(alike, assume_centered=True))
+    shrinkage = _shrinkage(scatter, np.einsum("nd,nd->n", alike, alike, dtype=np.float64))
     variances, axes = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False)
     return Scatters(axes, variances.clip(0), shrinkage, apart @ axes, center)
+
+
+def _shrinkage(scatter: np.ndarray, squares: np.ndarray) -> float:
+    """Return how far Ledoit and Wolf would shrink a scatter towards a sphere, in [0, 1].
+
+    It is scikit-learn's `ledoit_wolf_shrinkage`, which takes three products of all vectors and a
+    copy of them. The sum of all products of squares is that of the squared lengths, squared.
+
+    Parameters
+    ----------
+    scatter
+        The mean product of some vectors, shape ``(dim, dim)``.
+    squares
+        Their squared lengths, shape ``(N,)``.
+    """
+    count, dim = max(len(squares), 1), len(scatter)
+    whole = float(np.square(scatter).sum())
+    apart = whole - float(np.trace(scatter)) ** 2 / dim
+    error = (float(np.square(squares).sum()) / count - whole) / count
+    return min(max(error / apart, 0.0), 1.0) if apart > 0 else 0.0
 
 
 def _differences(

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.learner import scatters
+from musicflow.tuning.learner import _shrinkage, scatters
 from musicflow.tuning.space import Choice, balanced, learn
 from musicflow_tests.evaluation.made_up import unit
 
@@ -39,6 +40,15 @@ def test_a_label_that_lies_in_one_dimension_is_found(kind: str) -> None:
     best = np.abs(directions[:, 0])
     assert np.argmax(best) == 5
     assert best[5] > 5 * np.delete(best, 5).max()
+
+
+def test_the_shrinkage_is_that_of_scikit_learn() -> None:
+    values = np.random.default_rng(0).standard_normal((40, DIM)) * np.arange(1, DIM + 1)
+    scatter, squares = values.T @ values / len(values), np.square(values).sum(axis=1)
+    theirs = ledoit_wolf_shrinkage(values, assume_centered=True)
+    assert _shrinkage(scatter, squares) == pytest.approx(theirs)
+    assert 0.1 < theirs < 0.9
+    assert _shrinkage(np.eye(3), np.full(4, 3.0)) == 0.0
 
 
 def test_a_track_in_several_classes_is_drawn_to_each() -> None:
