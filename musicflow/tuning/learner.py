@@ -90,7 +90,7 @@ def scatters(unit: np.ndarray, judgements: Judgements) -> Scatters:
     alike, apart = _differences(unit, judgements, center)
     scatter = (alike.T @ alike / max(len(alike), 1)).astype(np.float64)
     shrinkage = _shrinkage(scatter, np.einsum("nd,nd->n", alike, alike, dtype=np.float64))
-    variances, axes = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False)
+    variances, axes = scipy.linalg.eigh(scatter, overwrite_a=True, check_finite=False, driver="evd")
     return Scatters(axes, variances.clip(0), shrinkage, apart @ axes, center)
 
 

@@ -9,9 +9,14 @@ import pytest
 
 from musicflow import embedders
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.evaluation import compare, report
+from musicflow.evaluation.report import tuned_sections
+from musicflow.evaluation.verdict import of_tuned, verdict
 from musicflow.index import TrackIndex, VectorError, normalize, tuned
 from musicflow.index.fused import Fusions
-from musicflow.library import Track
+from musicflow.library import Library, Track
+from musicflow.pipeline import build_collection
+from musicflow.pipeline import tune as pipeline
 from musicflow.pipeline.tune import JoinedStore, Wanted, is_current, tune, wanted
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore
@@ -118,6 +123,34 @@ def test_a_projection_keeps_what_a_vector_of_no_use_is_refused_for(
     for bad in (np.zeros((1, DIM)), np.full((1, 2 * DIM), np.nan)):
         with pytest.raises(VectorError):
             normalize(bad, manifest)
+
+
+def test_a_space_is_a_row_of_the_comparison_and_leaves_the_others_as_they_are(
+    store: EmbeddingStore, index: TrackIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks, specs, settings = tracks_in(store, range(60)), WANTED.specs, Settings()
+    monkeypatch.setattr(pipeline, "all_wanted", lambda _settings: [WANTED])
+    for spec in specs:
+        build_collection(tracks, spec, store, index)
+    library = Library("made up", "", "auto", tuple(tracks), ())
+    before = compare(library, specs, store, index)
+    given = library, specs, store, index, settings
+    assert pipeline.with_tuned(before, *given) is before, "nothing is published"
+    manifest = tune(WANTED, tracks, store, index, settings)
+    found = pipeline.with_tuned(before, *given)
+    assert pipeline.with_tuned(found, *given) is found, "it is measured once"
+    row = found.rows[-2]
+    assert found.rows == (*before.rows[:-1], row, before.rows[-1])
+    assert (row.kind, row.embedder, row.dim) == ("tuned", manifest.embedder, manifest.dim)
+    assert row.spec_hash == manifest.spec_hash
+    own = row.tuned.known.scores[row.embedder].value
+    assert row.scores["precision_at_10"].value == pytest.approx(own)
+    assert row.tuned.known.is_surely_won_by(row.embedder)
+    assert of_tuned(row) in verdict(found)
+    assert "surely better" in of_tuned(row)
+    assert not found.is_of(before)
+    sections = {section.title for section in tuned_sections(row)}
+    assert sections <= {section.title for section in report.sections(found)}
 
 
 def test_too_few_labels_make_no_space(store: EmbeddingStore, index: TrackIndex) -> None:
