@@ -13,6 +13,7 @@ Reads homes whose libraries were compared with the embedders, and writes ``resul
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -208,13 +209,14 @@ def _alone(folder: Path, tracks: int, dims: int) -> None:
     settings, one = Settings(home=folder / "home"), Wanted((_spec(dims),), "genre")
     start = time.perf_counter()
     manifest = tune(one, _tracks(tracks), store, index, settings)
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, time.process_time()
     song = np.random.default_rng(1).standard_normal((1, dims)).astype(np.float32)
     times = [_seconds(lambda: normalize(song, manifest)) for _ in range(100)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{manifest.count:,} tracks of {dims} dims: learned and published in {seconds:.0f} s, with "
-        f"{memory:.1f} GB at most; a new song is projected in {1000 * np.median(times):.2f} ms."
+        f"{manifest.count:,} tracks of {dims} dims: learned and published in {seconds:.0f} s "
+        f"({busy:.0f} s of processor time on two cores; load of the machine "
+        f"{os.getloadavg()[1]:.1f}), with {memory:.1f} GB at most; a new song is projected in {1000 * np.median(times):.2f} ms."
     )
 
 

@@ -114,7 +114,7 @@ class Candidate:
 def rank_candidates(
     rows: Sequence[Row], quality: float = 1.0, speed: float = 0.25, size: float = 0.1
 ) -> list[Candidate]:
-    """Rank embedders and fusions by quality, speed and size, best first.
+    """Rank embedders, fusions and recommended spaces by quality, speed and size, best first.
 
     Quality is mean average precision, speed tracks per second, size bytes per vector. The latter
     two are compared by their logarithms, so that twice as fast is worth the same anywhere.
@@ -130,6 +130,7 @@ def rank_candidates(
         row
         for row in rows
         if row.meaningful and QUALITY in row.scores and row.tracks_per_s and row.bytes_per_vector
+        if row.tuned is None or row.tuned.is_recommended(row.embedder)
     ]
     if not able:
         return []

@@ -194,9 +194,11 @@ def columns(comparison: Comparison, *shown: Shown) -> list[Measure]:
 
 
 def fusion_notes(rows: Sequence[Row]) -> list[str]:
-    """Return a line per fusion: its members and their weights."""
+    """Return a line per fusion or tuned space: its members, and their weights."""
     notes = []
     for row in rows:
+        if row.kind == "tuned":
+            notes.append(f"{fused.short(row.embedder)} = {row.embedder}")
         if row.kind != "fusion":
             continue
         shares = [f"{weight:.2f} {name}" for name, weight in row.fusion.items()]

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from musicflow.evaluation import Comparison, Dataset, Row, Score
+from musicflow.evaluation.choice import rank_candidates
 from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.results import Contest, Tuned
 from musicflow.evaluation.statistics import Difference
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Doubt
@@ -13,7 +15,7 @@ from musicflow_tests.evaluation.made_up import MEASURES
 
 
 def row(name: str, kind: str, score: float, **more: object) -> Row:
-    scores = {"precision_at_10": Score(score, score - 0.02, score + 0.02)}
+    scores = {n: Score(score, score - 0.02, score + 0.02) for n in ("precision_at_10", "map")}
     return Row(name, kind, "trained", 200, scores, chance=0.1, **more)  # type: ignore[arg-type]
 
 
@@ -41,6 +43,29 @@ def test_the_best_is_named_with_its_lead_its_cost_and_its_licence() -> None:
         "It is surely better than mfcc, the next embedder: by 0.020 [0.01–0.03], p < 0.001.",
         "It embeds 10,800 tracks an hour on this machine and takes 0.6 GB of memory; licence: ISC.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (0.01, "Search with tuned:musicnn@genre: P@10 by genre 0.750, surely better than musicnn"),
+        (0.2, "tuned:musicnn@genre is not recommended: P@10 by genre 0.750 is not surely better"),
+    ],
+)
+def test_a_tuned_space_is_recommended_only_where_it_is_surely_better(p: float, said: str) -> None:
+    name, scores = "tuned:musicnn@genre", {"tuned:musicnn@genre": 0.75, "musicnn": 0.68}
+    values = {one: Score(value, value - 0.02, value + 0.02) for one, value in scores.items()}
+    contest = Contest(12, values, (difference(name, "musicnn", p),))
+    tuned = row(
+        *(name, "tuned", 0.75),
+        tuned=Tuned("genre", 12, "tracks", 2, 0.5, None, contest, contest),
+        tracks_per_s=3.0,
+        bytes_per_vector=800,
+    )
+    found = verdict(compared(rows=(*ROWS[:2], tuned, ROWS[-1])))
+    assert found[0].startswith("Take musicnn:"), "an embedder is chosen beside it"
+    assert found[-1].startswith(said)
+    assert bool(rank_candidates([tuned])) == (p < 0.05)
 
 
 @pytest.mark.parametrize(("p", "taken"), [(0.01, "fusion:musicnn+mfcc"), (0.2, "musicnn")])
