@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -211,12 +212,13 @@ def _alone(folder: Path, tracks: int, dims: int) -> None:
     manifest = tune(one, _tracks(tracks), store, index, settings)
     seconds, busy = time.perf_counter() - start, time.process_time()
     song = np.random.default_rng(1).standard_normal((1, dims)).astype(np.float32)
-    times = [_seconds(lambda: normalize(song, manifest)) for _ in range(100)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    times = [1000 * _seconds(partial(normalize, song, manifest)) for _ in range(100)]
     print(
         f"{manifest.count:,} tracks of {dims} dims: learned and published in {seconds:.0f} s "
         f"({busy:.0f} s of processor time on two cores; load of the machine "
-        f"{os.getloadavg()[1]:.1f}), with {memory:.1f} GB at most; a new song is projected in {1000 * np.median(times):.2f} ms."
+        f"{os.getloadavg()[1]:.1f}), with {memory:.1f} GB at most; a new song is projected in "
+        f"{np.median(times):.2f} ms."
     )
 
 
