@@ -18,7 +18,7 @@ from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
-from musicflow.pipeline.tune import with_tuned
+from musicflow.pipeline.tune import are_measured, with_tuned
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
 from musicflow.store import ALL_TRACKS, EmbeddingStore
@@ -44,6 +44,13 @@ def evaluate_library(
     home, given = settings.paths, (library, specs, store, index)
     last = Comparison.load(home.reports / MEASURED)
     comparison = still_stands(last, *given, settings)
+    if (
+        comparison is not None
+        and comparison.as_of
+        and not are_measured(comparison, settings, index)
+    ):
+        # A tuned space is not compared with figures of other tracks.
+        comparison = None
     if comparison is not None and comparison.as_of is not None:
         comparison = with_problems_of_now(comparison, library, specs, store)
     if comparison is None:

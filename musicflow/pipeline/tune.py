@@ -302,9 +302,15 @@ def is_current(
     index: TrackIndex,
     settings: Settings,
 ) -> bool:
-    """Return whether a tuned space need be neither learned nor published. No vector is read."""
-    usable = usable_tracks(one, tracks, store)
-    spec, manifest = current_spec(one, usable, index, settings), index.manifest(one.name)
+    """Return whether a tuned space need be neither learned nor published. No vector is read.
+
+    One that cannot be learned any more is not current: the run says why.
+    """
+    usable, manifest = usable_tracks(one, tracks, store), index.manifest(one.name)
+    try:
+        spec = current_spec(one, usable, index, settings)
+    except TuningError:
+        return False
     return (
         spec is not None
         and manifest is not None

@@ -14,7 +14,7 @@ from musicflow.evaluation.report import tuned_sections
 from musicflow.evaluation.verdict import of_tuned, verdict
 from musicflow.index import TrackIndex, VectorError, normalize, tuned
 from musicflow.index.fused import Fusions
-from musicflow.library import Library, Track
+from musicflow.library import UNKNOWN, Library, Track
 from musicflow.pipeline import build_collection
 from musicflow.pipeline import tune as pipeline
 from musicflow.pipeline.tune import JoinedStore, Wanted, is_current, tune, wanted
@@ -158,6 +158,10 @@ def test_too_few_labels_make_no_space(store: EmbeddingStore, index: TrackIndex) 
         tune(WANTED, tracks_in(store, range(10)), store, index, Settings())
     assert refused.value.code == "few-labels"
     assert index.names() == []
+    tracks = tracks_in(store, range(60))
+    tune(WANTED, tracks, store, index, Settings())
+    unlabelled = [replace(track, genre=UNKNOWN) for track in tracks]
+    assert not is_current(WANTED, unlabelled, store, index, Settings())
 
 
 def test_a_name_tells_embedders_and_label(tmp_path: Path) -> None:
