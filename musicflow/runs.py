@@ -48,7 +48,7 @@ def carry_out(
         return run_plan(plan, settings, progress)
     from musicflow.orchestration.run import materialize
 
-    return materialize(settings, lambda _context: progress, tell)
+    return materialize(plan.library, settings, lambda _context: progress, tell)
 
 
 def tune(

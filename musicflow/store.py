@@ -128,8 +128,13 @@ class EmbeddingStore:
                 rows[row["content_hash"]] = _embedding(row, None if row["error"] else vector)
         return rows
 
-    def outcomes(self, spec: EmbedderSpec, names: Collection[str] = ()) -> dict[str, Embedding]:
-        """Return all rows of an embedder by content hash, without their vectors.
+    def outcomes(
+        self,
+        spec: EmbedderSpec,
+        names: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> dict[str, Embedding]:
+        """Return the rows of an embedder by content hash, without their vectors.
 
         Parameters
         ----------
@@ -137,12 +142,14 @@ class EmbeddingStore:
             The embedder.
         names
             The fields to read, the others being as in a new row; all if none is named.
+        only
+            The contents to read; None for all.
         """
         every = [name for name in Embedding.__dataclass_fields__ if name != "vector"]
         columns = ["content_hash", *names] if names else [*every, _OLD_NOTE]
         return {
             row["content_hash"]: _embedding(row, None)
-            for table in self._tables(spec, columns)
+            for table in self._tables(spec, columns, only)
             for row in table.to_pylist()
         }
 

@@ -259,7 +259,7 @@ def _show_where_next(settings: Settings) -> None:
     program = typed.name if shutil.which(typed.name) else str(typed)
     known = Settings().home == settings.home
     option = "" if known else f" --home {shlex.quote(str(settings.home))}"
-    track = Library.load(settings.paths.library).tracks[0].track_id
+    track = Library.first_id_in(settings.paths.library)
     lines: dict[str, object] = {
         "Report": settings.paths.reports / "comparison.html",
         "Search": f"{program} search --track {shlex.quote(track)}{option}",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from musicflow.library import labels, layouts
@@ -18,8 +19,10 @@ from musicflow.library.files import (
     load_states,
     no_progress,
     scan,
+    scan_by_partition,
     scan_partitions,
     shown_as,
+    sorted_files,
     split,
 )
 from musicflow.library.labels import Rule
@@ -81,6 +84,7 @@ __all__ = [
     "shown_as",
     "skipped_kinds",
     "skipped_line",
+    "sorted_files",
     "split",
     "state_of_file",
     "summary_of",
@@ -110,8 +114,11 @@ def read_library(
     """
     assert settings.library is not None
     root = fresh(settings.library)
-    files = scan(root, folder or settings.paths.library, progress, Rules.of(settings))
-    return join(root, files, settings.library_format, Rule.of(settings))
+    given = root, folder or settings.paths.library, progress, Rules.of(settings)
+    partitions = scan_by_partition(*given)
+    files = sorted_files(partitions)
+    library = join(root, files, settings.library_format, Rule.of(settings))
+    return replace(library, partitions=partitions)
 
 
 def join(

@@ -6,7 +6,7 @@ kept per partition, so that partitions can be scanned in parallel.
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -136,11 +136,18 @@ def scan(
     LibraryError
         As `find` does.
     """
+    return sorted_files(scan_by_partition(root, folder, progress, rules))
+
+
+def scan_by_partition(
+    root: Place, folder: Path, progress: Progress = no_progress, rules: Rules = Rules()
+) -> dict[str, list[AudioFile]]:
+    """Scan a library as `scan` does, and return the files of each partition."""
     partitions = split_library(root, rules)
     known = load_partitions(folder)
     found = _examine_all(root, folder, partitions, known, progress, rules)
     forget_partitions(folder, known.keys() - partitions.keys())
-    return _sorted(file for files in found.values() for file in files)
+    return found
 
 
 def scan_partitions(
@@ -194,7 +201,7 @@ def load_partitions(
 
 def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
     """Return the files of the last scan, or those of some partitions, sorted by path."""
-    return _merged(load_partitions(folder, partitions))
+    return sorted_files(load_partitions(folder, partitions))
 
 
 def load_states(folder: Path) -> dict[str, set[FileState]]:
@@ -228,7 +235,7 @@ def _examine_all(
     rules: Rules,
 ) -> dict[str, list[AudioFile]]:
     """Examine the files that are not known yet, and save each partition once it is known."""
-    known = _merged(before)
+    known = sorted_files(before)
     old = {state_of_file(f): f for f in known if f.version == VERSION and f.code not in PASSING}
     found = [file for files in partitions.values() for file in files]
     fresh = [file for file in found if not file.code and state_of_file(file) not in old]
@@ -346,7 +353,7 @@ def _was_decoded_alike(former: AudioFile, file: AudioFile) -> bool:
     )
 
 
-def _merged(partitions: dict[str, list[AudioFile]]) -> list[AudioFile]:
+def sorted_files(partitions: Mapping[str, list[AudioFile]]) -> list[AudioFile]:
     """Return all files of partitions, sorted by path.
 
     Files of a folder that was split again may be known twice. The later scan counts.

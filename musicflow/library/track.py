@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,10 @@ class Library:
     """Where genres come from: ``layout``, ``folder``, ``tag`` or ``table``."""
     genre_reason: str = ""
     """Why they come from there."""
+    partitions: Mapping[str, list[AudioFile]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """The files of each partition, if they were just scanned; they are not saved with it."""
 
     @property
     def reading(self) -> str:
@@ -210,7 +215,7 @@ class Library:
             return f"read as {self.format}"
         return f"read as {self.format} ({self.layout_reason}); genres: {self.genre_reason}"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that identify the library to an evaluation.
 
@@ -221,7 +226,7 @@ class Library:
             digest.update(_seen(track))
         return digest.hexdigest()[:16]
 
-    @property
+    @cached_property
     def marks(self) -> np.ndarray:
         """Return a number per track that identifies it to an evaluation: uint64, shape ``(N,)``."""
         digests = (hashlib.blake2b(_seen(track), digest_size=8).digest() for track in self.tracks)
@@ -246,6 +251,13 @@ class Library:
         except FileNotFoundError:
             return ""
         return about.get(b"root", b"").decode()
+
+    @staticmethod
+    def first_id_in(folder: Path) -> str:
+        """Return the id of the first track of the library that was saved in `folder`."""
+        with pq.ParquetFile(folder / _FILE) as file:
+            [track_id] = next(file.iter_batches(1, columns=["track_id"]))["track_id"].to_pylist()
+        return str(track_id)
 
     @classmethod
     def load(cls, folder: Path) -> "Library":

@@ -6,7 +6,7 @@ change is not built again.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -21,7 +21,6 @@ from musicflow.library import (
     Rules,
     Track,
     known_partitions,
-    load_partitions,
     note_lines,
     track_of,
 )
@@ -31,7 +30,7 @@ from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
-from musicflow.orchestration.resources import INDEX, OWNERS, Reporter, Workspace
+from musicflow.orchestration.resources import INDEX, OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline import Embedded, embed_for, health_of, publish_for
 from musicflow.pipeline.plan import embedding_steps, to_embed
 from musicflow.pipeline.publish import LAYOUT
@@ -65,9 +64,10 @@ def embeddings_asset(*, spec: EmbedderSpec, pool: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
+        reading: dg.ResourceParam[Reading],
     ) -> dg.MaterializeResult:
         spec = workspace.spec(name)
-        partitions = _partitions(workspace, context.partition_keys)
+        partitions = _partitions(workspace, reading, context.partition_keys)
         tracks = list({t.track_id: t for part in partitions.values() for t in part}.values())
         work = to_embed(tracks, spec, workspace.store)
         if again := _embedded_again(work, spec, workspace):
@@ -95,7 +95,9 @@ def _embedded_again(work: list[Track], spec: EmbedderSpec, workspace: Workspace)
     return sum(step.tracks for step in steps if step.reason == "version")
 
 
-def _partitions(workspace: Workspace, keys: list[str]) -> dict[str, list[Track]]:
+def _partitions(
+    workspace: Workspace, reading: Reading, keys: Sequence[str]
+) -> dict[str, list[Track]]:
     """Return the usable files of each partition as tracks without labels."""
     folder = workspace.paths.library
     if unread := sorted(set(keys) - known_partitions(folder)):
@@ -103,7 +105,7 @@ def _partitions(workspace: Workspace, keys: list[str]) -> dict[str, list[Track]]
             f"{', '.join(unread)} was never scanned: materialize raw_audio for it first"
         )
     root = workspace.root  # Once: each look reads the settings.
-    partitions = load_partitions(folder, keys)
+    partitions = reading.files(folder, keys)
     # Of a file that two partitions know, the later scan counts.
     files = {file.path: file for part in partitions.values() for file in part}
     tracks = {path: track_of(root, file) for path, file in files.items() if not file.error}
@@ -191,8 +193,9 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
+        reading: dg.ResourceParam[Reading],
     ) -> dg.MaterializeResult:
-        spec, library = workspace.spec(name), Library.load(workspace.paths.library)
+        spec, library = workspace.spec(name), reading.library(workspace.paths.library)
         given = library.tracks, spec, workspace.store, workspace.index
         manifest = publish_for(workspace.settings, *given, reporter(context))
         known = workspace.store.known(spec)

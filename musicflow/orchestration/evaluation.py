@@ -16,11 +16,11 @@ from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.state import VERSION
 from musicflow.evaluation.verdict import verdict
-from musicflow.library import Library, Progress, shown_as
+from musicflow.library import Progress, shown_as
 from musicflow.orchestration import checks, pictures
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.resources import OWNERS, Reporter, Workspace
+from musicflow.orchestration.resources import OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
 
 _log = logging.getLogger("musicflow")
@@ -46,12 +46,13 @@ def retrieval_evaluation_asset(
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
+        reading: dg.ResourceParam[Reading],
     ) -> dg.MaterializeResult:
         """Score each embedder and their fusions.
 
         An evaluation that is up to date is not made again.
         """
-        library = Library.load(workspace.paths.library)
+        library = reading.library(workspace.paths.library)
         given = library, workspace.specs, workspace.store, workspace.index
         comparison = evaluate_library(*given, workspace.settings, reporter(context))
         scores = {row.embedder: row.value(MAIN) for row in comparison.rows}

@@ -19,11 +19,10 @@ from musicflow.library import (
     Rules,
     Track,
     grouped,
-    join,
     known_partitions,
-    load_files,
     skipped_kinds,
     skipped_line,
+    sorted_files,
     summary_of,
 )
 from musicflow.library.files import VERSION as SCAN
@@ -31,7 +30,7 @@ from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
-from musicflow.orchestration.resources import OWNERS, PROCESS, Reporter, Scan, Workspace
+from musicflow.orchestration.resources import OWNERS, PROCESS, Reading, Reporter, Workspace
 from musicflow.pipeline import published_count
 
 PREVIEW = 10
@@ -55,7 +54,7 @@ def raw_audio(
     context: dg.AssetExecutionContext,
     workspace: Workspace,
     reporter: dg.ResourceParam[Reporter],
-    scan: dg.ResourceParam[Scan],
+    reading: dg.ResourceParam[Reading],
 ) -> dg.MaterializeResult:
     """Scan the library: the files of each partition, their lengths, and which cannot be used.
 
@@ -63,7 +62,7 @@ def raw_audio(
     """
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
-    partitions = scan(root, workspace.paths.library, keys, reporter(context), rules)
+    partitions = reading.scan(root, workspace.paths.library, keys, reporter(context), rules)
     log = shown.log_of_step(context, workspace.settings)
     for key, files in partitions.items():
         context.add_asset_metadata({**_about(files), "log": log}, partition_key=key)
@@ -73,9 +72,8 @@ def raw_audio(
         samples = {"samples": pictures.spectrograms(root, usable)} if usable else {}
         context.add_asset_metadata(samples, partition_key=keys[0])
     folder = workspace.paths.library
-    seen = [file for files in partitions.values() for file in files]
-    every = seen if known_partitions(folder) <= {*keys} else load_files(folder)
-    return dg.MaterializeResult(check_results=[checks.decodable(every)])
+    every = partitions if known_partitions(folder) <= {*keys} else reading.files(folder)
+    return dg.MaterializeResult(check_results=[checks.decodable(sorted_files(every))])
 
 
 def _about(files: list[AudioFile]) -> dict[str, Any]:
@@ -106,17 +104,21 @@ def _about(files: list[AudioFile]) -> dict[str, Any]:
     freshness_policy=DAILY,
 )
 @explained()
-def track_metadata(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
+def track_metadata(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    reading: dg.ResourceParam[Reading],
+) -> dg.MaterializeResult:
     """Make a track of each usable file: artist, name, genre and subgenres."""
     folder, root = workspace.paths.library, workspace.root
-    files = load_files(folder)
-    library = join(root, files, workspace.layout, Rule.of(workspace.settings))
+    partitions = reading.files(folder)
+    library = reading.join(root, partitions, workspace.layout, Rule.of(workspace.settings))
     library.save(folder)
     tracks, summary = library.tracks, summary_of(library)
     genres = Counter(track.genre for track in tracks).most_common()
     keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
     unread = sorted(set(keys) - known_partitions(folder))
-    usable = [file for file in files if not file.error]
+    usable = [file for file in sorted_files(partitions) if not file.error]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(tracks),

@@ -1,7 +1,8 @@
 """The resources of assets: the settings, and a way to show progress."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_origin
 
 import dagster as dg
@@ -9,7 +10,19 @@ from pydantic import Field, create_model
 
 from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
-from musicflow.library import AudioFile, LibraryError, Progress, scan_partitions
+from musicflow.library import (
+    AudioFile,
+    Library,
+    LibraryError,
+    Progress,
+    Rule,
+    Rules,
+    join,
+    load_partitions,
+    no_progress,
+    scan_partitions,
+    sorted_files,
+)
 from musicflow.places import Place
 from musicflow.settings import Home, Settings, choices, options_of_a_run
 from musicflow.store import EmbeddingStore, store_of
@@ -37,8 +50,36 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
 Reporter = Callable[[Context], Progress]
 """A function that makes the `Progress` of a step."""
 
-Scan = Callable[..., dict[str, list[AudioFile]]]
-"""A function that scans partitions, as `scan_partitions` does."""
+
+class Reading:
+    """How assets get at files and tracks: in Dagster's own processes, by reading them."""
+
+    def scan(
+        self,
+        root: Place,
+        folder: Path,
+        keys: Sequence[str],
+        progress: Progress = no_progress,
+        rules: Rules = Rules(),
+    ) -> dict[str, list[AudioFile]]:
+        """Bring partitions up to date with the disk; see `scan_partitions`."""
+        return scan_partitions(root, folder, keys, progress, rules)
+
+    def files(
+        self, folder: Path, keys: Collection[str] | None = None
+    ) -> dict[str, list[AudioFile]]:
+        """Return the files of partitions that were scanned; see `load_partitions`."""
+        return load_partitions(folder, keys)
+
+    def join(
+        self, root: Place, partitions: Mapping[str, list[AudioFile]], layout: str, rule: Rule
+    ) -> Library:
+        """Make a library of files; see `join`."""
+        return join(root, sorted_files(partitions), layout, rule)
+
+    def library(self, folder: Path) -> Library:
+        """Return the library that was joined last; see `Library.load`."""
+        return Library.load(folder)
 
 
 class Workspace(dg.ConfigurableResource):
@@ -140,13 +181,13 @@ def _field(name: str, in_force: Any) -> Any:
 def resources_of(
     workspace: Workspace | None = None,
     reporter: Reporter | None = None,
-    scan: Scan = scan_partitions,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Return the resources of all assets; by default those of Dagster's own processes."""
     return {
         "workspace": workspace or workspace_of(),
         "reporter": reporter or log_progress,
-        "scan": scan,
+        "reading": reading or Reading(),
     }
 
 

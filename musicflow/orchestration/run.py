@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +26,9 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from musicflow import tracking
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
-from musicflow.library import AudioFile, known_partitions, load_files
+from musicflow.library import AudioFile, Library, known_partitions
 from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
@@ -40,12 +39,14 @@ from musicflow.orchestration.resources import (
     INDEX,
     KILLED,
     PROCESS,
+    Reading,
     Reporter,
     resources_of,
     workspace_of,
 )
 from musicflow.orchestration.tuned import TUNED_SPACES
 from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
+from musicflow.places import Place
 from musicflow.settings import Home, HomeError, Settings, check_for_databases, remember
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -64,6 +65,9 @@ EVALUATION = [["retrieval_evaluation"], ["embedder_comparison"]]
 
 def prepare(home: Home) -> None:
     """Make a home ready for Dagster and MLflow. A home that is ready stays as it is."""
+    # Imported here: MLflow takes a second, and a run without an evaluation does not need it.
+    from musicflow import tracking
+
     prepare_dagster(home)
     tracking.prepare(home)
 
@@ -123,7 +127,7 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
 
 
 def materialize(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None]
+    library: Library, settings: Settings, reporter: Reporter, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Materialize all assets of a library that was scanned, and remember its settings.
 
@@ -131,6 +135,8 @@ def materialize(
 
     Parameters
     ----------
+    library
+        The library, as it was just scanned for the plan.
     settings
         The library and the embedders.
     reporter
@@ -154,10 +160,11 @@ def materialize(
     models = [[kind, label] for label in labels for kind in PER_EMBEDDER]
     tuned = [[TUNED_SPACES]] if settings.tuned else []
     everything = [["raw_audio"], ["track_metadata"], *models, *tuned, *EVALUATION]
-    failed = _run(settings, reporter, everything, tell)
+    given = _AsPlanned(library), settings, reporter
+    failed = _run(*given, everything, tell)
     if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which depends on all embedders.
-        failed |= _run(settings, reporter, [*tuned, *EVALUATION], tell)
+        failed |= _run(*given, [*tuned, *EVALUATION], tell)
     return failed
 
 
@@ -166,10 +173,11 @@ def materialize_tuned(
 ) -> dict[str, str]:
     """Materialize the tuned spaces of a home, and the evaluation; see `materialize`."""
     prepare_dagster(settings.paths)
-    return _run(settings, reporter, [[TUNED_SPACES], *EVALUATION], tell)
+    return _run(Reading(), settings, reporter, [[TUNED_SPACES], *EVALUATION], tell)
 
 
 def _run(
+    reading: Reading,
     settings: Settings,
     reporter: Reporter,
     selection: Sequence[list[str]],
@@ -182,7 +190,7 @@ def _run(
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
             tell(f"Also running: {', '.join(going_on)}. This run waits for resources in use.")
         follow(instance, known_partitions(settings.paths.library))
-        job = _job(settings, reporter, selection)
+        job = _job(reading, settings, reporter, selection)
         run = instance.create_run_for_job(
             job,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -204,13 +212,13 @@ def _run(
 
 
 def _job(
-    settings: Settings, reporter: Reporter, selection: Sequence[list[str]]
+    reading: Reading, settings: Settings, reporter: Reporter, selection: Sequence[list[str]]
 ) -> dg.JobDefinition:
     chosen = dg.AssetSelection.assets(*selection)
     return dg.Definitions(
         assets=assets_for(settings.embedders, settings.device, settings.tuned),
         jobs=[dg.define_asset_job(refresh.name, chosen)],
-        resources=resources_of(workspace_of(settings), reporter, _as_scanned),
+        resources=resources_of(workspace_of(settings), reporter, reading),
         executor=dg.in_process_executor,
     ).resolve_job_def(refresh.name)
 
@@ -233,11 +241,28 @@ def _origin() -> RemoteJobOrigin:
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), refresh.name)
 
 
-def _as_scanned(
-    _root: Path, folder: Path, keys: Sequence[str], *_: object
-) -> dict[str, list[AudioFile]]:
-    """Return the files of partitions that were scanned for the plan."""
-    return {key: load_files(folder, [key]) for key in keys}
+class _AsPlanned(Reading):
+    """What was read for the plan, handed on."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def scan(
+        self, _root: Place, folder: Path, keys: Sequence[str], *_: object
+    ) -> dict[str, list[AudioFile]]:
+        return self.files(folder, keys)
+
+    def files(
+        self, _folder: Path, keys: Collection[str] | None = None
+    ) -> dict[str, list[AudioFile]]:
+        known = self._library.partitions
+        return {key: files for key, files in known.items() if keys is None or key in keys}
+
+    def join(self, *_: object) -> Library:
+        return self._library
+
+    def library(self, _folder: Path) -> Library:
+        return self._library
 
 
 @contextmanager

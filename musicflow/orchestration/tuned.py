@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from musicflow.errors import words_of
-from musicflow.library import Library
 from musicflow.orchestration.automation import DAILY, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import track_metadata
-from musicflow.orchestration.resources import INDEX, OWNERS, Reporter, Workspace
+from musicflow.orchestration.resources import INDEX, OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline.tune import all_wanted, tune
 from musicflow.tuning.space import VERSION
 
@@ -35,12 +34,13 @@ def tuned_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         workspace: Workspace,
         reporter: dg.ResourceParam[Reporter],
+        reading: dg.ResourceParam[Reading],
     ) -> dg.MaterializeResult:
         """Learn the tuned spaces that the settings name, and publish them.
 
         A space whose labels and vectors did not change is not learned again.
         """
-        settings, library = workspace.settings, Library.load(workspace.paths.library)
+        settings, library = workspace.settings, reading.library(workspace.paths.library)
         given = library.tracks, workspace.store, workspace.index, settings, reporter(context)
         counts, failed = {}, {}
         for one in all_wanted(settings):

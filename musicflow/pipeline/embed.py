@@ -123,8 +123,7 @@ def embed_tracks(
         except worker.WorkerError as error:
             kept = "All finished work is kept: run it again to go on from there."
             raise worker.WorkerError(f"{error}. {kept}", code=error.code) from error
-    known, wanted = store.outcomes(spec), {track.content_hash for track in tracks}
-    rows = {content: row for content, row in known.items() if content in wanted}
+    rows = store.outcomes(spec, only={track.content_hash for track in tracks})
     faults = faults_of(spec, store.faults(spec) or ())
     return Embedded(
         len(work) - len(unreadable),

@@ -94,7 +94,8 @@ def test_the_settings_are_not_read_per_file(
     looks: list[Path] = []
     root = property(lambda _workspace: looks.append(music) or music)
     monkeypatch.setattr(resources.Workspace, "root", root)
-    found = _partitions(workspace_of(Settings(home=home.root)), ["noises", "tones"])
+    workspace = workspace_of(Settings(home=home.root))
+    found = _partitions(workspace, resources.Reading(), ["noises", "tones"])
     assert {key: len(tracks) for key, tracks in found.items()} == {"noises": 6, "tones": 6}
     assert len(looks) == 1
 
@@ -268,9 +269,9 @@ def test_an_embedder_that_fails_takes_no_other_down(
     monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
     (tmp_path / weights.filename).write_bytes(b"no weights")
     settings = Settings(library=music, embedders=("musicnn", "mfcc"))
-    plan_of(settings)
+    library = plan_of(settings).library
     monkeypatch.setattr(sys, "argv", ["/bin/musicflow", "run", "My Music"])
-    failed = materialize(settings, quiet, print)  # type: ignore[arg-type]
+    failed = materialize(library, settings, quiet, print)  # type: ignore[arg-type]
     [(asset, reason)] = failed.items()
     assert asset == "embeddings/musicnn"
     assert f"{weights.filename} has sha256:" in reason
