@@ -48,7 +48,7 @@ def carry_out(
         return run_plan(plan, settings, progress)
     from musicflow.orchestration.run import materialize
 
-    return materialize(plan.library, settings, lambda _context: progress, tell)
+    return materialize(plan, settings, lambda _context: progress, tell)
 
 
 def tune(
@@ -91,7 +91,7 @@ def tune(
     if extras.are_installed(*extras.RECORDS):
         from musicflow.orchestration.run import materialize_tuned
 
-        failed = materialize_tuned(settings, lambda _context: progress, tell)
+        failed = materialize_tuned(library, settings, lambda _context: progress, tell)
     else:
         failed = run_tuned(library, settings, progress)
     comparison = Comparison.load(home.reports / report.COMPARISON)

@@ -24,6 +24,7 @@ from musicflow.library.files import (
     shown_as,
     sorted_files,
     split,
+    times_of_partitions,
 )
 from musicflow.library.labels import Rule
 from musicflow.library.layouts import Detection, Layout, LayoutError
@@ -88,6 +89,7 @@ __all__ = [
     "split",
     "state_of_file",
     "summary_of",
+    "times_of_partitions",
     "track_of",
     "without_notes",
 ]

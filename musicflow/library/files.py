@@ -186,6 +186,12 @@ def known_partitions(folder: Path) -> set[str]:
     return {path.name.removesuffix(_SUFFIX) for path in (folder / _FILES).glob(f"*{_SUFFIX}")}
 
 
+def times_of_partitions(folder: Path) -> dict[str, int]:
+    """Return when the files of each known partition changed last, in nanoseconds."""
+    paths = (folder / _FILES).glob(f"*{_SUFFIX}")
+    return {path.name.removesuffix(_SUFFIX): path.stat().st_mtime_ns for path in paths}
+
+
 def load_partitions(
     folder: Path, partitions: Collection[str] | None = None
 ) -> dict[str, list[AudioFile]]:

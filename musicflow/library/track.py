@@ -276,8 +276,9 @@ class Library:
         tracks = tuple(items_of(Track, table))
         where = about["name"], about["root"], about["format"]
         skipped = json.loads(about.get("skipped", "{}"))
-        reasons = (about.get(name, "") for name in _REASONS)
-        return cls(*where, tracks, problems, about.get("labels", ""), skipped, *reasons)
+        layout, source, genre = (about.get(name, "") for name in _REASONS)
+        labels = about.get("labels", "")
+        return cls(*where, tracks, problems, labels, skipped, layout, source, genre)
 
 
 _FILE = "tracks.parquet"

@@ -36,7 +36,10 @@ FALL = 0.05
 
 LIBRARY = ("decodable",)
 TRACKS = ("coverage", "labels_and_audio", "meaning", "not_shrunk")
-VECTORS = ("sound_vectors", "live_dimensions")
+BLOCKING = "sound_vectors"
+"""The check of vectors that keeps faulty ones from being published."""
+
+VECTORS = (BLOCKING, "live_dimensions")
 COLLECTION = ("counts_agree",)
 EVALUATION = ("above_chance", "no_sudden_fall")
 

@@ -30,9 +30,20 @@ def follow(instance: dg.DagsterInstance, keys: Collection[str]) -> None:
         instance.delete_dynamic_partition(name, key)
 
 
-def all_partitions(instance: dg.DagsterInstance) -> dict[str, str]:
-    """Return the tags of one run over all partitions, which loads each model once."""
-    keys = instance.get_dynamic_partitions(str(PARTITIONS.name))
+def all_partitions(
+    instance: dg.DagsterInstance, only: Collection[str] | None = None
+) -> dict[str, str]:
+    """Return the tags of one run over all partitions, which loads each model once.
+
+    Parameters
+    ----------
+    instance
+        The instance that knows the partitions.
+    only
+        The partitions needed: the run is over those, and what lies between them. None for all.
+    """
+    known = instance.get_dynamic_partitions(str(PARTITIONS.name))
+    keys = [key for key in known if only is None or key in only]
     if not keys:
         return {}
     return {

@@ -19,7 +19,6 @@ from musicflow.library import (
     Rules,
     join,
     load_partitions,
-    no_progress,
     scan_partitions,
     sorted_files,
 )
@@ -55,12 +54,7 @@ class Reading:
     """How assets get at files and tracks: in Dagster's own processes, by reading them."""
 
     def scan(
-        self,
-        root: Place,
-        folder: Path,
-        keys: Sequence[str],
-        progress: Progress = no_progress,
-        rules: Rules = Rules(),
+        self, root: Place, folder: Path, keys: Sequence[str], progress: Progress, rules: Rules
     ) -> dict[str, list[AudioFile]]:
         """Bring partitions up to date with the disk; see `scan_partitions`."""
         return scan_partitions(root, folder, keys, progress, rules)

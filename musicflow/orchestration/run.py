@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,14 +22,15 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
-from musicflow.library import AudioFile, Library, known_partitions
-from musicflow.orchestration import alerts
+from musicflow.library import AudioFile, Library, times_of_partitions
+from musicflow.orchestration import alerts, checks
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
 from musicflow.orchestration.partitions import all_partitions, follow
@@ -45,9 +46,17 @@ from musicflow.orchestration.resources import (
     workspace_of,
 )
 from musicflow.orchestration.tuned import TUNED_SPACES
-from musicflow.pipeline.run import PER_EMBEDDER, is_per_embedder
+from musicflow.pipeline import Plan
+from musicflow.pipeline.run import is_per_embedder
 from musicflow.places import Place
-from musicflow.settings import Home, HomeError, Settings, check_for_databases, remember
+from musicflow.settings import (
+    Home,
+    HomeError,
+    Settings,
+    check_for_databases,
+    remember,
+    write_atomically,
+)
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 
@@ -127,16 +136,16 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
 
 
 def materialize(
-    library: Library, settings: Settings, reporter: Reporter, tell: Callable[[str], None]
+    plan: Plan, settings: Settings, reporter: Reporter, tell: Callable[[str], None]
 ) -> dict[str, str]:
-    """Materialize all assets of a library that was scanned, and remember its settings.
+    """Materialize all assets that a plan changes, and remember its settings.
 
     If an embedder fails, the others are still evaluated.
 
     Parameters
     ----------
-    library
-        The library, as it was just scanned for the plan.
+    plan
+        The plan, as it was just made.
     settings
         The library and the embedders.
     reporter
@@ -157,44 +166,50 @@ def materialize(
     remember(settings.paths, **settings.remembered)
     prepare_dagster(settings.paths)
     labels = [spec.label for spec in specs_for(settings)]
-    models = [[kind, label] for label in labels for kind in PER_EMBEDDER]
+    vectors = [["embeddings", label] for label in labels]
+    collections = [["collections", label] for label in labels]
     tuned = [[TUNED_SPACES]] if settings.tuned else []
-    everything = [["raw_audio"], ["track_metadata"], *models, *tuned, *EVALUATION]
-    given = _AsPlanned(library), settings, reporter
-    failed = _run(*given, everything, tell)
+    whole = [["track_metadata"], *collections, *tuned, *EVALUATION]
+    given = plan, settings, reporter, tell
+    failed = _run(*given, whole, [["raw_audio"], *vectors])
     if failed and all(map(is_per_embedder, failed)):
         # Dagster skipped the evaluation, which depends on all embedders.
-        failed |= _run(*given, [*tuned, *EVALUATION], tell)
+        failed |= _run(*given, [*tuned, *EVALUATION])
     return failed
 
 
 def materialize_tuned(
-    settings: Settings, reporter: Reporter, tell: Callable[[str], None]
+    library: Library, settings: Settings, reporter: Reporter, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Materialize the tuned spaces of a home, and the evaluation; see `materialize`."""
     prepare_dagster(settings.paths)
-    return _run(Reading(), settings, reporter, [[TUNED_SPACES], *EVALUATION], tell)
+    return _run(Plan(library, ()), settings, reporter, tell, [[TUNED_SPACES], *EVALUATION])
 
 
 def _run(
-    reading: Reading,
+    plan: Plan,
     settings: Settings,
     reporter: Reporter,
-    selection: Sequence[list[str]],
     tell: Callable[[str], None],
+    whole: Sequence[list[str]],
+    parted: Sequence[list[str]] = (),
 ) -> dict[str, str]:
+    """Materialize assets of the whole library, and of those with partitions what is out of date."""
     # Output goes straight to the terminal. Dagster would copy it in processes that print
     # tracebacks after Ctrl-C.
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
             tell(f"Also running: {', '.join(going_on)}. This run waits for resources in use.")
-        follow(instance, known_partitions(settings.paths.library))
-        job = _job(reading, settings, reporter, selection)
+        states = times_of_partitions(settings.paths.library)
+        follow(instance, states)
+        only = plan.partitions | _unseen(instance, settings.paths, states, parted)
+        some = all_partitions(instance, only) if parted else {}
+        job = _job(plan, settings, reporter, [*whole, *parted] if some else whole)
         run = instance.create_run_for_job(
             job,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=EMBEDS | all_partitions(instance) | _tags(),
+            tags=EMBEDS | some | _tags(),
             remote_job_origin=_origin(),
         )
         result = execute_run(InMemoryJob(job), run, instance)
@@ -203,6 +218,8 @@ def _run(
             for event in result.get_step_failure_events()
             if event.step_key
         }
+        if some and "raw_audio" not in failed:
+            write_atomically(settings.paths.dagster / _SEEN, json.dumps(states).encode())
     if failed:
         try:
             alerts.tell_of(run, failed, settings)
@@ -211,14 +228,44 @@ def _run(
     return failed
 
 
+_SEEN = "partitions.json"
+"""The file with the state of each partition's files when a run told Dagster of them."""
+
+
+def _unseen(
+    instance: dg.DagsterInstance,
+    home: Home,
+    states: Mapping[str, int],
+    parted: Sequence[list[str]],
+) -> set[str]:
+    """Return the partitions that are not in Dagster as they are."""
+    try:
+        seen = json.loads((home.dagster / _SEEN).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        seen = {}
+    unseen = {key for key, state in states.items() if seen.get(key) != state}
+    for key in map(dg.AssetKey, parted):
+        # Vectors that were found faulty are looked at as a whole.
+        known = set() if _is_faulty(instance, key) else instance.get_materialized_partitions(key)
+        unseen |= states.keys() - known
+    return unseen
+
+
+def _is_faulty(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
+    """Return whether a check that blocks what follows failed the last time."""
+    check = dg.AssetCheckKey(key, checks.BLOCKING)
+    last = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    return any(record.status == AssetCheckExecutionRecordStatus.FAILED for record in last)
+
+
 def _job(
-    reading: Reading, settings: Settings, reporter: Reporter, selection: Sequence[list[str]]
+    plan: Plan, settings: Settings, reporter: Reporter, selection: Sequence[list[str]]
 ) -> dg.JobDefinition:
     chosen = dg.AssetSelection.assets(*selection)
     return dg.Definitions(
         assets=assets_for(settings.embedders, settings.device, settings.tuned),
         jobs=[dg.define_asset_job(refresh.name, chosen)],
-        resources=resources_of(workspace_of(settings), reporter, reading),
+        resources=resources_of(workspace_of(settings), reporter, _AsPlanned(plan.library)),
         executor=dg.in_process_executor,
     ).resolve_job_def(refresh.name)
 

@@ -56,9 +56,15 @@ class LayerStore(EmbeddingStore):
         parts = [self._store.read(layer, wanted) for layer in self._layers]
         return {content: _joined([part[content] for part in parts]) for content in wanted}
 
-    def outcomes(self, spec: EmbedderSpec, _names: Collection[str] = ()) -> dict[str, Embedding]:
+    def outcomes(
+        self,
+        spec: EmbedderSpec,
+        _names: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> dict[str, Embedding]:
         """Return the rows that every layer has, without their vectors; see the store's."""
-        return {content: replace(row, vector=None) for content, row in self.read(spec).items()}
+        rows = self.read(spec, only)
+        return {content: replace(row, vector=None) for content, row in rows.items()}
 
     def add(self, _: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep the part of each layer; see the store's."""

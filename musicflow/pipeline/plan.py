@@ -1,6 +1,6 @@
 """The plan: all work to do, and why. Nothing else decides what is up to date."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -68,6 +68,8 @@ class Plan:
         The tracks that the last comparison is of, if the evaluation is put off.
     published
         The tracks of the largest collection of these embedders.
+    partitions
+        The partitions of the library that hold tracks to embed.
     """
 
     library: Library
@@ -75,6 +77,7 @@ class Plan:
     comparison: Comparison | None
     as_of: AsOf | None = None
     published: int = 0
+    partitions: frozenset[str] = frozenset()
 
     @property
     def remade(self) -> tuple[Step, ...]:
@@ -114,10 +117,12 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     specs = embedders.specs_for(settings)
     published = published_count(specs, index)
     steps: list[Step] = []
+    lacking: set[str] = set()
     for spec in specs:
+        work = to_embed(library.tracks, spec, store)
+        lacking.update(track.content_hash for track in work)
         if store.unavailable(spec) and why_unavailable(spec, settings):
             continue
-        work = to_embed(library.tracks, spec, store)
         steps += embedding_steps(work, spec, store)
         known = store.known(spec)
         usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
@@ -132,14 +137,24 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         if not is_current(one, library.tracks, store, index, settings):
             reason = "new" if index.manifest(one.name) is None else "content"
             steps.append(Step("tune", one.name, len(library.tracks), reason))
+    about = published, _holding(lacking, library)
     last = Comparison.load(home.reports / report.COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
     measured = stands is not None and are_measured(stands, settings, index)
     if stands is not None and measured and _is_recorded(stands) and (stands.as_of or not steps):
-        return Plan(library, tuple(steps), None if steps else stands, stands.as_of, published)
+        return Plan(library, tuple(steps), None if steps else stands, stands.as_of, *about)
     reason, count = "new" if last is None else "results", len(library.tracks)
     steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
-    return Plan(library, tuple(steps), None, published=published)
+    return Plan(library, tuple(steps), None, None, *about)
+
+
+def _holding(contents: Set[str], library: Library) -> frozenset[str]:
+    """Return the partitions in which a file has one of some contents."""
+    return frozenset(
+        key
+        for key, files in library.partitions.items()
+        if any(file.content_hash in contents for file in files)
+    )
 
 
 def still_stands(

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison
 from musicflow.library import scan
-from musicflow.orchestration import layers, resources
+from musicflow.orchestration import checks, layers, resources, run
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.embeddings import _partitions
 from musicflow.orchestration.partitions import all_partitions
@@ -269,9 +270,9 @@ def test_an_embedder_that_fails_takes_no_other_down(
     monkeypatch.setenv("MUSICFLOW_CACHE", str(tmp_path))
     (tmp_path / weights.filename).write_bytes(b"no weights")
     settings = Settings(library=music, embedders=("musicnn", "mfcc"))
-    library = plan_of(settings).library
+    plan = plan_of(settings)
     monkeypatch.setattr(sys, "argv", ["/bin/musicflow", "run", "My Music"])
-    failed = materialize(library, settings, quiet, print)  # type: ignore[arg-type]
+    failed = materialize(plan, settings, quiet, print)  # type: ignore[arg-type]
     [(asset, reason)] = failed.items()
     assert asset == "embeddings/musicnn"
     assert f"{weights.filename} has sha256:" in reason
@@ -299,3 +300,31 @@ def test_the_workspace_file_is_valid() -> None:
     command = [dagster, "definitions", "validate", "-w", "workspace.yaml"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_over_the_partitions_that_dagster_has_not_seen_as_they_are(
+    home: Home, instance: dg.DagsterInstance
+) -> None:
+    assets = [["raw_audio"], ["embeddings", "mfcc"]]
+    states = {"noises": 1, "tones": 2}
+
+    def unseen() -> set[str]:
+        return run._unseen(instance, home, states, assets)
+
+    (home.dagster / run._SEEN).write_text(json.dumps(states))
+    instance.report_runless_asset_event(dg.AssetMaterialization("raw_audio", partition="noises"))
+    assert unseen() == {"noises", "tones"}, "of noises, there are no vectors"
+    for key in assets:
+        for name in states:
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=name))
+    assert unseen() == set()
+    states["tones"] = 3
+    assert unseen() == {"tones"}
+    faulty = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(assets[1]), check_name=checks.BLOCKING, passed=False, metadata={}
+    )
+    instance.report_runless_asset_event(faulty)
+    assert unseen() == {"noises", "tones"}, "faulty vectors are looked at as a whole"
+    instance.add_dynamic_partitions("parts", ["a", "b", "c", "d"])
+    tags = all_partitions(instance, {"c", "b"})
+    assert [*tags.values()] == ["b", "c"]

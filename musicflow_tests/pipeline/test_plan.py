@@ -48,6 +48,7 @@ def test_one_new_file_is_one_track_to_embed(settings: Settings, write: Write) ->
     write("tones/new.wav", tone(999))
     plan = plan_of(settings)
     assert steps(plan)[:2] == [("embed", 1, "new"), ("publish", 13, "content")]
+    assert plan.partitions == {"tones"}
     assert all(step.seconds for step in plan.steps[:2]), "as long as they took before"
 
 
