@@ -3,19 +3,23 @@
 Whatever a test is not given, it is skipped for, with a word.
 """
 
+import itertools
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from musicflow.index import Point, TrackIndexError
+from musicflow.index import Collection, Point, Revision, TrackIndexError
 from musicflow.index.connection import Access, Address, Server
 from musicflow.index.owner import Owner
 from musicflow.index.server import Layout, ServerIndex
@@ -28,6 +32,7 @@ from musicflow_tests.index.conftest import (
     points,
     vectors,
 )
+from musicflow_tests.test_kills import in_a_fork
 
 pytestmark = pytest.mark.server
 
@@ -160,6 +165,100 @@ def test_a_killed_publisher_loses_nothing_and_the_next_one_clears(
     index.publish("toy", MANIFEST, points(vectors(10)))
     assert len(versions(home)) == 2
     assert index.rollback("toy").count == 2000
+
+
+STEPS = """
+import sys
+from musicflow_tests.index.test_real_server import kill_at_each_step
+kill_at_each_step(*sys.argv[1:])
+"""
+
+
+def test_an_update_may_be_killed_at_each_of_its_steps(home: Owner) -> None:
+    """In an interpreter that never connected, so that it may be forked."""
+    at_server()
+    command = [sys.executable, "-c", STEPS, home.namespace, home.id, str(home.locks)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10, "too few steps were seen to test anything"
+    assert len(versions(home)) == 3, "the published one, the one before, and the spare one"
+
+
+def kill_at_each_step(namespace: str, identity: str, locks: str) -> None:
+    """Update a collection again and again, killed at a later request each time; tell how many."""
+    home = Owner(namespace, identity, locks=Path(locks))
+    for _ in range(3):
+        in_a_fork(lambda: update(ServerIndex(at_server(), home)))
+    for step in itertools.count(1):
+        was_killed = in_a_fork(lambda step=step: update_until(home, step))
+        in_a_fork(lambda: answer_and_update(home))
+        if not was_killed:
+            break
+    print(step)
+
+
+def update_until(home: Owner, step: int) -> None:
+    """Update, and die after the given request to the server."""
+    index = ServerIndex(at_server(), home)
+    left = step
+    ask = Server.__call__
+
+    def watch(server: Server, question: Any) -> Any:
+        nonlocal left
+        answer = ask(server, question)
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Server, "__call__", watch)
+        update(index)
+
+
+def update(index: ServerIndex) -> int:
+    """Publish the next state: a track more, another changed, another gone; return its number."""
+    last = index.manifest("toy")
+    number = int(last.state) + 1 if last else 0
+    manifest = replace(MANIFEST, state=str(number), count=300)
+    wanted = {point.track_id: point for point in points(vectors(300 + number))[number:]}
+    wanted[f"t{number + 5}"].payload["name"] = f"state {number}"
+    if last is None:
+        index.publish("toy", manifest, wanted.values())
+        return number
+
+    def revise(base: Collection) -> Revision:
+        held = {payload["track_id"]: payload for payload in base.payloads()}
+        new = [point for key, point in wanted.items() if held.get(key) != point.payload]
+        changes = base.manifest.changes + 1
+        return Revision(
+            replace(base.manifest, state=str(number), changes=changes, count=300),
+            new,
+            sorted(held.keys() - wanted.keys()),
+        )
+
+    assert index.update("toy", revise) == 300
+    return number
+
+
+def answer_and_update(home: Owner) -> None:
+    """Search after a kill, then update once more."""
+    index = ServerIndex(at_server(), home)
+    number = answer(index)
+    assert update(index) == number + 1
+    assert answer(index) == number + 1
+
+
+def answer(index: ServerIndex) -> int:
+    """Search, and check that all that is published is one state; return its number."""
+    with index.open("toy") as collection:
+        number = int(collection.manifest.state)
+        values = vectors(300 + number)[number:]
+        names = [f"t{row}" for row in range(number, number + 300)]
+        assert {payload["track_id"] for payload in collection.payloads()} == set(names)
+        assert [hits[0].track_id for hits in collection.query(values, 1)] == names
+        assert collection.payload(f"t{number + 5}")["name"] == f"state {number}"
+    return number
 
 
 def test_two_homes_never_meet(home: Owner, tmp_path: Path) -> None:
