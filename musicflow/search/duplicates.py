@@ -30,7 +30,7 @@ _BLOCK = 1024
 def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list[list[Hit]]:
     """Return groups of tracks that are one recording.
 
-    Every pair is compared, exactly.
+    Every pair of tracks that last equally long is compared, exactly.
 
     Parameters
     ----------
@@ -45,31 +45,59 @@ def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list
         Groups of two and more, the most alike first; a score is the likeness to the group's
         first track.
     """
-    tracks = sorted(collection.scroll(), key=lambda point: point.track_id)
-    if not tracks:
-        return []
-    vectors = np.stack([track.vector for track in tracks])
-    lengths = np.array([track.payload.get(DURATION, 0.0) for track in tracks])
-    pairs: list[np.ndarray] = []
-    for top in range(0, len(tracks), _BLOCK):
-        for left in range(top, len(tracks), _BLOCK):
-            cosines = vectors[top : top + _BLOCK] @ vectors[left : left + _BLOCK].T
-            alike = near(cosines, collection.manifest)
-            alike &= same_length(lengths[top : top + _BLOCK], lengths[left : left + _BLOCK])
-            pairs.append(np.argwhere(alike) + np.array([top, left]))
-    contents = contents_of([track.payload for track in tracks])
-    found = _judged(np.concatenate(pairs), contents, verdicts)
-    edges = scipy.sparse.coo_array((np.ones(len(found)), found.T), shape=(len(tracks), len(tracks)))
-    _, labels = scipy.sparse.csgraph.connected_components(edges, directed=False)
-    groups = [np.flatnonzero(labels == label) for label in np.flatnonzero(np.bincount(labels) > 1)]
+    ids, vectors, lengths, contents = _held(collection)
+    pairs = _judged(_alike(vectors, lengths, collection.manifest), contents, verdicts)
+    groups = _groups(pairs, len(ids))
+    wanted = {ids[row] for rows in groups for row in rows}
+    # Read once more, as the payloads of a large collection take more memory than its vectors.
+    payloads = {p["track_id"]: p for p in collection.payloads() if p["track_id"] in wanted}
     hits = [
-        [
-            Hit(tracks[row].track_id, float(vectors[row] @ vectors[rows[0]]), tracks[row].payload)
-            for row in rows
-        ]
+        [Hit(ids[row], float(vectors[row] @ vectors[rows[0]]), payloads[ids[row]]) for row in rows]
         for rows in groups
     ]
     return sorted(hits, key=lambda group: -min(hit.score for hit in group))
+
+
+def _held(collection: Collection) -> tuple[list[str], np.ndarray, np.ndarray, list[str]]:
+    """Return ids, vectors, lengths and content hashes of all tracks, sorted by id."""
+    ids, contents = list[str](), list[str]()
+    vectors = np.empty((collection.manifest.count, collection.manifest.dim), np.float32)
+    lengths = np.empty(len(vectors))
+    for row, point in enumerate(collection.scroll()):
+        ids.append(point.track_id)
+        contents += contents_of([point.payload])
+        vectors[row], lengths[row] = point.vector, point.payload.get(DURATION, 0.0)
+    rows = np.array(sorted(range(len(ids)), key=ids.__getitem__), int)
+    in_order = [[values[row] for row in rows] for values in (ids, contents)]
+    return in_order[0], vectors[rows], lengths[rows], in_order[1]
+
+
+def _alike(vectors: np.ndarray, lengths: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """Return the pairs of rows that are one recording by vector and length, shape ``(P, 2)``."""
+    # In the order of length, so that a block meets those alone that may last equally long.
+    order = np.argsort(lengths, kind="stable")
+    last = np.searchsorted(lengths[order], lengths[order] + SAME_LENGTH_S, side="right")
+    pairs = [np.empty((0, 2), int)]
+    for top in range(0, len(order), _BLOCK):
+        rows = order[top : top + _BLOCK]
+        end = int(last[top : top + _BLOCK].max())
+        for left in range(top, end, _BLOCK):
+            others = order[left : min(left + _BLOCK, end)]
+            alike = near(vectors[rows] @ vectors[others].T, manifest)
+            alike &= same_length(lengths[rows], lengths[others])
+            one, other = np.nonzero(alike)
+            pairs.append(np.stack([rows[one], others[other]], axis=1))
+    found = np.concatenate(pairs)
+    return found[found[:, 0] != found[:, 1]]
+
+
+def _groups(pairs: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the rows that pairs connect, in groups of two and more."""
+    edges = scipy.sparse.coo_array((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    _, labels = scipy.sparse.csgraph.connected_components(edges, directed=False)
+    order = np.argsort(labels, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    return [rows for rows in groups if len(rows) > 1]
 
 
 def near(cosines: np.ndarray, manifest: Manifest) -> np.ndarray:

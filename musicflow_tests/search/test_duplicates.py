@@ -57,6 +57,27 @@ def test_tracks_that_sound_the_same_are_duplicates(collection: Collection) -> No
     assert not answers & FAR
 
 
+def test_pairs_are_those_of_all_tracks_of_equal_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musicflow.search.duplicates._BLOCK", 4)
+    random = np.random.default_rng(0)
+    which, lengths = random.integers(0, 4, 40), random.uniform(100.0, 104.0, 40)
+    points = [
+        Point(f"t{row}", VECTORS[which[row]], track(row, duration_s=lengths[row]))
+        for row in range(40)
+    ]
+    alike = (which[:, None] == which) & (np.abs(lengths[:, None] - lengths) <= 1.0)
+    for _ in range(40):
+        alike = alike @ alike
+    expected = {frozenset(f"t{row}" for row in np.flatnonzero(rows)) for rows in alike}
+    with opened(EmbeddedIndex(tmp_path), points) as collection:
+        found = duplicates(collection)
+    assert {frozenset(hit.track_id for hit in group) for group in found} == {
+        group for group in expected if len(group) > 1
+    }
+
+
 def test_a_collection_without_contents_goes_by_vectors(tmp_path: Path) -> None:
     points = [Point(f"t{row}", VECTORS[0], track(row, duration_s=float(np.pi))) for row in range(2)]
     with opened(EmbeddedIndex(tmp_path), points) as collection:
