@@ -49,7 +49,8 @@ HEAD = [
     "engine maps included.",
     "",
     "| command | date, machine | tracks | kept | publish s | busy s | MB | disk MB | one new s "
-    "| MB | open s | search ms | filtered ms | recall@10 | facets ms | duplicates s | MB | map s | MB |",
+    "| MB | open s | search ms | filtered ms | recall@10 | facets ms | duplicates s | MB | map s "
+    "| MB |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
 ]
 

@@ -292,7 +292,8 @@ class Server:
             what = "away", away
             advice = (
                 "start what is away. With the setting qdrant_replication_factor = 2, what is "
-                "published from then on outlives one node"
+                "published from then on outlives one node. With qdrant_write_consistency_factor "
+                "left at 1, it can also be published without that node"
             )
         elif _is_passing(error):
             what = "away", self._trouble(error)

@@ -278,13 +278,21 @@ def test_one_dead_node_of_three_is_told_and_with_two_replicas_costs_nothing(home
     command = given("KILL")
     single = ServerIndex(at_server(wait_s=5.0), home, layout=Layout(shard_number=3))
     double = ServerIndex(at_server(), home, layout=Layout(replication_factor=2, shard_number=3))
+    careful = Layout(replication_factor=2, shard_number=3, write_consistency_factor=2)
+    strict = ServerIndex(at_server(wait_s=5.0), home, layout=careful)
     single.publish("single", MANIFEST, points(vectors(1000)))
     double.publish("double", MANIFEST, points(vectors(1000)))
+    strict.publish("strict", MANIFEST, points(vectors(1000)))
     subprocess.run(command, shell=True, check=True)
     time.sleep(5)
     with pytest.raises(TrackIndexError, match=r"1 of its 3 nodes is away.*replication_factor = 2"):
         single.open("single").query(vectors(1), 10)
     with double.open("double") as collection:
+        assert len(collection.query(vectors(1), 10)[0]) == 10
+        assert collection.count() == 1000
+    with pytest.raises(TrackIndexError, match=r"qdrant_write_consistency_factor left at 1"):
+        strict.publish("strict", MANIFEST, points(vectors(1100)))
+    with strict.open("strict") as collection:
         assert len(collection.query(vectors(1), 10)[0]) == 10
         assert collection.count() == 1000
     double.publish("double", MANIFEST, points(vectors(1100)))
