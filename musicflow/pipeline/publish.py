@@ -140,10 +140,8 @@ def _publish(
     words: Mapping[str, np.ndarray],
     progress: Progress,
 ) -> None:
-    heard = store.outcomes(_in_store(spec), fields.of_embedding())
-
     def revise(base: Collection) -> Revision | None:
-        return _revision(base, usable, spec, store, index, state, heard, progress)
+        return _revision(base, usable, spec, store, index, state, progress)
 
     # A predicted tag's score depends on all tracks.
     if words or index.update(spec.label, revise) is None:
@@ -183,7 +181,6 @@ def _revision(
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
-    heard: Mapping[str, Embedding],
     progress: Progress,
 ) -> Revision | None:
     """Return how the tracks differ from a collection; None if it is to be built as a whole."""
@@ -192,6 +189,7 @@ def _revision(
     now = LAYOUT, spec.hash, index.quantization, index.kept, fields.indexed(old.extra)
     if built != now or not fields.extra_kinds(usable).items() <= old.extra.items():
         return None
+    heard = store.outcomes(_in_store(spec), fields.of_embedding())
     changed, gone = _differences(base, usable, heard)
     changes = old.changes + len(changed) + len(gone)
     if changes > MANY_CHANGES * len(usable):
