@@ -50,6 +50,12 @@ _UNAVAILABLE = "unavailable.json"
 
 _FAULTS = "faults.json"
 
+_PUBLISHED = "published-*.marks"
+"""The files that tell what collections were published of, by state."""
+
+_VERSIONS = 4
+"""Collections that this is kept of: a server has three versions, and one more is being made."""
+
 _TEXTS = "texts"
 """What the names of files begin with that hold the vectors of texts."""
 
@@ -177,6 +183,27 @@ class EmbeddingStore:
         if not path.exists():
             return None
         return [Fault(*found) for found in json.loads(path.read_text("utf-8"))]
+
+    def set_published(self, spec: EmbedderSpec, state: str, marks: Mapping[str, bytes]) -> None:
+        """Keep what a collection was published of: a mark per track, by the collection's state."""
+        columns = pa.array(marks.keys(), pa.string()), pa.array(marks.values(), pa.binary())
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(zip(("track_id", "mark"), columns, strict=True))), sink)
+        write_atomically(self._published(spec, state), sink.getvalue().to_pybytes())
+        kept = sorted(self._published(spec, "*").parent.glob(_PUBLISHED), key=_time_of)
+        for old in kept[:-_VERSIONS]:
+            old.unlink(missing_ok=True)
+
+    def published(self, spec: EmbedderSpec, state: str) -> dict[str, bytes] | None:
+        """Return what a collection of some state was published of; None if it is not known."""
+        try:
+            table = pq.read_table(self._published(spec, state))
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return None
+        return {row["track_id"]: row["mark"] for row in table.to_pylist()}
+
+    def _published(self, spec: EmbedderSpec, state: str) -> Path:
+        return self._folder(spec) / _PUBLISHED.replace("*", state)
 
     def add_texts(self, spec: EmbedderSpec, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep the vectors of texts, each of shape ``(dim,)``."""
@@ -320,6 +347,13 @@ def store_of(settings: Settings) -> EmbeddingStore:
         digest = hashlib.sha256(str(where).encode()).hexdigest()[:16]
         return EmbeddingStore(settings.cache / "vectors" / digest, where)
     return EmbeddingStore(where)
+
+
+def _time_of(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _take_over(former: Path, folder: Path) -> None:

@@ -383,6 +383,9 @@ class ServerIndex:
     def _revise(self, version: str, revision: Revision) -> int:
         """Write differences into a collection; return how many points it has then."""
         fast = self._server.holding(version)
+        # Killed meanwhile, it is in no state that anyone knows.
+        half = dataclasses.asdict(revision.manifest) | {"state": ""}
+        self._server(lambda client: client.update_collection(version, metadata=half))
         gone = [point_id(track_id) for track_id in revision.gone]
         for start in range(0, len(gone), _PAGE):
             some: list[Any] = gone[start : start + _PAGE]

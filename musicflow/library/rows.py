@@ -17,9 +17,15 @@ Extra = dict[str, str | float | tuple[str, ...]]
 
 def table_of(kind: Any, items: Iterable[Any]) -> pa.Table:
     """Return a row per item, with the columns of its kind."""
-    schema = pa.schema([(field.name, _TYPES[field.type]) for field in fields(kind)])
-    rows = ({name: _stored(value) for name, value in vars(item).items()} for item in items)
-    return pa.Table.from_pylist(list(rows), schema)
+    items = list(items)
+    # Columns are made whole: a library may have a hundred thousand rows.
+    columns = {
+        field.name: pa.array(
+            [_stored(getattr(item, field.name)) for item in items], _TYPES[field.type]
+        )
+        for field in fields(kind)
+    }
+    return pa.table(columns)
 
 
 def items_of(kind: type[T], table: pa.Table) -> list[T]:
@@ -34,7 +40,6 @@ def items_of(kind: type[T], table: pa.Table) -> list[T]:
     if "artists" in types and "artists" not in columns and "artist" in table.column_names:
         one = table["artist"].to_pylist()
         columns["artists"] = [() if name in (None, "", UNKNOWN) else (name,) for name in one]
-    # Columns are read whole: a library may have a hundred thousand rows.
     rows = zip(*columns.values(), strict=True)
     return [kind(**dict(zip(columns, row, strict=True))) for row in rows]
 

@@ -66,8 +66,8 @@ def raw_audio(
     log = shown.log_of_step(context, workspace.settings)
     for key, files in partitions.items():
         context.add_asset_metadata({**_about(files), "log": log}, partition_key=key)
-    if len(keys) == 1:
-        # In a run of many partitions, pictures would take longer than the scan.
+    # Pictures would take longer than the scan of many partitions, and a person at a terminal waits.
+    if len(keys) == 1 and PROCESS not in context.run.tags:
         usable = [file for file in partitions[keys[0]] if not file.error]
         samples = {"samples": pictures.spectrograms(root, usable)} if usable else {}
         context.add_asset_metadata(samples, partition_key=keys[0])

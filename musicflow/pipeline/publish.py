@@ -118,14 +118,16 @@ def build_collection(
     """
     known = store.known(_in_store(spec))
     usable = [track for track in tracks if known.get(track.content_hash) == ""]
-    state = collection_state(usable, spec, tags)
+    state, marks = _identified(usable, spec, tags)
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):
         return published
     words = {} if isinstance(spec, TunedSpec) else vectors_of_texts(tags, spec, store, cache)
     timed = pace.measure(publication(spec.label), len(usable)) if pace else nullcontext()
     with timed:
-        _publish(usable, spec, store, index, state, words, progress)
+        _publish(usable, spec, store, index, state, marks, words, progress)
+    if not words:
+        store.set_published(_in_store(spec), state, marks)
     published = index.manifest(spec.label)
     assert published is not None
     return published
@@ -137,11 +139,12 @@ def _publish(
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
+    marks: Mapping[str, bytes],
     words: Mapping[str, np.ndarray],
     progress: Progress,
 ) -> None:
     def revise(base: Collection) -> Revision | None:
-        return _revision(base, usable, spec, store, index, state, progress)
+        return _revision(base, usable, spec, store, index, state, marks, progress)
 
     # A predicted tag's score depends on all tracks.
     if words or index.update(spec.label, revise) is None:
@@ -181,6 +184,7 @@ def _revision(
     store: EmbeddingStore,
     index: TrackIndex,
     state: str,
+    marks: Mapping[str, bytes],
     progress: Progress,
 ) -> Revision | None:
     """Return how the tracks differ from a collection; None if it is to be built as a whole."""
@@ -189,8 +193,13 @@ def _revision(
     now = LAYOUT, spec.hash, index.quantization, index.kept, fields.indexed(old.extra)
     if built != now or not fields.extra_kinds(usable).items() <= old.extra.items():
         return None
-    heard = store.outcomes(_in_store(spec), fields.of_embedding())
-    changed, gone = _differences(base, usable, heard)
+    before = store.published(_in_store(spec), old.state)
+    if before is None:
+        heard = store.outcomes(_in_store(spec), fields.of_embedding())
+        changed, gone = _differences(base, usable, heard)
+    else:
+        changed = [track for track in usable if before.get(track.track_id) != marks[track.track_id]]
+        gone = [track_id for track_id in before if track_id not in marks]
     changes = old.changes + len(changed) + len(gone)
     if changes > MANY_CHANGES * len(usable):
         return None
@@ -214,7 +223,8 @@ def _differences(
 ) -> tuple[list[Track], list[str]]:
     """Return the tracks that a collection does not hold as they are, and the ids of those gone.
 
-    The payload tells all: the hash of the content in it stands for the vector.
+    Where it is not kept what a version is of, its payloads tell all: the hash of the content in
+    them stands for the vector.
     """
     missing = {track.track_id: track for track in usable}
     gone = []
@@ -251,13 +261,23 @@ def publish_for(
 
 def collection_state(tracks: Iterable[Track], spec: Spec, tags: Sequence[str] = ()) -> str:
     """Return 16 hexadecimal digits that identify a collection's exact content."""
+    return _identified(tracks, spec, tags)[0]
+
+
+def _identified(
+    tracks: Iterable[Track], spec: Spec, tags: Sequence[str] = ()
+) -> tuple[str, dict[str, bytes]]:
+    """Return a collection's state, and eight bytes per track that change with its part of it."""
     digest = hashlib.sha256(f"{LAYOUT} {spec.hash}".encode())
     # Without them it is named as before there were any.
     if tags:
         digest.update(json.dumps(list(tags)).encode())
+    marks = {}
     for track in tracks:
-        digest.update(json.dumps([track.content_hash, fields.payload_of(track)]).encode())
-    return digest.hexdigest()[:16]
+        told = json.dumps([track.content_hash, fields.payload_of(track)]).encode()
+        digest.update(told)
+        marks[track.track_id] = hashlib.blake2b(told, digest_size=8).digest()
+    return digest.hexdigest()[:16], marks
 
 
 def _points(

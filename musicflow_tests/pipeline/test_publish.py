@@ -79,9 +79,16 @@ def published(tracks: Sequence[Track], store: EmbeddingStore, index: Watched) ->
     return build_collection(tracks, SPEC, store, index)  # type: ignore[arg-type]
 
 
-def test_only_what_differs_is_written(index: Watched, store: EmbeddingStore) -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_only_what_differs_is_written(
+    index: Watched, store: EmbeddingStore, is_known: bool
+) -> None:
     tracks = tracks_in(store, range(100))
     whole = published(tracks, store, index)
+    if not is_known:
+        # As of a version that an earlier release published.
+        [kept] = store.root.rglob("*.marks")
+        kept.unlink()
     assert (whole.count, whole.changes) == (100, 0)
     tracks = [*tracks[2:], *tracks_in(store, [100])]
     tracks[0] = replace(tracks[0], artists=("Otto",))
@@ -147,3 +154,14 @@ def test_a_published_version_without_its_count_of_operations_is_updated_all_the_
     with index.index.open("toy") as collection:
         assert collection.count() == 39
         assert collection.payload("t1")["artist"] == ["Otto"]
+
+
+def test_what_the_last_versions_were_published_of_is_kept(
+    index: Watched, store: EmbeddingStore
+) -> None:
+    states = []
+    for count in range(20, 26):
+        states.append(published(tracks_in(store, range(count)), store, index).state)
+    kept = [store.published(SPEC, state) for state in states]
+    assert kept[:2] == [None, None]
+    assert [len(marks or ()) for marks in kept[2:]] == [22, 23, 24, 25]
