@@ -28,7 +28,14 @@ from typing import Any
 import filelock
 import qdrant_edge as edge
 
-from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
+from musicflow.index.qdrant import (
+    LINKS_PER_FIELD,
+    Dialect,
+    QdrantCollection,
+    described,
+    point_id,
+    revised,
+)
 from musicflow.index.track_index import (
     Collection,
     Manifest,
@@ -277,6 +284,7 @@ def _build(folder: Path, manifest: Manifest, points: Iterable[Point]) -> int:
             distance=edge.Distance.Cosine,
             memory=edge.Memory.Cold if quantized else None,
         ),
+        hnsw_config=_GRAPH,
         quantization_config=_QUANTIZED if quantized else None,
     )
     with _writing(edge.EdgeShard.create(str(folder), config)) as writer:
@@ -356,5 +364,10 @@ def _close(folder: Path, manifest: Manifest, writer: _Writer, expected: int) -> 
 
 _NO_POINT = str(uuid.UUID(int=0))
 """The id of a point that no collection holds."""
+
+_GRAPH = edge.HnswIndexConfig(
+    m=16, ef_construct=100, full_scan_threshold=10_000, payload_m=LINKS_PER_FIELD
+)
+"""The engine's graph: its own choices, but for the links."""
 
 _QUANTIZED = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned)

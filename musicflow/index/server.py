@@ -22,7 +22,14 @@ from qdrant_client import models
 
 from musicflow.index.connection import Access, Server
 from musicflow.index.owner import Owner, owner_of, without_owner
-from musicflow.index.qdrant import Dialect, QdrantCollection, described, point_id, revised
+from musicflow.index.qdrant import (
+    LINKS_PER_FIELD,
+    Dialect,
+    QdrantCollection,
+    described,
+    point_id,
+    revised,
+)
 from musicflow.index.track_index import (
     Collection,
     Manifest,
@@ -363,11 +370,12 @@ class ServerIndex:
                 shard_number=self._layout.shard_number,
                 replication_factor=self._layout.replication_factor,
                 write_consistency_factor=self._layout.write_consistency_factor,
+                hnsw_config=models.HnswConfigDiff(payload_m=LINKS_PER_FIELD),
                 quantization_config=_QUANTIZED if quantized else None,
                 metadata={**dataclasses.asdict(manifest), **self._owner.mark},
             )
         )
-        # The fields first: the engine's graph is then built with filters in mind.
+        # The fields first: an index over points that are there would be built by itself.
         for field, kind in DIALECT.payload_indexes(manifest):
             self._index_field(version, field, kind)
         track_ids: set[str] = set()
