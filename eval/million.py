@@ -42,7 +42,7 @@ FILE = 20 * BLOCK
 """Vectors per file of the store: too large to be merged."""
 RESULTS = Path(__file__).parent / "results" / "million.md"
 HEAD = [
-    "# A million tracks in the embedded engine",
+    "# Large collections in the embedded engine",
     "",
     "Publication with reading the store. Searches one at a time, k = 10, the median of "
     f"{QUERIES}; *filtered* by genre and length. MB are what the process grows by, files that the "
