@@ -183,7 +183,7 @@ def materialize_tuned(
 ) -> dict[str, str]:
     """Materialize the tuned spaces of a home, and the evaluation; see `materialize`."""
     prepare_dagster(settings.paths)
-    return _run(Plan(library, ()), settings, reporter, tell, [[TUNED_SPACES], *EVALUATION])
+    return _run(Plan(library, (), None), settings, reporter, tell, [[TUNED_SPACES], *EVALUATION])
 
 
 def _run(

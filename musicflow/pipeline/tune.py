@@ -167,9 +167,17 @@ class JoinedStore(EmbeddingStore):
         parts = [self._store.read(spec, only) for spec in self._specs]
         return self._joined(parts)
 
-    def outcomes(self, _: object, names: Collection[str] = ()) -> dict[str, Embedding]:
+    def outcomes(
+        self, _: object, names: Collection[str] = (), only: Collection[str] | None = None
+    ) -> dict[str, Embedding]:
         """Return the rows that every embedder has, without their vectors; see the store's."""
-        return self._joined([self._store.outcomes(spec, names) for spec in self._specs])
+        return self._joined([self._store.outcomes(spec, names, only) for spec in self._specs])
+
+    def set_published(self, *_: object) -> None:
+        """Keep nothing: what a tuned space was published of is read from its payloads."""
+
+    def published(self, *_: object) -> None:
+        """Return nothing; see `set_published`."""
 
     def _joined(self, parts: Sequence[Mapping[str, Embedding]]) -> dict[str, Embedding]:
         if len(parts) == 1:
