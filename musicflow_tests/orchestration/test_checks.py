@@ -148,7 +148,7 @@ def test_a_red_check_stops_what_stands_on_it_and_nothing_else(
     store.add(alike, [Embedding(track.content_hash, np.ones(60, np.float32)) for track in tracks])
     random = np.random.default_rng(0).standard_normal((len(tracks), 200)).astype(np.float32)
     store.add(good, [Embedding(t.content_hash, v) for t, v in zip(tracks, random, strict=True)])
-    failed = materialize(settings, lambda _: no_progress, print)
+    failed = materialize(plan_of(settings), settings, lambda _: no_progress, print)
     assert failed.keys() == {"embeddings/mfcc"}
     assert EmbeddedIndex(home.collections).names() == ["musicnn-untrained"]
     comparison = Comparison.load(home.reports / "comparison.json")
