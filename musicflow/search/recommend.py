@@ -18,7 +18,7 @@ from musicflow.search.duplicates import (
 )
 from musicflow.search.errors import QueryError
 from musicflow.search.query import Example, between, check_k, vectors_of
-from musicflow.search.variety import Variety
+from musicflow.search.variety import Variety, until_enough
 
 Strategy = Literal["average", "best-score", "sum-scores"]
 """How examples become a score; see `recommend`."""
@@ -93,17 +93,13 @@ def recommend(
         return hits
 
     contents = [_content(collection, example) for example in likes]
-    # Copies, and the cap, cost candidates; how many is known only afterwards.
-    limit = 4 * k
-    while True:
-        hits = ask(limit)
+
+    def choose(hits: list[Hit]) -> list[Hit]:
         vectors = collection.vectors([hit.track_id for hit in hits])
         hits_left, vectors = _fold(hits, vectors, wanted, contents, collection.manifest, verdicts)
-        order = _order(hits_left, vectors, wanted, diverse)
-        chosen = variety.choose(order, k)
-        if len(chosen) == k or len(hits) < limit:
-            return chosen
-        limit *= 4
+        return variety.choose(_order(hits_left, vectors, wanted, diverse), k)
+
+    return until_enough(ask, choose, k)
 
 
 def _average(likes: np.ndarray, dislikes: np.ndarray) -> np.ndarray:

@@ -132,11 +132,28 @@ def varied(ask: Callable[[int], list[Hit]], k: int, variety: Variety) -> list[Hi
     """
     if variety.asks_nothing:
         return ask(k)
+    return until_enough(ask, lambda hits: variety.choose(hits, k), k)
+
+
+def until_enough(
+    ask: Callable[[int], list[Hit]], choose: Callable[[list[Hit]], list[Hit]], k: int
+) -> list[Hit]:
+    """Return k chosen answers, or all that there are.
+
+    Parameters
+    ----------
+    ask
+        A function of how many answers to give at most, best first.
+    choose
+        A function of answers, that leaves some out.
+    k
+        How many.
+    """
     # What is left out costs candidates; how many is known only afterwards.
     limit = 4 * k
     while True:
         hits = ask(limit)
-        chosen = variety.choose(hits, k)
+        chosen = choose(hits)
         if len(chosen) == k or len(hits) < limit:
             return chosen
         limit *= 4
