@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from musicflow.evaluation.protocol import numbered
+
 FOLDS = 5
 
 SHOTS, DRAWS = 8, 10
@@ -121,8 +123,7 @@ def _taken(
 
     None if fewer than two genres have enough.
     """
-    alone = groups < 0
-    groups = np.where(alone, groups.max(initial=-1) + 1 + np.arange(len(groups)), groups)
+    groups = numbered(groups)
     enough = [g for g in np.unique(genres) if len(np.unique(groups[genres == g])) >= least]
     return np.isin(genres, enough) if len(enough) > 1 else None, groups
 

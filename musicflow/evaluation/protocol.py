@@ -223,6 +223,14 @@ def album_keys(tracks: Sequence[Track]) -> Keys:
     ]
 
 
+def numbered(groups: np.ndarray) -> np.ndarray:
+    """Return groups, with a number of its own for each track that is in none (-1)."""
+    own: np.ndarray = np.where(
+        groups < 0, groups.max(initial=-1) + 1 + np.arange(len(groups)), groups
+    )
+    return own
+
+
 def groups(keys: Keys) -> np.ndarray:
     """Return the group of each track; tracks that share a key are of one group.
 

@@ -22,6 +22,7 @@ from musicflow.evaluation.protocol import (
     artist_keys,
     blocks,
     groups,
+    numbered,
     protocol_for,
 )
 from musicflow.evaluation.quality import MAX_QUERIES, Figures, Judge
@@ -152,7 +153,7 @@ def contests(
     ]
     rows = [fold[fit.rows] for fold, fit in zip(crossed.folds, by_fold, strict=True)]
     new = {one: np.concatenate([fit.values[one] for fit in by_fold]) for one in known.values}
-    of_kin = _alone(kin)
+    of_kin = numbered(kin)
     return (
         crossed,
         _contest(name, known.values, of_kin[known.rows]),
@@ -258,11 +259,6 @@ def _rivals(
         return found
 
     return among
-
-
-def _alone(kin: np.ndarray) -> np.ndarray:
-    """Return the groups of tracks, with a number of its own for each track that has none."""
-    return np.where(kin < 0, kin.max(initial=-1) + 1 + np.arange(len(kin)), kin)
 
 
 def by_kin(values: np.ndarray, kin: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicflow.evaluation.protocol import Exclusion
+from musicflow.evaluation.protocol import Exclusion, numbered
 from musicflow.evaluation.retrieval import Similarity, cosine
 from musicflow.tuning.goals import judged
 from musicflow.tuning.judgements import Judgements
@@ -148,9 +148,7 @@ def _learned(found: Scatters, choice: Choice) -> Learned:
 
 def folds(groups: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
     """Deal tracks into folds, those of one group into the same; -1 is no group."""
-    alone = groups < 0
-    own = np.where(alone, groups.max(initial=-1) + 1 + np.arange(len(groups)), groups)
-    _, own = np.unique(own, return_inverse=True)
+    _, own = np.unique(numbered(groups), return_inverse=True)
     dealt = np.random.default_rng(seed).permutation(own.max(initial=-1) + 1) % count
     return [np.flatnonzero(dealt[own] == fold) for fold in range(count)]
 
