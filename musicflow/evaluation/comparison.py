@@ -76,16 +76,7 @@ def compare(
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     ready = ready_of(specs, manifests, store)
-    common = [
-        track
-        for track in library.tracks
-        if all(_vector(vectors[spec.label], track) is not None for spec in ready)
-    ]
-    spaces = {}
-    for spec in ready if common else ():
-        rows_of = vectors[spec.label]
-        matrix = stack([rows_of[track.content_hash] for track in common])
-        spaces[spec.label] = normalize(matrix, manifests[spec.label])
+    common, spaces = common_spaces(library, ready, manifests, vectors)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
     known = None, verdicts, kept_neighbours
     found = measure(common, spaces, meaningful, method, *known)
@@ -180,6 +171,43 @@ def _of_vectors(
     """Return the problems that vectors have, and that tracks without them have."""
     found = [p for spec in specs for p in problems_of(library.tracks, spec, vectors[spec.label])]
     return found + _not_embedded(library, ready, vectors)
+
+
+def common_spaces(
+    library: Library,
+    ready: Sequence[EmbedderSpec],
+    manifests: Mapping[str, Manifest | None],
+    vectors: Vectors,
+) -> tuple[list[Track], dict[str, np.ndarray]]:
+    """Return the tracks that all embedders have a vector of, and these by embedder.
+
+    Parameters
+    ----------
+    library
+        The tracks.
+    ready
+        The embedders.
+    manifests, vectors
+        By label, their collections and the rows of their store.
+
+    Returns
+    -------
+    common : list of Track
+        In the library's order.
+    spaces : dict
+        Vectors of length one, shape ``(N, dim)``; empty if no track is common.
+    """
+    common = [
+        track
+        for track in library.tracks
+        if all(_vector(vectors[spec.label], track) is not None for spec in ready)
+    ]
+    spaces = {}
+    for spec in ready if common else ():
+        rows_of = vectors[spec.label]
+        matrix = stack([rows_of[track.content_hash] for track in common])
+        spaces[spec.label] = normalize(matrix, manifests[spec.label])
+    return common, spaces
 
 
 def _vector(rows: Mapping[str, Embedding], track: Track) -> np.ndarray | None:

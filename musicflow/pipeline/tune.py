@@ -15,6 +15,7 @@ import numpy as np
 from musicflow import embedders
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, Row, duplicates, retrieval, space
+from musicflow.evaluation.comparison import common_spaces
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.quality import MAX_TRACKS
@@ -485,18 +486,7 @@ def ground_of(
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     ready = ready_of(specs, manifests, store)
     rows = {spec.label: store.read(spec) for spec in ready}
-    tracks = [
-        track
-        for track in library.tracks
-        if all(
-            track.content_hash in known and known[track.content_hash].vector is not None
-            for known in rows.values()
-        )
-    ]
-    units = {
-        label: normalize(stack([known[t.content_hash] for t in tracks]), manifests[label])
-        for label, known in rows.items()
-    }
+    tracks, units = common_spaces(library, ready, manifests, rows)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained"]
     method, once = Method.of(settings), np.arange(len(tracks))
     kept, ids = KeptNeighbours(settings.paths.neighbours), [track.track_id for track in tracks]
