@@ -56,6 +56,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 PARTITION_SIZE = 1000
 
+TOKEN = "MUSICFLOW_TOKEN"
+"""The variable of the environment with the token that those who ask the app must know."""
+
 HOME = "~/.musicflow"
 """The folder that everything is kept in, unless a person says otherwise."""
 

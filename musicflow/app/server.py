@@ -15,9 +15,7 @@ from musicflow.app.frame import root
 from musicflow.app.gate import Bounded, Gate
 from musicflow.app.problems import Problem, answer_with
 from musicflow.app.service import Service
-
-TOKEN = "MUSICFLOW_TOKEN"
-"""The variable of the environment with the token that those who ask must know."""
+from musicflow.settings import TOKEN
 
 # The parts of a form that are not the file.
 _MORE = 1_000_000

@@ -18,10 +18,7 @@ from musicflow.cli.console import (
     stop,
 )
 from musicflow.cli.serving import HOST, Page, refuse_taken, serve
-from musicflow.settings import remember
-
-TOKEN = "MUSICFLOW_TOKEN"
-"""The variable of the environment with the token of the app."""
+from musicflow.settings import TOKEN, remember
 
 _LOOPBACK = (HOST, "127.0.0.1", "::1")
 
