@@ -3,10 +3,11 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -54,18 +55,38 @@ class Standing:
 
 
 def cast(path: Path, vote: Vote) -> None:
-    """Append a vote to a file of JSON lines, and wait until it is on disk.
+    """Append a vote to a file of JSON lines; see `append`."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    append(path, asdict(vote) | {"time": now})
+
+
+def append(path: Path, values: Mapping[str, Any]) -> None:
+    """Append values to a file of JSON lines, and wait until they are on disk.
 
     A line is written in one piece, and after a line that a crash tore, a new one is begun.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    line = json.dumps(asdict(vote) | {"time": now}).encode() + b"\n"
+    line = _line(values)
     with filelock.FileLock(path.with_suffix(".lock")), path.open("a+b", buffering=0) as file:
         if file.tell() and not _ends_a_line(file.fileno(), file.tell()):
             line = b"\n" + line
         file.write(line)
         os.fsync(file.fileno())
+
+
+def ends_with(path: Path, values: Mapping[str, Any]) -> bool:
+    """Return whether the last line of a file of JSON lines holds these values."""
+    line = _line(values)
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(line)))
+            return file.read() == line
+    except FileNotFoundError:
+        return False
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values).encode() + b"\n"
 
 
 def read(path: Path) -> tuple[list[Vote], int]:
