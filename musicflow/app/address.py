@@ -57,8 +57,8 @@ class Address:
         Whether they are compared without names.
     start, end, steps
         A path on the map.
-    words, sort, offset
-        The list of the library: words to look for, its order, and where it begins.
+    words, offset
+        The list of the library: words to look for, and where it begins.
     twice
         Whether duplicates are shown.
     """
@@ -83,7 +83,6 @@ class Address:
     end: str = ""
     steps: int = 6
     words: str = ""
-    sort: str = ""
     offset: int = 0
     twice: bool = False
 
@@ -93,10 +92,8 @@ class Address:
         values: dict[str, Any] = {}
         for field in fields(cls)[1:]:
             given = [value for value in query.getlist(_NAMES.get(field.name, field.name)) if value]
-            if (
-                given
-                and (value := _read(field.name, getattr(_DEFAULT, field.name), given)) is not None
-            ):
+            value = _read(field.name, getattr(_DEFAULT, field.name), given) if given else None
+            if value is not None:
                 values[field.name] = value
         return cls(page=page or "/", **values)
 

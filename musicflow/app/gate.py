@@ -64,9 +64,7 @@ class Gate:
                 "ask http://localhost, or start it with a token: musicflow app --token TOKEN",
                 "host",
             )
-        if any(
-            hmac.compare_digest(self._token.encode(), g.encode()) for g in _given(scope, headers)
-        ):
+        if any(self._is_right(given) for given in _given(scope, headers)):
             return None
         return Problem.of(
             401,
@@ -80,9 +78,7 @@ class Gate:
 
     def _remembering(self, scope: Scope, send: Send) -> Send:
         """Return a function that sends the cookie along, if the address had the token."""
-        if not self._token or "token" not in parse_qs(
-            scope.get("query_string", b"").decode("latin-1")
-        ):
+        if not self._token or not _asked(scope):
             return send
         cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
 
@@ -147,4 +143,5 @@ def _given(scope: Scope, headers: dict[str, str]) -> list[str]:
 
 
 def _asked(scope: Scope) -> list[str]:
+    """Return the tokens in an address."""
     return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])

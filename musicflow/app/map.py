@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from nicegui import events, ui
 
 from musicflow.app import cards
+from musicflow.app.address import MAX_STEPS
 from musicflow.app.cards import Deck
 from musicflow.app.find import playlist_button
 from musicflow.app.names import clean
@@ -132,7 +133,7 @@ def _path(session: Session, walk: Answer | None, label: str) -> None:
             "Tracks between",
             value=address.steps,
             min=1,
-            max=30,
+            max=MAX_STEPS,
             on_change=lambda event: cards.go(address.to(steps=int(event.value or 1))),
         ).props("dense debounce=400")
         deck = Deck(address, session.player, label)

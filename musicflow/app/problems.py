@@ -67,9 +67,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def problem_of(error: Exception) -> Problem:
     """Return the problem document of a foreseen error."""
-    if isinstance(error, RequestValidationError | ValidationError):
-        if isinstance(error, ValidationError):
-            return Problem.of(503, explain_invalid(error), code="settings")
+    if isinstance(error, ValidationError):
+        return Problem.of(503, explain_invalid(error), code="settings")
+    if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
         given = str(first.get("input"))[:100]

@@ -6,7 +6,6 @@ Its methods may be called from any thread.
 
 import io
 import itertools
-import json
 import threading
 import wave
 from collections.abc import Callable, Hashable, Sequence
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from musicflow import embedders
-from musicflow.app import uploads
+from musicflow.app import uploads, votes
 from musicflow.app.catalogue import Catalogue
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
@@ -211,10 +210,9 @@ class Service:
             if not embedders.is_address(label):
                 lookup.specs_for(label, settings)
             raise NoCollectionError.among(label, names)
+        # That of a fusion follows from its members' and its weights.
         manifest = index.manifest(label)
-        # A fusion changes with its members, and with the weights that the home has of it.
-        weights = repr(lookup.fusion_weights(settings).get(label)) if members else ""
-        state = manifest.state if manifest else "", weights
+        state = manifest.state if manifest else ""
         return Open(self._opened.once(label, state, partial(index.open, label)), settings)
 
     def catalogue(self) -> Catalogue:
@@ -464,11 +462,9 @@ class Service:
     def keep_likes(self, likes: Sequence[str], dislikes: Sequence[str]) -> None:
         """Keep what was liked together, a JSON line each, so that it can be learned from."""
         path = self.settings.paths.likes
-        line = json.dumps({"like": likes, "dislike": dislikes}).encode() + b"\n"
-        if len(likes) > 1 and not (path.exists() and path.read_bytes().endswith(line)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
-                file.write(line)
+        line = {"like": likes, "dislike": dislikes}
+        if len(likes) > 1 and not votes.ends_with(path, line):
+            votes.append(path, line)
 
     def payloads(self, names: Sequence[str], embedder: str | None = None) -> list[dict[str, Any]]:
         """Return the payloads of some tracks, by their ids or names."""
@@ -539,10 +535,6 @@ class Service:
     def _load(self, spec: EmbedderSpec, cache: Path) -> Embedder:
         with self._model:
             return self._loaded(spec, cache)
-
-
-def _catalogue(folder: Path) -> Catalogue:
-    return Catalogue(Library.load(folder))
 
 
 def _extents(collection: Collection) -> dict[str, tuple[float, float]]:
