@@ -278,9 +278,9 @@ _watch = _Watch(array("d", _NOTHING * MAX_LANES))
 _words: "_Words | None" = None
 
 
-def is_logged() -> bool:
-    """Return whether this process is a worker whose standard error goes to a log."""
-    return _words is not None
+def log() -> Path | None:
+    """Return the log of this process's standard error; None if it is no worker with one."""
+    return _words.log if _words is not None else None
 
 
 def begin(number: int) -> None:
@@ -325,7 +325,7 @@ class _Words:
 
     def __init__(self, file: int, log: Path, names: Sequence[str]) -> None:
         self._file = file
-        self._log_file = log
+        self.log = log
         self._names = names
         self._lock = threading.Lock()
 
@@ -342,7 +342,7 @@ class _Words:
         name = " or ".join(known) or "(no file)"
         # That nothing can be logged is no reason to stop.
         with contextlib.suppress(OSError):
-            _append(self._log_file, name, text)
+            _append(self.log, name, text)
 
 
 def _append(log: Path, name: str, text: bytes) -> None:

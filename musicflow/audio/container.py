@@ -161,7 +161,7 @@ def opened(
     AudioError
         If it cannot be opened, holds no audio, or audio that no decoder knows.
     """
-    if worker.is_logged():
+    if worker.log() is not None:
         _let_ffmpeg_speak()
     options = {"format_whitelist": _FORMATS}
     if piece.end - piece.start < _BRIEF_BYTES:

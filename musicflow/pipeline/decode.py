@@ -1,14 +1,17 @@
-"""Tracks to windows: threads decode the next tracks while the model works.
+"""Tracks to windows: the next tracks are decoded while the model works.
 
-Each has a bounded queue of its own, and they take tracks in turn. So windows come in the order of
-the tracks however many threads there are, and memory grows neither with the length of a track nor
-with the size of the library.
+One lane is a thread of this process. Several lanes are processes, since threads decode no more
+together than one alone: Python handles each packet, and a song has thousands. Each lane has a
+bounded queue, and they take tracks in turn. So windows come in the order of the tracks however
+many lanes there are, and memory grows neither with the length of a track nor with the size of the
+library.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,7 +26,11 @@ from musicflow.library.problems import fault_of_reading
 from musicflow.places import PlaceError, place
 
 _QUEUED_SAMPLES = 10_000_000
-"""The most samples that wait for the model: 40 MB."""
+"""The most samples of a single lane that wait for the model: 40 MB."""
+
+_QUEUED_S = 300.0
+"""The most seconds of each of several lanes that wait: about a song. With less, a lane would stand
+still until its turn comes, and its song would then be decoded while all others wait."""
 
 
 @dataclass
@@ -42,7 +49,7 @@ _Item: TypeAlias = np.ndarray | Decoded | BaseException
 
 
 class Feed:
-    """The windows and the ends of tracks, in their order, decoded by threads.
+    """The windows and the ends of tracks, in their order, decoded in lanes.
 
     Parameters
     ----------
@@ -51,18 +58,22 @@ class Feed:
     spec
         The embedder that takes the windows.
     limits
-        The most that one file may take.
+        The most that one file may take. Its time is held to in processes alone: a thread is
+        watched by the parent of its worker.
     lanes
-        The number of threads.
+        The number of lanes.
     """
 
     def __init__(
         self, tracks: Sequence[Track], spec: EmbedderSpec, limits: audio.Limits, lanes: int = 1
     ) -> None:
         self._tracks, self._spec, self._limits = tracks, spec, limits
-        limit = max(2, _QUEUED_SAMPLES // lanes // spec.window_samples)
+        samples = _QUEUED_SAMPLES if lanes == 1 else int(_QUEUED_S * spec.sample_rate)
+        limit = max(2, samples // spec.window_samples)
         self._queues: list[queue.Queue[_Item]] = [queue.Queue(limit) for _ in range(lanes)]
         self._over = threading.Event()
+        self.apart_s = 0.0
+        """Processor time that other processes took so far, in seconds."""
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | Decoded]]:
         threads = [
@@ -89,22 +100,63 @@ class Feed:
                 raise item
             yield item
             if isinstance(item, Decoded):
+                if len(self._queues) > 1:
+                    self.apart_s += item.decode_s
                 return
 
     def _fill(self, lane: int) -> None:
         waiting, step = self._queues[lane], len(self._queues)
+        decode_them = _decode_each if step == 1 else _decode_apart
         try:
-            for number in range(lane, len(self._tracks), step):
-                worker.begin(number)
-                for item in decode(self._tracks[number], self._spec, self._limits):
-                    with worker.waiting():
-                        waiting.put(item)
+            with closing(decode_them(self._tracks[lane::step], self._spec, self._limits)) as items:
+                for item in items:
+                    waiting.put(item)
                     if self._over.is_set():
                         return
         except BaseException as error:
             waiting.put(error)
-        finally:
-            worker.end()
+
+
+def _decode_apart(
+    tracks: Sequence[Track], spec: EmbedderSpec, limits: audio.Limits
+) -> Generator[np.ndarray | Decoded, None, None]:
+    """Decode tracks in a process; start another after a file that ends it."""
+    done = 0
+    while done < len(tracks):
+        left = tracks[done:]
+        items = worker.iterate(
+            "the decoder",
+            _decode_each,
+            left,
+            spec,
+            limits,
+            names=[track.track_id for track in left],
+            timeout_s=limits.timeout_s,
+            log=worker.log(),
+        )
+        try:
+            for item in items:
+                done += isinstance(item, Decoded)
+                yield item
+        except worker.WorkerError as error:
+            # Killed, or ended before the first file: no file's fault.
+            if error.code == "killed" or not error.numbers:
+                raise
+            yield Decoded(0.0, 0.0, error=f"cannot be decoded: {error.message}", code=error.code)
+            done += 1
+
+
+def _decode_each(
+    tracks: Sequence[Track], spec: EmbedderSpec, limits: audio.Limits
+) -> Generator[np.ndarray | Decoded, None, None]:
+    try:
+        for number, track in enumerate(tracks):
+            worker.begin(number)
+            for item in decode(track, spec, limits):
+                with worker.waiting():
+                    yield item
+    finally:
+        worker.end()
 
 
 def _drain(waiting: queue.Queue) -> None:

@@ -1,17 +1,21 @@
 """Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
 import contextlib
+import math
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import psutil
 
-from musicflow import audio, embedders, worker
+from musicflow import audio, embedders
 from musicflow.embedders import looks
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec
@@ -19,12 +23,20 @@ from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import Decoded, Feed
 from musicflow.store import Embedding, EmbeddingStore
 
+_T = TypeVar("_T")
+
 TOP_TAGS = 5
 
 _NOT_GIVEN = "the file of vectors names neither its id nor its path"
 
 _SAVE_EVERY_S = 2.0
 """Seconds between writes to the store: the most work that a kill can lose."""
+
+_PER_LANE = 4
+"""Tracks that are worth one more process to decode them, which takes about 0.5 s to start."""
+
+_FAMILY_S = 1.0
+"""Seconds between two looks for the processes whose memory counts."""
 
 
 def embed_and_keep(
@@ -45,12 +57,13 @@ def embed_and_keep(
         if isinstance(embedder, Given):
             yield from _take(tracks, embedder, store)
             return
+        feed = Feed(tracks, spec, limits, _lanes(embedder.device, len(tracks)))
         batch: list[Embedding] = []
-        since = _Clock.now()
+        since = _Clock.now(feed)
 
         def keep() -> None:
             nonlocal since
-            now = _Clock.now()
+            now = _Clock.now(feed)
             count = max(len(batch), 1)
             measured = {
                 "wall_s": (now.wall_s - since.wall_s) / count,
@@ -64,7 +77,7 @@ def embed_and_keep(
             since = now
 
         try:
-            for done in _embed(tracks, embedder, limits):
+            for done in _embed(tracks, embedder, feed):
                 if isinstance(done, Embedding):
                     batch.append(done)
                 if time.perf_counter() - since.wall_s > _SAVE_EVERY_S:
@@ -76,7 +89,7 @@ def embed_and_keep(
 
 @dataclass(frozen=True)
 class _Clock:
-    """The time, the processor time of this process, and the time that its threads waited.
+    """The time, the processor time of this process and its decoders, and the time it waited.
 
     A thread waits while it could run and no core is free.
     """
@@ -86,8 +99,8 @@ class _Clock:
     waited_s: float | None
 
     @classmethod
-    def now(cls) -> "_Clock":
-        return cls(time.perf_counter(), time.process_time(), _waited_s())
+    def now(cls, feed: Feed) -> "_Clock":
+        return cls(time.perf_counter(), time.process_time() + feed.apart_s, _waited_s())
 
     def asked_s(self, since: "_Clock") -> float:
         """Return the processor time that it would have had alone; 0 where that is not known."""
@@ -136,58 +149,86 @@ class _Sum:
     decoded: Decoded | None = None
 
 
-def _embed(
-    tracks: list[Track], embedder: Embedder, limits: audio.Limits
-) -> Iterator[Embedding | Problem]:
+def _embed(tracks: list[Track], embedder: Embedder, feed: Feed) -> Iterator[Embedding | Problem]:
     """Embed tracks; yield each as soon as the model has seen its last window."""
     spec = embedder.spec
     sums: dict[int, _Sum] = {}
     waiting: list[tuple[int, np.ndarray]] = []
+    running: deque[tuple[list[tuple[int, np.ndarray]], Future[_Timed]]] = deque()
+    # A GPU works on one batch while the next is gathered; a processor would only share its cores.
+    ahead = embedder.device != "cpu"
 
     def infer() -> None:
-        start = time.perf_counter()
-        vectors, tags = embedders.infer(embedder, np.stack([window for _, window in waiting]))
-        share = (time.perf_counter() - start) / len(waiting)
-        for row, (number, window) in enumerate(waiting):
+        batch = waiting.copy()
+        waiting.clear()
+        submit = model.submit if ahead else _at_once
+        running.append((batch, submit(_timed, embedder, [window for _, window in batch])))
+        if len(running) > ahead:
+            add()
+
+    def add() -> None:
+        batch, future = running.popleft()
+        (vectors, tags), seconds = future.result()
+        for row, (number, window) in enumerate(batch):
             track = sums[number]
             track.vector += len(window) * vectors[row].astype(np.float64)
             if tags is not None:
                 track.tags += len(window) * tags[row].astype(np.float64)
             track.weight += len(window)
             track.waiting -= 1
-            track.embed_s += share
-        waiting.clear()
+            track.embed_s += seconds / len(batch)
 
     def finished() -> Iterator[Embedding | Problem]:
         ready = [number for number, s in sums.items() if s.decoded is not None and not s.waiting]
         for number in ready:
             yield _outcome(tracks[number], sums.pop(number), embedder)
 
-    for number, item in Feed(tracks, spec, limits, _lanes(embedder.device)):
-        track = sums.setdefault(number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names))))
-        if isinstance(item, Decoded):
-            track.decoded = item
-        else:
-            if waiting and len(item) != len(waiting[0][1]):
-                infer()
-            waiting.append((number, item))
-            track.waiting += 1
-            if len(waiting) == embedder.batch_size:
-                infer()
+    with ThreadPoolExecutor(1, "model") as model:
+        for number, item in feed:
+            track = sums.setdefault(
+                number, _Sum(np.zeros(spec.dim), np.zeros(len(embedder.tag_names)))
+            )
+            if isinstance(item, Decoded):
+                track.decoded = item
+            else:
+                if waiting and len(item) != len(waiting[0][1]):
+                    infer()
+                waiting.append((number, item))
+                track.waiting += 1
+                if len(waiting) == embedder.batch_size:
+                    infer()
+            yield from finished()
+        if waiting:
+            infer()
+        while running:
+            add()
         yield from finished()
-    if waiting:
-        infer()
-    yield from finished()
 
 
-def _lanes(device: str) -> int:
-    """Return how many threads decode.
+_Timed: TypeAlias = tuple[embedders.Inferred, float]
 
-    A model on the processor needs all cores itself, and one thread decodes faster than it embeds
+
+def _timed(embedder: Embedder, windows: list[np.ndarray]) -> _Timed:
+    """Return what the model makes of windows, and the seconds that it took."""
+    start = time.perf_counter()
+    return embedders.infer(embedder, np.stack(windows)), time.perf_counter() - start
+
+
+def _at_once(function: Callable[..., _T], *arguments: Any) -> "Future[_T]":
+    """Call a function here and now, where an executor would call it in a thread."""
+    done: Future[_T] = Future()
+    done.set_result(function(*arguments))
+    return done
+
+
+def _lanes(device: str, tracks: int) -> int:
+    """Return how many lanes decode.
+
+    A model on the processor needs all cores itself, and one lane decodes faster than it embeds
     on two; a GPU would wait for a single one.
     """
     cores = os.cpu_count() or 1
-    return max(1, min(worker.MAX_LANES, cores // 4 if device == "cpu" else cores))
+    return max(1, min(tracks // _PER_LANE, cores // 4 if device == "cpu" else cores))
 
 
 def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Problem:
@@ -223,7 +264,7 @@ def _outcome(track: Track, total: _Sum, embedder: Embedder) -> Embedding | Probl
 
 
 class _PeakMemory:
-    """The peak of this process's memory, sampled in the background."""
+    """The peak of the memory of this process and its decoders, sampled in the background."""
 
     def __enter__(self) -> "_PeakMemory":
         self._process = psutil.Process()
@@ -238,7 +279,19 @@ class _PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
+        family, asked_at = [self._process], -math.inf
         while True:
-            self.peak_mb = max(self.peak_mb, self._process.memory_info().rss / 1e6)
+            # The system looks through all its processes to list the children of one.
+            if time.monotonic() - asked_at > _FAMILY_S:
+                family, asked_at = [self._process, *self._process.children()], time.monotonic()
+            self.peak_mb = max(self.peak_mb, sum(map(_memory_mb, family)))
             if self._stop.wait(0.05):
                 return
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    """Return the memory of a process, in megabytes; 0 if it ended."""
+    try:
+        return float(process.memory_info().rss / 1e6)
+    except psutil.Error:
+        return 0.0

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
-from musicflow import audio, embedders
+from musicflow import audio, embedders, worker
 from musicflow.audio import Limits
 from musicflow.embedders import coverage, mfcc
 from musicflow.index import EmbeddedIndex
@@ -66,8 +67,8 @@ def test_a_second_pass_loads_no_model_and_decodes_nothing(
     assert second.problems == first.problems != ()
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 5])
-def test_tracks_come_in_their_order_however_many_threads_decode(
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_tracks_come_in_their_order_however_many_lanes_decode(
     music: Path, tmp_path: Path, write: Write, lanes: int
 ) -> None:
     write("tones/long.wav", tone(440, 70.0))
@@ -90,10 +91,57 @@ def test_tracks_come_in_their_order_however_many_threads_decode(
             np.testing.assert_array_equal(one, other)
 
 
-def test_an_end_in_the_middle_ends_all_threads(music: Path, tmp_path: Path) -> None:
+def test_an_end_in_the_middle_ends_all_lanes(music: Path, tmp_path: Path) -> None:
     for _ in decode.Feed(read(music, tmp_path).tracks, SPEC, Limits(), 3):
         break
     assert not [thread for thread in threading.enumerate() if thread.name == "decoding"]
+    assert not psutil.Process().children()
+
+
+def crashing(tracks: list[Track], *_: object) -> Iterator[decode.Decoded]:
+    """Decode nothing; crash, hang or be killed at tracks that are called so."""
+    for number, track in enumerate(tracks):
+        worker.begin(number)
+        match track.track_id:
+            case "crash":
+                os.abort()
+            case "hang":
+                time.sleep(60)
+            case "kill":
+                os.kill(os.getpid(), 9)
+        with worker.waiting():
+            yield decode.Decoded(1.0, 0.5)
+
+
+def test_a_file_that_ends_its_decoder_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_decode_each", crashing)
+    names = ["a", "crash", "b", "c", "crash", "d", "hang", "e", "f"]
+    tracks = [Track(name, name, name, 1.0, 8_000) for name in names]
+    feed = decode.Feed(tracks, SPEC, Limits(timeout_s=1.0), 2)
+    found = [
+        (names[number], item.code) for number, item in feed if isinstance(item, decode.Decoded)
+    ]
+    codes = {"crash": "crashed", "hang": "timeout"}
+    assert found == [(name, codes.get(name, "")) for name in names]
+    assert feed.apart_s == 6 * 0.5
+
+
+def test_a_decoder_that_others_kill_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_decode_each", crashing)
+    tracks = [Track(name, name, name, 1.0, 8_000) for name in ("a", "kill", "b")]
+    with pytest.raises(WorkerError, match="the decoder was killed"):
+        list(decode.Feed(tracks, SPEC, Limits(), 2))
+
+
+def test_vectors_and_costs_are_whole_where_processes_decode(
+    music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = read(music, tmp_path)
+    alone = {track: row.vector for track, row in embed(library.tracks, store).rows.items()}
+    monkeypatch.setattr(infer, "_lanes", lambda *_: 3)
+    again = embed(library.tracks, EmbeddingStore(tmp_path / "again")).rows
+    assert all(np.array_equal(row.vector, alone[track]) for track, row in again.items())
+    assert sum(row.cpu_s for row in again.values()) > sum(row.decode_s for row in again.values())
 
 
 def test_the_same_content_is_embedded_once(
