@@ -122,6 +122,9 @@ LAYERS = {
 
 _POOLED = ("front", "cnn1", "cnn2", "cnn3")
 
+_BATCH_ON_GPU = 32
+"""Five times as fast there as 2; with 128, convolutions take gigabytes of working memory."""
+
 
 def load(spec: EmbedderSpec, cache: Path) -> "Musicnn":
     """Load the weights, fetching them if needed; seeded ones if untrained.
@@ -258,6 +261,8 @@ class Network(Embedder):
         self.spec = spec
         self.tag_names = spec.weights.tags
         self.device = compute.device(spec.device)
+        if self.device == "cuda":
+            self.batch_size = _BATCH_ON_GPU
         self._dtype = compute.dtype(spec)
 
         def tensor(value: np.ndarray) -> torch.Tensor:

@@ -48,6 +48,8 @@ _CHUNK = 8
 from memory for too little."""
 _SPECTRA = 4
 """Windows whose spectra are made at once: they fit into a processor's cache."""
+_BATCH_ON_GPU = 128
+"""With 32, a GPU is a seventh slower."""
 
 _RELEASE = "v0_4_0"
 _SOURCE = "https://raw.githubusercontent.com/marl/openl3/models/"
@@ -324,6 +326,8 @@ class OpenL3(Embedder):
 
         self.spec = spec
         self.device = compute.device(spec.device)
+        if self.device == "cuda":
+            self.batch_size = _BATCH_ON_GPU
         n_mels = model_of(spec).n_mels
         # kapre's defaults are librosa's: Slaney's scale, area-normalised.
         self._mel = melscale_fbanks(
