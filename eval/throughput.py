@@ -14,7 +14,9 @@ import itertools
 import statistics
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import av
@@ -26,7 +28,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.library import Track
 from musicflow.pipeline import embed_tracks
 from musicflow.settings import Settings
-from musicflow.store import EmbeddingStore
+from musicflow.store import Embedding, EmbeddingStore
 
 RATE = 44_100
 SONG_S = 240
@@ -44,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.only or NAMES
     with tempfile.TemporaryDirectory() as folder:
-        tracks = _songs(options.music, Path(folder), options.songs)
+        tracks = songs(options.music, Path(folder), options.songs)
         rows = [_row(name, tracks, options.coverage, options.rounds) for name in names]
     heard = f"{options.coverage:g} s"
     text = "\n".join(
@@ -68,23 +70,25 @@ def main() -> None:
     print(text)
 
 
-def _songs(music: Path, folder: Path, count: int) -> list[Track]:
+def songs(music: Path, folder: Path, count: int) -> list[Track]:
     """Join music to songs, the second channel a little later and softer than the first."""
     paths = sorted(p for p in music.rglob("*") if p.suffix.lower() in audio.AUDIO_SUFFIXES)
-    order = np.random.default_rng(0).permutation(len(paths)).tolist()
-    sounds = (audio.decode(paths[row], RATE) for row in itertools.cycle(order))
-    tracks, rest = [], np.zeros(0, np.float32)
-    for number in range(count):
-        parts = [rest]
-        while sum(map(len, parts)) < SONG_S * RATE:
-            parts.append(next(sounds))
-        rest = np.concatenate(parts)
-        song, rest = rest[: SONG_S * RATE], rest[SONG_S * RATE :]
-        path = folder / f"{number}.mp3"
-        _write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
-        info = audio.examine(path)
-        tracks.append(Track(path.name, str(path), info.audio_hash, info.duration_s, RATE))
-    return tracks
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(partial(_song, paths, folder), range(count)))
+
+
+def _song(paths: Sequence[Path], folder: Path, number: int) -> Track:
+    order = np.random.default_rng(number).permutation(len(paths)).tolist()
+    parts: list[np.ndarray] = []
+    for row in itertools.cycle(order):
+        parts.append(audio.decode(paths[row], RATE))
+        if sum(map(len, parts)) >= SONG_S * RATE:
+            break
+    song = np.concatenate(parts)[: SONG_S * RATE]
+    path = folder / f"{number}.mp3"
+    _write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
+    info = audio.examine(path)
+    return Track(path.name, str(path), info.audio_hash, info.duration_s, RATE)
 
 
 def _write(path: Path, song: np.ndarray) -> None:
@@ -98,9 +102,7 @@ def _write(path: Path, song: np.ndarray) -> None:
 
 
 def _row(name: str, tracks: Sequence[Track], coverage: float, rounds: int) -> str:
-    spec = embedders.spec_of(name)
-    if spec.weights is not None and spec.weights.state(Settings().cache) == "missing":
-        spec = embedders.untrained(spec)
+    spec = spec_of(name)
     both = spec, dataclasses.replace(spec, coverage_s=coverage)
     measured = [[_measured(one, tracks) for one in both] for _ in range(rounds)]
     medians = [
@@ -117,14 +119,27 @@ def _row(name: str, tracks: Sequence[Track], coverage: float, rounds: int) -> st
     return f"| {name} | {spec.weights_state} | {' | '.join(figures)} |"
 
 
-def _measured(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[float, float, float]:
-    """Seconds and processor time a song, and the most megabytes held."""
+def spec_of(name: str) -> EmbedderSpec:
+    """Return an embedder's spec, untrained where its weights are not at hand."""
+    spec = embedders.spec_of(name)
+    missing = spec.weights is not None and spec.weights.state(Settings().cache) == "missing"
+    return embedders.untrained(spec) if missing else spec
+
+
+def rows_of(spec: EmbedderSpec, tracks: Sequence[Track]) -> list[Embedding]:
+    """Embed tracks in a worker, and return the store's rows in the order of the tracks."""
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddingStore(Path(folder))
         done = embed_tracks(tracks, spec, store, Settings().cache, own_process=True)
         # Vectors are read when they are asked for, and the folder goes.
-        rows = list(done.rows.values())
+        rows = [done.rows[track.content_hash] for track in tracks]
     assert all(row.vector is not None for row in rows), done.problems
+    return rows
+
+
+def _measured(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[float, float, float]:
+    """Seconds and processor time a song, and the most megabytes held."""
+    rows = rows_of(spec, tracks)
     return (
         statistics.mean(row.wall_s for row in rows),
         statistics.mean(row.cpu_s for row in rows),
