@@ -11,7 +11,7 @@ import numpy as np
 
 from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
-from musicflow.embedders.spec import Embedder, EmbedderSpec
+from musicflow.embedders.spec import Embedder, EmbedderSpec, batches_of_one_length
 from musicflow.errors import words_of
 from musicflow.index import Collection, FilterError, Filters, Hit, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
@@ -30,6 +30,8 @@ Example = str | np.ndarray
 
 Load = Callable[[EmbedderSpec, Path], Embedder]
 """A function that loads an embedder; one that serves many queries keeps models in memory."""
+
+_FRAMES_S = 600.0
 
 _NAMED = 8
 """The most values that an error names."""
@@ -128,6 +130,41 @@ def vector_of_file(
         # No model is loaded for a file that cannot even be opened.
         first = next(windows)
         return load(spec, cache).embed_windows(itertools.chain([first], windows))
+
+
+def frames_of_file(
+    path: Place,
+    spec: EmbedderSpec,
+    cache: Path,
+    *,
+    log: Path | None = None,
+    load: Load = embedders.load,
+) -> np.ndarray:
+    """Embed the windows of an audio file one by one: those of its first ten minutes.
+
+    Parameters
+    ----------
+    path, spec, cache, log, load
+        See `vector_of_file`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As the embedder gives them, shape ``(N, dim)``.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be used.
+    WeightsError
+        If the embedder's weights cannot be had.
+    """
+    decoded = windows_of_file(path, replace(spec, coverage_s=0.0), log=log)
+    with closing(decoded):
+        windows = itertools.islice(_heard(path, decoded), max(1, int(_FRAMES_S / spec.hop_s)))
+        model = load(spec, cache)
+        batches = batches_of_one_length(windows, model.batch_size)
+        return np.concatenate([embedders.infer(model, batch).vectors for batch in batches])
 
 
 def _heard(path: Place, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,0 +1,90 @@
+"""Why two tracks are alike: what both carry, and the seconds that sound most alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from musicflow.embedders.spec import EmbedderSpec
+
+PASSAGES = 3
+"""The most pairs of passages that are told."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A window of each of two tracks that sound alike.
+
+    Parameters
+    ----------
+    query_s, answer_s
+        Where the windows begin, in seconds.
+    seconds
+        Their length.
+    score
+        Their likeness, as that of tracks.
+    """
+
+    query_s: float
+    answer_s: float
+    seconds: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Why:
+    """What speaks for an answer; each pair is the query's and the answer's, None if not known.
+
+    Parameters
+    ----------
+    tags
+        Predicted tags of both.
+    bpm, key
+        Tempo and key, as the library has them.
+    passages
+        The most alike, best first; no two overlap.
+    """
+
+    tags: tuple[str, ...]
+    bpm: tuple[float | None, float | None]
+    key: tuple[str | None, str | None]
+    passages: tuple[Passage, ...] = ()
+
+
+def known_of(query: Mapping[str, Any], answer: Mapping[str, Any]) -> Why:
+    """Return what the payloads of two tracks tell, without passages."""
+    predicted = answer.get("tags") or ()
+    tags = tuple(tag for tag in query.get("tags") or () if tag in predicted)
+    return Why(
+        tags,
+        bpm=(query.get("bpm"), answer.get("bpm")),
+        key=(query.get("key"), answer.get("key")),
+    )
+
+
+def passages_of(
+    query: np.ndarray, answer: np.ndarray, spec: EmbedderSpec, most: int = PASSAGES
+) -> tuple[Passage, ...]:
+    """Return the pairs of windows that are most alike, best first.
+
+    Parameters
+    ----------
+    query, answer
+        Normalized vectors of the windows of two tracks, in order, shapes ``(N, dim)`` and
+        ``(M, dim)``.
+    spec
+        The embedder, which says where windows lie.
+    most
+        The most pairs. Windows of two pairs do not overlap.
+    """
+    scores = query @ answer.T
+    reach = max(1, round(spec.window_s / spec.hop_s))
+    found: list[Passage] = []
+    while len(found) < most and np.isfinite(scores).any():
+        row, column = np.unravel_index(int(np.nanargmax(scores)), scores.shape)
+        at = [max(0.0, float(n) * spec.hop_s - spec.pad_s[0]) for n in (row, column)]
+        found.append(Passage(at[0], at[1], spec.window_s, float(scores[row, column])))
+        scores[max(0, row - reach + 1) : row + reach] = np.nan
+        scores[:, max(0, column - reach + 1) : column + reach] = np.nan
+    return tuple(found)
