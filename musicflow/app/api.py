@@ -6,6 +6,7 @@ pages. An error is a problem document (RFC 9457) with a code for programs and ad
 
 import mimetypes
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, File, Path, Query, Request, Response, UploadFile
@@ -138,6 +139,27 @@ class Compared(BaseModel):
 
     compared: list[Answers]
     overlaps: list[Overlap]
+
+
+class PassageOut(BaseModel):
+    """A window of each of two tracks that sound alike: where they begin, and how long they are."""
+
+    query_s: float
+    answer_s: float
+    seconds: float
+    score: float
+
+
+class WhyOut(BaseModel):
+    """What makes two tracks alike; each pair is the query's and the answer's."""
+
+    embedder: str
+    tags: list[str]
+    bpm: tuple[float | None, float | None]
+    key: tuple[str | None, str | None]
+    passages: list[PassageOut]
+    problem: Problem | None = None
+    """Why no passages are told."""
 
 
 class Tracks(BaseModel):
@@ -389,6 +411,19 @@ def recommend(
     return _answers(
         service.recommend(like, dislike, like_text, wanted, strategy=strategy, diverse=diverse)
     )
+
+
+@router.get("/why")
+def why(
+    service: Answering,
+    track: Annotated[str, Query(max_length=1000, description="The query, by its id or name.")],
+    other: Annotated[str, Query(max_length=1000, description="The answer.")],
+    embedder: Embedder = None,
+) -> WhyOut:
+    """Tell what two tracks have in common, and which seconds of both sound most alike."""
+    label, found, error = service.why(track, other, embedder)
+    problem = None if error is None else problem_of(error)
+    return WhyOut(embedder=label, problem=problem, **asdict(found))
 
 
 @router.get("/path")

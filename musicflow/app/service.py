@@ -22,7 +22,7 @@ from musicflow.app.catalogue import Catalogue
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
-from musicflow.embedders import Embedder, EmbedderSpec
+from musicflow.embedders import Embedder, EmbedderError, EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, projection, report
 from musicflow.index import Collection, FilterError, Filters, Hit, NoCollectionError, fused
@@ -42,6 +42,7 @@ from musicflow.search.path import path
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
+from musicflow.search.why import Why, known_of, passages_of
 from musicflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -392,6 +393,37 @@ class Service:
         )
         return Answer(opened.label, hits)
 
+    def why(
+        self, track: str, other: str, embedder: str | None = None
+    ) -> tuple[str, Why, EmbedderError | QueryError | None]:
+        """Return what makes two tracks alike; see `musicflow.search.why`.
+
+        Parameters
+        ----------
+        track, other
+            The query and the answer, by id or name.
+        embedder
+            The embedder that answered; of a fusion, its first member tells the passages.
+
+        Returns
+        -------
+        embedder : str
+            The one that told the passages.
+        why : Why
+            Without passages where there is an error.
+        error : EmbedderError, QueryError or None
+            What stood against hearing the passages.
+        """
+        opened = self.open(embedder)
+        ids = [lookup.find_track(opened.collection, name) for name in (track, other)]
+        known = known_of(*(opened.collection.payload(one) for one in ids))
+        spec = lookup.specs_of(opened.collection, opened.settings)[0]
+        try:
+            first, second = (self._frames(self.open(spec.label), spec, one) for one in ids)
+        except (EmbedderError, QueryError) as error:
+            return spec.label, known, error
+        return spec.label, replace(known, passages=passages_of(first, second, spec)), None
+
     def path(self, start: str, end: str, steps: int, wanted: Wanted = Wanted()) -> Answer:
         """Return a path from one track to another; see `musicflow.search.path`."""
         opened = self.open(wanted.embedder)
@@ -531,6 +563,20 @@ class Service:
             for spec in specs
         ]
         return np.concatenate(vectors)
+
+    def _frames(self, opened: Open, spec: EmbedderSpec, track_id: str) -> np.ndarray:
+        """Return the normalized vectors of the windows of a track."""
+        track, settings = self.track(track_id), opened.settings
+        make = partial(
+            query.frames_of_file,
+            place(track.path),
+            spec,
+            settings.cache,
+            log=settings.paths.decoding_log,
+            load=self._load,
+        )
+        found = self._results.once(("frames", track.content_hash, spec.label), spec.hash, make)
+        return opened.collection.normalize(found)
 
     def _load(self, spec: EmbedderSpec, cache: Path) -> Embedder:
         with self._model:

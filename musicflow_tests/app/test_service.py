@@ -119,6 +119,20 @@ def test_a_file_is_answered_as_its_track_would_be(client: TestClient) -> None:
     assert best["score"] == pytest.approx(1, abs=1e-4)
 
 
+def test_it_tells_what_makes_two_tracks_alike(client: TestClient) -> None:
+    two = {"track": "Tone 3", "other": "tones/4.flac"}
+    why = answered(client, "/why", **two, embedder="mfcc")
+    assert (why["embedder"], why["problem"], why["tags"]) == ("mfcc", None, [])
+    [passage] = why["passages"]
+    assert (passage["query_s"], passage["answer_s"]) == (0, 0)
+    # Both are one window long, and so as alike as the tracks.
+    hits = answered(client, "/similar", track="Tone 3", embedder="mfcc")["answers"]
+    [score] = [hit["score"] for hit in hits if hit["track_id"] == "tones/4.flac"]
+    assert passage["score"] == pytest.approx(score, abs=1e-3)
+    of_fusion = answered(client, "/why", **two, embedder=FUSION)
+    assert of_fusion["embedder"] == "mfcc"
+
+
 def test_one_question_goes_to_all_embedders(client: TestClient) -> None:
     said = answered(client, "/compare", track="Tone 3", k=3)
     names = [each["embedder"] for each in said["compared"]]
