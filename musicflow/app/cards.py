@@ -2,18 +2,59 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import quote
 
 from nicegui import ui
+from nicegui.element import Element
 
 from musicflow.app.address import Address
 from musicflow.app.names import clean, known, length
-from musicflow.app.player import API, Player, Song, song_of
+from musicflow.app.player import API, Player, song_of
 from musicflow.index import Hit
 from musicflow.text import joined
 
-Action = Literal["play", "queue", "radio", "like", "dislike", "ask"]
+Action = Literal["play", "queue", "radio", "like", "dislike", "ask", "why"]
 ACTIONS: tuple[Action, ...] = ("play", "queue", "radio", "like", "dislike", "ask")
+
+
+class Cards(Element, component="cards.js"):
+    """A list of cards, drawn by the browser from data: see ``cards.js``.
+
+    Parameters
+    ----------
+    cards
+        The cards.
+    kind
+        The HTML element of the list; ``div`` for a single card, which is no list.
+    actions
+        The buttons of each.
+    player
+        Plays.
+    options
+        The radio's; see `Player.radio`.
+    asked
+        The track that the cards answer, if that is one.
+    """
+
+    def __init__(
+        self,
+        cards: Sequence[Mapping[str, Any]],
+        kind: Literal["ol", "ul", "div"],
+        actions: Sequence[Action],
+        player: Player,
+        options: Sequence[tuple[str, str]],
+        asked: str = "",
+    ) -> None:
+        super().__init__()
+        self._props |= {
+            "cards": list(cards),
+            "kind": kind,
+            "actions": [*actions, *(["why"] if asked else ())],
+            "shown": _SHOWN,
+            "player": player.id,
+            "options": [list(pair) for pair in options],
+            "asked": asked,
+            "base": API,
+        }
 
 
 class Deck:
@@ -42,6 +83,7 @@ class Deck:
         actions: Sequence[Action] = ACTIONS,
         notes: Sequence[str] = (),
         shared: Sequence[str] = (),
+        asked: str = "",
     ) -> None:
         """Draw answers; playing one goes on with those below.
 
@@ -57,79 +99,53 @@ class Deck:
             A short text per answer.
         shared
             Predicted tags of the question, which cards that have them too point out.
+        asked
+            The track that was asked for, if that is one: each card can then tell why it is alike.
         """
-        songs = [song_of(hit.payload) for hit in hits]
-        with ui.element("ol").classes(f"cards {where}"):
-            for rank, hit in enumerate(hits, 1):
-                note = notes[rank - 1] if notes else ""
-                if hit.duplicates:
-                    note = f"{note} +{len(hit.duplicates)} alike".strip()
-                with ui.element("li"):
-                    self._card(hit.payload, songs, rank - 1, actions, rank, hit.score, note, shared)
+        cards = []
+        for rank, hit in enumerate(hits, 1):
+            note = notes[rank - 1] if notes else ""
+            if hit.duplicates:
+                note = f"{note} +{len(hit.duplicates)} alike".strip()
+            about = {"rank": rank, "score": hit.score, "note": note}
+            cards.append(self._card(hit.payload, shared) | about)
+        self._draw(cards, "ol", actions, asked).classes(where)
 
     def rows(self, hits: Sequence[Hit]) -> None:
         """Draw tracks of a list that is in no order of likeness, a line each."""
-        songs = [song_of(hit.payload) for hit in hits]
-        with ui.element("ul").classes("cards rows"):
-            for place, hit in enumerate(hits):
-                with ui.element("li"):
-                    self._card(hit.payload, songs, place, ("play", "queue", "like", "ask"))
+        cards = [self._card(hit.payload) for hit in hits]
+        self._draw(cards, "ul", ("play", "queue", "like", "ask")).classes("rows")
 
     def track(self, payload: Mapping[str, Any], actions: Sequence[Action] = ACTIONS) -> None:
         """Draw one track."""
-        self._card(payload, [song_of(payload)], 0, actions)
+        self._draw([self._card(payload)], "div", actions)
 
-    def _card(
+    def _draw(
         self,
-        payload: Mapping[str, Any],
-        songs: Sequence[Song],
-        place: int,
+        cards: Sequence[Mapping[str, Any]],
+        kind: Literal["ol", "ul", "div"],
         actions: Sequence[Action],
-        rank: int | None = None,
-        score: float | None = None,
-        note: str = "",
-        shared: Sequence[str] = (),
-    ) -> None:
-        track_id, name = payload["track_id"], clean(payload["name"])
-        card = ui.element("article").classes("card")
-        card.props["data-track"] = track_id
-        with card:
-            cover(track_id)
-            with ui.element("div").classes("what"):
-                with ui.element("div").classes("name"):
-                    if rank is not None:
-                        ui.label(str(rank)).classes("rank")
-                    ui.label(name)
-                    if note:
-                        ui.label(note).classes("note")
-                ui.label(_about(payload)).classes("about")
-                tags(payload, shared)
-                if score is not None:
-                    bar(score)
-            with ui.element("div").classes("actions"):
-                for action in actions:
-                    self._button(action, payload, songs, place, name)
+        asked: str = "",
+    ) -> Cards:
+        options = [("embedder", self._label), *(("filter", text) for text in self.address.filters)]
+        return Cards(cards, kind, actions, self._player, options, asked)
 
-    def _button(
-        self,
-        action: Action,
-        payload: Mapping[str, Any],
-        songs: Sequence[Song],
-        place: int,
-        name: str,
-    ) -> None:
-        track_id, song = payload["track_id"], songs[place]
-        if action in ("like", "dislike"):
-            return self.preference(action, track_id, name)
-        icon, what = _SHOWN[action]
-        do = {
-            "play": lambda: self._player.play(songs, place),
-            "queue": lambda: self._player.add(song),
-            "radio": lambda: self._player.radio(song, self._radio_options()),
-            "ask": lambda: go(self.address.to(page="/", track=track_id, text="", upload="")),
-        }[action]
-        icon_button(icon, f"{what}: {name}", do, action)
-        return None
+    def _card(self, payload: Mapping[str, Any], shared: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what a card shows of a track, and where its buttons lead."""
+        address, track_id = self.address, payload["track_id"]
+        return {
+            "song": song_of(payload),
+            "about": _about(payload),
+            "tags": [(clean(tag), tag in shared) for tag in _tags(payload, shared)],
+            "chosen": [
+                kind for kind in ("like", "dislike") if track_id in getattr(address, f"{kind}s")
+            ],
+            "links": {
+                "ask": address.to(page="/", track=track_id, text="", upload="").url,
+                "like": address.preferring("likes", track_id).url,
+                "dislike": address.preferring("dislikes", track_id).url,
+            },
+        }
 
     def preference(self, action: Action, key: str, name: str) -> None:
         """Draw the button to like or dislike a track, or an upload by its key."""
@@ -145,9 +161,6 @@ class Deck:
         button.props["aria-pressed"] = str(chosen).lower()
         button.classes("chosen" if chosen else "")
 
-    def _radio_options(self) -> list[tuple[str, str]]:
-        return [("embedder", self._label), *(("filter", text) for text in self.address.filters)]
-
 
 _TAGS = 3
 """The most predicted tags on a card; shared ones come first."""
@@ -159,6 +172,7 @@ _SHOWN: Mapping[Action, tuple[str, str]] = {
     "like": ("thumb_up", "Like"),
     "dislike": ("thumb_down", "Dislike"),
     "ask": ("search", "What sounds like this?"),
+    "why": ("help_outline", "Why is it alike?"),
 }
 
 
@@ -192,33 +206,11 @@ def icon_button(icon: str, what: str, do: Callable[[], object], kind: str = "") 
     return button.on("click", lambda: do())
 
 
-def cover(track_id: str) -> None:
-    """Draw the cover art of a track, or what its sound looks like."""
-    picture = ui.element("img").classes("cover").props('alt="" loading="lazy"')
-    picture.props["src"] = f"{API}cover/{quote(track_id)}"
-
-
-def bar(score: float) -> None:
-    """Draw a score as a bar, with what it means."""
-    with ui.element("div").classes("score"):
-        share = min(max(score, 0.0), 1.0)
-        ui.element("div").classes("fill").style(f"width: {100 * share:.0f}%")
-        label = ui.label(f"{score:.3f}")
-        label.props["title"] = "The likeness: 1 is the same sound, 0 has nothing to do."
-
-
-def tags(payload: Mapping[str, Any], shared: Sequence[str] = ()) -> None:
-    """Draw predicted tags; those that the question has as well stand out."""
+def _tags(payload: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
+    """Return the predicted tags to show; those that the question has as well come first."""
     predicted = payload.get("tags") or ()
     told = [*(tag for tag in predicted if tag in shared), *predicted]
-    if not told:
-        return
-    with ui.element("div").classes("tags"):
-        ui.label("predicted:")
-        for tag in dict.fromkeys(told[:_TAGS]):
-            label = ui.label(clean(tag)).classes("tag")
-            if tag in shared:
-                label.classes("shared").props["title"] = "The question has this tag, too."
+    return list(dict.fromkeys(told))[:_TAGS]
 
 
 def _about(payload: Mapping[str, Any]) -> str:

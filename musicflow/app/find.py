@@ -53,7 +53,8 @@ async def _answers(session: Session) -> None:
     )
     if not found.hits:
         hint("No track passes the filters.", "filter_alt_off")
-    deck.answers(found.hits, "answers", shared=shared)
+    track = question.track or ""
+    deck.answers(found.hits, "answers", shared=shared, asked=track)
     playlist_button(session, found.hits)
 
 

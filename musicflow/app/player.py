@@ -51,24 +51,12 @@ class Player(Element, component="player.js"):
         self.on("heard", self._hear)
 
     def play(self, songs: Iterable[Song], at: int = 0) -> None:
-        """Play songs one after the other, from a place in the list."""
-        self.run_method("play", list(songs), at)
+        """Play songs one after the other, from a place in the list.
 
-    def add(self, song: Song) -> None:
-        """Put a song at the end of the queue."""
-        self.run_method("add", song)
-
-    def radio(self, song: Song, options: Sequence[tuple[str, str]]) -> None:
-        """Play a song, and then what suits it and all that was heard to the end.
-
-        Parameters
-        ----------
-        song
-            The first one.
-        options
-            Parameters for the API's ``recommend``: the embedder, and filters.
+        Cards play, queue and start radios without a word to the service: a browser lets a page
+        play only in answer to a click.
         """
-        self.run_method("start_radio", song, [list(pair) for pair in options])
+        self.run_method("play", list(songs), at)
 
     def when_heard(self, tell: Callable[[], object]) -> None:
         """Call a function whenever a song has been heard for a moment."""

@@ -92,6 +92,16 @@ def test_music_goes_on_from_answer_to_answer_while_pages_change(app: str, visit:
     assert visitor.page.evaluate("navigator.mediaSession.metadata.title") == names[1]
 
 
+def test_an_answer_tells_why_it_is_alike(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?track=tones/3.flac&k=3&embedder=mfcc")
+    visitor.press("why", ".answers")
+    expect(visitor.page.locator(".why")).to_contain_text("Most alike, as mfcc hears them")
+    with visitor.page.expect_request(re.compile(r"/audio/tones/\d\.flac")):
+        visitor.page.locator(".do-passage").click()
+    visitor.press("why", ".answers")
+    expect(visitor.page.locator(".why")).to_have_count(0)
+
+
 def test_a_queue_is_filled_and_emptied_and_saved_as_a_playlist(app: str, visit: Visit) -> None:
     visitor = visit(f"{app}/?track=tones/3.flac&k=3")
     expect(visitor.cards("answers")).to_have_count(3)

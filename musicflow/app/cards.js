@@ -1,0 +1,110 @@
+// Cards: one component per list, since a hundred buttons cost a page more than all else. What plays is
+// done here; what leads to another view is an address, which the frame draws.
+
+const path = (id) => id.split("/").map(encodeURIComponent).join("/");
+const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+const PRESSED = ["like", "dislike"];
+
+export default {
+  template: `
+    <component :is="kind" :class="kind === 'div' ? 'single' : 'cards'">
+      <component :is="kind === 'div' ? 'div' : 'li'" v-for="(card, at) in cards" :key="card.song.id + ' ' + at">
+        <article class="card" :data-track="card.song.id">
+          <img class="cover" alt="" loading="lazy" :src="base + 'cover/' + path(card.song.id)">
+          <div class="what">
+            <div class="name">
+              <div v-if="card.rank" class="rank">{{ card.rank }}</div>
+              <div>{{ card.song.name }}</div>
+              <div v-if="card.note" class="note">{{ card.note }}</div>
+            </div>
+            <div class="about">{{ card.about }}</div>
+            <div v-if="card.tags.length" class="tags">
+              <div>predicted:</div>
+              <div v-for="[tag, shared] in card.tags" class="tag" :class="{ shared }"
+                :title="shared ? 'The question has this tag, too.' : null">{{ tag }}</div>
+            </div>
+            <div v-if="card.score !== undefined" class="score">
+              <div class="fill" :style="{ width: 100 * Math.min(Math.max(card.score, 0), 1) + '%' }"></div>
+              <div title="The likeness: 1 is the same sound, 0 has nothing to do.">{{ card.score.toFixed(3) }}</div>
+            </div>
+          </div>
+          <div class="actions">
+            <button v-for="action in actions" type="button" class="icon-button" @click="act(action, at)"
+              :class="['do-' + action, { chosen: card.chosen.includes(action) }]"
+              :aria-label="words(action, card)" :title="words(action, card)" :aria-pressed="pressed(action, card)">
+              <i :class="outlined(action, card) ? 'material-icons-outlined' : 'material-icons'"
+                aria-hidden="true">{{ shown[action][0] }}</i>
+            </button>
+          </div>
+        </article>
+        <div v-if="at in told" class="why" role="status">
+          <div v-if="!told[at]">Listening …</div>
+          <div v-else v-for="line in told[at].lines">{{ line }}</div>
+          <button v-for="one in told[at]?.passages" type="button" class="do-passage" @click="hear(one, at)">
+            <i class="material-icons" aria-hidden="true">play_arrow</i>
+            {{ clock(one.query_s) }} of the question, then {{ clock(one.answer_s) }} of this
+            ({{ one.score.toFixed(3) }})
+          </button>
+        </div>
+      </component>
+    </component>`,
+  props: {
+    cards: Array, kind: String, actions: Array, shown: Object, player: Number, options: Array, asked: String,
+    base: String,
+  },
+  data: () => ({ told: {} }),
+  watch: { cards() { this.told = {}; } },
+  beforeUnmount() { this.sound?.pause(); },
+  methods: {
+    path, clock,
+    words(action, card) {
+      const what = card.chosen.includes(action) ? "Take back" : this.shown[action][1];
+      return `${what}: ${card.song.name}`;
+    },
+    pressed(action, card) { return PRESSED.includes(action) ? String(card.chosen.includes(action)) : null; },
+    outlined(action, card) { return PRESSED.includes(action) && !card.chosen.includes(action); },
+    act(action, at) {
+      const player = getElement(this.player), song = { ...this.cards[at].song };
+      if (action === "play") player.play(this.cards.map((card) => ({ ...card.song })), at);
+      else if (action === "queue") player.add(song);
+      else if (action === "radio") player.start_radio(song, this.options);
+      else if (action === "why") this.tell(at);
+      else emitEvent("sub_pages_navigate", this.cards[at].links[action]);
+    },
+    async tell(at) {
+      if (at in this.told) { delete this.told[at]; return; }
+      const cards = this.cards, [[, embedder]] = this.options;
+      this.told[at] = null;
+      const query = new URLSearchParams({ track: this.asked, other: cards[at].song.id, embedder });
+      let said;
+      try { said = await (await fetch(`${this.base}why?${query}`)).json(); }
+      catch { said = { detail: "the service does not answer" }; }
+      // The answers may be others by now, or this one closed.
+      if (cards === this.cards && at in this.told) this.told[at] = this.reasons(said);
+    },
+    reasons(said) {
+      const { tags, bpm, key, problem, detail } = said, lines = [];
+      if (tags?.length) lines.push(`Both sound like: ${tags.join(", ")} (predicted).`);
+      if (bpm?.every((one) => one !== null)) lines.push(`Tempo: ${bpm.join(" and ")} BPM.`);
+      if (key?.every((one) => one !== null)) lines.push(`Key: ${key.join(" and ")}.`);
+      if (said.passages?.length) lines.push(`Most alike, as ${said.embedder} hears them:`);
+      const wrong = detail ?? problem?.detail;
+      if (wrong) lines.push(wrong);
+      return { lines, passages: said.passages };
+    },
+    async hear(passage, at) {
+      getElement(this.player).$refs.audio.pause();
+      const sound = (this.sound ??= new Audio());
+      const turn = (this.turn = (this.turn ?? 0) + 1);
+      const pieces = [[this.asked, passage.query_s], [this.cards[at].song.id, passage.answer_s]];
+      for (const [track, from] of pieces) {
+        if (turn !== this.turn) return;
+        await new Promise((done) => {
+          sound.onpause = sound.onended = sound.onerror = done;
+          sound.src = `${this.base}audio/${path(track)}#t=${from},${from + passage.seconds}`;
+          sound.play().catch(done);
+        });
+      }
+    },
+  },
+};
