@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 import musicflow
 from musicflow.app import uploads
+from musicflow.app.catalogue import Sort
 from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse, refuse_http
 from musicflow.app.service import Answer, Question, Service, Wanted
 from musicflow.errors import MusicflowError
@@ -277,9 +278,10 @@ def tracks(
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 50,
     embedder: Embedder = None,
+    sort: Sort = "path",
 ) -> Tracks:
     """List tracks, by words and filters, a page at a time."""
-    collection, ids = service.tracks(words, where, embedder)
+    collection, ids = service.tracks(words, where, embedder, sort)
     page = [track_of(collection.payload(one)) for one in ids[offset : offset + limit]]
     return Tracks(total=len(ids), tracks=page)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from musicflow import embedders
 from musicflow.app import uploads, votes
-from musicflow.app.catalogue import Catalogue
+from musicflow.app.catalogue import Catalogue, Sort
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
@@ -471,7 +471,11 @@ class Service:
         )
 
     def tracks(
-        self, words: str, filters: Sequence[str], embedder: str | None = None
+        self,
+        words: str,
+        filters: Sequence[str],
+        embedder: str | None = None,
+        sort: Sort = "path",
     ) -> tuple[Collection, list[str]]:
         """Return a collection, and the ids of its tracks that have words and pass filters.
 
@@ -481,15 +485,20 @@ class Service:
             Words of artist, name, album, genre or id; all tracks if empty.
         filters, embedder
             See `similar`.
+        sort
+            What they are sorted by.
         """
-        collection = self.open(embedder).collection
-        asked = query.filters_for(collection, filters)
-        held = self._ids(collection, asked)
-        if words.strip():
-            return collection, [
-                t.track_id for t in self.catalogue().search(words) if t.track_id in held
-            ]
-        return collection, sorted(held)
+        collection, catalogue = self.open(embedder).collection, self.catalogue()
+        held = self._ids(collection, query.filters_for(collection, filters))
+        if not words.strip():
+            return collection, self._sorted(held, sort)
+        named = [t.track_id for t in catalogue.search(words) if t.track_id in held]
+        return collection, catalogue.ordered(named, sort)
+
+    def _sorted(self, held: frozenset[str], sort: Sort) -> list[str]:
+        catalogue = self.catalogue()
+        make = partial(catalogue.ordered, held, sort)
+        return self._results.once(("sorted", held, sort), id(catalogue), make)
 
     def keep_likes(self, likes: Sequence[str], dislikes: Sequence[str]) -> None:
         """Keep what was liked together, a JSON line each, so that it can be learned from."""

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from typer.testing import CliRunner
 
 from musicflow.app.api import api
+from musicflow.app.catalogue import SORTS, Sort
 from musicflow.app.gate import COOKIE, Bounded, Gate
 from musicflow.app.problems import MEDIA_TYPE
 from musicflow.app.service import Kept, Service
@@ -163,6 +164,15 @@ def test_tracks_are_listed_by_words_and_filters_a_page_at_a_time(client: TestCli
     assert len(ids) == pages[0]["total"] == 13
     assert answered(client, "/tracks/tones/3.flac")["name"] == "Tone 3"
     assert answered(client, "/facets/genre") == {"noises": 7, "tones": 6}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_tracks_are_sorted(client: TestClient, sort: Sort) -> None:
+    found = answered(client, "/tracks", sort=sort, words="noise")["tracks"]
+    by = {"path": "track_id", "duration": "duration_s"}.get(sort, sort)
+    values = [track.get(by) for track in found]
+    assert len(found) == 7
+    assert values == sorted(values, key=lambda value: (value is None, value))
 
 
 def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
