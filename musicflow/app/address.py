@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
+from musicflow.app.catalogue import SORTS, Sort
 from musicflow.index.hubness import CORRECTIONS, Correction
 from musicflow.search.recommend import STRATEGIES
 
@@ -57,8 +58,8 @@ class Address:
         Whether they are compared without names.
     start, end, steps
         A path on the map.
-    words, offset
-        The list of the library: words to look for, and where it begins.
+    words, sort
+        The list of the library: words to look for, and its order.
     twice
         Whether duplicates are shown.
     """
@@ -83,7 +84,7 @@ class Address:
     end: str = ""
     steps: int = 6
     words: str = ""
-    offset: int = 0
+    sort: Sort = "path"
     twice: bool = False
 
     @classmethod
@@ -142,9 +143,13 @@ _NAMES: Mapping[str, str] = {
 }
 """Names in addresses, where they differ."""
 
-_BOUNDS = {"k": (1, MAX_K), "most": (0, 10), "steps": (1, MAX_STEPS), "offset": (0, 10**7)}
+_BOUNDS = {"k": (1, MAX_K), "most": (0, 10), "steps": (1, MAX_STEPS)}
 
-_CHOICES: Mapping[str, Sequence[str]] = {"strategy": STRATEGIES, "correct": CORRECTIONS}
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "strategy": STRATEGIES,
+    "correct": CORRECTIONS,
+    "sort": SORTS,
+}
 
 _MAX_TEXT = 1000
 _MAX_FILTERS = 50

@@ -3,12 +3,16 @@
 
 const path = (id) => id.split("/").map(encodeURIComponent).join("/");
 const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+const ROW = 56; // Pixels per line of a long list, as the style has it.
+const BEFORE = 20; // Lines that are fetched above those in sight.
 const PRESSED = ["like", "dislike"];
 
 export default {
   template: `
-    <component :is="kind" :class="kind === 'div' ? 'single' : 'cards'">
-      <component :is="kind === 'div' ? 'div' : 'li'" v-for="(card, at) in cards" :key="card.song.id + ' ' + at">
+    <component :is="kind" :class="kind === 'div' ? 'single' : 'cards'" @scroll.passive="look">
+      <li v-if="total" role="presentation" :style="{ height: first * ROW + 'px' }"></li>
+      <component :is="kind === 'div' ? 'div' : 'li'" v-for="(card, at) in cards" :key="first + at"
+        :aria-setsize="total || null" :aria-posinset="total ? first + at + 1 : null">
         <article class="card" :data-track="card.song.id">
           <img class="cover" alt="" loading="lazy" :src="base + 'cover/' + path(card.song.id)">
           <div class="what">
@@ -47,16 +51,33 @@ export default {
           </button>
         </div>
       </component>
+      <li v-if="total" role="presentation" :style="{ height: Math.max(total - first - cards.length, 0) * ROW + 'px' }"></li>
     </component>`,
   props: {
     cards: Array, kind: String, actions: Array, shown: Object, player: Number, options: Array, asked: String,
-    base: String,
+    base: String, first: Number, total: Number,
   },
-  data: () => ({ told: {} }),
-  watch: { cards() { this.told = {}; } },
+  emits: ["need"],
+  data: () => ({ told: {}, ROW }),
+  watch: {
+    cards() {
+      this.told = {};
+      this.awaited = false;
+      this.$nextTick(this.look);
+    },
+  },
   beforeUnmount() { this.sound?.pause(); },
   methods: {
     path, clock,
+    look() {
+      if (!this.total || this.awaited) return;
+      const { scrollTop, clientHeight } = this.$el;
+      const seen = Math.floor(scrollTop / ROW);
+      const last = Math.min(Math.ceil((scrollTop + clientHeight) / ROW), this.total);
+      if (seen >= this.first && last <= this.first + this.cards.length) return;
+      this.awaited = true;
+      this.$emit("need", Math.max(seen - BEFORE, 0));
+    },
     words(action, card) {
       const what = card.chosen.includes(action) ? "Take back" : this.shown[action][1];
       return `${what}: ${card.song.name}`;

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from nicegui import ui
+from nicegui import events, ui
 from nicegui.element import Element
 
 from musicflow.app.address import Address
@@ -54,7 +54,28 @@ class Cards(Element, component="cards.js"):
             "options": [list(pair) for pair in options],
             "asked": asked,
             "base": API,
+            "first": 0,
+            "total": 0,
         }
+
+    def lengthen(self, total: int, page: Callable[[int], Sequence[Mapping[str, Any]]]) -> None:
+        """Make it a part of a longer list, the rest of which is fetched when it is scrolled to.
+
+        Parameters
+        ----------
+        total
+            The number of cards in all.
+        page
+            Given the number of the first, returns the cards from there on.
+        """
+        self._props["total"] = total
+
+        def show(event: events.GenericEventArguments) -> None:
+            first = min(max(int(event.args), 0), total)
+            self._props |= {"first": first, "cards": list(page(first))}
+            self.update()
+
+        self.on("need", show)
 
 
 class Deck:
@@ -111,10 +132,22 @@ class Deck:
             cards.append(self._card(hit.payload, shared) | about)
         self._draw(cards, "ol", actions, asked).classes(where)
 
-    def rows(self, hits: Sequence[Hit]) -> None:
-        """Draw tracks of a list that is in no order of likeness, a line each."""
-        cards = [self._card(hit.payload) for hit in hits]
-        self._draw(cards, "ul", ("play", "queue", "like", "ask")).classes("rows")
+    def rows(self, total: int, page: Callable[[int, int], Sequence[Hit]]) -> None:
+        """Draw a long list of tracks that is in no order of likeness, a line each.
+
+        Parameters
+        ----------
+        total
+            The number of tracks.
+        page
+            Given the first and a number, returns some of them; it is called for what is in sight.
+        """
+
+        def cards(first: int) -> list[dict[str, Any]]:
+            return [self._card(hit.payload) for hit in page(first, ROWS)]
+
+        drawn = self._draw(cards(0), "ul", ("play", "queue", "like", "ask")).classes("rows")
+        drawn.lengthen(total, cards)
 
     def track(self, payload: Mapping[str, Any], actions: Sequence[Action] = ACTIONS) -> None:
         """Draw one track."""
@@ -161,6 +194,9 @@ class Deck:
         button.props["aria-pressed"] = str(chosen).lower()
         button.classes("chosen" if chosen else "")
 
+
+ROWS = 60
+"""Tracks of a long list that a page holds at a time."""
 
 _TAGS = 3
 """The most predicted tags on a card; shared ones come first."""

@@ -44,11 +44,11 @@ def _held(session: Session) -> None:
         for text in address.filters:
             rest = tuple(other for other in address.filters if other != text)
             chip = ui.chip(clean(text, 60), removable=True).props("dense outline")
-            chip.on("remove", lambda _, to=rest: go(session.address.to(filters=to, offset=0)))
+            chip.on("remove", lambda _, to=rest: go(session.address.to(filters=to)))
         ui.button(
             "Clear",
             icon="filter_alt_off",
-            on_click=lambda: go(session.address.to(filters=(), offset=0)),
+            on_click=lambda: go(session.address.to(filters=())),
         ).props("flat dense no-caps")
 
 
@@ -83,7 +83,7 @@ def _is_of(field: Field, text: str) -> bool:
 def _choose(session: Session, field: Field, values: Sequence[str]) -> None:
     others = [text for text in session.address.filters if not _is_of(field, text)]
     wanted = (*others, *(f"{field.name}={value}" for value in values))
-    go(session.address.to(filters=wanted, offset=0))
+    go(session.address.to(filters=wanted))
 
 
 def _numbers(session: Session, opened: Open) -> None:
@@ -108,7 +108,7 @@ def _number(session: Session, field: Field, first: int, last: int) -> None:
         others = [text for text in session.address.filters if not text.startswith(own)]
         bounds = [f"{field.name}>={least}"] * (least > first)
         bounds += [f"{field.name}<={most}"] * (most < last)
-        go(session.address.to(filters=(*others, *bounds), offset=0))
+        go(session.address.to(filters=(*others, *bounds)))
 
     step = max(1, (last - first) // 100)
     scale = ui.range(min=first, max=last, step=step, value={"min": low, "max": high})
@@ -144,7 +144,7 @@ def _typed(session: Session, opened: Open) -> None:
             field.props["error-message"] = clean(error, 400)
             return
         wanted = dict.fromkeys((*session.address.filters, text))
-        go(session.address.to(filters=tuple(wanted), offset=0))
+        go(session.address.to(filters=tuple(wanted)))
 
     field = ui.input("Another filter", placeholder="name!=Intro").props(
         "dense outlined clearable stack-label"

@@ -9,6 +9,7 @@ from nicegui import ui
 from musicflow import embedders
 from musicflow.app import tuned
 from musicflow.app.cards import Deck, go
+from musicflow.app.catalogue import SORTS
 from musicflow.app.names import clean
 from musicflow.app.service import Service
 from musicflow.app.shared import Session, errors_shown, heading, hint, problem, waiting
@@ -27,9 +28,6 @@ from musicflow.store import ALL_TRACKS, faults_of, problems_of, store_of
 
 MAX_GROUPS = 50
 """The most groups of duplicates that are shown."""
-
-PAGE = 50
-"""Tracks per page of the list."""
 
 _SHOWN = 500
 """The most problems that are shown."""
@@ -79,7 +77,7 @@ def _facts(session: Session) -> None:
 
 
 async def _tracks(session: Session) -> None:
-    """Draw the list of tracks, a page at a time."""
+    """Draw the list of tracks; what is scrolled to is fetched."""
     address = session.address
     heading("Tracks")
     collection, ids = await waiting(
@@ -88,26 +86,27 @@ async def _tracks(session: Session) -> None:
         address.words,
         address.filters,
         address.embedder or None,
+        address.sort,
     )
-    words = ui.input(value=address.words, placeholder="words of artist, name, album or genre")
-    words.props('outlined dense clearable aria-label="Look for tracks"')
-    words.on("keydown.enter", lambda: go(address.to(words=words.value or "", offset=0)))
-    hits = [Hit(one, 0.0, collection.payload(one)) for one in ids[address.offset :][:PAGE]]
-    deck = Deck(address, session.player, collection.manifest.embedder)
-    deck.rows(hits)
-    with ui.element("div").classes("pager"):
-        last = min(address.offset + PAGE, len(ids))
-        ui.label(f"{min(address.offset + 1, last):,}–{last:,} of {len(ids):,}").classes("about")
-        for icon, what, offset in (
-            ("chevron_left", "Before", address.offset - PAGE),
-            ("chevron_right", "Further", address.offset + PAGE),
-        ):
-            there = 0 <= offset < len(ids)
-            button = ui.button(icon=icon, on_click=lambda _, to=offset: go(address.to(offset=to)))
-            button.props(f'flat round aria-label="{what}"').set_enabled(there)
+    with ui.element("div").classes("ask"):
+        words = ui.input(value=address.words, placeholder="words of artist, name, album or genre")
+        words.props('outlined dense clearable aria-label="Look for tracks"')
+        words.on("keydown.enter", lambda: go(address.to(words=words.value or "")))
+        ui.select(
+            list(SORTS),
+            value=address.sort,
+            label="Sorted by",
+            on_change=lambda event: go(address.to(sort=event.value)),
+        ).props("outlined dense")
         ui.button(
             "Save as playlist", icon="playlist_add", on_click=lambda: session.save_playlist(ids)
         ).props("flat no-caps")
+
+    def page(first: int, count: int) -> list[Hit]:
+        return [Hit(one, 0.0, collection.payload(one)) for one in ids[first : first + count]]
+
+    ui.label(f"{len(ids):,} tracks").classes("about count")
+    Deck(address, session.player, collection.manifest.embedder).rows(len(ids), page)
 
 
 def _genres(session: Session) -> None:
@@ -116,7 +115,7 @@ def _genres(session: Session) -> None:
     most = max((count for _, count in genres), default=1)
     with ui.element("div").classes("bars"):
         for genre, count in genres:
-            wanted = session.address.to(filters=(f"genre={genre}",), offset=0)
+            wanted = session.address.to(filters=(f"genre={genre}",))
             ui.button(clean(genre), on_click=lambda _, to=wanted: go(to)).props(
                 "flat dense no-caps align=left"
             )

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from musicflow.app.address import MAX_K, Address
+from musicflow.app.catalogue import SORTS
 from musicflow.index.hubness import CORRECTIONS
 from musicflow.search.recommend import STRATEGIES
 
@@ -31,7 +32,7 @@ addresses = st.builds(
     end=words,
     steps=st.integers(1, 30),
     words=words,
-    offset=st.integers(0, 1000),
+    sort=st.sampled_from(SORTS),
     twice=st.booleans(),
 )
 
@@ -46,14 +47,12 @@ def test_an_address_brings_the_same_view(address: Address) -> None:
     assert read(address.url) == address
 
 
-@given(
-    st.dictionaries(st.sampled_from(["k", "steps", "offset", "like", "blind", "strategy"]), words)
-)
+@given(st.dictionaries(st.sampled_from(["k", "steps", "sort", "like", "blind", "strategy"]), words))
 def test_any_query_is_a_view_within_bounds(query: dict[str, str]) -> None:
     address = Address.parse("/", QueryParams(query))
     assert 1 <= address.k <= MAX_K
     assert 1 <= address.steps <= 30
-    assert address.offset >= 0
+    assert address.sort in SORTS
     assert address.strategy in STRATEGIES
 
 

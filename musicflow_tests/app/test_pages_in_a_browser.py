@@ -310,6 +310,41 @@ def test_the_library_tells_what_is_in_it_what_failed_and_what_is_there_twice(
     field.fill("tone")
     field.press("Enter")
     expect(visitor.cards("rows")).to_have_count(6)
+    expect(visitor.page.locator(".rows .name").first).to_have_text("Tone 0")
+
+
+LONG_LIST = """async () => {
+    const loaded = performance.getEntriesByType("resource").map((one) => one.name);
+    const { default: cards } = await import(loaded.find((name) => name.includes("cards")));
+    const { createApp, h } = await import("vue");
+    const song = (n) => ({ id: `${n}`, name: `song ${n}` });
+    const card = (n) => ({ song: song(n), about: "", tags: [], chosen: [], links: {} });
+    const page = (first) => Array.from({ length: 60 }, (_, n) => card(first + n));
+    const given = { kind: "ul", actions: [], shown: {}, total: 50_000, base: "", class: "rows" };
+    const onNeed = function (first) { this.first = first; };
+    const place = document.querySelector("main").appendChild(document.createElement("div"));
+    createApp({
+        data: () => ({ first: 0 }),
+        render() {
+            const { first } = this;
+            return h(cards, { ...given, first, cards: page(first), onNeed: onNeed.bind(this) });
+        },
+    }).mount(place);
+    const list = place.firstElementChild;
+    list.id = "long";
+    list.scrollIntoView();
+    list.scrollTop = 56 * 30_000;
+}"""
+"""Draws a list of 50,000 made-up tracks by the page's own component, and scrolls down."""
+
+
+def test_a_long_list_fetches_what_is_scrolled_to(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/library")
+    expect(visitor.cards("rows")).to_have_count(13)
+    visitor.page.evaluate(LONG_LIST)
+    rows = visitor.page.locator("#long")
+    expect(rows.get_by_text("song 30000", exact=True)).to_be_in_viewport()
+    expect(rows.locator(".card")).to_have_count(60)
 
 
 HOSTILE = {
