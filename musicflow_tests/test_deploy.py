@@ -59,12 +59,10 @@ def test_every_variable_is_a_setting_with_a_value_that_it_takes(name: str) -> No
 
 
 def variables(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the environment of all containers: a mapping, or a list of names and values."""
+    """Yield the environment of all containers."""
     if isinstance(value, dict):
-        if value.keys() == {"name", "value"}:
-            yield value["name"], value["value"]
         for key, inner in value.items():
-            if key == "environment":
+            if key in ("env", "environment"):
                 yield from inner.items()
             yield from variables(inner)
     elif isinstance(value, list):
