@@ -4,7 +4,9 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -123,6 +125,20 @@ def test_single_files_elsewhere_are_examined_as_local_ones(
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_a_handle_that_knows_no_size_is_no_empty_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Handle(io.BytesIO):
+        details: ClassVar = {"name": "sizes/a.bin", "size": None, "type": "file"}
+
+    fsspec.filesystem("memory").pipe("/sizes/a.bin", b"abc")
+    monkeypatch.setattr(Remote, "_handed", lambda _: Handle(b"abc"))
+    assert place("memory://sizes/a.bin").stat().st_size == 3
+
+
+def test_a_place_without_a_path_has_a_name() -> None:
+    assert place("webdav://").name == "webdav"
+    assert place("webdav://jazz").name == "jazz"
+
+
 def test_a_second_scan_reads_only_what_changed(
     music: dict[str, bytes], bucket: Bucket, home: Home
 ) -> None:

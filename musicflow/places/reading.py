@@ -129,7 +129,7 @@ class RemoteFile(View):
     def _range(self, start: int, end: int) -> bytes:
         if self._handle is None:
             self._handle = self._where.take_handle()
-            self._compare(getattr(self._handle, "details", None))
+            self._compare(self._where.known_by(self._handle))
         handle, self._handle = self._handle, None
         handle.seek(start)
         content = bytes(handle.read(end - start))
@@ -139,8 +139,8 @@ class RemoteFile(View):
             raise OSError(f"{len(content)} of {end - start} bytes came")
         return content
 
-    def _compare(self, info: Any) -> None:
-        if isinstance(info, Mapping) and status_of(info).etag != self.status.etag:
+    def _compare(self, info: Mapping[str, Any]) -> None:
+        if status_of(info).etag != self.status.etag:
             raise FileElsewhereError(CHANGED_WORDS, self._where.address, CHANGED)
 
 

@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from musicflow.places.asking import asked, filesystem, put, told, unlisted
 from musicflow.places.errors import PlaceError
@@ -133,8 +133,8 @@ class Remote:
 
     @property
     def name(self) -> str:
-        """The last part of the address."""
-        return self._path.rpartition("/")[2]
+        """The last part of the address; its scheme if it has no path."""
+        return self._path.rpartition("/")[2] or self._scheme
 
     @property
     def suffix(self) -> str:
@@ -204,16 +204,22 @@ class Remote:
             return self._listing.stat(inner, self.address)
         if self._status is None:
             self._handle = told(self.address, self._handed)
-            self._status = status_of(told(self.address, self._known))
+            self._status = status_of(told(self.address, lambda: self.known_by(self._handle)))
         return self._status
 
     def _handed(self) -> Any:
         """Open the file as the file system does, which knows most files then."""
         return unlisted(self._files).open(self._inner, "rb", cache_type="none")
 
-    def _known(self) -> Mapping[str, Any]:
-        details = getattr(self._handle, "details", None)
-        return details if isinstance(details, Mapping) else self._files.info(self._inner)
+    def known_by(self, handle: Any) -> Mapping[str, Any]:
+        """Return what an open handle knows of the file; the place is asked where that is nothing.
+
+        A handle of WebDAV does not know even the size.
+        """
+        details = getattr(handle, "details", None)
+        if isinstance(details, Mapping) and details.get("size") is not None:
+            return details
+        return cast("Mapping[str, Any]", self._files.info(self._inner))
 
     def take_handle(self) -> Any:
         """Return an open handle, for one user; `stat` may have left one."""
