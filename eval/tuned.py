@@ -33,6 +33,8 @@ from rich.progress import track
 from musicflow import embedders
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation.choice import format_p
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import labels_of
 from musicflow.evaluation.protocol import Exclusion
 from musicflow.evaluation.results import Contest
 from musicflow.evaluation.retrieval import cosine
@@ -45,8 +47,7 @@ from musicflow.settings import Settings, write_atomically
 from musicflow.store import Embedding, EmbeddingStore, store_of
 from musicflow.tuning.evidence import AS_IT_IS, Ground, contests, rules, scores_of
 from musicflow.tuning.goals import judged
-from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.sources import labels_of, usable
+from musicflow.tuning.sources import usable
 from musicflow.tuning.space import Choice, balanced, choose, learn
 
 COUNTS = (2, 4, 8, 16, 32)

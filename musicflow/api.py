@@ -99,7 +99,11 @@ def embed_files(
 
 
 def compare(
-    library: File, embedders: Sequence[str] | None = None, *, home: File | None = None
+    library: File,
+    embedders: Sequence[str] | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    home: File | None = None,
 ) -> "Comparison":
     """Compare embedders on a folder of music, as ``musicflow run`` does.
 
@@ -111,6 +115,10 @@ def compare(
         The folder, or an address such as ``s3://bucket/music``.
     embedders
         Their names or addresses; those of the home's settings if not given.
+    labels
+        Labels to rank by beside the genre, such as ``playlist`` or a table ``FILE.csv``; those of
+        the home's settings if not given. ``row.by_label`` and ``comparison.labels`` have what
+        follows.
     home
         The folder everything is kept in; ``~/.musicflow`` if not given. One home holds one
         library.
@@ -133,7 +141,10 @@ def compare(
     from musicflow.places import place
 
     settings = _settings(
-        home, library=place(library), embedders=tuple(embedders) if embedders else None
+        home,
+        library=place(library),
+        embedders=tuple(embedders) if embedders else None,
+        labels=None if labels is None else tuple(labels),
     )
     plan = plan_of(settings)
     found, failed = plan.comparison, {}

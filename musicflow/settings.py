@@ -44,7 +44,7 @@ from musicflow.places import Place, Remote, place
 from musicflow.registry import is_address
 from musicflow.text import normalized
 
-Exclude = Literal["artist", "duplicates", "none"]
+Exclude = Literal["artist", "album", "duplicates", "none"]
 """What an evaluation leaves out beside the query itself."""
 
 Hubness = Literal["corrected", "as-is"]
@@ -396,6 +396,11 @@ class Settings(BaseSettings):
     exclude: Annotated[Exclude, Option("--exclude")] = Field(
         "artist", description="The tracks that a query excludes in the evaluation, beside itself."
     )
+    labels: Annotated[tuple[str, ...], Option("--label", "LABEL")] = Field(
+        (),
+        description="Labels to evaluate by beside the genre: genre, subgenre, artist, album, "
+        "decade, tags, playlist, a field of the library's own such as mood, or FILE.csv.",
+    )
     k: Annotated[int, Option("-k")] = Field(
         10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
     )
@@ -430,6 +435,15 @@ class Settings(BaseSettings):
         if "" in words:
             raise ValueError("a tag is empty: write words such as calm")
         return words
+
+    @field_validator("labels")
+    @classmethod
+    def _found_from_anywhere(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        # Unattended runs start elsewhere.
+        found = [str(Path(one).expanduser().absolute()) if is_table(one) else one for one in labels]
+        if "" in found:
+            raise ValueError("a label is empty: write one such as playlist")
+        return tuple(dict.fromkeys(found))
 
     @field_validator("evaluate")
     @classmethod
@@ -497,6 +511,11 @@ def share_that_matters(when: str) -> float | None:
     """Return the N of "when N % changed" as a share; None of any other text."""
     found = re.fullmatch(r"when (\d+(?:\.\d+)?) ?% changed", when)
     return float(found[1]) / 100 if found else None
+
+
+def is_table(source: str) -> bool:
+    """Return whether a source of labels is a table in CSV."""
+    return source.lower().endswith(".csv")
 
 
 def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:

@@ -508,13 +508,17 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
             if measure.compared:
                 values |= {f"{measure.name}_low": score.low, f"{measure.name}_high": score.high}
     for genre, value in row.by_genre.items():
-        values["by_genre/" + re.sub(r"[^\w .:/-]", "_", genre)] = value
+        values[f"by_genre/{_key(genre)}"] = value
     if row.tuned is not None:
         for how, contest in (("known", row.tuned.known), ("new", row.tuned.new)):
             if row.embedder in contest.scores:
                 values[f"tuned/{how}"] = contest.scores[row.embedder].value
     if row.space is not None:
         values |= {f"space/{name}": getattr(row.space, name) for name in _SPACE}
+    for label, by_label in row.by_label.items():
+        group = f"label_{_key(label)}"
+        values |= {f"{group}/{name}": one.value for name, one in by_label.scores.items()}
+        values |= {f"{group}_map/{_key(v)}": value for v, value in by_label.by_value.items()}
     for one in row.corrected:
         values |= {f"{one.correction}/{name}": found.value for name, found in one.scores.items()}
         values |= {f"{one.correction}/hubness": one.hubness[1]}
@@ -524,6 +528,11 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
     if row.cores is not None:
         values["system/cpu_utilization_percentage"] = 100 * row.cores / (os.cpu_count() or 1)
     return {name: _short(value) for name, value in values.items() if value is not None}
+
+
+def _key(text: str) -> str:
+    """Return a text without the signs that MLflow does not take in the name of a metric."""
+    return re.sub(r"[^\w .:/-]", "_", text)
 
 
 def _short(value: float) -> float:

@@ -278,6 +278,16 @@ def show(comparison: Comparison) -> None:
         style = None if row.meaningful else "dim"
         table.add_row(name, str(row.dim), *scores, *costs, style=style)
     out.print(table)
+    for label in comparison.labels:
+        # The mAP of each value of a label is told by the report.
+        section = report.by_label(comparison, label, "console")[0]
+        by_label = table_of(section.title, section.head)
+        for cells in section.rows:
+            by_label.add_row(*(plain(cell.replace("\n", " ")) for cell in cells))
+        if section.rows:
+            out.print(by_label)
+        for sentence in section.text:
+            out.print(plain(sentence), soft_wrap=True, highlight=False)
     notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
     if named := [
         f"{row.embedder} {report.cell(row, 'licence')}"

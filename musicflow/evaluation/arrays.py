@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musicflow.evaluation import metrics, retrieval
+from musicflow.evaluation.labels import relabelled
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Method, Protocol
 from musicflow.evaluation.quality import Judge
@@ -87,8 +88,9 @@ def evaluate(
     vectors : array_like
         One per track, of any float or integer type and any length but 0, shape ``(N, dim)``.
     labels : sequence
-        One per vector, texts or numbers, such as genres. None, NaN, "" and "Unknown" are no
-        label: such a vector is a candidate, but neither a query nor a hit.
+        One per vector, texts or numbers, such as genres; several labels of one vector are a list,
+        and a hit shares one. None, NaN, "" and "Unknown" are no label: such a vector is a
+        candidate, but neither a query nor a hit.
     artists, albums : sequence, optional
         One per vector; several artists of one vector are a list. A query excludes candidates that
         share an artist or the album with it, unless fewer than half of the queries would keep a
@@ -124,17 +126,20 @@ def evaluate(
         raise ValueError(f"k must be at least 1, not {k}")
     values = _checked(vectors)
     count = len(values)
-    genres = _texts("labels", labels, count)
-    makers = [[]] * count if artists is None else _artists(artists, count)
+    genres = [
+        tuple(name for name in own if name != UNKNOWN) for own in _several("labels", labels, count)
+    ]
+    makers = [[]] * count if artists is None else _several("artists", artists, count)
     records = [UNKNOWN] * count if albums is None else _texts("albums", albums, count)
-    known = set(genres) - {UNKNOWN}
+    known = {name for own in genres for name in own}
     if len(known) < 2:
         raise ValueError(f"labels must hold at least two different labels, not {len(known)}")
     tracks = [
         # The place as an id, so that ties go to the first.
-        Track(f"{row:012}", "", "", 0.0, 0, artists=tuple(names), genre=genre, album=album)
-        for row, (genre, names, album) in enumerate(zip(genres, makers, records, strict=True))
+        Track(f"{row:012}", "", "", 0.0, 0, artists=tuple(names), album=album)
+        for row, (names, album) in enumerate(zip(makers, records, strict=True))
     ]
+    tracks = relabelled(tracks, genres)
     method = Method("none" if artists is None and albums is None else "artist", k)
     judge = Judge(tracks, method, seed=seed)
     judge.rank({"": retrieval.cosine(normalize(values))})
@@ -185,13 +190,17 @@ def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
     return [UNKNOWN if _is_missing(entry) else str(entry) for entry in entries]
 
 
-def _artists(given: Iterable[Any], count: int) -> list[list[str]]:
-    """Return the artists of each vector, any number of them."""
-    entries = [given] if isinstance(given, str) else list(given)
+def _several(name: str, given: Iterable[Any], count: int) -> list[list[str]]:
+    """Return the texts of each vector, any number of them."""
+    if isinstance(given, str):
+        raise ValueError(f"{name} must be a sequence with one entry per vector, not {given!r}")
+    entries = list(given)
     if len(entries) != count:
-        raise ValueError(f"artists must have one entry per vector: {count}, not {len(entries)}")
+        raise ValueError(f"{name} must have one entry per vector: {count}, not {len(entries)}")
     several = [list(e) if isinstance(e, list | tuple | set) else [e] for e in entries]
-    return [_texts("artists", names, len(names)) for names in several]
+    found = _texts(name, [one for own in several for one in own], sum(map(len, several)))
+    texts = iter(found)
+    return [[next(texts) for _ in own] for own in several]
 
 
 def _is_missing(entry: Any) -> bool:

@@ -9,8 +9,10 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec, looks
 from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import metrics, retrieval, words
+from musicflow.evaluation import labels, metrics, retrieval, words
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
+from musicflow.evaluation.labelled import Label
+from musicflow.evaluation.labels import LabelError, Labelling
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
@@ -78,7 +80,8 @@ def compare(
     ready = ready_of(specs, manifests, store)
     common, spaces = common_spaces(library, ready, manifests, vectors)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
-    known = None, verdicts, kept_neighbours
+    labellings, unread = _labellings(method.labels, common, ready, vectors)
+    known = None, verdicts, kept_neighbours, labellings
     found = measure(common, spaces, meaningful, method, *known)
     for spec in ready:
         if kept_neighbours and (crowd := found.crowds.get(spec.label)):
@@ -140,8 +143,30 @@ def compare(
         frame=frame_of(library, specs, method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         doubts=found_doubts,
+        labels=(*found.labels, *unread),
         reading=library.reading,
     )
+
+
+def _labellings(
+    sources: Sequence[str],
+    tracks: Sequence[Track],
+    ready: Sequence[EmbedderSpec],
+    vectors: Vectors,
+) -> tuple[list[Labelling], list[Label]]:
+    """Return the labels of tracks by their sources, and those that cannot be had."""
+    predicted = {
+        spec.label: [tuple(vectors[spec.label][track.content_hash].tags) for track in tracks]
+        for spec in ready
+    }
+    found, unread = [], []
+    for source in sources:
+        try:
+            found.append(labels.read(source, tracks, predicted))
+        except LabelError as error:
+            name, code = labels.name_of(source), error.code
+            unread.append(Label(name, error=error.message, advice=error.advice, code=code))
+    return found, unread
 
 
 def _normalized(

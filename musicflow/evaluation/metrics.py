@@ -21,6 +21,9 @@ from musicflow.registry import Registry
 MAIN = "precision_at_10"
 """The metric that stands for quality where there is room for one."""
 
+MAP = "map"
+"""Mean average precision: where a track has several labels, a hit shares one."""
+
 NDCG_DEPTH = 10
 
 Shown = Literal["console", "report", "files"]
@@ -255,7 +258,7 @@ _TABLE: dict[str, Metric] = {
             "report",
         ),
         Metric(
-            "map",
+            MAP,
             "mAP",
             average_precision,
             "Average precision over the whole ranking.",

@@ -5,6 +5,7 @@ Each rule excludes what the one above it does:
 ==============  ====================================================================
 ``none``        the query itself
 ``duplicates``  its duplicates: each recording takes part once, by its first track
+``album``       the tracks of its album
 ``artist``      the tracks that share an artist with it, or its album
 ==============  ====================================================================
 
@@ -13,7 +14,7 @@ album. The rule behind a score stands beside it, in a `Protocol`.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -44,12 +45,15 @@ class Method:
         The metrics to compute.
     hubness
         Whether each embedder is measured with its hubness corrected, too.
+    labels
+        Sources of labels to measure by beside the genre; see `labels.read`.
     """
 
     exclude: Exclude = "artist"
     k: int = 10
     metrics: tuple[Metric, ...] = field(default_factory=table)
     hubness: Hubness = "corrected"
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "Method":
@@ -60,7 +64,8 @@ class Method:
         MetricError
             If the settings name something that is no metric.
         """
-        return cls(settings.exclude, settings.k, table(settings.metrics), settings.hubness)
+        metrics, labels = table(settings.metrics), settings.labels
+        return cls(settings.exclude, settings.k, metrics, settings.hubness, labels)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Protocol:
         excluded = {
             "none": "itself",
             "duplicates": "itself and its duplicates",
+            "album": "itself, its duplicates and its album",
             "artist": "itself, its duplicates, its artist and its album",
         }[self.exclude]
         drawn = f"{self.drawn} queries drawn at random, " if self.drawn else ""
@@ -120,7 +126,8 @@ class Labels:
         kinds: dict[frozenset[str], int] = {}
         numbers = [kinds.setdefault(frozenset(labels), len(kinds)) for labels in sets]
         self._kind = np.array(numbers, np.int32)
-        self._matrix = _incidence([tuple(kind) for kind in kinds]).astype(np.float32)
+        self._matrix, self._columns = _incidence([tuple(kind) for kind in kinds])
+        self._matrix = self._matrix.astype(np.float32)
         self._sizes = self._matrix.sum(axis=1)
 
     def relevance(self, rows: np.ndarray) -> np.ndarray:
@@ -144,6 +151,28 @@ class Labels:
         shared = (self._matrix[own] @ self._matrix.T).toarray()
         union = self._sizes[own][:, None] + self._sizes - shared
         return np.divide(shared, np.maximum(union, 1.0), dtype=np.float64)
+
+
+class OneOf(Labels):
+    """One label of each query alone: a hit has that label, whatever else it has.
+
+    Parameters
+    ----------
+    sets
+        The labels of each track.
+    asked
+        By row number, the label of a query.
+    """
+
+    def __init__(self, sets: Sequence[Sequence[str]], asked: Mapping[int, str]) -> None:
+        super().__init__(sets)
+        self._asked = asked
+        self._holders = self._matrix.T.tocsr()
+
+    def _of_kinds(self, rows: np.ndarray) -> np.ndarray:
+        wanted = [self._columns[self._asked[row]] for row in rows.tolist()]
+        found: np.ndarray = self._holders[wanted].toarray().astype(np.float64)
+        return found
 
 
 def genre_labels(tracks: Sequence[Track]) -> Labels:
@@ -171,7 +200,7 @@ class Exclusion:
         self.count = count
         self.keys = keys
         self._holds = (
-            _incidence(keys) if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
+            _incidence(keys)[0] if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
         )
         self._held = self._holds.T.tocsr()
 
@@ -239,7 +268,7 @@ def groups(keys: Keys) -> np.ndarray:
     numpy.ndarray
         From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
     """
-    holds = _incidence(keys)
+    holds, _ = _incidence(keys)
     # A graph of tracks and keys: one of tracks alone would have the square of an artist's.
     graph = scipy.sparse.block_array([[None, holds], [holds.T, None]])
     _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
@@ -254,13 +283,14 @@ def groups(keys: Keys) -> np.ndarray:
     )
 
 
-def _incidence(keys: Keys) -> "scipy.sparse.csr_array":
-    """Return which track holds which key, shape ``(N, keys)``."""
+def _incidence(keys: Keys) -> tuple["scipy.sparse.csr_array", dict[Hashable, int]]:
+    """Return which track holds which key, shape ``(N, keys)``, and the column of each key."""
     numbers: dict[Hashable, int] = {}
     columns = [numbers.setdefault(key, len(numbers)) for own in keys for key in own]
     rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
     ones = np.ones(len(columns), np.int32)
-    return scipy.sparse.csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
+    shape = len(keys), len(numbers)
+    return scipy.sparse.csr_array((ones, (rows, columns)), shape=shape), numbers
 
 
 def protocol_for(
@@ -273,9 +303,9 @@ def protocol_for(
     tracks
         The corpus: each recording once, unless the rule is ``none``.
     method
-        The method asked for. Its rule ``artist`` gives way to ``duplicates`` where it would leave
-        less than `ENOUGH` of the queries a relevant candidate, as in a library of one artist, and
-        where no artist is known; the protocol says so.
+        The method asked for. Its rule ``artist`` or ``album`` gives way to ``duplicates`` where it
+        would leave less than `ENOUGH` of the queries a relevant candidate, as in a library of one
+        artist, and where none is known; the protocol says so.
     duplicates
         Tracks that were left out before.
     drawn
@@ -285,22 +315,24 @@ def protocol_for(
     known = len(set().union(*artists))
     plain = Exclusion(len(tracks))
     protocol = Protocol(method.exclude, len(tracks), duplicates, known, k=method.k, drawn=drawn)
-    if method.exclude != "artist":
+    if method.exclude not in ("album", "artist"):
         return plain, protocol
     protocol = replace(protocol, exclude="duplicates")
-    albums = album_keys(tracks)
-    if not known and not any(albums):
-        return plain, replace(protocol, note="no artist is known")
-    both = [(*names, *own) for names, own in zip(artists, albums, strict=True)]
+    albums, by_artist = album_keys(tracks), method.exclude == "artist"
+    if not any(albums) and not (known and by_artist):
+        return plain, replace(protocol, note=f"no {method.exclude} is known")
+    makers = artists if by_artist else [()] * len(tracks)
+    both = [(*names, *own) for names, own in zip(makers, albums, strict=True)]
     strict = Exclusion(len(tracks), both)
     before, after = (_able(tracks, keys) for keys in ([()] * len(tracks), both))
     if after < ENOUGH * before:
+        what = "artist and album" if by_artist else "album"
         note = (
-            f"without the query's artist and album, only {after} of {before} queries have a "
+            f"without the query's {what}, only {after} of {before} queries have a "
             "relevant candidate, so these stay in"
         )
         return plain, replace(protocol, note=note)
-    return strict, replace(protocol, exclude="artist")
+    return strict, replace(protocol, exclude=method.exclude)
 
 
 def _able(tracks: Sequence[Track], keys: Keys) -> int:
@@ -313,8 +345,8 @@ def _able(tracks: Sequence[Track], keys: Keys) -> int:
         (frozenset(track.labels), frozenset(own)) for track, own in zip(tracks, keys, strict=True)
     )
     counts = np.array(list(alike.values()))
-    labels = _incidence([tuple(names) for names, _ in alike])
-    holds = _incidence([tuple(own) for _, own in alike])
+    labels, _ = _incidence([tuple(names) for names, _ in alike])
+    holds, _ = _incidence([tuple(own) for _, own in alike])
     alone = np.array([not own for _, own in alike])
     totals, able = labels.T @ counts, 0
     for rows in blocks(len(alike)):

@@ -10,12 +10,15 @@ from musicflow.evaluation import (
     clusters,
     corrections,
     duplicates,
+    labelled,
     probe,
     retrieval,
     space,
     statistics,
 )
 from musicflow.evaluation.corrections import Corrected
+from musicflow.evaluation.labelled import ByLabel, Label
+from musicflow.evaluation.labels import Labelling
 from musicflow.evaluation.metrics import FEW_SHOTS, KNN, PROBE, V_MEASURE
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
@@ -65,6 +68,7 @@ class Figures:
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
     corrected: tuple[Corrected, ...] = ()
+    by_label: dict[str, ByLabel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Quality:
     crowds
         By name of the space, what corrections of hubness need of all tracks; none of more than
         `MAX_TRACKS`. A duplicate has that of its recording's first track.
+    labels
+        The labels beside the genre that spaces were ranked by.
     """
 
     protocol: Protocol
@@ -98,6 +104,7 @@ class Quality:
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     differences: list[statistics.Difference] = field(default_factory=list)
     crowds: dict[str, Kept] = field(default_factory=dict)
+    labels: tuple[Label, ...] = ()
 
 
 def measure(
@@ -108,6 +115,7 @@ def measure(
     same: Callable[[Track, Track], bool] | None = None,
     verdicts: Verdicts | None = None,
     kept_neighbours: KeptNeighbours | None = None,
+    labellings: Sequence[Labelling] = (),
 ) -> Quality:
     """Measure some spaces side by side, their fusions, and the random baseline.
 
@@ -128,6 +136,8 @@ def measure(
         Of earlier comparisons by sound; see `duplicates.recordings`.
     kept_neighbours
         The neighbours that the last evaluation found.
+    labellings
+        Labels of the tracks to rank by beside their genres.
     """
     method = method or Method()
     neighbours = kept_neighbours or KeptNeighbours()
@@ -190,20 +200,30 @@ def measure(
         roots = {member: np.float32(np.sqrt(weight)) for member, weight in chosen.items()}
         judge.cluster(name, *(root * spaces[member] for member, root in roots.items()))
     judge.add_intervals()
-    without = spaces.keys() - set(meaningful)
+    compared = [name for name in judge.ranked if name not in spaces.keys() - set(meaningful)]
+    differences = judge.differences(compared)
+    labels = []
+    for one in labellings:
+        given = one.of(kept), tracks, cosines, fusions, compared, method, judge.protocol.duplicates
+        about, found = labelled.measure(*given, judge.queries)
+        told = labelled.disagreements(differences, about.differences, meaningful)
+        labels.append(replace(about, disagreements=told))
+        for name, by_label in found.items():
+            judge.figures[name].by_label[about.name] = by_label
     return Quality(
         judge.protocol,
         first,
         judge.figures,
         {name: fusion.members for name, fusion in fusions.items()},
         weights,
-        judge.differences([name for name in judge.ranked if name not in without]),
+        differences,
         {
             name: Kept(
                 ids, crowd.of(np.searchsorted(kept, first)), spaces[name][sample_of(len(kept))]
             )
             for name, crowd in crowds.items()
         },
+        tuple(labels),
     )
 
 

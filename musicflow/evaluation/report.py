@@ -16,12 +16,13 @@ from pathlib import Path
 from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, layers
+from musicflow.evaluation.labelled import MACRO, ByLabel, Label
 from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import FEW_SHOTS, MAIN, PROBE, V_MEASURE, Measure, Shown
 from musicflow.evaluation.probe import DRAWS, FOLDS, SHOTS
 from musicflow.evaluation.results import Comparison, Dataset, Row
 from musicflow.evaluation.statistics import Score
-from musicflow.evaluation.verdict import of_tuned, verdict
+from musicflow.evaluation.verdict import of_disagreement, of_tuned, verdict
 from musicflow.index import fused
 from musicflow.library import Problem, grouped, note_lines, skipped_line
 from musicflow.settings import write_atomically
@@ -323,6 +324,7 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
         found.append(Section("Subgenres", head, table, [text]))
     if asked := [m for m in comparison.measures if m.labels == "words"]:
         found.append(_text_queries(rows, asked))
+    found += [part for label in comparison.labels for part in by_label(comparison, label)]
     if comparison.differences:
         found.append(_differences(comparison))
     if any(FEW_SHOTS.name in row.scores or V_MEASURE.name in row.scores for row in rows):
@@ -599,6 +601,58 @@ def _text_queries(rows: Sequence[Row], asked: Sequence[Measure]) -> Section:
     return Section("Words as queries", head, table, [text, notes])
 
 
+def by_label(comparison: Comparison, label: Label, *shown_in: Shown) -> list[Section]:
+    """Return the scores by a label beside the genre, and the mAP of each of its values."""
+    title = f"By {label.name}"
+    if label.error:
+        return [Section(title, text=[str(MusicflowError(label.error, label.advice))])]
+    shown = [*columns(comparison, *(shown_in or ("console", "report"))), MACRO]
+    rows = [row for row in comparison.rows if row.by_label.get(label.name, ByLabel()).scores]
+    scored = [(row, row.by_label[label.name]) for row in rows]
+    shown = [m for m in shown if any(m.name in one.scores for _, one in scored)]
+    chance = scored[0][1].chance if scored else None
+    queries = scored[0][1].n_queries if scored else 0
+    origin = f" predicted by {label.embedder}" if label.embedder else ""
+    text = [
+        f"A hit shares a {label.name}{origin}. {label.tracks:,} tracks have one of "
+        f"{label.values:,}; {queries:,} queries"
+        + ("." if chance is None else f", chance {chance:.3f}."),
+        f"Protocol: {label.protocol}.",
+    ]
+    if label.protocol is not None and label.protocol.note:
+        text.append(f"Note: {label.protocol.note}.")
+    text += [of_disagreement(label, one) for one in label.disagreements]
+    table = [
+        [
+            fused.short(row.embedder),
+            *(
+                _number(row, one.scores.get(m.name), with_ends=m.compared or m is MACRO)
+                for m in shown
+            ),
+        ]
+        for row, one in scored
+    ]
+    found = [Section(title, ["embedder", *(m.title for m in shown)], table, text)]
+    if values := sorted({value for _, one in scored for value in one.by_value}):
+        table = [
+            [value, *(_number(row, Score(one.by_value[value])) for row, one in scored)]
+            for value in values
+        ]
+        head = [label.name, *(fused.short(row.embedder) for row, _ in scored)]
+        found.append(Section(f"mAP by {label.name}", head, table, is_folded=True))
+    return found
+
+
+def _number(row: Row, found: Score | None, *, with_ends: bool = False) -> str:
+    """Return a score as text; in brackets where it means nothing."""
+    if found is None:
+        return "–"
+    if row.weights == "untrained":
+        return f"({found.value:.3f})"
+    has_ends = with_ends and found.low is not None
+    return f"{found.value:.3f}" + (f"\n[{found.low:.2f}–{found.high:.2f}]" if has_ends else "")
+
+
 def _health(rows: Sequence[Row]) -> Section:
     table = []
     for row in rows:
@@ -722,7 +776,7 @@ def _escaped(text: str) -> str:
 def _csv(comparison: Comparison) -> str:
     """Return all rows with all scores and the ends of their intervals."""
     skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "corrected"}
-    skipped |= {"fusion", "tuned"}
+    skipped |= {"by_label", "fusion", "tuned"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
     scored = [
         m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)

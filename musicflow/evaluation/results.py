@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from musicflow.evaluation.corrections import Corrected
+from musicflow.evaluation.labelled import ByLabel, Label
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
@@ -170,6 +171,8 @@ class Row:
         The health of the space.
     corrected
         The results with hubness corrected, one per correction.
+    by_label
+        Scores by other labels than the genre, by the names in `Comparison.labels`.
     fusion
         Weights of a weighted fusion's members, by name.
     tuned
@@ -213,6 +216,7 @@ class Row:
     confusion: dict[str, dict[str, float]] = field(default_factory=dict)
     space: Health | None = None
     corrected: tuple[Corrected, ...] = ()
+    by_label: dict[str, ByLabel] = field(default_factory=dict)
     fusion: dict[str, float] = field(default_factory=dict)
     tuned: Tuned | None = None
     spec_hash: str = ""
@@ -306,6 +310,8 @@ class Comparison:
         Where MLflow holds it.
     doubts
         Why it means little, or nothing.
+    labels
+        The labels beside the genre that were asked for.
     reading
         How the library was read, in one line.
     frame
@@ -325,6 +331,7 @@ class Comparison:
     mlflow_experiment_id: str | None = None
     mlflow_run_id: str | None = None
     doubts: tuple[Doubt, ...] = ()
+    labels: tuple[Label, ...] = ()
     reading: str = ""
     frame: str = ""
     as_of: AsOf | None = None

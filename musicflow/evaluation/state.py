@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow.embedders import EmbedderSpec
-from musicflow.evaluation import words
+from musicflow.evaluation import labels, words
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import AsOf, Comparison
 from musicflow.index import Manifest, TrackIndex
@@ -48,6 +48,7 @@ def state_of(
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [("words", words.VERSION) for spec, _ in collections if spec.text]
+    parts += [("label", one, labels.mark(one, library.tracks)) for one in method.labels]
     parts += [asdict(problem) for problem in library.problems]
     parts += library.skipped.items()
     parts += [asdict(doubt) for doubt in doubts(library)]
@@ -60,6 +61,8 @@ def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) ->
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash) for spec in specs]
     parts += [("words", words.VERSION) for spec in specs if spec.text]
+    # A table may change by itself; the labels of a library change with its tracks.
+    parts += [("label", one, labels.mark(one, ())) for one in method.labels]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from musicflow.evaluation.choice import format_p
+from musicflow.evaluation.labelled import Disagreement, Label
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.results import Comparison, Row
 from musicflow.evaluation.statistics import SURE, Difference
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Return the verdict in at most three sentences, and one per tuned space.
+    """Return the verdict in at most three sentences, and one per reversed order and tuned space.
 
     The choice goes by P@10. A fusion costs all its members, so it is chosen only where it is
     surely better than the best embedder alone.
@@ -41,7 +42,25 @@ def verdict(comparison: Comparison) -> list[str]:
     best = next((row for row in fusions if _is_surely_better(comparison, row, best)), best)
     others = [row for row in singles if row is not best]
     on_tuned = [of_tuned(row) for row in comparison.rows if row.tuned is not None]
-    return [_quality(best), *_certainty(comparison, best, others), _cost(best), *on_tuned]
+    on_labels = [
+        of_disagreement(label, one)
+        for label in comparison.labels
+        for one in label.disagreements
+        if one.code == "reversed"
+    ]
+    about = [_quality(best), *_certainty(comparison, best, others), _cost(best)]
+    return [*about, *on_labels, *on_tuned]
+
+
+def of_disagreement(label: Label, one: Disagreement) -> str:
+    """Return a disagreement of a label with the genre as one sentence."""
+    mine, other = one.by_label, one.by_genre
+    sure = "" if one.code == "reversed" else "; not both are sure"
+    return (
+        f"By {label.name}, {mine.better} is better than {mine.worse} (P@10 {mine.difference:+.3f}, "
+        f"p {format_p(mine.p)}), and by genre {other.better} is ({other.difference:+.3f}, p "
+        f"{format_p(other.p)}){sure}."
+    )
 
 
 def of_tuned(row: Row) -> str:

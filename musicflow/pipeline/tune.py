@@ -14,9 +14,11 @@ import numpy as np
 
 from musicflow import embedders
 from musicflow.embedders import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, Row, duplicates, retrieval, space
+from musicflow.evaluation import Comparison, Method, Row, duplicates, labels, retrieval, space
 from musicflow.evaluation.comparison import common_spaces
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import LabelError
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.evaluation.space import Neighbours
@@ -34,11 +36,10 @@ from musicflow.pipeline.publish import (
     is_published,
     standardizer,
 )
-from musicflow.settings import Home, Settings, write_atomically
+from musicflow.settings import Home, Settings, is_table, write_atomically
 from musicflow.store import Embedding, EmbeddingStore, stack
 from musicflow.tuning import TuningError, evidence, sources
 from musicflow.tuning import space as spaces
-from musicflow.tuning.judgements import Judgements
 
 _BLOCK = 4096
 
@@ -64,7 +65,7 @@ class Wanted:
     @property
     def label(self) -> str:
         """Return the label in its name; that of a table is the table's name."""
-        return Path(self.source).stem if self.source.endswith(".csv") else self.source
+        return labels.name_of(self.source)
 
     @property
     def name(self) -> str:
@@ -100,14 +101,17 @@ class Wanted:
         TuningError
             If that is too little, or cannot be read.
         """
-        if self.source.endswith(".csv"):
-            found = sources.read_table(Path(self.source), tracks)
+        if is_table(self.source):
+            try:
+                found = labels.read_table(Path(self.source), tracks)
+            except LabelError as error:
+                raise TuningError(error.message, error.advice, error.code) from error
         elif self.source == "likes":
             found = sources.read_likes(self.home.likes, tracks)
         elif self.source == "votes":
             found = sources.read_votes(self.home.votes, tracks)
         else:
-            found = Judgements(sources.labels_of(self.source, tracks))
+            found = Judgements(labels.labels_of(self.source, tracks))
         return sources.usable(found, self.source)
 
 
@@ -122,11 +126,11 @@ def wanted(settings: Settings, text: str) -> Wanted:
         If it names an unknown embedder.
     """
     names, _, source = text.rpartition("@")
-    if source.endswith(".csv"):
+    if is_table(source):
         source = str(Path(source).expanduser().absolute())
-    labels = (*sources.LABELS, *sources.PREFERENCES)
-    if not source.endswith(".csv") and source not in labels:
-        known = ", ".join(labels)
+    names_of_labels = (*sources.LABELS, *sources.PREFERENCES)
+    if not is_table(source) and source not in names_of_labels:
+        known = ", ".join(names_of_labels)
         raise TuningError(
             f"{source!r} is no label", f"give one of {known}, or a table FILE.csv", "unknown-label"
         )

@@ -7,11 +7,13 @@ among the candidates, as its user has them, and without, as a library of new son
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from musicflow.evaluation import blend, retrieval, space, statistics
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import labels_of, relabelled, rule_for
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.protocol import (
     Exclusion,
@@ -33,8 +35,7 @@ from musicflow.index import fused
 from musicflow.index.tuned import Projection, parts, side_by_side
 from musicflow.library import Track
 from musicflow.tuning.goals import judged
-from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.sources import LABELS, labels_of, relabelled
+from musicflow.tuning.sources import LABELS
 from musicflow.tuning.space import Learned, balanced, choose, folds, learn
 
 FOLDS = 5
@@ -170,18 +171,18 @@ def joined_of(name: str, ground: Ground, published: Projection) -> np.ndarray:
 def rules(ground: Ground, judgements: Judgements, label: str) -> tuple[Exclusion, np.ndarray]:
     """Return what a query excludes, and the tracks that stay in one fold, shape ``(N,)``.
 
-    The protocol is that of the comparison, with the judgements' classes for genres. Artists that
-    are the label exclude nothing, but stay in one fold.
+    The protocol is that of the comparison, with the judgements' classes for genres, and the rule
+    that suits the label. Artists that are the label exclude nothing, but stay in one fold.
     """
     tracks = ground.tracks
     keys: list[Keys] = [ground.cuts] if ground.cuts else []
     if judgements.kind != "tracks":
         return Exclusion(len(tracks)), _groups(*keys, artist_keys(tracks), album_keys(tracks))
-    own = relabelled(tracks, judgements, label == "artist")
-    exclusion, protocol = protocol_for(own, ground.method)
+    method = replace(ground.method, exclude=rule_for(label, ground.method.exclude))
+    exclusion, protocol = protocol_for(relabelled(tracks, judgements.labels), method)
     if protocol.exclude == "artist" or label == "artist":
         keys.append(artist_keys(tracks))
-    if protocol.exclude == "artist":
+    if protocol.exclude in ("album", "artist"):
         keys.append(album_keys(tracks))
     return exclusion, _groups(*keys) if keys else np.full(len(tracks), -1)
 

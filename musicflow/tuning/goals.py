@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from musicflow.evaluation import metrics, retrieval
+from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.protocol import Exclusion, Labels
 from musicflow.evaluation.retrieval import Similarity
-from musicflow.tuning.judgements import Judgements
 
 _METRICS = (metrics.get(MAIN),)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from musicflow.tuning.judgements import Judgements
+from musicflow.evaluation.judgements import Judgements
 
 MAX_DIRECTIONS = 64
 """Directions that are kept at most; the vectors of a tuned space are longer by so many."""

@@ -1,6 +1,5 @@
-"""Sources of judgements: the labels of a library, and tables of a person's own."""
+"""Sources of judgements to learn from: labels, likes and votes, and how many it takes."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,12 +8,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from musicflow.evaluation.protocol import artist_keys
-from musicflow.library import UNKNOWN, Track
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import of_rows
+from musicflow.library import Track
 from musicflow.tuning.errors import TuningError
-from musicflow.tuning.judgements import Judgements
 
 LABELS = ("genre", "subgenre", "artist", "playlist")
 """The labels that tracks of a library have."""
@@ -25,64 +22,6 @@ PREFERENCES = ("likes", "votes")
 MIN_CLASSES, MIN_TRACKS, MIN_JUDGEMENTS = 2, 4, 20
 """The least to learn from: so many classes of so many tracks, and so many tracks, pairs or triplets
 in all. With fewer, nothing was gained in any library that was tried."""
-
-_COLUMNS = (("track", "nearer", "farther"), ("track", "alike"), ("track", "label"))
-"""The columns of a table, by what it holds: triplets, pairs or classes."""
-
-
-def labels_of(label: str, tracks: Sequence[Track]) -> list[tuple[str, ...]]:
-    """Return the classes that a label of the library gives each track."""
-    if label == "genre":
-        return [track.labels for track in tracks]
-    if label == "subgenre":
-        return [track.subgenres for track in tracks]
-    if label == "artist":
-        return [tuple(map(str, names)) for names in artist_keys(tracks)]
-    return [_texts(track.extra.get("playlists", ())) for track in tracks]
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
-
-
-def read_table(path: Path, tracks: Sequence[Track]) -> Judgements:
-    """Read judgements from a table in CSV.
-
-    Its columns say what it holds: ``track,label`` classes, ``track,alike`` pairs, and
-    ``track,nearer,farther`` triplets. A track is named by its id or its path; rows that name
-    another are left out.
-
-    Raises
-    ------
-    TuningError
-        If it cannot be read, has other columns, or names no track of the library.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise TuningError(f"{path} cannot be read: {error}", code="bad-labels") from error
-    columns = next((names for names in _COLUMNS if {*names} <= {*head}), None)
-    if columns is None:
-        known = " or ".join(",".join(names) for names in reversed(_COLUMNS))
-        raise TuningError(
-            f"{path} has the columns {','.join(head)}", f"name them {known}", "bad-labels"
-        )
-    places = {name: n for n, track in enumerate(tracks) for name in (track.path, track.track_id)}
-    cells = [[row[head.index(name)] for name in columns] for row in rows if len(row) >= len(head)]
-    if columns == _COLUMNS[-1]:
-        found: dict[int, list[str]] = {}
-        for name, label in cells:
-            if name in places and label:
-                found.setdefault(places[name], []).append(label)
-        judged = Judgements([tuple(dict.fromkeys(found.get(n, ()))) for n in range(len(tracks))])
-    else:
-        known_rows = [[places[name] for name in row] for row in cells if {*row} <= places.keys()]
-        judged = of_rows(known_rows, len(columns), len(tracks))
-    if not judged.count:
-        advice = "name tracks by their ids or their paths"
-        raise TuningError(f"{path} names no track of this library", advice, "bad-labels")
-    return judged
 
 
 def read_likes(path: Path, tracks: Sequence[Track]) -> Judgements:
@@ -128,14 +67,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield found
 
 
-def of_rows(rows: Sequence[Sequence[int]], width: int, count: int) -> Judgements:
-    """Return rows of two tracks as pairs, and of three as triplets; each once."""
-    values = np.array([row for row in rows if len({*row}) == width], int).reshape(-1, width)
-    values = np.unique(np.sort(values, axis=1) if width == 2 else values, axis=0)
-    none: list[tuple[str, ...]] = [()] * count
-    return Judgements(none, pairs=values) if width == 2 else Judgements(none, triplets=values)
-
-
 def usable(judgements: Judgements, name: str) -> Judgements:
     """Return judgements without classes of too few tracks.
 
@@ -164,15 +95,3 @@ def usable(judgements: Judgements, name: str) -> Judgements:
             "few-labels",
         )
     return found
-
-
-def relabelled(tracks: Sequence[Track], judgements: Judgements, is_artist: bool) -> list[Track]:
-    """Return tracks whose genres are the classes of judgements, for a protocol to go by.
-
-    Where the classes are artists, these are what is asked for, and exclude nothing.
-    """
-    found = [
-        replace(track, genre=own[0] if own else UNKNOWN, genres=own)
-        for track, own in zip(tracks, judgements.labels, strict=True)
-    ]
-    return [replace(one, artists=(), album_artist="") for one in found] if is_artist else found

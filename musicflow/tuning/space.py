@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.protocol import Exclusion, numbered
 from musicflow.evaluation.retrieval import Similarity, cosine
 from musicflow.tuning.goals import judged
-from musicflow.tuning.judgements import Judgements
 from musicflow.tuning.learner import Scatters, scatters
 
 VERSION = 1

@@ -124,7 +124,7 @@ MANY_INF = np.where(np.arange(60)[:, None] >= 50, np.inf, VECTORS)
         (VECTORS, GENRES, {"artists": ["x"]}, "artists must have one entry per vector: 60, not 1"),
         (VECTORS, GENRES, {"albums": []}, "albums must have one entry per vector: 60, not 0"),
         (VECTORS, "rock", {}, "one entry per vector, not 'rock'"),
-        (VECTORS, [["a"]] * 60, {}, "texts or numbers, but entry 0 is a list"),
+        (VECTORS, [{"a": 1}] * 60, {}, "texts or numbers, but entry 0 is a dict"),
         (VECTORS, ["a"] * 60, {}, "labels must hold at least two different labels, not 1"),
         (VECTORS[:0], [], {}, "labels must hold at least two different labels, not 0"),
         (VECTORS, list(range(60)), {}, "no label of 60 occurs twice"),
@@ -139,3 +139,10 @@ def test_bad_input_is_one_sentence(vectors: Any, labels: Any, more: Any, said: s
 
 def test_the_example_of_the_documentation_runs() -> None:
     assert doctest.testmod(arrays).failed == 0
+
+
+def test_a_hit_shares_one_of_several_labels() -> None:
+    several = [["a", "b"], ["b"], "a", ["c", None], ["c"], []]
+    found = evaluate(np.eye(6) + 0.1, several)
+    assert found.n_queries == 5
+    assert found.chance == pytest.approx((2 + 1 + 1 + 1 + 1) / 5 / 5)

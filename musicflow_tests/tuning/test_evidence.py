@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import labels_of
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import Contest
 from musicflow.index.tuned import name_of
 from musicflow.library import Track
 from musicflow.tuning.evidence import Ground, by_kin, contests, moves
-from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.sources import labels_of
 from musicflow_tests.evaluation.made_up import track, unit
 from musicflow_tests.tuning.test_learner import judgements_of, one_dimension
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from musicflow.tuning.judgements import Judgements
+from musicflow.evaluation.judgements import Judgements
 from musicflow.tuning.learner import _shrinkage, scatters
 from musicflow.tuning.space import Choice, balanced, learn
 from musicflow_tests.evaluation.made_up import unit

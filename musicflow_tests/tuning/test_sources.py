@@ -5,32 +5,13 @@ from pathlib import Path
 import pytest
 
 from musicflow.app.votes import Vote, cast
+from musicflow.evaluation.judgements import Judgements
+from musicflow.evaluation.labels import labels_of
 from musicflow.tuning import TuningError
-from musicflow.tuning.judgements import Judgements
-from musicflow.tuning.sources import (
-    labels_of,
-    read_likes,
-    read_table,
-    read_votes,
-    relabelled,
-    usable,
-)
+from musicflow.tuning.sources import read_likes, read_votes, usable
 from musicflow_tests.evaluation.made_up import track
 
 TRACKS = [track(n, "ab"[n % 2], artist=f"artist {n % 5}", subgenres=("x", "y")) for n in range(20)]
-
-
-def table(tmp_path: Path, *lines: str) -> Path:
-    path = tmp_path / "moods.csv"
-    path.write_text("\n".join(lines))
-    return path
-
-
-def test_labels_are_those_of_the_library() -> None:
-    assert labels_of("genre", TRACKS)[1] == ("b",)
-    assert labels_of("subgenre", TRACKS)[1] == ("x", "y")
-    assert labels_of("artist", TRACKS)[1] == ("artist 1",)
-    assert labels_of("playlist", [track(0, extra={"playlists": ("p", "q")})]) == [("p", "q")]
 
 
 def test_too_few_labels_are_refused_with_their_number() -> None:
@@ -44,22 +25,6 @@ def test_too_few_labels_are_refused_with_their_number() -> None:
 def test_a_class_of_few_tracks_is_left_out() -> None:
     labels = [*labels_of("genre", TRACKS), ("rare",), ("rare",)]
     assert set(usable(Judgements(labels), "genre").labels) == {("a",), ("b",), ()}
-
-
-def test_a_table_holds_classes_pairs_or_triplets(tmp_path: Path) -> None:
-    classes = table(tmp_path, "track,label", "0000,calm", "/0001,calm", "0000,slow", "gone,calm")
-    assert read_table(classes, TRACKS).labels[:3] == [("calm", "slow"), ("calm",), ()]
-    pairs = table(tmp_path, "track,alike", "0003,0001", "0001,0003", "0001,0001")
-    assert read_table(pairs, TRACKS).pairs.tolist() == [[1, 3]]
-    triplets = table(tmp_path, "farther,track,nearer", "0009,0000,0001")
-    assert read_table(triplets, TRACKS).triplets.tolist() == [[0, 1, 9]]
-
-
-@pytest.mark.parametrize("lines", [["name,mood", "0000,calm"], ["track,label", "gone,calm"], [""]])
-def test_a_table_that_tells_nothing_is_refused(tmp_path: Path, lines: list[str]) -> None:
-    with pytest.raises(TuningError) as refused:
-        read_table(table(tmp_path, *lines), TRACKS)
-    assert refused.value.code == "bad-labels"
 
 
 def test_tracks_that_were_liked_together_are_pairs(tmp_path: Path) -> None:
@@ -79,8 +44,3 @@ def test_what_only_the_winner_of_a_vote_answered_is_nearer(tmp_path: Path) -> No
     cast(path, Vote("a", "b", "a", "upload", 2, answers=answers))
     cast(path, Vote("a", "b", "a", "0000", 2))
     assert read_votes(path, TRACKS).triplets.tolist() == [[0, 3, 1]]
-
-
-def test_artists_that_are_the_label_exclude_nothing() -> None:
-    found = relabelled(TRACKS, Judgements(labels_of("artist", TRACKS)), is_artist=True)
-    assert (found[1].labels, found[1].artists) == (("artist 1",), ())
