@@ -399,7 +399,8 @@ class Settings(BaseSettings):
     labels: Annotated[tuple[str, ...], Option("--label", "LABEL")] = Field(
         (),
         description="Labels to evaluate by beside the genre: genre, subgenre, artist, album, "
-        "decade, tags, playlist, a field of the library's own such as mood, or FILE.csv.",
+        "decade, tags, playlist, a field of the library's own such as mood, FILE.csv, or "
+        "FOLDER/ of playlists.",
     )
     k: Annotated[int, Option("-k")] = Field(
         10, ge=1, le=1000, description="The k of one more precision@k, beside 1, 5 and 10."
@@ -440,9 +441,12 @@ class Settings(BaseSettings):
     @classmethod
     def _found_from_anywhere(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         # Unattended runs start elsewhere.
-        found = [str(Path(one).expanduser().absolute()) if is_table(one) else one for one in labels]
+        found = [str(Path(one).expanduser().absolute()) if is_file(one) else one for one in labels]
         if "" in found:
             raise ValueError("a label is empty: write one such as playlist")
+        names = [Path(one).stem for one in dict.fromkeys(found)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two labels are called {twice[0]}: rename one of the files")
         return tuple(dict.fromkeys(found))
 
     @field_validator("evaluate")
@@ -513,9 +517,9 @@ def share_that_matters(when: str) -> float | None:
     return float(found[1]) / 100 if found else None
 
 
-def is_table(source: str) -> bool:
-    """Return whether a source of labels is a table in CSV."""
-    return source.lower().endswith(".csv")
+def is_file(source: str) -> bool:
+    """Return whether a source of labels is a table in CSV, or a folder of playlists."""
+    return source.lower().endswith(".csv") or "/" in source
 
 
 def options_of_a_run() -> dict[str, tuple[FieldInfo, Option]]:

@@ -20,11 +20,14 @@ class Judgements:
         Two tracks that are alike, shape ``(P, 2)``.
     triplets
         A track, one that is like it, and one that is less like it, shape ``(T, 3)``.
+    are_named
+        Whether a class says something by itself, as that of a session does not.
     """
 
     labels: Sequence[tuple[str, ...]]
     pairs: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
     triplets: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), int))
+    are_named: bool = True
 
     @property
     def kind(self) -> Literal["tracks", "pairs", "triplets"]:

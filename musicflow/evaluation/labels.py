@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 from musicflow.errors import MusicflowError
 from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.protocol import album_keys, artist_keys
-from musicflow.library import UNKNOWN, Track
-from musicflow.settings import Exclude, is_table
+from musicflow.library import UNKNOWN, LibraryError, Track
+from musicflow.library.layouts import playlists
+from musicflow.places import place
+from musicflow.settings import Exclude, is_file
+from musicflow.text import normalized
 
 _COLUMNS = (
     ("track", "nearer", "farther"),
@@ -58,7 +62,7 @@ class Labelling:
     Parameters
     ----------
     source
-        A label of the library, or the path of a table.
+        A label of the library, the path of a table, or a folder of playlists.
     sets
         The labels of each track: tracks that share one are alike.
     embedder
@@ -83,8 +87,9 @@ class Labelling:
 
 
 def name_of(source: str) -> str:
-    """Return the name of the labels of a source."""
-    return Path(source).stem if is_table(source) else source
+    """Return the name of the labels of a source; that of a file or folder is its own."""
+    path = Path(source)
+    return path.stem if path.suffix.lower() == ".csv" else path.name
 
 
 def rule_for(source: str, exclude: Exclude) -> Exclude:
@@ -104,7 +109,7 @@ def read(
     Parameters
     ----------
     source
-        A label of the library, or the path of a table.
+        A label of the library, the path of a table, or a folder of playlists.
     tracks
         The tracks.
     predicted
@@ -115,24 +120,36 @@ def read(
     LabelError
         If no track has such a label, or the table cannot be read or holds triplets.
     """
-    if is_table(source):
-        judged, columns = _read_table(Path(source), tracks)
-        if judged.kind == "triplets":
-            advice = "give a table of classes or pairs; triplets can be learned from"
-            raise LabelError(f"{source} holds triplets, which rank nothing", advice)
-        sets = judged.labels
-        if judged.kind == "pairs":
-            sets = _of_pairs(judged.pairs, len(tracks))
-        return Labelling(source, sets, are_named=columns == ("track", "label"))
-    sets = labels_of(source, tracks)
+    judged = judgements(source, tracks)
+    if judged.kind == "triplets":
+        advice = "give a table of classes or pairs; triplets can be learned from"
+        raise LabelError(f"{source} holds triplets, which rank nothing", advice)
+    if judged.kind == "pairs":
+        return Labelling(source, _of_pairs(judged.pairs, len(tracks)), are_named=False)
+    sets = judged.labels
     embedder = ""
     if source == TAGS and not any(sets):
         embedder = next((name for name, several in predicted.items() if any(several)), "")
-        sets = list(predicted.get(embedder, sets))
+        sets = predicted.get(embedder, sets)
     if not any(sets):
         advice = "name a label that the library has, or a table FILE.csv"
         raise LabelError(f"no track has a {source}", advice, "no-label")
-    return Labelling(source, sets, embedder)
+    return Labelling(source, sets, embedder, judged.are_named)
+
+
+def judgements(source: str, tracks: Sequence[Track]) -> Judgements:
+    """Return what a source says of tracks.
+
+    Raises
+    ------
+    LabelError
+        If its table or its playlists cannot be read, or name no track.
+    """
+    if not is_file(source):
+        return Judgements(labels_of(source, tracks))
+    path = Path(source)
+    is_table = path.suffix.lower() == ".csv"
+    return read_table(path, tracks) if is_table else read_playlists(path, tracks)
 
 
 def mark(source: str, tracks: Sequence[Track]) -> str:
@@ -140,9 +157,10 @@ def mark(source: str, tracks: Sequence[Track]) -> str:
 
     Predicted tags are not part of it: they follow from the embedder.
     """
-    if is_table(source):
+    if is_file(source):
         path = Path(source)
-        content = path.read_bytes() if path.is_file() else b""
+        files = [path] if path.is_file() else playlists.playlists_in(place(source))
+        content = b"".join(file.read_bytes() for file in files)
     else:
         content = json.dumps(labels_of(source, tracks)).encode()
     return hashlib.sha256(content).hexdigest()[:16]
@@ -176,10 +194,6 @@ def read_table(path: Path, tracks: Sequence[Track]) -> Judgements:
     LabelError
         If it cannot be read, has other columns, or names no track of the library.
     """
-    return _read_table(path, tracks)[0]
-
-
-def _read_table(path: Path, tracks: Sequence[Track]) -> tuple[Judgements, tuple[str, ...]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head, *rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
@@ -196,7 +210,8 @@ def _read_table(path: Path, tracks: Sequence[Track]) -> tuple[Judgements, tuple[
         for name, label in cells:
             if name in places and label:
                 found.setdefault(places[name], []).append(label)
-        judged = Judgements([tuple(dict.fromkeys(found.get(n, ()))) for n in range(len(tracks))])
+        sets = [tuple(dict.fromkeys(found.get(n, ()))) for n in range(len(tracks))]
+        judged = Judgements(sets, are_named=columns[-1] == "label")
     else:
         known_rows = [[places[name] for name in row] for row in cells if {*row} <= places.keys()]
         judged = of_rows(known_rows, len(columns), len(tracks))
@@ -204,7 +219,34 @@ def _read_table(path: Path, tracks: Sequence[Track]) -> tuple[Judgements, tuple[
         raise LabelError(
             f"{path} names no track of this library", "name tracks by their ids or their paths"
         )
-    return judged, columns
+    return judged
+
+
+def read_playlists(folder: Path, tracks: Sequence[Track]) -> Judgements:
+    """Read the playlists of a folder: the tracks of one are alike.
+
+    Raises
+    ------
+    LabelError
+        If there is no playlist, one cannot be read, or they name no track of the library.
+    """
+    places = {normalized(track.path): n for n, track in enumerate(tracks)}
+    found: list[list[str]] = [[] for _ in tracks]
+    lists = playlists.playlists_in(place(str(folder)))
+    for path in lists:
+        try:
+            name, entries = playlists.read_playlist(path)
+        except LibraryError as error:
+            raise LabelError(error.message, error.advice) from error
+        for _, entry in entries:
+            whole = os.path.normpath(folder / entry.replace("\\", "/"))
+            if (row := places.get(normalized(whole))) is not None:
+                found[row].append(name)
+    if not any(found):
+        what = "no track of this library" if lists else "no playlist"
+        advice = f"it takes {' or '.join(playlists.SUFFIXES)} with paths of tracks"
+        raise LabelError(f"{folder} names {what}", advice)
+    return Judgements([tuple(dict.fromkeys(own)) for own in found])
 
 
 def of_rows(rows: Sequence[Sequence[int]], width: int, count: int) -> Judgements:

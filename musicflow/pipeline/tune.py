@@ -36,7 +36,7 @@ from musicflow.pipeline.publish import (
     is_published,
     standardizer,
 )
-from musicflow.settings import Home, Settings, is_table, write_atomically
+from musicflow.settings import Home, Settings, is_file, write_atomically
 from musicflow.store import Embedding, EmbeddingStore, stack
 from musicflow.tuning import TuningError, evidence, sources
 from musicflow.tuning import space as spaces
@@ -53,7 +53,7 @@ class Wanted:
     specs
         Its embedders.
     source
-        What it is learned from: a label, a preference, or a table.
+        What it is learned from: a label, a preference, a table, or a folder of playlists.
     home
         Where preferences are kept.
     """
@@ -101,17 +101,15 @@ class Wanted:
         TuningError
             If that is too little, or cannot be read.
         """
-        if is_table(self.source):
-            try:
-                found = labels.read_table(Path(self.source), tracks)
-            except LabelError as error:
-                raise TuningError(error.message, error.advice, error.code) from error
-        elif self.source == "likes":
+        if self.source == "likes":
             found = sources.read_likes(self.home.likes, tracks)
         elif self.source == "votes":
             found = sources.read_votes(self.home.votes, tracks)
         else:
-            found = Judgements(labels.labels_of(self.source, tracks))
+            try:
+                found = labels.judgements(self.source, tracks)
+            except LabelError as error:
+                raise TuningError(error.message, error.advice, error.code) from error
         return sources.usable(found, self.source)
 
 
@@ -126,13 +124,15 @@ def wanted(settings: Settings, text: str) -> Wanted:
         If it names an unknown embedder.
     """
     names, _, source = text.rpartition("@")
-    if is_table(source):
+    if is_file(source):
         source = str(Path(source).expanduser().absolute())
     names_of_labels = (*sources.LABELS, *sources.PREFERENCES)
-    if not is_table(source) and source not in names_of_labels:
+    if not is_file(source) and source not in names_of_labels:
         known = ", ".join(names_of_labels)
         raise TuningError(
-            f"{source!r} is no label", f"give one of {known}, or a table FILE.csv", "unknown-label"
+            f"{source!r} is no label",
+            f"give one of {known}, a table FILE.csv, or FOLDER/",
+            "unknown-label",
         )
     specs = tuple(embedders.spec_for(name, settings) for name in names.split("+"))
     return Wanted(specs, source, settings.paths)

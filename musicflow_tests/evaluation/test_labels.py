@@ -1,5 +1,6 @@
 """Labels of a library and of tables, and the rule that each leaves something to find under."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,17 @@ def test_a_mark_changes_with_the_labels_alone(tmp_path: Path) -> None:
     before = mark(str(table(tmp_path, "track,label", "0000,calm")), ())
     assert before != mark(str(table(tmp_path, "track,label", "0000,loud")), ())
     assert mark(str(tmp_path / "gone.csv"), ()) == mark(str(tmp_path / "gone too.csv"), ())
+
+
+def test_a_folder_of_playlists_says_which_tracks_belong_together(tmp_path: Path) -> None:
+    music, lists = tmp_path / "music", tmp_path / "lists"
+    lists.mkdir()
+    (lists / "calm.m3u8").write_text(f"#EXTM3U\n../music/a.mp3\n{music}/b.mp3\ngone.mp3\n")
+    (lists / "loud.m3u").write_text("#PLAYLIST:Very loud\n../music/b.mp3\n../music/b.mp3\n")
+    tracks = [replace(track(n), path=f"{music}/{name}.mp3") for n, name in enumerate("abc")]
+    found = read(str(lists), tracks)
+    assert (found.name, found.sets) == ("lists", [("calm",), ("calm", "Very loud"), ()])
+    with pytest.raises(LabelError, match="names no playlist"):
+        read(str(music), tracks)
+    with pytest.raises(LabelError, match="names no track"):
+        read(str(lists), TRACKS)

@@ -24,7 +24,7 @@ _TITLE = re.compile(r"#PLAYLIST:(.*)")
 
 def detect(root: Place) -> Detection | None:
     """Detect two or more playlists that lie alone, or beside one folder."""
-    if len(found := _playlists(root)) < 2:
+    if len(found := playlists_in(root)) < 2:
         return None
     folders = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
     if len(folders) > 1:
@@ -34,7 +34,7 @@ def detect(root: Place) -> Detection | None:
 
 def labels_state(root: Place) -> str:
     """Return names, sizes and times of the playlists as a text."""
-    return " ".join(f"{path.name} {state_of(path)}" for path in _playlists(root))
+    return " ".join(f"{path.name} {state_of(path)}" for path in playlists_in(root))
 
 
 def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
@@ -45,13 +45,13 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
     LibraryError
         If there is no playlist, or one cannot be read.
     """
-    playlists = _playlists(root)
+    playlists = playlists_in(root)
     if not playlists:
         raise LibraryError(f"{root} holds no playlist ({' or '.join(SUFFIXES)})")
     held: dict[str, list[str]] = {}
     lines: dict[str, str] = {}
     for path in playlists:
-        name, entries = _read(path)
+        name, entries = read_playlist(path)
         for line, entry in entries:
             inner = place_below(root, root, entry) or entry
             held.setdefault(normalized(inner), []).append(name)
@@ -66,15 +66,22 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
     return tracks, problems
 
 
-def _playlists(root: Place) -> list[Place]:
+def playlists_in(root: Place) -> list[Place]:
+    """Return the playlists that lie in a folder, by name; none if it cannot be listed."""
     try:
         return sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError:
         return []
 
 
-def _read(path: Place) -> tuple[str, list[tuple[int, str]]]:
-    """Return a playlist's name, and the line and path of each entry."""
+def read_playlist(path: Place) -> tuple[str, list[tuple[int, str]]]:
+    """Return a playlist's name, and the line and path of each entry.
+
+    Raises
+    ------
+    LibraryError
+        If it cannot be read.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
