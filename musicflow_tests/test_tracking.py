@@ -7,6 +7,7 @@ import pytest
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row, Score
 from musicflow.evaluation.corrections import Corrected
+from musicflow.evaluation.labelled import ByLabel
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import Difference
@@ -36,6 +37,7 @@ def comparison() -> Comparison:
             confusion={"R&B / soul": {"R&B / soul": 1.0}},
             space=HEALTH,
             corrected=(CORRECTED,),
+            by_label={"play/list": ByLabel({"map": Score(0.3)}, 9, 0.1, {"a b!": 0.25})},
         ),
         Row("mfcc", "embedder", "none", 60, error="no vectors", spec_hash="s2"),
         Row(
@@ -95,6 +97,8 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert child.data.metrics["space/hubness"] == 1.5
     of_correction = {n: v for n, v in child.data.metrics.items() if n.startswith("csls/")}
     assert of_correction == {"csls/map": 0.52, "csls/hubness": 0.5, "csls/orphans": 0.1}
+    of_label = {n: v for n, v in child.data.metrics.items() if n.startswith("label_")}
+    assert of_label == {"label_play/list/map": 0.3, "label_play/list_map/a b_": 0.25}
     assert "decode_ms" not in child.data.metrics
     assert fused.mlflow_run_id is not None
     assert client.get_run(fused.mlflow_run_id).data.params["weight_mfcc"] == "0.3"

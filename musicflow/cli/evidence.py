@@ -213,7 +213,8 @@ def tune(
     label: Annotated[
         str,
         typer.Option(
-            metavar="LABEL", help="genre, subgenre, artist, playlist, likes, votes or FILE.csv."
+            metavar="LABEL",
+            help="genre, subgenre, artist, playlist, likes, votes, FILE.csv, or FOLDER/.",
         ),
     ] = "genre",
     home: HomeOption = None,

@@ -95,8 +95,8 @@ def name_of(source: str) -> str:
 def rule_for(source: str, exclude: Exclude) -> Exclude:
     """Return the rule for a label where `exclude` is asked for: the weaker of two.
 
-    Where an artist is the label, his tracks must stay candidates: those of the album go. Where an
-    album is, only duplicates do.
+    Where artists are the label, their tracks must stay candidates: those of one album go. Where
+    albums are, only duplicates do.
     """
     return min(exclude, _STRICTEST.get(source, exclude), key=_RULES.index)
 
@@ -133,7 +133,7 @@ def read(
         sets = predicted.get(embedder, sets)
     if not any(sets):
         advice = "name a label that the library has, or a table FILE.csv"
-        raise LabelError(f"no track has a {source}", advice, "no-label")
+        raise LabelError(f"no track has the label {source}", advice, "no-label")
     return Labelling(source, sets, embedder, judged.are_named)
 
 

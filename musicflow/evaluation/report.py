@@ -612,10 +612,10 @@ def by_label(comparison: Comparison, label: Label, *shown_in: Shown) -> list[Sec
     shown = [m for m in shown if any(m.name in one.scores for _, one in scored)]
     chance = scored[0][1].chance if scored else None
     queries = scored[0][1].n_queries if scored else 0
-    origin = f" predicted by {label.embedder}" if label.embedder else ""
+    origin = f", predicted by {label.embedder}, which favours it" if label.embedder else ""
     text = [
-        f"A hit shares a {label.name}{origin}. {label.tracks:,} tracks have one of "
-        f"{label.values:,}; {queries:,} queries"
+        f"Label: {label.name}{origin}. A hit shares one with the query. {label.tracks:,} tracks "
+        f"have any of {label.values:,}; {queries:,} queries"
         + ("." if chance is None else f", chance {chance:.3f}."),
         f"Protocol: {label.protocol}.",
     ]

@@ -116,3 +116,27 @@ def test_a_replaced_track_counts_as_one_change(
 def test_another_time_is_no_setting(when: str) -> None:
     with pytest.raises(ValidationError, match="none of always, daily, when N % changed"):
         Settings(evaluate=when)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_labels_of_a_table_stand_in_the_report_and_are_measured_again_when_it_changes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    table = tmp_path / "mine.csv"
+    settings = settings.model_copy(update={"labels": (str(table), "genr")})
+
+    def label(name: str) -> None:
+        ids = [f"{folder}/{n}.wav" for folder in ("tones", "noises") for n in range(6)]
+        table.write_text("track,label\n" + "".join(f"{one},{name}\n" for one in ids))
+
+    label("calm")
+    _, first = run(settings)
+    assert first.rows[0].by_label["mine"].by_value == {"calm": 1.0}
+    assert [(one.name, one.code) for one in first.labels] == [("mine", ""), ("genr", "no-label")]
+    page = (settings.paths.reports / "comparison.md").read_text()
+    assert "## By mine" in page
+    assert "no track has the label genr: name a label" in page
+    assert plan_of(settings).steps == ()
+    label("loud")
+    _, second = run(settings)
+    assert second.rows[0].by_label["mine"].by_value == {"loud": 1.0}
