@@ -24,6 +24,7 @@ from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse,
 from musicflow.app.service import Answer, Question, Service, Wanted
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Comparison
+from musicflow.evaluation.votes import Standing
 from musicflow.index.filters import filter_forms
 from musicflow.index.hubness import Correction
 from musicflow.places import Place, Remote, place
@@ -354,6 +355,12 @@ def comparison(service: Answering) -> Response:
         )
     # Figures that are not numbers become null, as JSON knows none.
     return Response(TypeAdapter(Comparison).dump_json(found), media_type="application/json")
+
+
+@router.get("/votes")
+def votes(service: Answering) -> list[Standing]:
+    """Return how each two embedders stand by the votes of the blind test."""
+    return service.standings()
 
 
 @router.get("/similar")

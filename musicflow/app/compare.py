@@ -1,12 +1,12 @@
 """Compare: one question to several embedders, side by side or blind."""
 
+import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nicegui import ui
 
-from musicflow.app import votes
 from musicflow.app.cards import Deck, go, icon_button
 from musicflow.app.find import shift
 from musicflow.app.player import song_of
@@ -19,14 +19,11 @@ from musicflow.app.shared import (
     hint,
     problem,
     show_question,
-    surprise,
     waiting,
 )
-from musicflow.app.votes import Vote
-from musicflow.index import Hit
-
-BLIND_K = 3
-"""Answers per embedder in a blind test: all of them are to be heard."""
+from musicflow.evaluation import votes
+from musicflow.evaluation.abx import Triplet
+from musicflow.index import fused
 
 MAX_EMBEDDERS = 4
 
@@ -34,6 +31,9 @@ MAX_EMBEDDERS = 4
 async def compare(session: Session) -> None:
     """Draw the page."""
     published = session.service.labels()
+    if session.address.blind:
+        # A fusion has no vectors to look for triplets by.
+        published = [label for label in published if not fused.members(label)]
     if len(published) < 2:
         hint("One embedder is published, and it takes two: `musicflow run --embedder …`.")
         return
@@ -41,18 +41,16 @@ async def compare(session: Session) -> None:
     if len(labels) < 2:
         hint("Choose two embedders or more.")
         return
+    if session.address.blind:
+        await _blind(session, labels)
+        return
     ask(session)
     with errors_shown():
         question = session.question()
         if question is None:
             hint("Search for a track, drop a song, or let chance decide.", "hearing")
-        elif session.address.blind:
-            await _blind(session, question, labels)
         else:
             await _side_by_side(session, question, labels)
-    if session.address.blind:
-        with errors_shown():
-            _score(session)
 
 
 def _choice(session: Session, published: Sequence[str]) -> list[str]:
@@ -118,78 +116,81 @@ def _metric(name: str, value: str) -> None:
 # --- blind ---------------------------------------------------------------------------------------
 
 
-async def _blind(session: Session, question: Question, labels: Sequence[str]) -> None:
-    pair = session.ballot(question, labels)
-    answers, _ = await _asked(session, question, pair, BLIND_K)
-    if errors := [answer.error for answer in answers if answer.error is not None]:
-        raise errors[0]
-    first, second = (answer.hits for answer in answers)
-    heading("Which list suits better?")
-    if [hit.track_id for hit in first] == [hit.track_id for hit in second]:
-        hint("Both answer alike here. Try another track.")
-        ui.button("Another track", icon="casino", on_click=partial(surprise, session))
-        return
-    _question_to_hear(session, question)
-    with ui.element("div").classes("columns even blind"):
-        for name, hits in zip("AB", (first, second), strict=True):
-            with ui.element("section"):
-                heading(f"List {name}")
-                _without_a_trace(session, hits, name)
-    _ballot_box(session, question, pair, [*first, *second])
+@dataclass(frozen=True)
+class Ballot:
+    """A question to the ears: two embedders in random order, and what they order differently.
+
+    Parameters
+    ----------
+    pair
+        The embedders.
+    triplet
+        The query, and the track that each of the two has nearer.
+    is_swapped
+        Whether the track of the second embedder is shown first.
+    """
+
+    pair: tuple[str, str]
+    triplet: Triplet
+    is_swapped: bool
 
 
-def _question_to_hear(session: Session, question: Question) -> None:
-    if question.track is None:
-        return
-    song = song_of(session.open().collection.payload(question.track), hidden="The question")
-    ui.button(
-        "Hear the question", icon="play_arrow", on_click=lambda: session.player.play([song])
-    ).props("outline no-caps")
+async def _blind(session: Session, labels: Sequence[str]) -> None:
+    with ui.element("div").classes("blind") as place:
+        await _ask(session, labels, place)
 
 
-def _without_a_trace(session: Session, hits: Sequence[Hit], name: str) -> None:
-    """Draw answers without anything that tells what they are, or who found them."""
-    songs = [song_of(hit.payload, f"{name}{rank}") for rank, hit in enumerate(hits, 1)]
-    with ui.element("ol").classes("cards blind"):
-        for place, song in enumerate(songs):
-            with ui.element("li"), ui.element("article").classes("card"):
-                ui.label(song["name"]).classes("name")
-                icon_button(
-                    "play_arrow",
-                    f"Play {song['name']}",
-                    partial(session.player.play, songs, place),
-                    "play",
-                )
+async def _ask(session: Session, labels: Sequence[str], place: ui.element) -> None:
+    """Draw the next question, and how the embedders stand so far."""
+    place.clear()
+    with place, errors_shown():
+        heading("Which is nearer to A, B or C?")
+        ballot = await waiting("Looking for tracks to tell by …", _drawn, session, labels)
+        if ballot is None:
+            hint("These embedders order the tracks alike. Choose others, or fewer filters.")
+        else:
+            _ballot_box(session, labels, ballot, place)
+        _standings(session)
 
 
-def _ballot_box(
-    session: Session, question: Question, pair: tuple[str, str], hits: Sequence[Hit]
-) -> None:
-    wanted = {hit.track_id for hit in hits}
+def _drawn(session: Session, labels: Sequence[str]) -> Ballot | None:
+    """Return the next question to two of some embedders."""
+    first, second = random.sample(list(labels), 2)
+    service, filters = session.service, session.address.filters
+    cast, _ = votes.read(service.settings.paths.votes)
+    asked = {vote.query for vote in cast if {vote.first, vote.second} == {first, second}}
+    found = service.triplet((first, second), filters, asked)
+    # Of a small library every track may have been asked.
+    found = found or service.triplet((first, second), filters)
+    return None if found is None else Ballot((first, second), found, random.random() < 0.5)
+
+
+def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: ui.element) -> None:
+    pair, triplet = ballot.pair, ballot.triplet
+    ids = [triplet.query, triplet.first, triplet.second]
+    winners = [pair[0], pair[1]]
+    if ballot.is_swapped:
+        ids[1:], winners = ids[:0:-1], winners[::-1]
+    _to_hear(session, ids)
     buttons: list[ui.button] = []
 
     def count() -> None:
-        left = len(wanted - session.player.heard)
+        left = len({*ids} - session.player.heard)
         told.set_text(f"{left} left to hear, and you can vote." if left else "Now vote.")
         for button in buttons:
             button.set_enabled(not left)
 
-    def vote(winner: str) -> None:
-        about = question.track if question.track is not None else "upload"
+    async def vote(winner: str) -> None:
         with errors_shown():
-            k, ids = len(hits) // 2, [hit.track_id for hit in hits]
-            one = Vote(*pair, winner, about, k, answers=(ids[:k], ids[k:]))
-            votes.cast(session.service.settings.paths.votes, one)
-            session.forget_ballot()
+            session.service.vote(pair, triplet, winner, session.address.filters)
             ui.notify("Your vote is kept.", type="positive")
-            if question.track is not None:
-                surprise(session)
+        await _ask(session, labels, place)
 
     with ui.element("div").classes("votes"):
         for text, winner in (
-            ("A suits better", pair[0]),
-            ("Both alike", ""),
-            ("B suits better", pair[1]),
+            ("B is nearer", winners[0]),
+            ("I cannot tell", ""),
+            ("C is nearer", winners[1]),
         ):
             button = ui.button(text, on_click=partial(vote, winner)).props("no-caps")
             buttons.append(button if winner else button.props("outline"))
@@ -198,31 +199,31 @@ def _ballot_box(
     count()
 
 
-def _score(session: Session) -> None:
-    cast, unreadable = votes.read(session.service.settings.paths.votes)
-    with ui.expansion(f"Your score (votes: {len(cast)})", icon="leaderboard").classes("score-of"):
+def _to_hear(session: Session, ids: Sequence[str]) -> None:
+    """Draw tracks without anything that tells what they are."""
+    collection = session.service.open(session.service.labels()[0]).collection
+    songs = [song_of(collection.payload(one), name) for one, name in zip(ids, "ABC", strict=True)]
+    with ui.element("ol").classes("cards triplet"):
+        for number, song in enumerate(songs):
+            with ui.element("li"), ui.element("article").classes("card"):
+                ui.label(song["name"]).classes("name")
+                icon_button(
+                    "play_arrow",
+                    f"Play {song['name']}",
+                    partial(session.player.play, songs, number),
+                    "play",
+                )
+
+
+def _standings(session: Session) -> None:
+    path = session.service.settings.paths.votes
+    cast, unreadable = votes.read(path)
+    with ui.expansion(f"Your votes: {len(cast)}", icon="leaderboard").classes("score-of"):
         if unreadable:
-            problem(f"{unreadable} lines of {session.service.settings.paths.votes} cannot be read.")
-        if not cast:
-            ui.label("No vote yet.")
-            return
-        standings = votes.standings(cast)
-        rows = [
-            {
-                "embedder": one.embedder,
-                "votes": one.votes,
-                "wins": one.wins,
-                "ties": one.ties,
-                "share": f"{one.share:.0%}",
-                "95 % interval": f"{one.low:.0%} – {one.high:.0%}",
-            }
-            for one in standings
-        ]
-        ui.table(rows=rows).props("flat dense")
-        best = standings[0]
+            problem(f"{unreadable} lines of {path} cannot be read.")
+        for one in session.service.standings():
+            ui.label(f"{one}").classes("standing")
         ui.label(
-            f"By your ears, {best.embedder} suits better."
-            if best.low > 0.5
-            else "Too close to tell yet: more votes narrow the intervals."
-        )
-        ui.label("A tie counts half a win. The interval is Wilson's, at 95 %.").classes("about")
+            "Ranges are 95 % intervals that hold however often you look (Robbins, 1970). Votes for "
+            "neither, and those on an embedder as it was before, do not count."
+        ).classes("about")

@@ -6,9 +6,11 @@ Its methods may be called from any thread.
 
 import io
 import itertools
+import random
 import threading
 import wave
 from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Collection as Collected
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,15 +19,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from musicflow import embedders
-from musicflow.app import uploads, votes
+from musicflow.app import uploads
 from musicflow.app.catalogue import Catalogue, Sort
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
 from musicflow.embedders import Embedder, EmbedderError, EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, projection, report
-from musicflow.index import Collection, FilterError, Filters, Hit, NoCollectionError, fused
+from musicflow.evaluation import Comparison, abx, projection, report, votes
+from musicflow.evaluation.abx import Triplet
+from musicflow.evaluation.votes import Standing, Vote
+from musicflow.index import (
+    Collection,
+    FilterError,
+    Filters,
+    Hit,
+    NoCollectionError,
+    fused,
+    normalize,
+)
 from musicflow.index.fields import of_kind
 from musicflow.index.filters import field_of
 from musicflow.index.hubness import Correction
@@ -54,6 +66,9 @@ _MODELS = 4
 """The most models that stay in memory."""
 
 _EXCERPT_S, _EXCERPT_RATE = 60.0, 22_050
+
+_POOL = 5000
+"""The most tracks among which triplets are looked for; of more, so many are drawn."""
 
 _UPLOADS = 20
 """The most uploads that stay in memory."""
@@ -499,6 +514,61 @@ class Service:
         catalogue = self.catalogue()
         make = partial(catalogue.ordered, held, sort)
         return self._results.once(("sorted", held, sort), id(catalogue), make)
+
+    def triplet(
+        self, pair: tuple[str, str], filters: Sequence[str] = (), asked: Collected[str] = ()
+    ) -> Triplet | None:
+        """Return two tracks and a third that two embedders order differently.
+
+        Parameters
+        ----------
+        pair
+            The embedders.
+        filters
+            What all three tracks fulfil.
+        asked
+            The ids of queries that were asked before.
+
+        Returns
+        -------
+        Triplet or None
+            None if the two order what was drawn alike.
+
+        Raises
+        ------
+        FilterError
+            If a filter is none, or one of the two cannot take it.
+        """
+        collections = [self.open(name).collection for name in pair]
+        held = [self._ids(one, query.filters_for(one, filters)) for one in collections]
+        catalogue = self.catalogue()
+        ids = sorted(one for one in held[0] & held[1] if one in catalogue)
+        if len(ids) > _POOL:
+            ids = sorted(random.Random(0).sample(ids, _POOL))
+        first, second = (
+            self._results.once(
+                ("units", one.manifest.embedder),
+                (one.manifest.state, tuple(ids)),
+                lambda one=one: normalize(one.vectors(ids)),  # type: ignore[misc]
+            )
+            for one in collections
+        )
+        return abx.triplet([catalogue[one] for one in ids], (first, second), asked)
+
+    def vote(
+        self, pair: tuple[str, str], given: Triplet, winner: str, filters: Sequence[str]
+    ) -> None:
+        """Keep a vote on a triplet of two embedders; the winner is one of them, or neither ("")."""
+        versions = [self.open(name).collection.manifest.spec_hash for name in pair]
+        answers = [given.first], [given.second]
+        votes.cast(
+            self.settings.paths.votes, Vote(*pair, winner, given.query, answers, versions, filters)
+        )
+
+    def standings(self) -> list[Standing]:
+        """Return how each two embedders stand by the votes."""
+        settings = self.settings
+        return votes.standings_in(settings.paths.votes, lookup.open_collections(settings))
 
     def keep_likes(self, likes: Sequence[str], dislikes: Sequence[str]) -> None:
         """Keep what was liked together, a JSON line each, so that it can be learned from."""

@@ -106,19 +106,6 @@ class Session:
         self.player = player
         self.address = Address()
         self.shown: tuple[list[str], object] = ([], None)
-        self._ballot: tuple[object, tuple[str, str]] | None = None
-
-    def ballot(self, question: Question, labels: Sequence[str]) -> tuple[str, str]:
-        """Return two embedders in random order, the same until the vote."""
-        about = question, tuple(labels)
-        if self._ballot is None or self._ballot[0] != about:
-            first, second = random.sample(list(labels), 2)
-            self._ballot = about, (first, second)
-        return self._ballot[1]
-
-    def forget_ballot(self) -> None:
-        """Draw lots anew for the next vote."""
-        self._ballot = None
 
     def save_playlist(self, track_ids: Sequence[str]) -> None:
         """Hand a playlist of some tracks to the browser."""

@@ -23,7 +23,8 @@ from musicflow.cli.console import (
 from musicflow.cli.options import takes_settings
 from musicflow.evaluation import Comparison, Row, choice, report
 from musicflow.evaluation.metrics import MAIN
-from musicflow.index import fused
+from musicflow.evaluation.votes import standings_in
+from musicflow.index import fused, open_index
 from musicflow.library import Rules
 from musicflow.text import duration
 
@@ -36,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="recommend-embedder")(recommend_embedder)
     app.command()(layers)
     app.command()(tune)
+    app.command()(votes)
 
 
 @takes_settings("embedders", "ignore")
@@ -240,6 +242,31 @@ def tune(
     place = "" if home is None else f" --home {settings.home}"
     command = f"musicflow search --embedder {row.embedder} --track TRACK{place}"
     out.print(f"Search   {plain(command)}", soft_wrap=True, highlight=False)
+
+
+def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show how embedders stand by the votes of the app's blind test.
+
+    Example: `musicflow votes`
+    """
+    settings = settings_of(home=home)
+    found = standings_in(settings.paths.votes, open_index(settings))
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    if not found:
+        out.print("No vote yet: `musicflow app`, Compare, Blind test.")
+        return
+    table = table_of("", ["embedder", "against", "votes", "of", "ties", "share", "95 %", "more"])
+    for one in found:
+        share = "–" if one.share is None else f"{one.share:.2f}"
+        more = "settled" if one.is_settled else "–" if one.needed is None else str(one.needed)
+        counts = (str(n) for n in (one.wins, one.wins + one.losses, one.ties))
+        table.add_row(one.better, one.worse, *counts, share, f"{one.low:.2f}–{one.high:.2f}", more)
+    out.print(table)
+    out.print(
+        "(more: votes that would settle it if they go on as so far; look as often as you like)"
+    )
 
 
 def show_tuned(row: Row) -> None:

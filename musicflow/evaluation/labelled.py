@@ -1,9 +1,9 @@
 """Spaces ranked by other labels than the genre, and where the two orders of embedders disagree.
 
-A track may have several labels. A hit shares one with the query, as multi-label retrieval counts it
-(Zhao, Huang, Wang and Tan, 2015); mAP is the mean over queries. A label's own mAP has that label
-alone for relevance, and macro mAP is the mean over labels (Manning, Raghavan and Schütze, chapter
-13), so that no large one outweighs the rest.
+A track may have several labels. A hit shares one or more with the query, as is usual of several
+labels (Zhang, Zou, Lin, Chen and Wang, 2020), and mAP is the mean over queries. A label's own mAP
+has that label alone for relevance. Macro mAP is the mean over labels (Manning, Raghavan and
+Schütze, chapter 13), so that no frequent one outweighs the rest.
 """
 
 from collections import Counter, defaultdict

@@ -383,3 +383,18 @@ def test_the_radio_of_the_docs_plays_over_the_real_service(app: str, tmp_path: P
     said = subprocess.run([*program, *options], capture_output=True, text=True, check=True).stdout
     assert len(set(said.splitlines())) == len(said.splitlines()) == 4
     assert played.read_bytes() == b"fLaC " * 4
+
+
+def test_votes_are_told_alike_by_the_command_line_and_the_api(
+    client: TestClient, home: Path
+) -> None:
+    service, pair = Service(home), ("mfcc", "musicnn-untrained")
+    found = service.triplet(pair, ["genre=tones"])
+    assert found is not None
+    ids = {found.query, found.first, found.second}
+    assert len(ids) == 3
+    assert all(one.startswith("tones/") for one in ids)
+    service.vote(pair, found, "mfcc", ["genre=tones"])
+    [standing] = answered(client, "/votes")
+    assert [standing] == printed(home, "votes")
+    assert (standing["better"], standing["wins"], standing["needed"]) == ("mfcc", 1, 7)

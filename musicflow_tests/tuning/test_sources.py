@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from musicflow.app.votes import Vote, cast
 from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.labels import labels_of
+from musicflow.evaluation.votes import Vote, cast
 from musicflow.tuning import TuningError
 from musicflow.tuning.sources import read_likes, read_votes, usable
 from musicflow_tests.evaluation.made_up import track
@@ -40,7 +40,7 @@ def test_what_only_the_winner_of_a_vote_answered_is_nearer(tmp_path: Path) -> No
     path = tmp_path / "votes.jsonl"
     answers = [["0001", "0002"], ["0002", "0003"]]
     for winner in ("b", ""):
-        cast(path, Vote("a", "b", winner, "0000", 2, answers=answers))
-    cast(path, Vote("a", "b", "a", "upload", 2, answers=answers))
-    cast(path, Vote("a", "b", "a", "0000", 2))
+        cast(path, Vote("a", "b", winner, "0000", answers))
+    cast(path, Vote("a", "b", "a", "upload", answers))
+    cast(path, Vote("a", "b", "a", "0000", ()))
     assert read_votes(path, TRACKS).triplets.tolist() == [[0, 3, 1]]
