@@ -184,6 +184,8 @@ def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: 
         with errors_shown():
             session.service.vote(pair, triplet, winner, session.address.filters)
             ui.notify("Your vote is kept.", type="positive")
+        # Its letters are those of the last question.
+        session.player.stop()
         await _ask(session, labels, place)
 
     with ui.element("div").classes("votes"):

@@ -58,6 +58,10 @@ class Player(Element, component="player.js"):
         """
         self.run_method("play", list(songs), at)
 
+    def stop(self) -> None:
+        """Stop, and forget the queue."""
+        self.run_method("clear")
+
     def when_heard(self, tell: Callable[[], object]) -> None:
         """Call a function whenever a song has been heard for a moment."""
         self._on_heard = tell
