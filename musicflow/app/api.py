@@ -24,6 +24,7 @@ from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse,
 from musicflow.app.service import Answer, Question, Service, Wanted
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Comparison
+from musicflow.evaluation.clusters import Clusters
 from musicflow.evaluation.votes import Standing
 from musicflow.index.filters import filter_forms
 from musicflow.index.hubness import Correction
@@ -343,6 +344,12 @@ def map_of(service: Answering, embedder: Embedder = None) -> Map:
     label, found = service.map(embedder)
     columns = {"track_ids": "track_id", "genres": "genre", "x": "x", "y": "y"}
     return Map(embedder=label, **{k: found[column].tolist() for k, column in columns.items()})
+
+
+@router.get("/clusters")
+def clusters(service: Answering, embedder: Embedder = None) -> Clusters:
+    """Return the clusters of a collection: their names, words and tracks, the largest first."""
+    return service.clusters(embedder)
 
 
 @router.get("/comparison", response_class=Response)

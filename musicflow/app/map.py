@@ -1,6 +1,7 @@
 """Map: every track a point. Click one to hear it, and draw a path from one to another."""
 
 import html
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from musicflow.app.names import clean
 from musicflow.app.player import song_of
 from musicflow.app.service import Answer
 from musicflow.app.shared import Session, errors_shown, heading, hint, waiting
+from musicflow.evaluation.clusters import Clusters
 from musicflow.evaluation.projection import GREY, colours
 
 _CONFIG = {
@@ -29,6 +31,9 @@ _CONFIG = {
 _TRACKS = "(event) => emit((event?.points ?? []).map((p) => p.customdata).filter(Boolean))"
 """The ids of the points that an event is about: with each point comes all that is drawn."""
 
+_PLAYED = 200
+"""The most tracks of a selection that are played: the first."""
+
 _MANY = 2000
 """The number of points from which on WebGL draws them."""
 
@@ -41,6 +46,7 @@ async def map_page(session: Session) -> None:
         label, points = await waiting(
             "Drawing the map: once for each state of the collection …", service.map, named
         )
+        found = await waiting("Looking for clusters …", service.clusters, named)
         walk = await _walk(session)
         _, ids = service.tracks("", address.filters, named)
         wanted = set(ids) if address.filters else None
@@ -60,6 +66,7 @@ async def map_page(session: Session) -> None:
                 with selected:
                     hint("Click a point to hear its track.", "touch_app")
                 _path(session, walk, label)
+                _clusters(session, found, selected)
         deck = Deck(address, session.player, label)
 
         def click(event: events.GenericEventArguments) -> None:
@@ -89,18 +96,30 @@ def _select(session: Session, deck: Deck, place: ui.element, track_id: str) -> N
                 )
 
 
-def _select_many(session: Session, place: ui.element, ids: list[str]) -> None:
-    payloads = [session.open().collection.payload(track_id) for track_id in ids]
+def _select_many(session: Session, place: ui.element, ids: list[str], name: str = "") -> None:
+    def play() -> None:
+        collection = session.open().collection
+        session.player.play(song_of(collection.payload(one)) for one in ids[:_PLAYED])
+
     place.clear()
     with place:
-        ui.label(f"{len(ids):,} tracks").classes("name")
-        songs = [song_of(payload) for payload in payloads]
-        ui.button("Play", icon="play_arrow", on_click=lambda: session.player.play(songs)).props(
-            "no-caps"
-        )
+        ui.label(" · ".join(filter(None, [name, f"{len(ids):,} tracks"]))).classes("name")
+        ui.button("Play", icon="play_arrow", on_click=play).props("no-caps")
         ui.button(
-            "Save as playlist", icon="playlist_add", on_click=lambda: session.save_playlist(ids)
+            "Save as playlist",
+            icon="playlist_add",
+            on_click=lambda: session.save_playlist(ids, name),
         ).props("flat no-caps")
+
+
+def _clusters(session: Session, found: Clusters, place: ui.element) -> None:
+    """Draw the names of the clusters; a click chooses the tracks of one."""
+    heading("Clusters")
+    with ui.element("div").classes("clusters"):
+        for cluster in found.clusters:
+            ids, name = list(cluster.track_ids), clean(cluster.name)
+            choose = partial(_select_many, session, place, ids, name)
+            ui.button(f"{name} ({len(ids):,})", on_click=choose).props("outline dense no-caps")
 
 
 async def _walk(session: Session) -> Answer | None:

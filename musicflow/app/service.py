@@ -26,8 +26,9 @@ from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
 from musicflow.embedders import Embedder, EmbedderError, EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, abx, projection, report, votes
+from musicflow.evaluation import Comparison, abx, clusters, projection, report, votes
 from musicflow.evaluation.abx import Triplet
+from musicflow.evaluation.clusters import Clusters
 from musicflow.evaluation.votes import Standing, Vote
 from musicflow.index import (
     Collection,
@@ -461,6 +462,13 @@ class Service:
         make = partial(projection.places, opened.collection, opened.settings.paths.reports)
         state = opened.collection.manifest.state
         return opened.label, self._results.once(("map", opened.label), state, make)
+
+    def clusters(self, embedder: str | None = None) -> Clusters:
+        """Return the clusters of a collection; see `musicflow.evaluation.clusters`."""
+        opened = self.open(embedder)
+        folder, state = opened.settings.paths.reports, opened.collection.manifest.state
+        make = partial(clusters.clusters, opened.collection, folder)
+        return self._results.once(("clusters", opened.label), state, make)
 
     def facet(
         self, key: str, filters: Sequence[str], embedder: str | None = None

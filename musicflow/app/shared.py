@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -30,6 +31,9 @@ from musicflow.settings import HomeError, explain
 from musicflow.worker import WorkerError
 
 _T = TypeVar("_T")
+
+_NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+"""Signs that some file systems do not take in a name."""
 
 MATCHES = 8
 """The most matches of a search that are shown."""
@@ -107,15 +111,15 @@ class Session:
         self.address = Address()
         self.shown: tuple[list[str], object] = ([], None)
 
-    def save_playlist(self, track_ids: Sequence[str]) -> None:
-        """Hand a playlist of some tracks to the browser."""
+    def save_playlist(self, track_ids: Sequence[str], name: str = "") -> None:
+        """Hand a playlist of some tracks to the browser, as a file with a name."""
         with errors_shown():
             payloads = self.service.payloads(track_ids, self.address.embedder or None)
             written = playlist(payloads, "m3u8")
             for one in written.left_out[:MATCHES]:
                 ui.notify(clean(one, 300), type="warning")
             content = written.text.encode("utf-8", "surrogateescape")
-            ui.download.content(content, "playlist.m3u8")
+            ui.download.content(content, f"{_NO_NAME.sub('-', name) or 'playlist'}.m3u8")
 
     def open(self) -> Open:
         """Return the collection of the address."""

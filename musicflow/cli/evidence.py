@@ -21,11 +21,12 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.cli.options import takes_settings
-from musicflow.evaluation import Comparison, Row, choice, report
+from musicflow.evaluation import Comparison, Row, choice, clusters, report
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.votes import standings_in
-from musicflow.index import fused, open_index
+from musicflow.index import fused
 from musicflow.library import Rules
+from musicflow.search import lookup
 from musicflow.text import duration
 
 WeightOption = Annotated[float, typer.Option(min=0.0, help="Its weight; 0 to ignore it.")]
@@ -38,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(layers)
     app.command()(tune)
     app.command()(votes)
+    app.command(name="clusters")(show_clusters)
 
 
 @takes_settings("embedders", "ignore")
@@ -250,7 +252,7 @@ def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
     Example: `musicflow votes`
     """
     settings = settings_of(home=home)
-    found = standings_in(settings.paths.votes, open_index(settings))
+    found = standings_in(settings.paths.votes, lookup.open_collections(settings))
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -267,6 +269,34 @@ def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
     out.print(
         "(more: votes that would settle it if they go on as so far; look as often as you like)"
     )
+
+
+def show_clusters(
+    embedder: Annotated[
+        str | None, typer.Option(help="The embedder; the home's first if not given.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the clusters of an embedder by name; with --json, the tracks of each.
+
+    Example: `musicflow clusters --embedder musicnn`
+    """
+    settings = settings_of(home=home)
+    index = lookup.open_collections(settings)
+    label = lookup.first_of(settings, index)
+    if embedder is not None:
+        label, settings = lookup.collection_of(embedder, settings)
+    with index.open(label) as collection:
+        found = clusters.clusters(collection, settings.paths.reports)
+    if as_json:
+        print_json(asdict(found))
+        return
+    section = report.of_clusters(found)
+    table = table_of(section.title, section.head, fold=True)
+    for line in section.rows:
+        table.add_row(*map(plain, line))
+    out.print(table)
 
 
 def show_tuned(row: Row) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import choice, layers
+from musicflow.evaluation import choice, clusters, layers
+from musicflow.evaluation.clusters import Clusters
 from musicflow.evaluation.labelled import MACRO, ByLabel, Label
 from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import FEW_SHOTS, MAIN, PROBE, V_MEASURE, Measure, Shown
@@ -103,6 +104,8 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     is_drawn = last is not None and last.created == comparison.created
     comparison.save(folder / COMPARISON)
     sweeps, rows = layers.load_all(folder), comparison.rows
+    grouped = [clusters.load(folder, row.embedder) for row in rows if row.meaningful]
+    found = [one for one in grouped if one is not None]
     drawings: dict[str, Callable[[], dict[str, bytes]]] = {
         "quality_speed": partial(figures.quality_and_speed, rows),
         "by_genre": partial(figures.by_genre, rows),
@@ -122,9 +125,9 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
         else:
             pictures |= {name + suffix: content for suffix, content in draw().items()}
     contents = {
-        "comparison.md": markdown(comparison, sweeps).encode(),
+        "comparison.md": markdown(comparison, sweeps, found).encode(),
         "comparison.csv": _csv(comparison).encode(),
-        "comparison.html": html(comparison, pictures, sweeps).encode(),
+        "comparison.html": html(comparison, pictures, sweeps, found).encode(),
         **pictures,
     }
     for name, content in contents.items():
@@ -305,7 +308,9 @@ def _layers(sweep: Sweep) -> Section:
     return Section(title, LAYERS_HEAD, table, [*text, *layer_notes(sweep)], [sweep.file])
 
 
-def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Section]:
+def sections(
+    comparison: Comparison, sweeps: Sequence[Sweep] = (), found_clusters: Sequence[Clusters] = ()
+) -> list[Section]:
     """Return the whole report, in order."""
     rows = comparison.rows
     scored = [row for row in rows if row.by_genre]
@@ -351,6 +356,7 @@ def sections(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> list[Secti
     found += [section for row in rows if row.tuned for section in tuned_sections(row)]
     found += map(_layers, sweeps)
     found.append(Section("Map", text=[MAP], pictures=["projection"]))
+    found += map(of_clusters, found_clusters)
     found.append(_meanings(comparison))
     if lines := problem_lines(comparison.problems):
         text = f"Many of one kind are one line; {COMPARISON} lists each."
@@ -378,10 +384,12 @@ def counts(comparison: Comparison) -> list[str]:
     return [line for line in lines if line]
 
 
-def markdown(comparison: Comparison, sweeps: Sequence[Sweep] = ()) -> str:
+def markdown(
+    comparison: Comparison, sweeps: Sequence[Sweep] = (), found_clusters: Sequence[Clusters] = ()
+) -> str:
     """Return the report as Markdown."""
     lines = [f"# {_title(comparison)}", "", _about(comparison.dataset, comparison.created)]
-    for section in sections(comparison, sweeps):
+    for section in sections(comparison, sweeps, found_clusters):
         if section.head or not section.pictures:
             lines += ["", f"## {section.title}"]
             lines += [part for text in section.text for part in ("", text)]
@@ -400,11 +408,14 @@ def markdown_of_section(section: Section) -> str:
 
 
 def html(
-    comparison: Comparison, pictures: Mapping[str, bytes], sweeps: Sequence[Sweep] = ()
+    comparison: Comparison,
+    pictures: Mapping[str, bytes],
+    sweeps: Sequence[Sweep] = (),
+    found_clusters: Sequence[Clusters] = (),
 ) -> str:
     """Return the report as one page that needs nothing else."""
     about = _about(comparison.dataset, comparison.created)
-    return _page(_title(comparison), about, sections(comparison, sweeps), pictures)
+    return _page(_title(comparison), about, sections(comparison, sweeps, found_clusters), pictures)
 
 
 def _page(
@@ -525,6 +536,7 @@ def _of_genre(row: Row, genre: str) -> str:
 
 def _meanings(comparison: Comparison) -> Section:
     shown = columns(comparison, "console", "report")
+    shown += [MACRO] if comparison.labels else []
     table = [[m.title, m.help] for m in shown if m.help]
     return Section("Columns", ["column", "meaning"], table)
 
@@ -651,6 +663,26 @@ def _number(row: Row, found: Score | None, *, with_ends: bool = False) -> str:
         return f"({found.value:.3f})"
     has_ends = with_ends and found.low is not None
     return f"{found.value:.3f}" + (f"\n[{found.low:.2f}–{found.high:.2f}]" if has_ends else "")
+
+
+def of_clusters(found: Clusters) -> Section:
+    """Return the table of an embedder's clusters."""
+    table = [
+        [
+            one.name,
+            f"{len(one.track_ids):,}",
+            ", ".join(f"{w.word} {w.share:.0%} ({w.lift:.1f}×)" for w in one.words) or "–",
+        ]
+        for one in found.clusters
+    ]
+    words = "predicted tags" if found.source == "tags" else "genres, subgenres and moods"
+    text = (
+        f"Clusters of k-means, named by the {words} that tell them most from the rest (Dunning's "
+        "log-likelihood ratio). Behind a word stand the share of the cluster's tracks that have "
+        "it, and how many times that of all tracks. The app's page Map saves them as playlists."
+    )
+    head = ["cluster", "tracks", "words"]
+    return Section(f"Clusters of {found.embedder}", head, table, [text])
 
 
 def _health(rows: Sequence[Row]) -> Section:

@@ -8,7 +8,7 @@ import numpy as np
 
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, compare, projection, state
+from musicflow.evaluation import Comparison, Method, clusters, compare, projection, state
 from musicflow.evaluation.comparison import with_problems_of_now
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.state import ready_of
@@ -90,11 +90,12 @@ def _evaluated(
 def _lay_out(
     specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex, folder: Path
 ) -> None:
-    """Bring the maps of all current collections up to date."""
+    """Bring the maps and clusters of all current collections up to date."""
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     for spec in ready_of(specs, manifests, store):
         with index.open(spec.label) as collection:
             projection.places(collection, folder)
+            clusters.clusters(collection, folder)
 
 
 def _vectors_of_queries(

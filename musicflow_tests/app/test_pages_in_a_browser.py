@@ -279,6 +279,17 @@ def test_the_map_is_clicked_to_hear_and_to_draw_a_path(app: str, visit: Visit) -
     expect(visitor.cards("path")).to_have_count(0)
 
 
+def test_a_cluster_is_saved_as_a_playlist_of_its_name(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/map?embedder=mfcc")
+    expect(visitor.page.locator(".clusters button")).to_have_count(2)
+    visitor.page.locator(".clusters").get_by_role("button", name="tones").click()
+    expect(visitor.page.locator(".selected .name")).to_have_text("tones · 6 tracks")
+    with visitor.page.expect_download() as download:
+        visitor.page.locator(".selected").get_by_role("button", name="Save as playlist").click()
+    assert download.value.suggested_filename == "tones.m3u8"
+    assert Path(download.value.path()).read_text().count(".flac") == 6
+
+
 def test_points_that_are_drawn_around_become_a_playlist(app: str, visit: Visit) -> None:
     visitor = visit(f"{app}/map")
     expect(visitor.page.locator(".map .point")).to_have_count(13)

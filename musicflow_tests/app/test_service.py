@@ -398,3 +398,12 @@ def test_votes_are_told_alike_by_the_command_line_and_the_api(
     [standing] = answered(client, "/votes")
     assert [standing] == printed(home, "votes")
     assert (standing["better"], standing["wins"], standing["needed"]) == ("mfcc", 1, 7)
+
+
+def test_clusters_are_told_alike_by_the_command_line_and_the_api(
+    client: TestClient, home: Path
+) -> None:
+    found = answered(client, "/clusters", embedder="mfcc")
+    assert found == printed(home, "clusters", "--embedder", "mfcc")
+    assert sum(len(one["track_ids"]) for one in found["clusters"]) == 13
+    assert (found["embedder"], found["source"]) == ("mfcc", "labels")
