@@ -80,7 +80,8 @@ def test_files_are_embedded_once_however_they_are_called(
 
 @pytest.mark.slow
 def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None:
-    compared = mf.compare(music, ["mfcc"], home=tmp_path / "lab")
+    compared = mf.compare(music, ["mfcc"], labels=["genre"], home=tmp_path / "lab")
+    assert [*compared.rows[0].by_label["genre"].by_value] == ["noises", "tones"]
     table = compared.to_dataframe()
     assert {"mfcc", "random"} <= set(table["embedder"])
     best = table[(table.embedder == "mfcc") & (table.metric == "precision_at_1")]

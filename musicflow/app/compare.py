@@ -171,7 +171,7 @@ def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: 
     winners = [pair[0], pair[1]]
     if ballot.is_swapped:
         ids[1:], winners = ids[:0:-1], winners[::-1]
-    _to_hear(session, ids)
+    _to_hear(session, pair[0], ids)
     buttons: list[ui.button] = []
 
     def count() -> None:
@@ -201,9 +201,9 @@ def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: 
     count()
 
 
-def _to_hear(session: Session, ids: Sequence[str]) -> None:
+def _to_hear(session: Session, embedder: str, ids: Sequence[str]) -> None:
     """Draw tracks without anything that tells what they are."""
-    collection = session.service.open(session.service.labels()[0]).collection
+    collection = session.service.open(embedder).collection
     songs = [song_of(collection.payload(one), name) for one, name in zip(ids, "ABC", strict=True)]
     with ui.element("ol").classes("cards triplet"):
         for number, song in enumerate(songs):

@@ -1,11 +1,13 @@
 """The verdict: three sentences that must not promise more than the figures."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
 from musicflow.evaluation import Comparison, Dataset, Row, Score
 from musicflow.evaluation.choice import rank_candidates
+from musicflow.evaluation.labelled import Disagreement, Label
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.results import Contest, Tuned
 from musicflow.evaluation.statistics import Difference
@@ -43,6 +45,21 @@ def test_the_best_is_named_with_its_lead_its_cost_and_its_licence() -> None:
         "It is surely better than mfcc, the next embedder: by 0.020 [0.01–0.03], p < 0.001.",
         "It embeds 10,800 tracks an hour on this machine and takes 0.6 GB of memory; licence: ISC.",
     ]
+
+
+@pytest.mark.parametrize(("code", "is_told"), [("reversed", True), ("unsure", False)])
+def test_an_order_that_a_label_reverses_is_told_where_both_are_sure(
+    code: Literal["reversed", "unsure"], *, is_told: bool
+) -> None:
+    by_genre, by_label = difference("musicnn", "mfcc", 0.01), difference("mfcc", "musicnn", 0.02)
+    label = Label("playlist", disagreements=(Disagreement(code, by_genre, by_label),))
+    said = verdict(replace(compared(by_genre), labels=(label,)))
+    assert (len(said) == 4) == is_told
+    if is_told:
+        assert said[3] == (
+            "By playlist, mfcc is better than musicnn (P@10 +0.020, p = 0.020), and by genre "
+            "musicnn is (+0.020, p = 0.010)."
+        )
 
 
 @pytest.mark.parametrize(
