@@ -116,6 +116,9 @@ _FIELDS = (
     "bytes_per_vector",
 )
 
+_MANY = 50
+"""Of more values of a label, none has a chart of its own."""
+
 _SPACE = ("hubness", "orphans", "anisotropy", "intrinsic_dim", "collapsed_dims", "identical")
 
 
@@ -518,7 +521,8 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
     for label, by_label in row.by_label.items():
         group = f"label_{_key(label)}"
         values |= {f"{group}/{name}": one.value for name, one in by_label.scores.items()}
-        values |= {f"{group}_map/{_key(v)}": value for v, value in by_label.by_value.items()}
+        if len(by_label.by_value) <= _MANY:
+            values |= {f"{group}_map/{_key(v)}": value for v, value in by_label.by_value.items()}
     for one in row.corrected:
         values |= {f"{one.correction}/{name}": found.value for name, found in one.scores.items()}
         values |= {f"{one.correction}/hubness": one.hubness[1]}
