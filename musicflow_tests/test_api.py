@@ -83,6 +83,7 @@ def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None
     compared = mf.compare(music, ["mfcc"], labels=["genre"], home=tmp_path / "lab")
     assert [*compared.rows[0].by_label["genre"].by_value] == ["noises", "tones"]
     table = compared.to_dataframe()
+    assert {"map", "genre/map", "genre/macro_map"} <= set(table["metric"])
     assert {"mfcc", "random"} <= set(table["embedder"])
     best = table[(table.embedder == "mfcc") & (table.metric == "precision_at_1")]
     assert best["value"].item() == 1.0

@@ -234,6 +234,16 @@ class Row:
         return None if score is None else score.value
 
     @property
+    def all_scores(self) -> dict[str, Score]:
+        """The scores, and those by other labels, such as ``playlist/map``."""
+        by_label = {
+            f"{label}/{name}": score
+            for label, found in self.by_label.items()
+            for name, score in found.scores.items()
+        }
+        return self.scores | by_label
+
+    @property
     def meaningful(self) -> bool:
         """Whether its scores say something: seeded weights and the baseline do not.
 
@@ -367,7 +377,8 @@ class Comparison:
         """Return a row per embedder and score, with 95 % interval and cost.
 
         Long form: the columns are ``embedder``, ``kind``, ``weights``, ``dim``, ``metric``,
-        ``value``, ``low``, ``high``, ``tracks_per_s`` and ``peak_rss_mb``.
+        ``value``, ``low``, ``high``, ``tracks_per_s`` and ``peak_rss_mb``. A metric by another
+        label than the genre is called as in ``playlist/map``.
         """
         import pandas as pd
 
@@ -377,7 +388,7 @@ class Comparison:
             | {"metric": metric, **vars(score)}
             | {"tracks_per_s": row.tracks_per_s, "peak_rss_mb": row.peak_rss_mb}
             for row in self.rows
-            for metric, score in row.scores.items()
+            for metric, score in row.all_scores.items()
         )
 
     def with_runs(self, experiment: str, parent: str, children: Mapping[str, str]) -> "Comparison":
