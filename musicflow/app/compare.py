@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from nicegui import ui
@@ -10,7 +10,7 @@ from nicegui import ui
 from musicflow.app.cards import Deck, go, icon_button
 from musicflow.app.find import shift
 from musicflow.app.player import song_of
-from musicflow.app.service import Answer, Question
+from musicflow.app.service import Answer, Ballot, Question
 from musicflow.app.shared import (
     Session,
     ask,
@@ -22,7 +22,6 @@ from musicflow.app.shared import (
     waiting,
 )
 from musicflow.evaluation import votes
-from musicflow.evaluation.abx import Triplet
 from musicflow.index import fused
 
 MAX_EMBEDDERS = 4
@@ -116,25 +115,6 @@ def _metric(name: str, value: str) -> None:
 # --- blind ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Ballot:
-    """A question to the ears: two embedders in random order, and what they order differently.
-
-    Parameters
-    ----------
-    pair
-        The embedders.
-    triplet
-        The query, and the track that each of the two has nearer.
-    is_swapped
-        Whether the track of the second embedder is shown first.
-    """
-
-    pair: tuple[str, str]
-    triplet: Triplet
-    is_swapped: bool
-
-
 async def _blind(session: Session, labels: Sequence[str]) -> None:
     with ui.element("div").classes("blind") as place:
         await _ask(session, labels, place)
@@ -147,7 +127,10 @@ async def _ask(session: Session, labels: Sequence[str], place: ui.element) -> No
         heading("Which is nearer to A, B or C?")
         ballot = await waiting("Looking for tracks to tell by …", _drawn, session, labels)
         if ballot is None:
-            hint("These embedders order the tracks alike. Choose others, or fewer filters.")
+            hint(
+                "Nothing is left to ask: you voted on all tracks, or these embedders order them "
+                "alike. Choose others, or fewer filters."
+            )
         else:
             _ballot_box(session, labels, ballot, place)
         _standings(session)
@@ -159,19 +142,16 @@ def _drawn(session: Session, labels: Sequence[str]) -> Ballot | None:
     service, filters = session.service, session.address.filters
     cast, _ = votes.read(service.settings.paths.votes)
     asked = {vote.query for vote in cast if {vote.first, vote.second} == {first, second}}
-    found = service.triplet((first, second), filters, asked)
-    # Of a small library every track may have been asked.
-    found = found or service.triplet((first, second), filters)
-    return None if found is None else Ballot((first, second), found, random.random() < 0.5)
+    # An answer that is asked for twice tells nothing new, and would be counted twice.
+    return service.ballot((first, second), filters, asked)
 
 
 def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: ui.element) -> None:
-    pair, triplet = ballot.pair, ballot.triplet
-    ids = [triplet.query, triplet.first, triplet.second]
-    winners = [pair[0], pair[1]]
-    if ballot.is_swapped:
-        ids[1:], winners = ids[:0:-1], winners[::-1]
-    _to_hear(session, pair[0], ids)
+    triplet = ballot.triplet
+    sides = [(triplet.first, ballot.pair[0]), (triplet.second, ballot.pair[1])]
+    random.shuffle(sides)
+    ids, winners = [triplet.query, *(one for one, _ in sides)], [name for _, name in sides]
+    _to_hear(session, ballot.pair[0], ids)
     buttons: list[ui.button] = []
 
     def count() -> None:
@@ -182,7 +162,7 @@ def _ballot_box(session: Session, labels: Sequence[str], ballot: Ballot, place: 
 
     async def vote(winner: str) -> None:
         with errors_shown():
-            session.service.vote(pair, triplet, winner, session.address.filters)
+            session.service.vote(ballot, winner)
             ui.notify("Your vote is kept.", type="positive")
         # Its letters are those of the last question.
         session.player.stop()

@@ -159,6 +159,28 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Ballot:
+    """A question of the blind test.
+
+    Parameters
+    ----------
+    pair
+        The embedders.
+    versions
+        The hashes of their specs.
+    filters
+        What the tracks fulfil.
+    triplet
+        The query, and the track that each of the two has nearer.
+    """
+
+    pair: tuple[str, str]
+    versions: tuple[str, str]
+    filters: tuple[str, ...]
+    triplet: Triplet
+
+
+@dataclass(frozen=True)
 class Open:
     """A collection, and the settings under which files and texts can ask it."""
 
@@ -523,10 +545,10 @@ class Service:
         make = partial(catalogue.ordered, held, sort)
         return self._results.once(("sorted", held, sort), id(catalogue), make)
 
-    def triplet(
+    def ballot(
         self, pair: tuple[str, str], filters: Sequence[str] = (), asked: Collected[str] = ()
-    ) -> Triplet | None:
-        """Return two tracks and a third that two embedders order differently.
+    ) -> Ballot | None:
+        """Return the next question of the blind test to two embedders.
 
         Parameters
         ----------
@@ -539,8 +561,8 @@ class Service:
 
         Returns
         -------
-        Triplet or None
-            None if the two order what was drawn alike.
+        Ballot or None
+            None if the two order all that is left alike.
 
         Raises
         ------
@@ -561,17 +583,22 @@ class Service:
             )
             for one in collections
         )
-        return abx.triplet([catalogue[one] for one in ids], (first, second), asked)
+        found = abx.triplet([catalogue[one] for one in ids], (first, second), asked)
+        if found is None:
+            return None
+        one, other = (each.manifest.spec_hash for each in collections)
+        return Ballot(pair, (one, other), tuple(filters), found)
 
-    def vote(
-        self, pair: tuple[str, str], given: Triplet, winner: str, filters: Sequence[str]
-    ) -> None:
-        """Keep a vote on a triplet of two embedders; the winner is one of them, or neither ("")."""
-        versions = [self.open(name).collection.manifest.spec_hash for name in pair]
-        answers = [given.first], [given.second]
-        votes.cast(
-            self.settings.paths.votes, Vote(*pair, winner, given.query, answers, versions, filters)
+    def vote(self, ballot: Ballot, winner: str) -> None:
+        """Keep a vote: for one of the ballot's embedders, or for neither ("")."""
+        asked, answers = ballot.triplet, ([ballot.triplet.first], [ballot.triplet.second])
+        vote = Vote(
+            *(*ballot.pair, winner, asked.query),
+            answers=answers,
+            versions=ballot.versions,
+            filters=ballot.filters,
         )
+        votes.cast(self.settings.paths.votes, vote)
 
     def standings(self) -> list[Standing]:
         """Return how each two embedders stand by the votes."""

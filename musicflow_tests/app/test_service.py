@@ -389,12 +389,13 @@ def test_votes_are_told_alike_by_the_command_line_and_the_api(
     client: TestClient, home: Path
 ) -> None:
     service, pair = Service(home), ("mfcc", "musicnn-untrained")
-    found = service.triplet(pair, ["genre=tones"])
-    assert found is not None
+    ballot = service.ballot(pair, ["genre=tones"])
+    assert ballot is not None
+    found = ballot.triplet
     ids = {found.query, found.first, found.second}
     assert len(ids) == 3
     assert all(one.startswith("tones/") for one in ids)
-    service.vote(pair, found, "mfcc", ["genre=tones"])
+    service.vote(ballot, "mfcc")
     [standing] = answered(client, "/votes")
     assert [standing] == printed(home, "votes")
     assert (standing["better"], standing["wins"], standing["needed"]) == ("mfcc", 1, 7)
