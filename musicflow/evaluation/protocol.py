@@ -64,8 +64,9 @@ class Method:
         MetricError
             If the settings name something that is no metric.
         """
-        metrics, labels = table(settings.metrics), settings.labels
-        return cls(settings.exclude, settings.k, metrics, settings.hubness, labels)
+        metrics = table(settings.metrics)
+        asked = settings.exclude, settings.k, metrics, settings.hubness
+        return cls(*asked, labels=settings.labels)
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Labels:
         kinds: dict[frozenset[str], int] = {}
         numbers = [kinds.setdefault(frozenset(labels), len(kinds)) for labels in sets]
         self._kind = np.array(numbers, np.int32)
-        self._matrix, self._columns = _incidence([tuple(kind) for kind in kinds])
-        self._matrix = self._matrix.astype(np.float32)
+        self._kinds = [tuple(kind) for kind in kinds]
+        self._matrix = _incidence(self._kinds).astype(np.float32)
         self._sizes = self._matrix.sum(axis=1)
 
     def relevance(self, rows: np.ndarray) -> np.ndarray:
@@ -167,12 +168,12 @@ class OneOf(Labels):
     def __init__(self, sets: Sequence[Sequence[str]], asked: Mapping[int, str]) -> None:
         super().__init__(sets)
         self._asked = asked
-        self._holders = self._matrix.T.tocsr()
+        self._holders: dict[str, np.ndarray] = {}
+        for name in set(asked.values()):
+            self._holders[name] = np.array([name in kind for kind in self._kinds], np.float64)
 
     def _of_kinds(self, rows: np.ndarray) -> np.ndarray:
-        wanted = [self._columns[self._asked[row]] for row in rows.tolist()]
-        found: np.ndarray = self._holders[wanted].toarray().astype(np.float64)
-        return found
+        return np.stack([self._holders[self._asked[row]] for row in rows.tolist()])
 
 
 def genre_labels(tracks: Sequence[Track]) -> Labels:
@@ -200,7 +201,7 @@ class Exclusion:
         self.count = count
         self.keys = keys
         self._holds = (
-            _incidence(keys)[0] if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
+            _incidence(keys) if keys else scipy.sparse.csr_array((count, 0), dtype=np.int32)
         )
         self._held = self._holds.T.tocsr()
 
@@ -268,7 +269,7 @@ def groups(keys: Keys) -> np.ndarray:
     numpy.ndarray
         From 0, in the order of their first tracks; -1 for a track without keys. Shape ``(N,)``.
     """
-    holds, _ = _incidence(keys)
+    holds = _incidence(keys)
     # A graph of tracks and keys: one of tracks alone would have the square of an artist's.
     graph = scipy.sparse.block_array([[None, holds], [holds.T, None]])
     _, labels = scipy.sparse.csgraph.connected_components(graph, directed=False)
@@ -283,14 +284,13 @@ def groups(keys: Keys) -> np.ndarray:
     )
 
 
-def _incidence(keys: Keys) -> tuple["scipy.sparse.csr_array", dict[Hashable, int]]:
-    """Return which track holds which key, shape ``(N, keys)``, and the column of each key."""
+def _incidence(keys: Keys) -> "scipy.sparse.csr_array":
+    """Return which track holds which key, shape ``(N, keys)``."""
     numbers: dict[Hashable, int] = {}
     columns = [numbers.setdefault(key, len(numbers)) for own in keys for key in own]
     rows = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
     ones = np.ones(len(columns), np.int32)
-    shape = len(keys), len(numbers)
-    return scipy.sparse.csr_array((ones, (rows, columns)), shape=shape), numbers
+    return scipy.sparse.csr_array((ones, (rows, columns)), shape=(len(keys), len(numbers)))
 
 
 def protocol_for(
@@ -345,8 +345,8 @@ def _able(tracks: Sequence[Track], keys: Keys) -> int:
         (frozenset(track.labels), frozenset(own)) for track, own in zip(tracks, keys, strict=True)
     )
     counts = np.array(list(alike.values()))
-    labels, _ = _incidence([tuple(names) for names, _ in alike])
-    holds, _ = _incidence([tuple(own) for _, own in alike])
+    labels = _incidence([tuple(names) for names, _ in alike])
+    holds = _incidence([tuple(own) for _, own in alike])
     alone = np.array([not own for _, own in alike])
     totals, able = labels.T @ counts, 0
     for rows in blocks(len(alike)):
