@@ -72,7 +72,7 @@ def fault_of_file(
         [late] = error.numbers
         how = f"the decoder took longer than {limits.timeout_s:g} s"
         return tracks[late], worker.WorkerError(how, code="timeout")
-    # Several were being decoded, or the model crashed. Decoding each alone decides.
+    # The model may have crashed instead. Decoding the file alone decides.
     for number in error.numbers if error.code == "crashed" else ():
         try:
             alone = worker.iterate(
