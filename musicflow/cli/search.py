@@ -1,9 +1,10 @@
-"""The commands that answer: search, recommend, path, duplicates, export."""
+"""The commands that answer: search, recommend, path, why, duplicates, export."""
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -38,6 +39,7 @@ from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, 
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
+from musicflow.search.why import known_of, passages_of
 from musicflow.settings import Settings, write_atomically
 from musicflow.text import joined
 
@@ -66,6 +68,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(search)
     app.command(name="recommend")(recommend_command)
     app.command()(path)
+    app.command()(why)
     app.command()(duplicates)
     app.command()(export)
 
@@ -191,6 +194,46 @@ def path(
         hits = find_path(collection, first, last, steps, filters, variety)
         about = "; the score is the likeness to the track before"
         _show(hits, collection, as_json, about)
+
+
+def why(
+    track: Annotated[str, typer.Argument(metavar="A", help="The query, by id or name.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="The answer.")],
+    embedder: EmbedderOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what two tracks have in common, and which seconds of both sound most alike.
+
+    Example: `musicflow why calm_acoustic_1 calm_acoustic_2`
+    """
+    with _opened(home, embedder) as (collection, settings):
+        ids = [lookup.find_track(collection, name) for name in (track, other)]
+        first, second = (collection.payload(one) for one in ids)
+        spec = lookup.specs_of(collection, settings)[0]
+    # The windows of a fusion are those of its first member.
+    with _opened(home, spec.label) as (collection, settings):
+        given = spec, settings.cache
+        query_frames, answer_frames = (
+            collection.normalize(query.frames_of_file(place(one["path"]), *given))
+            for one in (first, second)
+        )
+    passages = passages_of(query_frames, answer_frames, spec)
+    found = replace(known_of(first, second), passages=passages)
+    if as_json:
+        print_json({"embedder": spec.label, **asdict(found)})
+        return
+    for line in found.lines():
+        out.print(plain(line))
+    table = table_of(f"by {spec.label}", ["score", "A from", "B from", "seconds"])
+    for one in passages:
+        starts = (_clock(one.query_s), _clock(one.answer_s))
+        table.add_row(f"{one.score:.3f}", *starts, f"{one.seconds:.1f}")
+    out.print(table)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def duplicates(

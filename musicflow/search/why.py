@@ -51,6 +51,13 @@ class Why:
     key: tuple[str | None, str | None]
     passages: tuple[Passage, ...] = ()
 
+    def lines(self) -> list[str]:
+        """Return what both tracks carry, for people; nothing of what is not known of both."""
+        tags = f"Both sound like: {', '.join(self.tags)} (predicted)." if self.tags else ""
+        bpm = "" if None in self.bpm else f"Tempo: {self.bpm[0]:g} and {self.bpm[1]:g} BPM."
+        key = "" if None in self.key else f"Key: {self.key[0]} and {self.key[1]}."
+        return [line for line in (tags, bpm, key) if line]
+
 
 def known_of(query: Mapping[str, Any], answer: Mapping[str, Any]) -> Why:
     """Return what the payloads of two tracks tell, without passages."""

@@ -120,7 +120,7 @@ def test_a_file_is_answered_as_its_track_would_be(client: TestClient) -> None:
     assert best["score"] == pytest.approx(1, abs=1e-4)
 
 
-def test_it_tells_what_makes_two_tracks_alike(client: TestClient) -> None:
+def test_it_tells_what_makes_two_tracks_alike(client: TestClient, home: Path) -> None:
     two = {"track": "Tone 3", "other": "tones/4.flac"}
     why = answered(client, "/why", **two, embedder="mfcc")
     assert (why["embedder"], why["problem"], why["tags"]) == ("mfcc", None, [])
@@ -132,6 +132,8 @@ def test_it_tells_what_makes_two_tracks_alike(client: TestClient) -> None:
     assert passage["score"] == pytest.approx(score, abs=1e-3)
     of_fusion = answered(client, "/why", **two, embedder=FUSION)
     assert of_fusion["embedder"] == "mfcc"
+    said = printed(home, "why", *two.values(), "--embedder", "mfcc")
+    assert said == {key: value for key, value in why.items() if key != "problem"}
 
 
 def test_one_question_goes_to_all_embedders(client: TestClient) -> None:
