@@ -1,7 +1,7 @@
 """Hubness corrected: each space ranked by the scores of `index.hubness`, beside its cosines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Corrected:
         Before and after, of the first ten candidates of all queries; see `space.Health`.
     hubs
         The tracks that are most often among these before, and how often before and after.
+    drawn
+        Queries drawn at random, where it was measured on fewer than the space was; else 0.
     """
 
     correction: Correction
@@ -38,6 +40,7 @@ class Corrected:
     hubness: tuple[float, float] = (0.0, 0.0)
     orphans: tuple[float, float] = (0.0, 0.0)
     hubs: tuple[tuple[str, int, int], ...] = ()
+    drawn: int = 0
 
 
 def named(name: str, correction: Correction) -> str:
@@ -45,11 +48,23 @@ def named(name: str, correction: Correction) -> str:
     return f"{name} {correction}"
 
 
-def rankings(crowds: Mapping[str, Crowd], metrics: Sequence[Metric]) -> dict[str, Fusion]:
-    """Return the ranking of each space under each correction, by `named`."""
+def rankings(
+    crowds: Mapping[str, Crowd], metrics: Sequence[Metric], queries: np.ndarray | None = None
+) -> dict[str, Fusion]:
+    """Return the ranking of each space under each correction, by `named`.
+
+    Parameters
+    ----------
+    crowds
+        By the name of the space.
+    metrics
+        Of these, the ones whose differences are tested are computed.
+    queries
+        Row numbers, rising; all, if not given.
+    """
     few = tuple(metric for metric in metrics if metric.compared)
     return {
-        named(name, correction): _ranking(name, crowd, correction, few)
+        named(name, correction): replace(_ranking(name, crowd, correction, few), queries=queries)
         for name, crowd in crowds.items()
         for correction in CORRECTIONS
     }
@@ -84,10 +99,17 @@ def corrected(
         Of the resamples.
     """
     pairs = [(name, one) for name in names for one in CORRECTIONS]
-    before = [ranked[name].scores[0].values for name, _ in pairs]
-    after = [ranked[named(name, one)].scores[0].values for name, one in pairs]
-    if not pairs or not len(next(iter(after[0].values()))):
+    if not pairs:
         return {}
+    after = [ranked[named(*pair)].scores[0].values for pair in pairs]
+    asked, whole = (ranked[one].scores[0].rows for one in (named(*pairs[0]), pairs[0][0]))
+    if not len(asked):
+        return {}
+    some = np.isin(whole, asked)
+    before = [
+        {metric: values[some] for metric, values in ranked[name].scores[0].values.items()}
+        for name, _ in pairs
+    ]
     results = [Corrected(one, **_hubs(ranked, name, one, ids)) for name, one in pairs]
     for metric in after[0]:
         both = [(b[metric], a[metric]) for b, a in zip(before, after, strict=True)]
@@ -106,17 +128,19 @@ def corrected(
 def _hubs(
     ranked: Mapping[str, Ranked], name: str, correction: Correction, ids: Sequence[str]
 ) -> dict:
-    """Return what is told of hubs and orphans before and after, as fields of `Corrected`."""
-    before, after = (_occurrence(ranked[one]) for one in (name, named(name, correction)))
+    """Return what is told of hubs, orphans and queries, as fields of `Corrected`."""
+    whole, some = ranked[name], ranked[named(name, correction)]
+    before, after = (_occurrence(one.nearest, some.queries) for one in (whole, some))
     most = np.argsort(-before, kind="stable")[:_HUBS].tolist()
     return {
         "hubness": (space.skewness(before), space.skewness(after)),
         "orphans": (float((before == 0).mean()), float((after == 0).mean())),
         "hubs": tuple((ids[row], int(before[row]), int(after[row])) for row in most),
+        "drawn": len(some.queries) if len(some.queries) < len(whole.queries) else 0,
     }
 
 
-def _occurrence(ranked: Ranked) -> np.ndarray:
-    """Return how often each track is among the first candidates, shape ``(N,)``."""
-    nearest = ranked.nearest
-    return np.bincount(nearest[nearest >= 0], minlength=len(nearest))
+def _occurrence(nearest: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return how often each track is among the first candidates of some queries, ``(N,)``."""
+    found = nearest[queries]
+    return np.bincount(found[found >= 0], minlength=len(nearest))

@@ -38,7 +38,6 @@ class MetricError(MusicflowError):
     code = "metric"
 
 
-@dataclass(frozen=True, eq=False)
 class RankedRelevance:
     """The relevance of the ranked candidates of some queries.
 
@@ -54,9 +53,43 @@ class RankedRelevance:
         The depth that the setting `k` asks for.
     """
 
-    relevance: np.ndarray
-    candidates: np.ndarray
-    k: int = 10
+    def __init__(self, relevance: np.ndarray, candidates: np.ndarray, k: int = 10) -> None:
+        self._depth = relevance.shape[1]
+        self.relevance, self.candidates, self.k = relevance, candidates, k
+
+    @classmethod
+    def of_hits(
+        cls,
+        counts: np.ndarray,
+        places: np.ndarray,
+        gains: np.ndarray,
+        candidates: np.ndarray,
+        depth: int,
+        k: int = 10,
+    ) -> "RankedRelevance":
+        """Return that of queries whose hits alone are known: far fewer than candidates.
+
+        Parameters
+        ----------
+        counts, places, gains
+            As `Labels.hits` returns them.
+        candidates
+            Candidates per query, shape ``(Q,)``.
+        depth
+            Candidates of a ranking, and those that its query excludes.
+        k
+            The depth that the setting `k` asks for.
+        """
+        found = cls.__new__(cls)
+        found._depth, found.candidates, found.k = depth, candidates, k
+        found.relevant, found.gains = counts, gains
+        found.places = np.repeat(np.arange(len(counts)), counts), places
+        return found
+
+    @cached_property
+    def relevance(self) -> np.ndarray:
+        """The relevance of each candidate, shape ``(Q, N)``. Costs more than what hits tell."""
+        return self.gains_at(self._depth)
 
     @cached_property
     def hits(self) -> np.ndarray:
@@ -75,6 +108,11 @@ class RankedRelevance:
         return query, place
 
     @cached_property
+    def gains(self) -> np.ndarray:
+        """The relevance of each hit, in the order of `places`. Shape ``(H,)``."""
+        return self.relevance[self.hits]
+
+    @cached_property
     def precisions(self) -> np.ndarray:
         """The precision down to each hit, in the order of `places`. Shape ``(H,)``."""
         query, place = self.places
@@ -87,11 +125,20 @@ class RankedRelevance:
 
     def hits_at(self, k: int) -> np.ndarray:
         """Count the hits among the first k candidates. Shape ``(Q,)``."""
-        return self.hits[:, :k].sum(axis=1)
+        query, place = self.places
+        return self.per_query(query[place < k])
+
+    def gains_at(self, k: int) -> np.ndarray:
+        """Return the relevance of the first k candidates, shape ``(Q, k)``; less if N is less."""
+        query, place = self.places
+        found = np.zeros((len(self.candidates), min(k, self._depth)))
+        early = place < k
+        found[query[early], place[early]] = self.gains[early]
+        return found
 
     def per_query(self, which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Count the hits of each query, or add up their weights. Shape ``(Q,)``."""
-        return np.bincount(which, weights, minlength=len(self.hits))
+        return np.bincount(which, weights, minlength=len(self.candidates))
 
 
 @dataclass(frozen=True)
@@ -175,15 +222,15 @@ class Metric:
         MetricError
             If the function fails, or returns something else.
         """
-        if not len(ranked.hits):
+        if not len(ranked.candidates):
             return np.zeros(0)
         try:
             values = np.asarray(self.function(ranked), np.float64)
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             raise MetricError(f"the metric {self.name} failed with {what}") from error
-        if values.shape != (len(ranked.hits),):
-            shapes = f"{values.shape} for {len(ranked.hits)} queries"
+        if values.shape != (len(ranked.candidates),):
+            shapes = f"{values.shape} for {len(ranked.candidates)} queries"
             raise MetricError(f"the metric {self.name} returned the shape {shapes}")
         if not np.isfinite(values).all():
             raise MetricError(f"the metric {self.name} returned a value that is not finite")
@@ -224,14 +271,15 @@ def reciprocal_rank(ranked: RankedRelevance) -> np.ndarray:
 
 def ndcg(ranked: RankedRelevance) -> np.ndarray:
     """Return the discounted gain of the first candidates over the best there could be."""
-    depth = min(NDCG_DEPTH, ranked.relevance.shape[1])
+    found = ranked.gains_at(NDCG_DEPTH)
+    depth = found.shape[1]
     discounts = 1 / np.log2(np.arange(depth) + 2)
-    best = np.zeros((len(ranked.hits), depth))
-    gains = np.split(ranked.relevance[ranked.hits], ranked.first[1:])
+    best = np.zeros(found.shape)
+    gains = np.split(ranked.gains, ranked.first[1:])
     for query, own in enumerate(gains):
         largest = np.partition(own, len(own) - depth)[-depth:] if len(own) > depth else own
         best[query, : len(largest)] = -np.sort(-largest)
-    return ranked.relevance[:, :depth] @ discounts / (best @ discounts)
+    return found @ discounts / (best @ discounts)
 
 
 _TABLE: dict[str, Metric] = {

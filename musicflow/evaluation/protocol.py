@@ -127,6 +127,7 @@ class Labels:
         kinds: dict[frozenset[str], int] = {}
         numbers = [kinds.setdefault(frozenset(labels), len(kinds)) for labels in sets]
         self._kind = np.array(numbers, np.int32)
+        self._counts = np.bincount(self._kind, minlength=len(kinds))
         self._kinds = [tuple(kind) for kind in kinds]
         self._matrix = _incidence(self._kinds).astype(np.float32)
         self._sizes = self._matrix.sum(axis=1)
@@ -146,12 +147,42 @@ class Labels:
             np.take(kinds, self._kind[order], out=values)
         return found
 
+    def hits(
+        self, rows: np.ndarray, ranking: np.ndarray, candidates: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the hits in whole rankings, one query's after the other's.
+
+        Parameters
+        ----------
+        rows
+            Row numbers of the queries, shape ``(Q,)``.
+        ranking
+            Row numbers, best first, shape ``(Q, N)``.
+        candidates
+            Candidates per query, the first ones of its ranking. Shape ``(Q,)``.
+
+        Returns
+        -------
+        counts
+            Hits per query, shape ``(Q,)``.
+        places, gains
+            The place of each in its ranking, and its relevance. Shapes ``(H,)``.
+        """
+        from musicflow.kernels import ranking as kernels
+
+        relevance = self._of_kinds(rows)
+        most = int(((relevance > 0) @ self._counts).sum())
+        counts = np.zeros(len(rows), np.int64)
+        places, gains = np.empty(most, np.int64), np.empty(most)
+        total = kernels.hits(ranking, candidates, self._kind, relevance, counts, places, gains)
+        return counts, places[:total], gains[:total]
+
     def _of_kinds(self, rows: np.ndarray) -> np.ndarray:
         """Return the relevance of each kind of labels to some queries, ``(len(rows), kinds)``."""
-        own = self._kind[rows]
+        own, each = np.unique(self._kind[rows], return_inverse=True)
         shared = (self._matrix[own] @ self._matrix.T).toarray()
         union = self._sizes[own][:, None] + self._sizes - shared
-        return np.divide(shared, np.maximum(union, 1.0), dtype=np.float64)
+        return np.divide(shared, np.maximum(union, 1.0), dtype=np.float64)[each]
 
 
 class OneOf(Labels):

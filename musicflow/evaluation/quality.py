@@ -48,12 +48,19 @@ MAX_QUERIES = 10_000
 """Of more tracks, so many queries are drawn: intervals are narrow by then, and each query is
 compared with all tracks."""
 
+MAX_CORRECTED = 2_500
+"""Where queries are drawn, corrections of hubness are measured on so many of them: a change on the
+same queries is surer than a score."""
+
 MAX_TRACKS = 200_000
 """Of more tracks, fewer queries are drawn, and only their duplicates are looked for by vectors:
 the cost of an evaluation grows no faster than the library."""
 
 HEALTH_TRACKS = 50_000
 """Of more than `MAX_TRACKS`, the health of a space is that of so many, drawn."""
+
+RANDOM_TRACKS = 10_000
+"""Of more tracks, the health of the random baseline is that of so many: it has none to lose."""
 
 
 @dataclass
@@ -188,12 +195,11 @@ def measure(
     for name, unit in spaces.items():
         judge.probe(name, unit)
         judge.cluster(name, unit)
-        if len(first) > MAX_TRACKS:
-            judge.figures[name].space = _health_of_some(unit, names)
-            continue
-        if name == RANDOM:
-            near[name] = neighbours.find(RANDOM, unit, list(map(str, range(len(unit)))))
-        judge.figures[name].space = space.health(unit, near[name], names)
+        most = RANDOM_TRACKS if name == RANDOM else HEALTH_TRACKS
+        if name in near:
+            judge.figures[name].space = space.health(unit, near[name], names)
+        else:
+            judge.figures[name].space = _health_of_some(unit, names, most)
     for name, chosen in weights.items():
         judge.probe(name, *(spaces[member] for member in chosen))
         # The cosines of these are the weighted sums.
@@ -227,12 +233,12 @@ def measure(
     )
 
 
-def _health_of_some(unit: np.ndarray, names: Sequence[str]) -> Health:
-    """Return the health of a drawn sample of a space."""
-    some = np.sort(np.random.default_rng(SEED).permutation(len(unit))[:HEALTH_TRACKS])
+def _health_of_some(unit: np.ndarray, names: Sequence[str], most: int) -> Health:
+    """Return the health of a space; of a drawn sample, where it has more tracks than `most`."""
+    some = _drawn(len(unit), most)
     drawn = unit[some]
     found = space.health(drawn, space.neighbours(drawn), [names[row] for row in some.tolist()])
-    return replace(found, drawn=len(some))
+    return replace(found, drawn=len(some) if len(some) < len(unit) else 0)
 
 
 def _nothing(first: np.ndarray, method: Method) -> Quality:
@@ -291,7 +297,10 @@ class Judge:
             By name of a space whose hubness is to be corrected, too.
         """
         kinds = [self.genres, self.subgenres]
-        further = {**fusions, **corrections.rankings(crowds, self.metrics)}
+        some = None
+        if self.protocol.drawn:
+            some = self.queries[_drawn(len(self.queries), MAX_CORRECTED, self.seed)]
+        further = {**fusions, **corrections.rankings(crowds, self.metrics, some)}
         found = retrieval.rank(
             spaces, kinds, self.exclusion, self.metrics, further, self.queries, self.protocol.k
         )
@@ -372,8 +381,12 @@ class Judge:
 def _queries(count: int, seed: int) -> np.ndarray:
     """Return the row numbers of all tracks, or of as many as are enough, drawn."""
     most = MAX_QUERIES if count <= MAX_TRACKS else MAX_QUERIES * MAX_TRACKS // count
-    drawn = np.random.default_rng(seed).permutation(count)[:most]
-    return np.sort(drawn)
+    return _drawn(count, most, seed)
+
+
+def _drawn(count: int, most: int, seed: int = SEED) -> np.ndarray:
+    """Return row numbers of so many tracks, rising: all, or `most` of them, drawn."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
 def _random(count: int) -> np.ndarray:

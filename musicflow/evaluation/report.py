@@ -702,8 +702,13 @@ def _health(rows: Sequence[Row]) -> Section:
         "Intrinsic dim is by TwoNN. Dead dims have one value for all tracks. Same vector counts "
         "tracks with the vector of another recording."
     )
-    if drawn := max(row.space.drawn for row in rows if row.space is not None):
-        text += f" All are those of {drawn:,} tracks, drawn at random."
+    drawn = [
+        f"{row.space.drawn:,} of {fused.short(row.embedder)}"
+        for row in rows
+        if row.space and row.space.drawn
+    ]
+    if drawn:
+        text += f" Tracks drawn at random: {', '.join(drawn)}."
     return Section("Health of the spaces", [*head, "same vector", "hubs"], table, [text])
 
 
@@ -742,7 +747,8 @@ def corrections(comparison: Comparison) -> Section:
                 low, high = change.interval
                 told = f"{change.change:+.3f} [{low:+.3f} to {high:+.3f}]"
                 p = choice.format_p(change.p)
-                cells.append(f"{score(row, name)} → {after:.3f}\n{told}\np {p}")
+                before = f"{after - change.change:.3f}" if one.drawn else score(row, name)
+                cells.append(f"{before} → {after:.3f}\n{told}\np {p}")
             hubs = f"{one.hubness[0]:.2f} → {one.hubness[1]:.2f}"
             orphans = f"{one.orphans[0]:.0%} → {one.orphans[1]:.0%}"
             most = "\n".join(f"{name} ({a} → {b})" for name, a, b in one.hubs)
@@ -754,6 +760,8 @@ def corrections(comparison: Comparison) -> Section:
         "orphans and hubs are those of the first ten candidates, before and after. Searches take "
         "the same, such as musicflow search --correct csls."
     )
+    if drawn := max((one.drawn for row in comparison.rows for one in row.corrected), default=0):
+        text += f" All are those of {drawn:,} of the queries, drawn at random."
     of_scores = [titles[name] for name in names]
     head = ["embedder", "correction", *of_scores, "hubness", "orphans", "hubs"]
     return Section("Hubness corrected", head, table, [text])

@@ -55,11 +55,14 @@ class Fusion:
         returns similarities to all tracks. Shapes ``(Q,)``, ``(Q, N)``.
     metrics
         The scores to compute, by the first kind of labels alone; if not given, all.
+    queries
+        Row numbers, rising, of the queries to rank for; if not given, all.
     """
 
     members: tuple[str, ...]
     combine: Callable[[np.ndarray, list[np.ndarray], list[np.ndarray]], np.ndarray]
     metrics: tuple[Metric, ...] | None = None
+    queries: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The scores of one pass over all queries.
+    """The scores of one pass over some queries.
 
     Parameters
     ----------
+    queries
+        Their row numbers, shape ``(Q,)``.
     scores
         One for each kind of labels.
     nearest
@@ -98,6 +103,7 @@ class Ranked:
         ``(N, NEAREST)``.
     """
 
+    queries: np.ndarray
     scores: list[Scores]
     nearest: np.ndarray
 
@@ -150,19 +156,26 @@ def rank(
         excluded = exclusion.columns(rows)
         known = dict(zip(spaces, similarities, strict=True))
         rankings = {name: order(values, excluded) for name, values in known.items()}
-        for name, fusion in fusions.items():
-            values = fusion.combine(
-                rows, [known[m] for m in fusion.members], [rankings[m] for m in fusion.members]
-            )
-            rankings[name] = order(values, excluded)
         candidates = exclusion.count - np.diff(excluded[0])
-        few = {name: one.metrics for name, one in fusions.items() if one.metrics is not None}
-        return {
-            name: _scored(rows, ranking, labels[:1], candidates, few[name], k)
-            if name in few
-            else _scored(rows, ranking, labels, candidates, metrics, k)
+        found = {
+            name: _scored(rows, ranking, labels, candidates, metrics, k)
             for name, ranking in rankings.items()
         }
+        for name, fusion in fusions.items():
+            some: slice | np.ndarray = slice(None)
+            if fusion.queries is not None:
+                some = np.isin(rows, fusion.queries)
+                excluded = exclusion.columns(rows[some])
+            values = fusion.combine(
+                rows[some],
+                [known[member][some] for member in fusion.members],
+                [rankings[member][some] for member in fusion.members],
+            )
+            kinds = labels if fusion.metrics is None else labels[:1]
+            given = metrics if fusion.metrics is None else fusion.metrics
+            ranking = order(values, excluded)
+            found[name] = _scored(rows[some], ranking, kinds, candidates[some], given, k)
+        return found
 
     size = int(np.clip(_VALUES // exclusion.count, *_QUERIES))
 
@@ -178,7 +191,7 @@ def rank(
         scored = pool.map(score_in_parts, blocks(len(queries), size))
         done = [part for parts in scored for part in parts]
     return {
-        name: _joined([part[name] for part in done], queries, exclusion.count)
+        name: _joined([part[name] for part in done], exclusion.count)
         for name in (*spaces, *fusions)
     }
 
@@ -218,17 +231,16 @@ def _scored(
     nearest[:, : first.shape[1]] = np.where(kept, first, -1)
     scores = []
     for kind in labels:
-        ordered = kind.ranked(rows, ranking)
-        for values, count in zip(ordered, candidates, strict=True):
-            values[count:] = 0.0
-        able = ordered.any(axis=1)
-        ranked = RankedRelevance(ordered[able], candidates[able], k)
+        counts, places, gains = kind.hits(rows, ranking, candidates)
+        able = counts > 0
+        of_able = counts[able], places, gains, candidates[able]
+        ranked = RankedRelevance.of_hits(*of_able, ranking.shape[1], k)
         found = {metric.name: metric.scores(ranked) for metric in metrics}
         scores.append(Scores(rows[able], found, ranked.relevant / ranked.candidates))
-    return Ranked(scores, nearest)
+    return Ranked(rows, scores, nearest)
 
 
-def _joined(parts: Sequence[Ranked], queries: np.ndarray, count: int) -> Ranked:
+def _joined(parts: Sequence[Ranked], count: int) -> Ranked:
     kinds = zip(*(part.scores for part in parts), strict=True)
     scores = [
         Scores(
@@ -238,9 +250,10 @@ def _joined(parts: Sequence[Ranked], queries: np.ndarray, count: int) -> Ranked:
         )
         for kind in kinds
     ]
+    queries = np.concatenate([part.queries for part in parts])
     nearest = np.full((count, NEAREST), -1, np.int32)
     nearest[queries] = np.concatenate([part.nearest for part in parts])
-    return Ranked(scores, nearest)
+    return Ranked(queries, scores, nearest)
 
 
 def confusion(genres: Sequence[str], scores: Scores, nearest: np.ndarray) -> dict[str, dict]:

@@ -19,7 +19,7 @@ from musicflow.library import Library, doubts
 from musicflow.settings import write_atomically
 from musicflow.store import EmbeddingStore
 
-VERSION = 5
+VERSION = 6
 """Raised when results would change for the same vectors."""
 
 Manifests = Mapping[str, Manifest | None]

@@ -42,6 +42,9 @@ _BLOCK = 1024
 _FEW = 8
 """Fewer vectors than this are a search."""
 
+_SEARCH = 1 << 16
+"""More scores than this are an evaluation, which may wait for a compiler."""
+
 _SAME = 1 - 1e-6
 
 
@@ -127,6 +130,11 @@ def csls(cosines: np.ndarray, candidates: Crowd) -> np.ndarray:
 
 def mutual_proximity(cosines: np.ndarray, queries: Crowd, candidates: Crowd) -> np.ndarray:
     """Return the scores by mutual proximity of candidates, shape ``(Q, N)``."""
+    if cosines.size > _SEARCH:
+        from musicflow.kernels import normal
+
+        spreads = (queries.mean, queries.deviation), (candidates.mean, candidates.deviation)
+        return normal.both_below(cosines, *spreads)
     # Imported here: a search without correction need not wait for it.
     from scipy.special import ndtr
 

@@ -185,3 +185,47 @@ def order(
             if out[column]:
                 ranking[query, kept] = column
                 kept += 1
+
+
+@_compiled()
+def hits(
+    ranking: np.ndarray,
+    candidates: np.ndarray,
+    kinds: np.ndarray,
+    relevance: np.ndarray,
+    counts: np.ndarray,
+    places: np.ndarray,
+    gains: np.ndarray,
+) -> int:
+    """Find the relevant ones among ranked columns, one query's after the other's.
+
+    Parameters
+    ----------
+    ranking
+        Column numbers, best first, shape ``(Q, N)``.
+    candidates
+        How many of each ranking are candidates, shape ``(Q,)``.
+    kinds
+        The kind of each column, int32, shape ``(N,)``.
+    relevance
+        Of each kind to each query, float64, shape ``(Q, K)``.
+    counts
+        Takes the hits of each query, shape ``(Q,)``.
+    places, gains
+        Take the place in the ranking and the relevance of each hit; as long as there may be hits.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    total = 0
+    for query in range(len(ranking)):
+        before, order, relevant = total, ranking[query], relevance[query]
+        for place in range(candidates[query]):
+            gain = relevant[kinds[order[place]]]
+            if gain > 0:
+                places[total], gains[total] = place, gain
+                total += 1
+        counts[query] = total - before
+    return total

@@ -1,10 +1,12 @@
 """Corrections of hubness against slow versions of their definitions, on a hub made on purpose."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
+from musicflow.evaluation import quality
 from musicflow.evaluation.metrics import MAIN
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.quality import measure
@@ -55,6 +57,14 @@ def slow_scores(unit: np.ndarray, correction: str) -> list[list[float]]:
     return [[score(i, j) for j in range(count)] for i in range(count)]
 
 
+def ten_nearest(scores: list[list[float]], queries: Iterable[int]) -> list[list[int]]:
+    def nearest(i: int) -> list[int]:
+        others = (j for j in range(60) if j // 2 != i // 2)
+        return sorted(others, key=lambda j: (-scores[i][j], j))[:10]
+
+    return [nearest(i) for i in queries]
+
+
 @pytest.mark.parametrize(("place", "correction"), [(0, "csls"), (1, "mutual-proximity")])
 def test_a_hub_made_on_purpose_loses_its_place_as_the_definition_says(
     unit: np.ndarray, tracks: list[Track], place: int, correction: str
@@ -64,12 +74,7 @@ def test_a_hub_made_on_purpose_loses_its_place_as_the_definition_says(
     one = figures.corrected[place]
     assert one.correction == correction
     scores = slow_scores(unit, correction)
-    nearest = [
-        sorted((j for j in range(60) if j // 2 != i // 2), key=lambda j, i=i: (-scores[i][j], j))[
-            :10
-        ]
-        for i in range(60)
-    ]
+    nearest = ten_nearest(scores, range(60))
     hits = [sum(GENRES[j] == GENRES[i] for j in row) / 10 for i, row in enumerate(nearest)]
     assert one.scores[MAIN].value == pytest.approx(float(np.mean(hits)), abs=1e-12)
     change = one.changes[MAIN]
@@ -99,3 +104,30 @@ def test_without_corrections_all_other_figures_are_the_same(
     assert both[1].corrected == ()
     both[0].corrected = ()
     assert both[0] == both[1]
+
+
+@pytest.mark.parametrize(("place", "correction"), [(0, "csls"), (1, "mutual-proximity")])
+def test_of_many_queries_corrections_are_measured_on_some_and_say_so(
+    unit: np.ndarray,
+    tracks: list[Track],
+    place: int,
+    correction: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality, "MAX_QUERIES", 50)
+    monkeypatch.setattr(quality, "MAX_CORRECTED", 20)
+    found = measure(tracks, {"space": unit}, ["space"], same=lambda _a, _b: False)
+    one = found.figures["space"].corrected[place]
+    assert one.drawn == 20
+    queries = np.sort(np.random.default_rng(0).permutation(60)[:50])
+    queries = queries[np.sort(np.random.default_rng(0).permutation(50)[:20])].tolist()
+    cosines = (unit.astype(float) @ unit.astype(float).T).tolist()
+    hits, orphans = [], []
+    for scores in (cosines, slow_scores(unit, correction)):
+        nearest = ten_nearest(scores, queries)
+        rows = zip(queries, nearest, strict=True)
+        hits.append(np.mean([sum(GENRES[j] == GENRES[i] for j in row) / 10 for i, row in rows]))
+        orphans.append(1 - len({j for row in nearest for j in row}) / 60)
+    assert one.scores[MAIN].value == pytest.approx(hits[1])
+    assert one.changes[MAIN].change == pytest.approx(hits[1] - hits[0])
+    assert one.orphans == pytest.approx(tuple(orphans))

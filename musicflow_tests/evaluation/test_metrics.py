@@ -10,7 +10,7 @@ import pytest
 
 from musicflow.evaluation import Comparison, Dataset, Method, Row, metrics, report
 from musicflow.evaluation.metrics import Metric, MetricError, RankedRelevance
-from musicflow.evaluation.protocol import Protocol
+from musicflow.evaluation.protocol import Labels, Protocol
 from musicflow.evaluation.quality import measure
 from musicflow.settings import Settings
 from musicflow_tests.evaluation.made_up import around, scores, track
@@ -171,3 +171,22 @@ def test_scores_of_seeded_weights_are_in_brackets() -> None:
     row = Row("x", "embedder", "untrained", 8, scores(map=0.5), chance=0.1)
     assert (report.score(row, "map"), report.interval(row, "map")) == ("(0.500)", "")
     assert report.score(replace(row, weights="trained"), "map") == "0.500"
+
+
+def test_hits_alone_give_the_scores_of_the_whole_ranking() -> None:
+    """Labels of several kinds, some candidates excluded: by dense relevance, and by its hits."""
+    random = np.random.default_rng(0)
+    labels = Labels([random.choice(list("abcde"), 2, replace=False).tolist() for _ in range(40)])
+    rows, candidates = np.array([3, 0, 17, 17]), np.array([40, 12, 9, 1])
+    ranking = np.argsort(random.random((4, 40)), axis=1).astype(np.int32)
+    relevance = np.take_along_axis(labels.relevance(rows), ranking, axis=1)
+    relevance[np.arange(40) >= candidates[:, None]] = 0.0
+    counts, places, gains = labels.hits(rows, ranking, candidates)
+    assert counts.tolist() == (relevance > 0).sum(axis=1).tolist()
+    able = counts > 0
+    dense = RankedRelevance(relevance[able], candidates[able], k=3)
+    of = counts[able], places, gains, candidates[able]
+    sparse = RankedRelevance.of_hits(*of, depth=40, k=3)
+    for metric in (*metrics.table(), LAST):
+        assert metric.scores(sparse).tolist() == metric.scores(dense).tolist()
+    assert np.array_equal(sparse.relevance, dense.relevance)

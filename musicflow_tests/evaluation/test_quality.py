@@ -95,7 +95,11 @@ def test_of_very_many_tracks_fewer_queries_are_drawn_and_health_is_that_of_some(
     monkeypatch.setattr(quality, "MAX_TRACKS", 40)
     monkeypatch.setattr(quality, "MAX_QUERIES", 30)
     monkeypatch.setattr(quality, "HEALTH_TRACKS", 50)
+    monkeypatch.setattr(quality, "RANDOM_TRACKS", 40)
     found = measured(tracks, vectors)
+    floor = found.figures[quality.RANDOM].space
+    assert floor is not None
+    assert floor.drawn == 40
     queries = np.sort(np.random.default_rng(quality.SEED).permutation(60)[:20])
     assert found.protocol.drawn == 20
     cosines = vectors.astype(float) @ vectors.astype(float).T
