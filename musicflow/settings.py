@@ -151,6 +151,11 @@ class Home:
         return self.root / "neighbours"
 
     @property
+    def stress(self) -> Path:
+        """The vectors of deformed tracks."""
+        return self.root / "stress"
+
+    @property
     def tuned(self) -> Path:
         """What each tuned space was learned from."""
         return self.root / "tuned"
@@ -331,6 +336,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds of a track to hear, in excerpts spread evenly over it; 0: all of it.",
     )
+    loudness_lufs: Annotated[float | None, Option("--loudness", "LUFS")] = Field(
+        None,
+        ge=-60,
+        le=0,
+        description="The loudness (EBU R128) that each track is brought to before embedders hear "
+        "it, such as -14; unless set, it stays as it is.",
+    )
     tags: Annotated[tuple[str, ...], Option("--tag", "WORDS")] = Field(
         (), description="Tags of your own that embedders with a text side predict for each track."
     )
@@ -409,6 +421,12 @@ class Settings(BaseSettings):
         "corrected",
         description="corrected: the evaluation measures each embedder with its hubness corrected, "
         "too. as-is: it does not.",
+    )
+    stress: Annotated[int, Option("--stress", "TRACKS")] = Field(
+        0,
+        ge=0,
+        description="Tracks to deform (MP3, noise, quieter, faster and more) and to query with in "
+        "the evaluation; 0: none.",
     )
     metrics: Annotated[tuple[str, ...], Option("--metric", "METRIC")] = Field(
         (), description="Metrics of other packages to add, each package.module:NAME."

@@ -471,6 +471,7 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "window_s": spec.window_s,
         "hop_s": spec.hop_s,
         "coverage_s": spec.coverage_s,
+        "loudness_lufs": spec.loudness_lufs,
         "layer": spec.layer,
         "pooling": spec.pooling,
         "precision": spec.precision,
@@ -527,6 +528,9 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
         values |= {f"{one.correction}/{name}": found.value for name, found in one.scores.items()}
         values |= {f"{one.correction}/hubness": one.hubness[1]}
         values |= {f"{one.correction}/orphans": one.orphans[1]}
+    for stressed in row.stressed:
+        values |= {f"stress/{stressed.deformation}": stressed.after.value}
+        values |= {f"stress/{stressed.deformation}_change": stressed.change.change}
     # MLflow shows these as system metrics.
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
     if row.cores is not None:

@@ -155,9 +155,10 @@ def spec_of(name: str) -> EmbedderSpec:
 
 
 def spec_for(name: str, settings: Settings) -> EmbedderSpec:
-    """Return the spec of an embedder with the hop, coverage, precision and device of the settings.
+    """Return the spec of an embedder as the settings have it.
 
-    A precision that the embedder does not offer leaves it as it is.
+    These are hop, coverage, loudness, precision and device. A precision that the embedder does not
+    offer leaves it as it is.
 
     Parameters
     ----------
@@ -274,7 +275,7 @@ def layers_of(spec: EmbedderSpec) -> list[EmbedderSpec]:
         base if layer == own else address.with_layer(base, layer) for layer in entry.layers
     )
     specs = map(spec_of, addresses)
-    same = ("hop_s", "coverage_s", "precision", "device", "trained")
+    same = ("hop_s", "coverage_s", "loudness_lufs", "precision", "device", "trained")
     kept = {name: getattr(spec, name) for name in same}
     return [replace(one, **kept) for one in specs]
 
@@ -449,6 +450,7 @@ def _as_set(spec: EmbedderSpec, settings: Settings) -> EmbedderSpec:
         precision=precision,
         device=settings.device,
         coverage_s=settings.coverage_s,
+        loudness_lufs=settings.loudness_lufs,
     )
 
 

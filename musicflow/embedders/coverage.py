@@ -16,6 +16,7 @@ import numpy as np
 
 from musicflow import audio, worker
 from musicflow.audio import guarded
+from musicflow.audio.loudness import levelled
 from musicflow.embedders.spec import EmbedderSpec, windows_of
 from musicflow.places import Place
 
@@ -133,13 +134,19 @@ class Hearing:
             info = audio.examine(self.path)
             self._duration_s, self._marks = info.duration_s, info.marks
         heard = heard_of(spec, self._duration_s)
-        what = self.path, spec.sample_rate
+        parts = levelled(lambda: self._decoded(heard), spec.sample_rate, spec.loudness_lufs)
+        yield from heard.windows(parts, spec)
+
+    def _decoded(self, heard: Heard) -> Iterator[np.ndarray]:
+        """Decode what is heard, from its start."""
+        what = self.path, self.spec.sample_rate
+        self.samples = 0
         self._decoding = (
             audio.Excerpts(*what, heard.spans, self.limits, self._marks)
             if heard.spans
             else audio.Decoding(*what, self.limits)
         )
-        yield from heard.windows(self._counted(self._decoding), spec)
+        return self._counted(self._decoding)
 
     @property
     def seconds(self) -> float:
@@ -171,7 +178,7 @@ def windows_of_file(
 
     See `Hearing` for the windows, and `guarded.stream` for the parameters and the errors.
     """
-    if not spec.coverage_s:
+    if not spec.coverage_s and spec.loudness_lufs is None:
         blocks = guarded.stream(path, spec.sample_rate, limits, log=log, rations=rations)
         with closing(blocks):
             yield from windows_of(blocks, spec)
@@ -193,7 +200,7 @@ def windows_of_array(samples: np.ndarray, spec: EmbedderSpec) -> Iterator[np.nda
     """Yield the windows that an embedder gets of float32 mono at its rate, shape ``(n,)``."""
     heard = heard_of(spec, len(samples) / spec.sample_rate)
     parts = [samples[start : start + count] for start, count in heard.spans] or [samples]
-    yield from heard.windows(parts, spec)
+    yield from heard.windows(levelled(lambda: parts, spec.sample_rate, spec.loudness_lufs), spec)
 
 
 def _windows(

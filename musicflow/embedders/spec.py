@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from musicflow.audio import as_mono, guarded
+from musicflow.audio.loudness import levelled
 from musicflow.embedders.errors import EmbedderError, InterfaceError
 from musicflow.embedders.weights import Weights
 from musicflow.errors import words_of
@@ -81,6 +82,8 @@ class EmbedderSpec:
         Where the model is to run.
     coverage_s
         Seconds of a track that are heard; 0 for all of it. See `coverage`.
+    loudness_lufs
+        The loudness that what is heard of a track is brought to; None leaves it as it is.
     extra
         The packages the model needs beside its own: an extra of musicflow (``openl3``), or what
         pip installs (``mine[gpu]``).
@@ -116,6 +119,7 @@ class EmbedderSpec:
     trained: bool = True
     device: Device = "auto"
     coverage_s: float = 0.0
+    loudness_lufs: float | None = None
     extra: str | None = None
     address: str = ""
     text: bool = False
@@ -168,9 +172,11 @@ class EmbedderSpec:
     def _digest(self, *left_out: str) -> str:
         values = {name: value for name, value in asdict(self).items() if name not in left_out}
         values["weights"] = self.weights and self.weights.identity
-        # Vectors of whole tracks keep the names they had before coverage came.
+        # Vectors of whole tracks, as loud as they are, keep the names of earlier versions.
         if not self.coverage_s:
             del values["coverage_s"]
+        if self.loudness_lufs is None:
+            del values["loudness_lufs"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -377,7 +383,9 @@ class Embedder(ABC):
         sample_rate
             The array's rate in hertz.
         """
-        windows = list(windows_of(self._blocks(source, sample_rate), self.spec))
+        rate, target = self.spec.sample_rate, self.spec.loudness_lufs
+        heard = levelled(lambda: self._blocks(source, sample_rate), rate, target)
+        windows = list(windows_of(heard, self.spec))
         batches = batches_of_one_length(windows, self.batch_size)
         vectors = np.concatenate([infer(self, batch).vectors for batch in batches])
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
@@ -423,9 +431,13 @@ class Embedder(ABC):
         Parameters
         ----------
         blocks
-            Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``.
+            Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``. They are all
+            kept where the spec asks for a loudness, which is known at their end.
         """
-        return self.embed_windows(windows_of(blocks, self.spec))
+        if self.spec.loudness_lufs is not None:
+            blocks = list(blocks)
+        heard = levelled(lambda: blocks, self.spec.sample_rate, self.spec.loudness_lufs)
+        return self.embed_windows(windows_of(heard, self.spec))
 
     def embed_windows(self, windows: Iterable[np.ndarray]) -> np.ndarray:
         """Return the mean vector of windows, by their length.

@@ -9,15 +9,16 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec, looks
 from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import labels, metrics, retrieval, words
+from musicflow.evaluation import labels, metrics, retrieval, stress, words
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
 from musicflow.evaluation.labelled import Label
 from musicflow.evaluation.labels import LabelError, Labelling
 from musicflow.evaluation.neighbours import KeptNeighbours
-from musicflow.evaluation.protocol import Method
+from musicflow.evaluation.protocol import Method, genre_labels, protocol_for
 from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, frame_of, ready_of, state_of, states_of
+from musicflow.evaluation.stress import Deformed, Stressed
 from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Problem, Track, doubts
 from musicflow.library.recordings import Verdicts
@@ -48,6 +49,7 @@ def compare(
     verdicts: Verdicts | None = None,
     texts: Mapping[str, Mapping[str, np.ndarray]] = {},
     kept_neighbours: KeptNeighbours | None = None,
+    deformed: Mapping[str, Deformed] = {},
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -73,6 +75,8 @@ def compare(
         By embedder with a text side, the vector of each text; see `words.texts_of`.
     kept_neighbours
         The neighbours that the last evaluation found.
+    deformed
+        By embedder, vectors of deformed tracks to query with.
     """
     method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
@@ -93,6 +97,13 @@ def compare(
         {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
         {label: _normalized(texts[label], manifests[label]) for label in texts if texts[label]},
     )
+    stressed = _stressed(
+        [common[row] for row in kept],
+        {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
+        {label: one for label, one in deformed.items() if label in found.figures},
+        manifests,
+        method,
+    )
     rows: list[Row] = []
     faults: list[Problem] = []
     for spec in specs:
@@ -112,6 +123,7 @@ def compare(
                 agreement = retrieval.agreement(collection, spaces[spec.label][kept], ids)
             row = replace(row, **vars(found.figures[spec.label]), **asdict(agreement))
             row = replace(row, scores=row.scores | by_words.scores.get(spec.label, {}))
+            row = replace(row, stressed=stressed.get(spec.label, ()))
         rows.append(row)
     rows += [
         _fusion(name, [row for row in rows if row.embedder in members], found)
@@ -167,6 +179,31 @@ def _labellings(
             name, code = labels.name_of(source), error.code
             unread.append(Label(name, error=error.message, advice=error.advice, code=code))
     return found, unread
+
+
+def _stressed(
+    tracks: Sequence[Track],
+    spaces: Mapping[str, np.ndarray],
+    deformed: Mapping[str, Deformed],
+    manifests: Mapping[str, Manifest | None],
+    method: Method,
+) -> dict[str, tuple[Stressed, ...]]:
+    """Return the results with deformed queries, on the tracks that all embedders have them of."""
+    if not deformed:
+        return {}
+    ids = {track.track_id for track in tracks}.intersection(
+        *(one.track_ids for one in deformed.values())
+    )
+    queries = sorted(ids)
+    vectors = {}
+    for label, one in deformed.items():
+        own = stress.rows_of(one.track_ids, queries)
+        vectors[label] = {
+            name: normalize(values[own], manifests[label]) for name, values in one.vectors.items()
+        }
+    exclusion, _ = protocol_for(tracks, method)
+    rows = stress.rows_of([track.track_id for track in tracks], queries)
+    return stress.measure(spaces, vectors, rows, exclusion, genre_labels(tracks))
 
 
 def _normalized(

@@ -47,6 +47,8 @@ class Method:
         Whether each embedder is measured with its hubness corrected, too.
     labels
         Sources of labels to measure by beside the genre; see `labels.read`.
+    stress
+        Tracks that are deformed to query with.
     """
 
     exclude: Exclude = "artist"
@@ -54,6 +56,7 @@ class Method:
     metrics: tuple[Metric, ...] = field(default_factory=table)
     hubness: Hubness = "corrected"
     labels: tuple[str, ...] = ()
+    stress: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> "Method":
@@ -66,7 +69,7 @@ class Method:
         """
         metrics = table(settings.metrics)
         asked = settings.exclude, settings.k, metrics, settings.hubness
-        return cls(*asked, labels=settings.labels)
+        return cls(*asked, labels=settings.labels, stress=settings.stress)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
+from musicflow.audio.deformations import DEFORMATIONS
 from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import choice, clusters, layers
@@ -345,6 +346,8 @@ def sections(
         found.append(_health(rows))
     if any(row.corrected for row in rows):
         found.append(corrections(comparison))
+    if any(row.stressed for row in rows):
+        found.append(stress(rows))
     if scored:
         genres = sorted({genre for row in scored for genre in row.by_genre})
         table = [[g, *(_of_genre(row, g) for row in scored)] for g in genres]
@@ -767,6 +770,34 @@ def corrections(comparison: Comparison) -> Section:
     return Section("Hubness corrected", head, table, [text])
 
 
+def stress(rows: Sequence[Row]) -> Section:
+    """Return the table of figures with deformed queries."""
+    table = []
+    for row in rows:
+        for one in row.stressed:
+            low, high = one.change.interval
+            table.append(
+                [
+                    fused.short(row.embedder),
+                    DEFORMATIONS[one.deformation][0],
+                    f"{one.before.value:.3f} → {one.after.value:.3f}",
+                    f"{one.change.change:+.3f} [{low:+.3f} to {high:+.3f}]",
+                    choice.format_p(one.change.p).removeprefix("= "),
+                    f"{one.kept:.2f}",
+                    f"{one.first:.2f}",
+                ]
+            )
+    queries = max(one.queries for row in rows for one in row.stressed)
+    text = (
+        f"The query is deformed, the library is not: {queries} tracks, of longer ones the middle "
+        "30 seconds, each as it is and deformed. Changes are of the same queries, paired; p is "
+        "corrected for the number of rows (Holm). Overlap is the share of the ten nearest that "
+        "stay. Own first is how often the track itself, as it is, is the nearest of all."
+    )
+    head = ["embedder", "query", "P@10", "change", "p", "overlap@10", "own first"]
+    return Section("Deformed queries", head, table, [text])
+
+
 def _of_rows(
     title: str,
     columns: Sequence[tuple[str, str]],
@@ -816,7 +847,7 @@ def _escaped(text: str) -> str:
 def _csv(comparison: Comparison) -> str:
     """Return all rows with all scores and the ends of their intervals."""
     skipped = {"scores", "by_genre", "genre_intervals", "confusion", "space", "corrected"}
-    skipped |= {"by_label", "fusion", "tuned"}
+    skipped |= {"by_label", "stressed", "fusion", "tuned"}
     names = [field.name for field in fields(Row) if field.name not in skipped]
     scored = [
         m.name for m in comparison.measures if any(m.name in r.scores for r in comparison.rows)

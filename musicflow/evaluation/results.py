@@ -14,6 +14,7 @@ from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import SURE, Difference, Interval, Score
+from musicflow.evaluation.stress import Stressed
 from musicflow.library import Doubt, Problem
 from musicflow.settings import write_atomically
 
@@ -173,6 +174,8 @@ class Row:
         The results with hubness corrected, one per correction.
     by_label
         Scores by other labels than the genre, by the names in `Comparison.labels`.
+    stressed
+        The results with deformed queries, one per deformation; empty where none was asked for.
     fusion
         Weights of a weighted fusion's members, by name.
     tuned
@@ -217,6 +220,7 @@ class Row:
     space: Health | None = None
     corrected: tuple[Corrected, ...] = ()
     by_label: dict[str, ByLabel] = field(default_factory=dict)
+    stressed: tuple[Stressed, ...] = ()
     fusion: dict[str, float] = field(default_factory=dict)
     tuned: Tuned | None = None
     spec_hash: str = ""

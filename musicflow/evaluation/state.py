@@ -45,6 +45,7 @@ def state_of(
         16 hexadecimal digits.
     """
     parts = [VERSION, library.name, library.fingerprint, method.exclude, method.k, method.hubness]
+    parts += [method.stress]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash, state) for spec, state in collections]
     parts += [("words", words.VERSION) for spec, _ in collections if spec.text]
@@ -57,7 +58,7 @@ def state_of(
 
 def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) -> str:
     """Return a name for what a comparison follows from beside the tracks: 16 digits."""
-    parts = [VERSION, library.name, method.exclude, method.k, method.hubness]
+    parts = [VERSION, library.name, method.exclude, method.k, method.hubness, method.stress]
     parts += [(metric.name, metric.version) for metric in method.metrics]
     parts += [(spec.label, spec.hash) for spec in specs]
     parts += [("words", words.VERSION) for spec in specs if spec.text]

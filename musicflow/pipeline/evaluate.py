@@ -12,12 +12,14 @@ from musicflow.evaluation import Comparison, Method, clusters, compare, projecti
 from musicflow.evaluation.comparison import with_problems_of_now
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.state import ready_of
+from musicflow.evaluation.stress import Deformed
 from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
 from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
+from musicflow.pipeline.stress import deformed_vectors, tracks_to_deform
 from musicflow.pipeline.tune import are_measured, with_tuned
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
@@ -74,12 +76,15 @@ def _evaluated(
 ) -> Comparison:
     home, given = settings.paths, (library, specs, store, index)
     texts, problems = _vectors_of_queries(*given, settings.cache)
+    deformed = _deformed(*given, settings, progress, problems)
     verdicts = Verdicts.load(home.recordings)
     pace, count = Pace(home.pace), len(library.tracks)
     with pace.measure(EVALUATION, count):
         comparison = shown_as(
             f"Evaluating {count} tracks{about(pace.estimate(EVALUATION, count))}",
-            lambda: compare(*given, method, verdicts, texts, KeptNeighbours(home.neighbours)),
+            lambda: compare(
+                *given, method, verdicts, texts, KeptNeighbours(home.neighbours), deformed
+            ),
             progress,
         )
         shown_as("Drawing the map", lambda: _lay_out(specs, store, index, home.reports), progress)
@@ -120,3 +125,32 @@ def _vectors_of_queries(
             reason = f"its text side was not measured: {error}"
             problems.append(Problem(ALL_TRACKS, spec.label, "warning", reason, error.code))
     return found, problems
+
+
+def _deformed(
+    library: Library,
+    specs: Sequence[EmbedderSpec],
+    store: EmbeddingStore,
+    index: TrackIndex,
+    settings: Settings,
+    progress: Progress,
+    problems: list[Problem],
+) -> dict[str, Deformed]:
+    """Return the vectors of deformed tracks, by embedder; none unless the settings ask for them.
+
+    An embedder that cannot make them costs itself: it is one of the problems.
+    """
+    if not settings.stress:
+        return {}
+    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    tracks, found = tracks_to_deform(library.tracks, settings.stress), {}
+    for spec in ready_of(specs, manifests, store):
+        try:
+            one = deformed_vectors(tracks, spec, settings, progress)
+        except (EmbedderError, WorkerError) as error:
+            reason = f"it was not measured with deformed queries: {error}"
+            problems.append(Problem(ALL_TRACKS, spec.label, "warning", reason, error.code))
+        else:
+            if one.track_ids:
+                found[spec.label] = one
+    return found
