@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 from rich.progress import track
-from stability import RATE, encoded
 
 from musicflow import audio, embedders
+from musicflow.audio.deformations import RATE, encoded
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import metrics, retrieval, space, statistics
 from musicflow.evaluation.protocol import Exclusion, Labels

@@ -10,7 +10,8 @@ from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.labelled import ByLabel
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.space import Health
-from musicflow.evaluation.statistics import Difference
+from musicflow.evaluation.statistics import Change, Difference
+from musicflow.evaluation.stress import Stressed
 from musicflow.library import Doubt
 from musicflow.settings import Home
 from musicflow_tests.evaluation.made_up import MEASURES, SWEEP, scores
@@ -20,6 +21,8 @@ SPECS = [embedders.spec_of("musicnn"), embedders.spec_of("mfcc")]
 
 HEALTH = Health(1.5, (("a", 3),), 0.1, 0.2, None, 0, 0)
 CORRECTED = Corrected("csls", {"map": Score(0.52)}, {}, (1.5, 0.5), (0.2, 0.1))
+CHANGE = Change(-0.25, (-0.3, -0.2), 0.01)
+STRESSED = Stressed("noise-0", 50, Score(0.75), Score(0.5), CHANGE, 0.3, 0.4)
 
 
 def comparison() -> Comparison:
@@ -38,6 +41,7 @@ def comparison() -> Comparison:
             space=HEALTH,
             corrected=(CORRECTED,),
             by_label={"play/list": ByLabel({"map": Score(0.3)}, 9, 0.1, {"a b!": 0.25})},
+            stressed=(STRESSED,),
         ),
         Row("mfcc", "embedder", "none", 60, error="no vectors", spec_hash="s2"),
         Row(
@@ -99,6 +103,8 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     assert of_correction == {"csls/map": 0.52, "csls/hubness": 0.5, "csls/orphans": 0.1}
     of_label = {n: v for n, v in child.data.metrics.items() if n.startswith("label_")}
     assert of_label == {"label_play/list/map": 0.3, "label_play/list_map/a b_": 0.25}
+    of_stress = {n: v for n, v in child.data.metrics.items() if n.startswith("stress/")}
+    assert of_stress == {"stress/noise-0": 0.5, "stress/noise-0_change": -0.25}
     assert "decode_ms" not in child.data.metrics
     assert fused.mlflow_run_id is not None
     assert client.get_run(fused.mlflow_run_id).data.params["weight_mfcc"] == "0.3"

@@ -125,9 +125,9 @@ def _resampled(sound: np.ndarray, source: float, target: float) -> np.ndarray:
 
 
 def _stretched(sound: np.ndarray, tempo: float) -> np.ndarray:
-    """Return sound at another tempo and the same pitch."""
+    """Return sound at another tempo and the same pitch; a few milliseconds stay as they are."""
     frames = filtered([sound], RATE, "atempo", f"{tempo:.9f}")
-    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames] or [sound])
 
 
 DEFORMATIONS: Mapping[str, tuple[str, Deformation]] = MappingProxyType(

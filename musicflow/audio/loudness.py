@@ -27,7 +27,8 @@ def loudness_of(blocks: Iterable[np.ndarray], rate: int) -> float:
     """
     loudness = SILENT_LUFS
     for frame in filtered(blocks, rate, "ebur128", "metadata=1"):
-        loudness = float(frame.metadata["lavfi.r128.I"])
+        # The last frames, shorter than the others, come without.
+        loudness = float(frame.metadata.get("lavfi.r128.I", loudness))
     return loudness
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from musicflow.audio.deformations import DEFORMATIONS
 from musicflow.evaluation import Comparison, Dataset, Row, Score
 from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.report import write
 from musicflow.evaluation.statistics import Change, Difference
+from musicflow.evaluation.stress import Stressed
 from musicflow.library import Problem
 from musicflow_tests.app.conftest import needs_chromium
 from musicflow_tests.evaluation.made_up import MEASURES
@@ -35,7 +37,11 @@ def row(name: str, kind: str = "embedder", **more: object) -> Row:
         hubs=(("a/very/long/path/without/a/blank.mp3", 90, 10),),
     )
     found = Row(name, kind, "trained", 2048, scores, 0.1, by_genre=by_genre, genre_intervals=ends)  # type: ignore[arg-type]
-    found = replace(found, corrected=(corrected,))
+    stressed = tuple(
+        Stressed(deformation, 200, Score(0.7), Score(0.6), change, 0.5, 0.9)
+        for deformation in DEFORMATIONS
+    )
+    found = replace(found, corrected=(corrected,), stressed=stressed)
     return replace(found, tracks_per_s=3.0, x_realtime=90.0, peak_rss_mb=900.0, **given)  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicflow import audio, embedders
+from musicflow.audio.loudness import loudness_of
 from musicflow.embedders import mfcc
 from musicflow.embedders.coverage import Hearing, heard_of, windows_of_array
 from musicflow.embedders.spec import EmbedderSpec, windows_of
@@ -102,3 +103,37 @@ def test_the_setting_is_part_of_the_hash_unless_it_is_zero() -> None:
     part = embedders.spec_for("musicnn", Settings(coverage_s=60.0))
     assert (part.coverage_s, part.label) == (60.0, "musicnn")
     assert part.hash != spec.hash
+
+
+def test_a_loudness_makes_a_quieter_file_sound_alike_whatever_is_heard_of_it(
+    write: Callable[..., Path],
+) -> None:
+    sound = noise(1, 20.0, 44_100)
+    paths = [write(f"{gain}.wav", gain * sound, 44_100, subtype="FLOAT") for gain in (1.0, 0.25)]
+    for coverage_s in (0.0, 6.0):
+        spec = replace(mfcc.SPEC, coverage_s=coverage_s, loudness_lufs=-14.0)
+        loud, quiet = (
+            np.concatenate(list(Hearing(path, spec, 0.0, audio.Limits()))) for path in paths
+        )
+        np.testing.assert_allclose(quiet, loud, atol=1e-3)
+        assert loudness_of([loud], spec.sample_rate) == pytest.approx(-14.0, abs=0.1)
+        embedder = embedders.load(spec, Path("unused"))
+        by_file, by_array, by_stream = (
+            embedder.embed(paths[1]),
+            embedder.embed(audio.decode(paths[1], spec.sample_rate), spec.sample_rate),
+            embedder.embed_stream(audio.stream(paths[1], spec.sample_rate)),
+        )
+        np.testing.assert_allclose(by_file, by_array, rtol=1e-3, atol=1e-3)
+        if not coverage_s:
+            np.testing.assert_allclose(by_stream, by_array, rtol=1e-3, atol=1e-3)
+            [frames] = embedder.frames(paths[1]).vectors
+            np.testing.assert_allclose(frames, by_array, rtol=1e-3, atol=1e-3)
+
+
+def test_a_loudness_is_part_of_the_hash_only_where_it_is_asked_for() -> None:
+    spec = embedders.spec_of("musicnn")
+    assert spec.hash == "a9da8dfcc70db7da"
+    levelled = embedders.spec_for("musicnn", Settings(loudness_lufs=-14.0))
+    assert (levelled.loudness_lufs, levelled.label) == (-14.0, "musicnn")
+    assert len({spec.hash, levelled.hash, replace(levelled, loudness_lufs=-23.0).hash}) == 3
+    assert {one.loudness_lufs for one in embedders.layers_of(levelled)} == {-14.0}

@@ -107,6 +107,7 @@ CHANGES = {
     "weights": embedders.spec_of("musicnn").weights,
     "trained": False,
     "coverage_s": 60.0,
+    "loudness_lufs": -14.0,
 }
 PROSE = {"summary", "extra", "device", "precision", "precisions", "address", "text"}
 
