@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("library", type=Path)
     parser.add_argument("--embedder", action="append", dest="embedders")
     parser.add_argument("--loudness", type=float, nargs="*", default=[-14.0, -23.0])
-    parser.add_argument("--tracks", type=int, default=499, help="how many are deformed")
+    parser.add_argument("--tracks", type=int, default=200, help="how many are deformed")
     parser.add_argument("--home", type=Path, help="keep the homes here, to go on from them")
     given = parser.parse_args()
     names = given.embedders or ["musicnn", "mfcc"]

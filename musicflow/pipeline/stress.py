@@ -7,7 +7,8 @@ import numpy as np
 
 from musicflow import audio, embedders, worker
 from musicflow.audio.deformations import DEFORMATIONS, RATE
-from musicflow.embedders.spec import EmbedderSpec
+from musicflow.embedders.coverage import windows_of_array
+from musicflow.embedders.spec import Embedder, EmbedderSpec, batches_of_one_length
 from musicflow.evaluation.stress import PLAIN, Deformed
 from musicflow.library import UNKNOWN, Progress, Rules, Track, no_progress
 from musicflow.pipeline.isolate import fault_of_file
@@ -122,16 +123,31 @@ def _embed(
             code = getattr(error, "code", "unreadable")
             yield [_failed(track, name, str(error), code) for name in _DEFORMED]
             continue
-        rows = []
-        for name, (_, deform) in _DEFORMED.items():
-            vector = embedder.embed(deform(sound), RATE)
-            if np.isfinite(vector).all() and vector.any():
-                rows.append(Embedding(_key(track, name), vector))
-            else:
-                reason = "the model gave no usable vector"
-                rows.append(_failed(track, name, reason, "no-vector"))
+        heard = [deform(sound) for _, deform in _DEFORMED.values()]
+        rows = [
+            Embedding(_key(track, name), vector)
+            if np.isfinite(vector).all() and vector.any()
+            else _failed(track, name, "the model gave no usable vector", "no-vector")
+            for name, vector in zip(_DEFORMED, _embed_together(embedder, heard), strict=True)
+        ]
         with worker.waiting():
             yield rows
+
+
+def _embed_together(embedder: Embedder, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the vector of each sound at `RATE`. A model likes batches, and these may be short."""
+    spec = embedder.spec
+    windows = [
+        list(windows_of_array(audio.as_mono(sound, RATE, spec.sample_rate), spec))
+        for sound in sounds
+    ]
+    batches = batches_of_one_length([one for own in windows for one in own], embedder.batch_size)
+    vectors = np.concatenate([embedders.infer(embedder, batch).vectors for batch in batches])
+    found = np.split(vectors, np.cumsum([len(own) for own in windows])[:-1])
+    return [
+        np.average(of_sound, axis=0, weights=[len(one) for one in own]).astype(np.float32)
+        for own, of_sound in zip(windows, found, strict=True)
+    ]
 
 
 def _failed(track: Track, name: str, reason: str, code: str) -> Embedding:
