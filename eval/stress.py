@@ -4,7 +4,7 @@ Runs `musicflow run --stress` once per loudness, each in a home of its own, and 
 ``results/stress.md``.
 
     python eval/stress.py genre_clips
-    python eval/stress.py genre_clips --embedder musicnn --loudness -14 --tracks 499
+    python eval/stress.py genre_clips --embedder musicnn --loudness -14 -23 --tracks 499
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("library", type=Path)
     parser.add_argument("--embedder", action="append", dest="embedders")
-    parser.add_argument("--loudness", type=float, nargs="*", default=[-14.0, -23.0])
+    parser.add_argument("--loudness", type=float, nargs="*", default=[-14.0])
     parser.add_argument("--tracks", type=int, default=200, help="how many are deformed")
     parser.add_argument("--home", type=Path, help="keep the homes here, to go on from them")
     given = parser.parse_args()
