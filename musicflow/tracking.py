@@ -529,8 +529,7 @@ def _metrics(row: Row, measures: Sequence[Measure]) -> dict[str, float]:
         values |= {f"{one.correction}/hubness": one.hubness[1]}
         values |= {f"{one.correction}/orphans": one.orphans[1]}
     for stressed in row.stressed:
-        values |= {f"stress/{stressed.deformation}": stressed.after.value}
-        values |= {f"stress/{stressed.deformation}_change": stressed.change.change}
+        values |= {f"stress/{stressed.deformation}": stressed.change.change}
     # MLflow shows these as system metrics.
     values["system/peak_rss_megabytes"] = row.peak_rss_mb
     if row.cores is not None:

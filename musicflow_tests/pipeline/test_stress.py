@@ -12,8 +12,7 @@ from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.stress import PLAIN
 from musicflow.index import open_index
 from musicflow.library import Library, read_library
-from musicflow.pipeline import build_collection, embed_tracks, stress
-from musicflow.pipeline.evaluate import evaluate_library
+from musicflow.pipeline import build_collection, embed_tracks, evaluate, stress
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
 
@@ -69,13 +68,13 @@ def test_a_run_with_stress_embeds_each_deformation_once_and_tells_of_it(
     store, index = EmbeddingStore(settings.paths.embeddings), open_index(settings)
     embed_tracks(library.tracks, mfcc.SPEC, store, settings.cache)
     build_collection(library.tracks, mfcc.SPEC, store, index)
-    comparison = evaluate_library(library, [mfcc.SPEC], store, index, settings)
+    monkeypatch.setattr(evaluate, "_lay_out", lambda *_: None)
+    comparison = evaluate.evaluate_library(library, [mfcc.SPEC], store, index, settings)
     [row] = [row for row in comparison.rows if row.embedder == "mfcc"]
     assert [one.deformation for one in row.stressed] == list(DEFORMATIONS)
     assert {one.queries for one in row.stressed} == {4}
-    report.write(comparison, settings.paths.reports)
-    assert Comparison.load(settings.paths.reports / report.COMPARISON) == comparison
-    text = (settings.paths.reports / "comparison.md").read_text()
+    assert Comparison.load(settings.paths.reports / evaluate.MEASURED) == comparison
+    text = report.markdown(comparison)
     assert "## Deformed queries" in text
     assert f"| mfcc | 12 dB quieter | {row.stressed[4].before.value:.3f} → " in text
 
