@@ -164,7 +164,7 @@ def _field(name: str, in_force: Any) -> Any:
         return list[str], Field(default=in_force or [], description=text)
     if get_origin(kind) is dict:
         return dict[str, float], Field(default=in_force or {}, description=text)
-    if kind not in (int, float, bool, int | None):
+    if kind not in (int, float, bool, int | None, float | None):
         if values := choices(name):
             text = f"One of {', '.join(values)}. {text}"
         # Dagster would refuse a value that is none of an enum's in words of its own.

@@ -218,6 +218,13 @@ def test_the_launchpad_opens_with_the_values_in_force_and_later_changes_hold(hom
     assert workspace.model_copy(update={"k": 15}).settings.k == 15
 
 
+@pytest.mark.parametrize(("name", "value"), [("loudness_lufs", -14.0), ("genre_level", 2)])
+def test_a_run_is_given_a_number_that_is_unset_by_default(name: str, value: float) -> None:
+    settings = Settings(**{name: value})
+    assert getattr(workspace_of(settings).settings, name) == value
+    assert getattr(workspace_of(Settings()).settings, name) is None
+
+
 def test_embedders_on_a_gpu_wait_in_a_pool_of_their_own() -> None:
     pools = {
         asset.key.path[1]: asset.op.pool
