@@ -471,7 +471,7 @@ def _parameters(row: Row, spec: EmbedderSpec | None) -> dict[str, object]:
         "window_s": spec.window_s,
         "hop_s": spec.hop_s,
         "coverage_s": spec.coverage_s,
-        "loudness_lufs": spec.loudness_lufs,
+        "loudness_lufs": "" if spec.loudness_lufs is None else spec.loudness_lufs,
         "layer": spec.layer,
         "pooling": spec.pooling,
         "precision": spec.precision,
