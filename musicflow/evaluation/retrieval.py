@@ -25,11 +25,11 @@ NEAREST = 10
 Similarity = Callable[[np.ndarray], np.ndarray]
 """Similarities of some tracks (their row numbers) to all tracks: float64, ``(len(rows), N)``."""
 
-_QUERIES = 16, 256
+_QUERIES = 32, 256
 """The fewest and the most queries whose similarities a worker computes at once."""
 
-_VALUES = 1 << 23
-"""Similarities per space that a worker holds; matrix products like to be large."""
+_VALUES = 1 << 24
+"""Similarities that a worker holds; matrix products like to be large."""
 
 _PART = 64, 1 << 20
 """The most queries, and similarities, that are ranked at once: sorting likes what fits into a
@@ -152,6 +152,35 @@ def rank(
     if queries is None:
         queries = np.arange(exclusion.count)
 
+    found: dict[str, Ranked] = {}
+    for names in _together(spaces, fusions):
+        some = {name: spaces[name] for name in names}
+        own = {name: one for name, one in fusions.items() if set(one.members) <= some.keys()}
+        found |= _rank(some, labels, exclusion, metrics, own, queries, k)
+    return {name: found[name] for name in (*spaces, *fusions)}
+
+
+def _together(
+    spaces: Mapping[str, Similarity], fusions: Mapping[str, Fusion]
+) -> list[tuple[str, ...]]:
+    """Return the names of spaces in groups; those of fusions of several are needed at once."""
+    several = [one.members for one in fusions.values() if len(one.members) > 1]
+    joined = tuple(name for name in spaces if any(name in members for members in several))
+    groups = [joined, *((name,) for name in spaces if name not in joined)]
+    return [names for names in groups if names]
+
+
+def _rank(
+    spaces: Mapping[str, Similarity],
+    labels: Sequence[Labels],
+    exclusion: Exclusion,
+    metrics: Sequence[Metric],
+    fusions: Mapping[str, Fusion],
+    queries: np.ndarray,
+    k: int,
+) -> dict[str, Ranked]:
+    """Rank spaces and their fusions in one pass; see `rank`."""
+
     def score(rows: np.ndarray, *similarities: np.ndarray) -> dict[str, Ranked]:
         excluded = exclusion.columns(rows)
         known = dict(zip(spaces, similarities, strict=True))
@@ -163,9 +192,10 @@ def rank(
         }
         for name, fusion in fusions.items():
             some: slice | np.ndarray = slice(None)
+            out = excluded
             if fusion.queries is not None:
                 some = np.isin(rows, fusion.queries)
-                excluded = exclusion.columns(rows[some])
+                out = exclusion.columns(rows[some])
             values = fusion.combine(
                 rows[some],
                 [known[member][some] for member in fusion.members],
@@ -173,11 +203,11 @@ def rank(
             )
             kinds = labels if fusion.metrics is None else labels[:1]
             given = metrics if fusion.metrics is None else fusion.metrics
-            ranking = order(values, excluded)
+            ranking = order(values, out)
             found[name] = _scored(rows[some], ranking, kinds, candidates[some], given, k)
         return found
 
-    size = int(np.clip(_VALUES // exclusion.count, *_QUERIES))
+    size = int(np.clip(_VALUES // (exclusion.count * len(spaces)), *_QUERIES))
 
     def score_in_parts(places: np.ndarray) -> list[dict[str, Ranked]]:
         rows = queries[places]
