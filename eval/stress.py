@@ -135,7 +135,7 @@ def _deformed(found: dict[Loudness, Comparison], names: list[str]) -> Iterator[s
 
 def _of(change: statistics.Change) -> str:
     low, high = change.interval
-    return f"{change.change:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{change.change:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 if __name__ == "__main__":

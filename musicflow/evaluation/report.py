@@ -781,7 +781,7 @@ def stress(rows: Sequence[Row]) -> Section:
                     fused.short(row.embedder),
                     DEFORMATIONS[one.deformation][0],
                     f"{one.before.value:.3f} → {one.after.value:.3f}",
-                    f"{one.change.change:+.3f} [{low:+.3f} to {high:+.3f}]",
+                    f"{one.change.change:+z.3f} [{low:+z.3f} to {high:+z.3f}]",
                     choice.format_p(one.change.p).removeprefix("= "),
                     f"{one.kept:.2f}",
                     f"{one.first:.2f}",
