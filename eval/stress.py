@@ -119,7 +119,9 @@ def _plain(
             [row] = [row for row in comparison.rows if row.embedder == name]
             scores = [f"{row.value(m):.3f}" for m in ("precision_at_1", MAIN, "map")]
             change = by_pair.get((name, level))
-            told = ["–", "–"] if change is None else [_of(change), format_p(change.p).removeprefix("= ")]
+            told = ["–", "–"]
+            if change is not None:
+                told = [_of(change), format_p(change.p).removeprefix("= ")]
             cells = [name, _told(level), *scores, *told, f"{row.decode_ms:.1f}"]
             yield f"| {' | '.join(cells)} |"
 
