@@ -141,6 +141,11 @@ class Home:
         return self.root / "recordings.json"
 
     @property
+    def landmarks(self) -> Path:
+        """The landmarks of each content, by which cuts are found."""
+        return self.root / "landmarks"
+
+    @property
     def pace(self) -> Path:
         """The seconds per track that publication and evaluation last took."""
         return self.root / "pace.json"

@@ -9,6 +9,8 @@ import numpy as np
 from musicflow import worker
 from musicflow.audio import decoding
 from musicflow.audio.decoding import Limits
+from musicflow.audio.excerpts import Excerpts, Span
+from musicflow.audio.landmarks import RATE, Landmarks, landmarks
 from musicflow.places import Place
 
 
@@ -94,12 +96,64 @@ def beginnings(
     return [found[number] for number in range(len(paths))]
 
 
+def excerpts(
+    paths: Sequence[Place],
+    spans: Sequence[Span],
+    sample_rate: int,
+    *,
+    timeout_s: float = Limits.timeout_s,
+    log: Path | None = None,
+) -> list[np.ndarray | Exception]:
+    """Decode a span of each file, in workers that the files share.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    spans
+        The first sample and the number of samples, of each. Before the beginning is silence.
+    sample_rate, timeout_s, log
+        As in `beginnings`.
+
+    Returns
+    -------
+    list of numpy.ndarray or Exception
+        As in `beginnings`; fewer samples than asked for where a file ends.
+    """
+    function, wanted = (
+        partial(_excerpt, sample_rate=sample_rate),
+        list(zip(paths, spans, strict=True)),
+    )
+    names = [str(path) for path in paths]
+    found = dict(worker.each(function, wanted, names=names, timeout_s=timeout_s, log=log))
+    return [found[number] for number in range(len(paths))]
+
+
+def landmarks_of(
+    paths: Sequence[Place], *, timeout_s: float = Limits.timeout_s, log: Path | None = None
+) -> Generator[tuple[int, Landmarks | Exception], None, None]:
+    """Take the landmarks of each file, in workers; yield its number, and them or its error."""
+    names = [str(path) for path in paths]
+    return worker.each(_landmarks, paths, names=names, timeout_s=timeout_s, log=log)
+
+
 def _blocks(path: Place, sample_rate: int, limits: Limits) -> Generator[np.ndarray, None, None]:
     worker.begin(0)
     for block in decoding.stream(path, sample_rate, limits):
         with worker.waiting():
             yield block
     worker.end()
+
+
+def _excerpt(wanted: tuple[Place, Span], *, sample_rate: int) -> np.ndarray:
+    path, (start, count) = wanted
+    missing = max(0, -start)
+    [found] = Excerpts(path, sample_rate, [(max(0, start), count - missing)])
+    return np.pad(found, (missing, 0))
+
+
+def _landmarks(path: Place) -> Landmarks:
+    return landmarks(decoding.stream(path, RATE))
 
 
 def _beginning(path: Place, *, sample_rate: int, seconds: float) -> np.ndarray:

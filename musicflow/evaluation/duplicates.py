@@ -2,7 +2,8 @@
 
 Vectors alone do not decide: two pieces of one style may lie as close as two encodings of one
 piece. So the beginnings of tracks that lie close and last equally long are correlated, whatever
-their gain and the delay an encoder put before them.
+their gain and the delay an encoder put before them. Tracks of other lengths, or that begin
+elsewhere in a recording, are its cuts: see `musicflow.evaluation.cuts`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import scipy
 
 from musicflow.audio import guarded
+from musicflow.evaluation.protocol import Keys
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
 from musicflow.library.recordings import Verdicts
@@ -27,9 +29,6 @@ RATE = 4000
 CORRELATION = 0.5
 """Correlation above which two beginnings are one recording. Re-encoded ones come to more than
 0.9, different recordings to less than 0.3."""
-
-_SILENT = 0.01
-"""A part with less than this share of a signal's mean power is nearly silent."""
 
 MAX_PAIRS = 500
 """Pairs that are compared by sound at most, nearest first."""
@@ -73,64 +72,72 @@ def recordings(
         _listen([(tracks[a], tracks[b]) for a, b in near], known)
         same = known.same
     pairs += [(a, b) for a, b in near if same(tracks[a], tracks[b])]
-    left, right = np.array(pairs).T
-    graph = scipy.sparse.coo_array(
-        (np.ones(len(pairs)), (left, right)), shape=(len(tracks), len(tracks))
-    )
-    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    if verdicts is not None:
+        pairs += [(first[a], first[b]) for a, b in _copies(tracks, verdicts)]
+    group = _connected(pairs, len(tracks))
     _, row, inverse = np.unique(group, return_index=True, return_inverse=True)
     return row[inverse]
 
 
-def cuts(
-    tracks: Sequence[Track],
-    spaces: Iterable[Neighbours],
-    verdicts: Verdicts,
-    same: Callable[[Track, Track], bool] | None = None,
-) -> list[tuple[int, ...]]:
-    """Find tracks that hold one recording at different lengths, such as an excerpt of another.
+def cuts(tracks: Sequence[Track], first: np.ndarray, verdicts: Verdicts | None) -> Keys:
+    """Return the keys of tracks that have a stretch in common, such as an excerpt and its whole.
 
-    Neighbours of any nearness are compared by sound, the nearest `MAX_PAIRS` of them: an excerpt
-    lies further from the whole than an encoding does.
+    Two excerpts of one recording share a key through it, also where they do not overlap.
 
     Parameters
     ----------
     tracks
-        Each recording of one length once, in the order of their ids.
-    spaces
-        Their neighbours in each space.
+        In the order of their ids.
+    first
+        The row number of the first track with the same recording, shape ``(N,)``.
     verdicts
-        Of comparisons before; those of this one are added.
-    same
-        Compares the sound of two tracks; `containment` does if not given.
+        What is known of their cuts.
 
     Returns
     -------
     list of tuple
-        The keys of each track: tracks of one recording share one.
+        The keys of each track: at most one, and none where it has nothing in common with another.
     """
-    near = _candidates(tracks, spaces, is_cut=True)
-    if same is None:
-        _listen([(tracks[a], tracks[b]) for a, b in near], verdicts, containment)
-        same = verdicts.same
-    keys: list[tuple[int, ...]] = [()] * len(tracks)
-    for number, (a, b) in enumerate(near):
-        if same(tracks[a], tracks[b]):
-            keys[a], keys[b] = (*keys[a], number), (*keys[b], number)
-    return keys
+    if verdicts is None or not verdicts.cuts:
+        return [()] * len(tracks)
+    rows = {track.content_hash: int(row) for track, row in zip(tracks, first, strict=True)}
+    linked = [(rows[a], rows[b]) for a, b in verdicts.cuts if a in rows and b in rows]
+    group = _connected([(a, b) for a, b in linked if a != b], len(tracks))
+    shared = np.bincount(group, minlength=len(tracks)) > 1
+    return [(int(group[row]),) if shared[group[row]] else () for row in first]
 
 
-def _candidates(
-    tracks: Sequence[Track], spaces: Iterable[Neighbours], is_cut: bool = False
-) -> list[Pair]:
-    """Return pairs that lie near each other, nearest first; they last equally long, or do not."""
+def _copies(tracks: Sequence[Track], verdicts: Verdicts) -> list[tuple[str, str]]:
+    """Return the cuts that begin and end as their recordings do, by content hash."""
+    lengths = {track.content_hash: track.duration_s for track in tracks}
+    return [
+        (a, b)
+        for (a, b), cut in verdicts.cuts.items()
+        if a in lengths
+        and b in lengths
+        and abs(lengths[a] - lengths[b]) <= SAME_LENGTH_S
+        and abs(cut.a_s - cut.b_s) <= SAME_LENGTH_S
+    ]
+
+
+def _connected(pairs: Sequence[Pair], count: int) -> np.ndarray:
+    """Return the number of the group of each row, where pairs connect rows; shape ``(count,)``."""
+    left, right = np.array(pairs, int).reshape(-1, 2).T
+    graph = scipy.sparse.coo_array((np.ones(len(pairs)), (left, right)), shape=(count, count))
+    _, group = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    found: np.ndarray = group
+    return found
+
+
+def _candidates(tracks: Sequence[Track], spaces: Iterable[Neighbours]) -> list[Pair]:
+    """Return pairs that lie near each other and last equally long, nearest first."""
     lengths = np.array([track.duration_s for track in tracks])
     nearness: dict[Pair, float] = {}
     for near in spaces:
-        far = np.inf if is_cut else NEAR * (1 - near.mean_cosine) + 1e-6
+        far = NEAR * (1 - near.mean_cosine) + 1e-6
         query, place = np.nonzero((1 - near.cosines <= far) & (near.rows >= 0))
         other = near.rows[query, place]
-        alike = (np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S) != is_cut
+        alike = np.abs(lengths[query] - lengths[other]) <= SAME_LENGTH_S
         cosines = near.cosines[query, place]
         for a, b, cosine in zip(query[alike], other[alike], cosines[alike], strict=True):
             pair = (int(min(a, b)), int(max(a, b)))
@@ -148,29 +155,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(products).max()) / length if length else 0.0
 
 
-def containment(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the greatest correlation of the shorter signal with a part of the longer, in [0, 1].
-
-    Parts in which the longer one is nearly silent are left out.
-    """
-    short, long = sorted((a - a.mean(), b - b.mean()), key=len)
-    count = len(short)
-    products = scipy.signal.correlate(long, short, "valid", "fft")
-    squares = np.concatenate([[0.0], np.cumsum(long.astype(np.float64) ** 2)])
-    power = squares[count:] - squares[:-count]
-    loud = power > _SILENT * squares[-1] * count / len(long)
-    length = float(np.linalg.norm(short))
-    if not length or not loud.any():
-        return 0.0
-    return float((np.abs(products[loud]) / (np.sqrt(power[loud]) * length)).max())
-
-
-Alike = Callable[[np.ndarray, np.ndarray], float]
-
-
-def _listen(
-    pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts, alike: Alike = correlation
-) -> None:
+def _listen(pairs: Sequence[tuple[Track, Track]], verdicts: Verdicts) -> None:
     """Compare the sound of pairs without a verdict.
 
     A file that cannot be read brings none.
@@ -178,7 +163,7 @@ def _listen(
     new = [(a, b) for a, b in pairs if verdicts.get(a.content_hash, b.content_hash) is None]
     ears = _Ears([track for pair in new for track in pair])
     for a, b in new:
-        verdict = ears.sounds_the_same(a, b, alike)
+        verdict = ears.sounds_the_same(a, b)
         if verdict is not None:
             verdicts.add(a.content_hash, b.content_hash, verdict)
 
@@ -191,8 +176,8 @@ class _Ears:
         decoded = guarded.beginnings(list(paths.values()), RATE, LISTENED_S)
         self._heard = dict(zip(paths, decoded, strict=True))
 
-    def sounds_the_same(self, a: Track, b: Track, alike: Alike) -> bool | None:
+    def sounds_the_same(self, a: Track, b: Track) -> bool | None:
         one, other = self._heard[a.content_hash], self._heard[b.content_hash]
         if isinstance(one, Exception) or isinstance(other, Exception):
             return None
-        return alike(one, other) > CORRELATION
+        return correlation(one, other) > CORRELATION

@@ -168,14 +168,17 @@ def sweep(
         None if no query has a relevant candidate.
     """
     units = {name: normalize(values) for name, values in vectors.items()} if len(tracks) > 1 else {}
-    kept = _kept(tracks, units, spec, method, verdicts)
+    first = _first(tracks, units, spec, method, verdicts)
+    kept = np.flatnonzero(first == np.arange(len(tracks)))
     if len(kept) < 2:
         return None
+    cuts = duplicates.cuts(tracks, first, verdicts)
     metrics = [metric for metric in method.metrics if metric.name in METRICS]
     judge = Judge(
         [tracks[row] for row in kept.tolist()],
         Method(method.exclude, method.k, tuple(metrics)),
         len(tracks) - len(kept),
+        cuts=[cuts[row] for row in kept.tolist()],
     )
     judge.rank(
         {name: retrieval.cosine(unit[kept]) for name, unit in units.items()},
@@ -240,19 +243,18 @@ def _folds(groups: np.ndarray) -> np.ndarray:
     return np.array([by_group[g] if g >= 0 else a for g, a in zip(groups, alone, strict=True)])
 
 
-def _kept(
+def _first(
     tracks: Sequence[Track],
     units: Mapping[str, np.ndarray],
     spec: EmbedderSpec,
     method: Method,
     verdicts: Verdicts | None,
 ) -> np.ndarray:
-    """Return the row numbers of the tracks that take part: each recording once."""
+    """Return the row number of the first track with the same recording, shape ``(N,)``."""
     if method.exclude == "none" or len(tracks) < 2:
         return np.arange(len(tracks))
     near = [space.neighbours(units[spec.layer])] if spec.trained else []
-    first = duplicates.recordings(tracks, near, verdicts=verdicts)
-    return np.flatnonzero(first == np.arange(len(tracks)))
+    return duplicates.recordings(tracks, near, verdicts=verdicts)
 
 
 def _scored(values: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, Score]]:

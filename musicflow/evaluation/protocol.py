@@ -4,7 +4,8 @@ Each rule excludes what the one above it does:
 
 ==============  ====================================================================
 ``none``        the query itself
-``duplicates``  its duplicates: each recording takes part once, by its first track
+``duplicates``  its duplicates: each recording takes part once, by its first track; and its cuts,
+                which are tracks that have a stretch of sound in common with it
 ``album``       the tracks of its album
 ``artist``      the tracks that share an artist with it, or its album
 ==============  ====================================================================
@@ -92,6 +93,8 @@ class Protocol:
         The depth of metrics that leave it open.
     drawn
         Queries drawn at random where not every track is one; else 0.
+    cuts
+        Tracks that have a stretch of sound in common with another that took part.
     """
 
     exclude: Exclude
@@ -101,6 +104,7 @@ class Protocol:
     note: str = ""
     k: int = 10
     drawn: int = 0
+    cuts: int = 0
 
     def __str__(self) -> str:
         excluded = {
@@ -110,9 +114,10 @@ class Protocol:
             "artist": "itself, its duplicates, its artist and its album",
         }[self.exclude]
         drawn = f"{self.drawn} queries drawn at random, " if self.drawn else ""
+        cuts = f"{self.cuts} cuts of one another, " if self.cuts else ""
         return (
             f"each query excludes {excluded} ({self.corpus} recordings, {drawn}"
-            f"{self.duplicates} duplicates, {self.artists} known artists)"
+            f"{self.duplicates} duplicates, {cuts}{self.artists} known artists)"
         )
 
 
@@ -287,6 +292,12 @@ def album_keys(tracks: Sequence[Track]) -> Keys:
     ]
 
 
+def all_keys(*kinds: Keys) -> Keys:
+    """Return keys of several kinds as one; those of different kinds are never equal."""
+    named = [[tuple((n, key) for key in own) for own in kind] for n, kind in enumerate(kinds)]
+    return [sum(own, ()) for own in zip(*named, strict=True)]
+
+
 def numbered(groups: np.ndarray) -> np.ndarray:
     """Return groups, with a number of its own for each track that is in none (-1)."""
     own: np.ndarray = np.where(
@@ -328,7 +339,11 @@ def _incidence(keys: Keys) -> "scipy.sparse.csr_array":
 
 
 def protocol_for(
-    tracks: Sequence[Track], method: Method, duplicates: int = 0, drawn: int = 0
+    tracks: Sequence[Track],
+    method: Method,
+    duplicates: int = 0,
+    drawn: int = 0,
+    cuts: Keys = (),
 ) -> tuple[Exclusion, Protocol]:
     """Decide what each query excludes.
 
@@ -344,21 +359,32 @@ def protocol_for(
         Tracks that were left out before.
     drawn
         Queries that are drawn; 0 if all are taken.
+    cuts
+        The keys that cuts of one recording share, per track; none where there are no cuts.
     """
     artists = artist_keys(tracks)
     known = len(set().union(*artists))
-    plain = Exclusion(len(tracks))
-    protocol = Protocol(method.exclude, len(tracks), duplicates, known, k=method.k, drawn=drawn)
+    cuts = cuts if any(cuts) and method.exclude != "none" else ()
+    plain = Exclusion(len(tracks), cuts)
+    protocol = Protocol(
+        method.exclude,
+        len(tracks),
+        duplicates,
+        known,
+        k=method.k,
+        drawn=drawn,
+        cuts=sum(map(bool, cuts)),
+    )
     if method.exclude not in ("album", "artist"):
         return plain, protocol
     protocol = replace(protocol, exclude="duplicates")
     albums, by_artist = album_keys(tracks), method.exclude == "artist"
     if not any(albums) and not (known and by_artist):
         return plain, replace(protocol, note=f"no {method.exclude} is known")
-    makers = artists if by_artist else [()] * len(tracks)
-    both = [(*names, *own) for names, own in zip(makers, albums, strict=True)]
+    none: Keys = [()] * len(tracks)
+    both = all_keys(artists if by_artist else none, albums, cuts or none)
     strict = Exclusion(len(tracks), both)
-    before, after = (_able(tracks, keys) for keys in ([()] * len(tracks), both))
+    before, after = (_able(tracks, keys) for keys in (cuts or none, both))
     if after < ENOUGH * before:
         what = "artist and album" if by_artist else "album"
         note = (

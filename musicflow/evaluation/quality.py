@@ -22,9 +22,11 @@ from musicflow.evaluation.labels import Labelling
 from musicflow.evaluation.metrics import FEW_SHOTS, KNN, PROBE, V_MEASURE
 from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.protocol import (
+    Keys,
     Labels,
     Method,
     Protocol,
+    all_keys,
     artist_keys,
     blocks,
     genre_labels,
@@ -160,6 +162,7 @@ def measure(
         near = {name: neighbours.find(name, unit, names) for name, unit in spaces.items()}
     if method.exclude != "none":
         first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
+    shared = duplicates.cuts(tracks, first, verdicts)
     kept = np.flatnonzero(first == np.arange(len(tracks)))
     if len(kept) < 2:
         return _nothing(first, method)
@@ -170,7 +173,9 @@ def measure(
         spaces = {name: unit[kept] for name, unit in spaces.items()}
         names = [names[row] for row in kept.tolist()]
     spaces = {**spaces, RANDOM: _random(len(tracks))}
-    judge = Judge(tracks, method, len(first) - len(kept))
+    judge = Judge(
+        tracks, method, len(first) - len(kept), cuts=[shared[row] for row in kept.tolist()]
+    )
     cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
     fusions, weights = {}, {}
     if len(meaningful) > 1:
@@ -260,20 +265,29 @@ class Judge:
         Tracks that were left out before.
     seed
         Of the queries that are drawn, and of the resamples behind intervals.
+    cuts
+        The keys that cuts of one recording share, per track; none where there are no cuts.
     """
 
     def __init__(
-        self, tracks: Sequence[Track], method: Method, duplicates: int = 0, seed: int = SEED
+        self,
+        tracks: Sequence[Track],
+        method: Method,
+        duplicates: int = 0,
+        seed: int = SEED,
+        cuts: Keys = (),
     ) -> None:
         self.queries = _queries(len(tracks), seed)
         drawn = len(self.queries) if len(self.queries) < len(tracks) else 0
-        self.exclusion, self.protocol = protocol_for(tracks, method, duplicates, drawn)
+        self.exclusion, self.protocol = protocol_for(tracks, method, duplicates, drawn, cuts)
         self.ids = [track.track_id for track in tracks]
         self.names = [track.genre for track in tracks]
         self.genres = genre_labels(tracks)
         self.subgenres = Labels([track.subgenres for track in tracks])
         by_artist = self.protocol.exclude == "artist"
-        self.groups = groups(artist_keys(tracks)) if by_artist else np.full(len(tracks), -1)
+        kin = [artist_keys(tracks)] if by_artist else []
+        kin += [cuts] if self.protocol.cuts else []
+        self.groups = groups(all_keys(*kin)) if kin else np.full(len(tracks), -1)
         self.metrics, self.seed = method.metrics, seed
         self.figures: dict[str, Figures] = {}
         self.ranked: dict[str, retrieval.Scores] = {}

@@ -1,12 +1,13 @@
 """Verdicts on which contents sound the same. Evaluation writes, searches read them.
 
-Near vectors suggest that two tracks are one recording; only their sound can prove it. An
-evaluation compares the sound, and saves each verdict. Searches, which must be quick, use the
-verdicts, and the vectors where there is none.
+Near vectors or shared landmarks suggest that two tracks are one recording; only their sound can
+prove it. An evaluation compares the sound, and saves each verdict. Searches, which must be quick,
+use the verdicts, and the vectors where there is none.
 """
 
 import json
 from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from musicflow.library.track import Track
@@ -19,6 +20,31 @@ Pair = tuple[str, str]
 """Two content hashes, the lesser first."""
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A stretch that two sounds have in common.
+
+    Parameters
+    ----------
+    a_s, b_s
+        Where it begins in each, in seconds.
+    seconds
+        Its length in the first.
+    speed
+        Seconds of the second per second of the first.
+    """
+
+    a_s: float
+    b_s: float
+    seconds: float
+    speed: float = 1.0
+
+    @property
+    def turned(self) -> "Cut":
+        """The same stretch with the sounds in the other order."""
+        return Cut(self.b_s, self.a_s, self.seconds * self.speed, 1 / self.speed)
+
+
 class Verdicts:
     """Pairs of contents that were compared, and whether they sound the same.
 
@@ -26,10 +52,15 @@ class Verdicts:
     ----------
     pairs
         Verdicts to start with.
+    cuts
+        What pairs that sound the same have in common, where landmarks told it.
     """
 
-    def __init__(self, pairs: dict[Pair, bool] | None = None) -> None:
+    def __init__(
+        self, pairs: dict[Pair, bool] | None = None, cuts: dict[Pair, Cut] | None = None
+    ) -> None:
         self._pairs = dict(pairs or {})
+        self.cuts = dict(cuts or {})
 
     @classmethod
     def load(cls, path: Path) -> "Verdicts":
@@ -37,7 +68,8 @@ class Verdicts:
         try:
             stored = json.loads(path.read_bytes())
             if stored["version"] == _VERSION:
-                return cls({_pair(a, b): same for a, b, same in stored["pairs"]})
+                cuts = {(a, b): Cut(*values) for a, b, *values in stored.get("cuts", ())}
+                return cls({_pair(a, b): same for a, b, same in stored["pairs"]}, cuts)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass
         return cls()
@@ -45,7 +77,9 @@ class Verdicts:
     def save(self, path: Path) -> None:
         """Write the verdicts."""
         pairs = [[a, b, same] for (a, b), same in sorted(self._pairs.items())]
-        write_atomically(path, json.dumps({"version": _VERSION, "pairs": pairs}).encode())
+        cuts = [[a, b, *astuple(cut)] for (a, b), cut in sorted(self.cuts.items())]
+        written = {"version": _VERSION, "pairs": pairs, "cuts": cuts}
+        write_atomically(path, json.dumps(written).encode())
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -65,6 +99,11 @@ class Verdicts:
     def add(self, a: str, b: str, same: bool) -> None:
         """Keep the verdict on two content hashes."""
         self._pairs[_pair(a, b)] = same
+
+    def add_cut(self, a: str, b: str, cut: Cut) -> None:
+        """Keep what two content hashes have in common; so they sound the same."""
+        self.add(a, b, same=True)
+        self.cuts[_pair(a, b)] = cut if a < b else cut.turned
 
 
 def _pair(a: str, b: str) -> Pair:

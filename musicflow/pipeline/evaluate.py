@@ -17,6 +17,7 @@ from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
 from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
+from musicflow.pipeline.cuts import find_cuts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
 from musicflow.pipeline.stress import deformed_vectors, tracks_to_deform
@@ -78,6 +79,8 @@ def _evaluated(
     texts, problems = _vectors_of_queries(*given, settings.cache)
     deformed = _deformed(*given, settings, progress, problems)
     verdicts = Verdicts.load(home.recordings)
+    if method.exclude != "none":
+        find_cuts(library, verdicts, settings, progress)
     pace, count = Pace(home.pace), len(library.tracks)
     with pace.measure(EVALUATION, count):
         comparison = shown_as(

@@ -20,6 +20,7 @@ from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
 from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.labels import LabelError
 from musicflow.evaluation.neighbours import KeptNeighbours
+from musicflow.evaluation.protocol import Keys
 from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.evaluation.space import Neighbours
 from musicflow.evaluation.state import ready_of
@@ -405,10 +406,9 @@ def _to_choose_by(
     drawn = np.random.default_rng(spaces.SEED).permutation(len(whole))[: spaces.MAX_TRACKS]
     drawn = np.sort(drawn)
     some, unit = [tracks[row] for row in drawn.tolist()], whole[drawn]
-    once = _each_once(some, [space.neighbours(unit)], settings)
+    once, cuts = _each_once(some, [space.neighbours(unit)], settings)
     drawn, unit = drawn[once], unit[once]
     some = [some[row] for row in once.tolist()]
-    cuts = _cuts(some, [space.neighbours(unit)], settings)
     ground = evidence.Ground(some, {}, (), Method.of(settings), cuts=cuts)
     own = judgements.of(drawn)
     _, kin = evidence.rules(ground, own, label)
@@ -417,23 +417,14 @@ def _to_choose_by(
 
 def _each_once(
     tracks: Sequence[Track], near: Sequence[Neighbours], settings: Settings
-) -> np.ndarray:
-    """Return the row numbers of the first track of each recording."""
+) -> tuple[np.ndarray, Keys]:
+    """Return the row numbers of the first track of each recording, and the keys of their cuts."""
     verdicts = Verdicts.load(settings.paths.recordings)
     first = duplicates.recordings(tracks, near, verdicts=verdicts)
     verdicts.save(settings.paths.recordings)
-    return np.flatnonzero(first == np.arange(len(tracks)))
-
-
-def _cuts(
-    tracks: Sequence[Track], near: Sequence[Neighbours], settings: Settings
-) -> list[tuple[int, ...]]:
-    # In a file of its own: searches take the other verdicts for copies.
-    path = settings.paths.tuned / "cuts.json"
-    verdicts = Verdicts.load(path)
-    found = duplicates.cuts(tracks, near, verdicts)
-    verdicts.save(path)
-    return found
+    once = np.flatnonzero(first == np.arange(len(tracks)))
+    cuts = duplicates.cuts(tracks, first, verdicts)
+    return once, [cuts[row] for row in once.tolist()]
 
 
 def are_measured(comparison: Comparison, settings: Settings, index: TrackIndex) -> bool:
@@ -493,16 +484,12 @@ def ground_of(
     tracks, units = common_spaces(library, ready, manifests, rows)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained"]
     method, once = Method.of(settings), np.arange(len(tracks))
+    cuts: Keys = ()
     kept, ids = KeptNeighbours(settings.paths.neighbours), [track.track_id for track in tracks]
     looked_at = meaningful if len(tracks) <= MAX_TRACKS else []
     near = {name: kept.find(name, units[name], ids) for name in looked_at}
     if method.exclude != "none":
-        once = _each_once(tracks, list(near.values()), settings)
-    if len(once) < len(tracks):
-        near = {
-            name: space.neighbours(units[name][once], known=near[name], origin=once)
-            for name in looked_at
-        }
+        once, cuts = _each_once(tracks, list(near.values()), settings)
     recordings = [tracks[row] for row in once.tolist()]
     return evidence.Ground(
         recordings,
@@ -510,7 +497,7 @@ def ground_of(
         meaningful,
         method,
         len(tracks) - len(once),
-        _cuts(recordings, list(near.values()), settings),
+        cuts,
     )
 
 

@@ -21,6 +21,7 @@ from musicflow.evaluation.protocol import (
     Labels,
     Method,
     album_keys,
+    all_keys,
     artist_keys,
     blocks,
     groups,
@@ -74,8 +75,8 @@ class Ground:
     rivals: Sequence[str]
     method: Method
     duplicates: int = 0
-    cuts: Sequence[tuple[int, ...]] = ()
-    """Keys that tracks share which hold one recording at different lengths."""
+    cuts: Keys = ()
+    """The keys that cuts of one recording share, per track."""
 
 
 def measure(
@@ -104,7 +105,7 @@ def measure(
     label = parts(name)[1]
     joined = joined_of(name, ground, published)
     crossed, known, new = contests(name, ground, judgements, joined)
-    judge = Judge(ground.tracks, ground.method, ground.duplicates)
+    judge = Judge(ground.tracks, ground.method, ground.duplicates, cuts=ground.cuts)
     judge.rank({name: crossed.similarity})
     judge.add_intervals()
     after = published.of_unit(joined).astype(np.float32)
@@ -175,21 +176,18 @@ def rules(ground: Ground, judgements: Judgements, label: str) -> tuple[Exclusion
     that suits the label. Artists that are the label exclude nothing, but stay in one fold.
     """
     tracks = ground.tracks
-    keys: list[Keys] = [ground.cuts] if ground.cuts else []
+    keys: list[Keys] = [ground.cuts] if any(ground.cuts) else []
     if judgements.kind != "tracks":
-        return Exclusion(len(tracks)), _groups(*keys, artist_keys(tracks), album_keys(tracks))
+        kin = groups(all_keys(*keys, artist_keys(tracks), album_keys(tracks)))
+        return Exclusion(len(tracks), *keys), kin
     method = replace(ground.method, exclude=rule_for(label, ground.method.exclude))
-    exclusion, protocol = protocol_for(relabelled(tracks, judgements.labels), method)
+    own = relabelled(tracks, judgements.labels)
+    exclusion, protocol = protocol_for(own, method, cuts=ground.cuts)
     if protocol.exclude == "artist" or label == "artist":
         keys.append(artist_keys(tracks))
     if protocol.exclude in ("album", "artist"):
         keys.append(album_keys(tracks))
-    return exclusion, _groups(*keys) if keys else np.full(len(tracks), -1)
-
-
-def _groups(*keys: Keys) -> np.ndarray:
-    named = [[tuple((n, key) for key in own) for own in one] for n, one in enumerate(keys)]
-    return groups([sum(own, ()) for own in zip(*named, strict=True)])
+    return exclusion, groups(all_keys(*keys)) if keys else np.full(len(tracks), -1)
 
 
 class Crossed:

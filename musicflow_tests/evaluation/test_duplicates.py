@@ -7,7 +7,7 @@ import pytest
 import soxr
 
 from musicflow.evaluation import duplicates
-from musicflow.evaluation.duplicates import cuts, recordings
+from musicflow.evaluation.duplicates import recordings
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
 from musicflow.library.recordings import Verdicts
@@ -55,22 +55,6 @@ def test_an_encoding_of_a_recording_is_that_recording_and_another_song_is_not(
     paths += [write("d.wav", melody[::-1], 44_100), write("e.wav", noise(0, 3.0))]
     tracks = [at(path, number) for number, path in enumerate(paths)]
     assert recordings(tracks, [all_near(5)]).tolist() == [0, 0, 0, 3, 4]
-
-
-def test_an_excerpt_is_a_cut_of_its_recording_and_another_song_is_not(
-    write: Callable[..., Path], melody: np.ndarray
-) -> None:
-    excerpt = write("a.wav", melody[: len(melody) // 5], 44_100)
-    lossy = excerpt.with_name("b.mp3")
-    encode(0.5 * np.concatenate([noise(1, 1.0, 44_100), melody]), lossy, "libmp3lame", 44_100)
-    others = [write("c.wav", melody[::-1], 44_100), write("d.wav", noise(0, 5.0))]
-    paths = zip([excerpt, lossy, *others], (0.6, 4.0, 3.0, 5.0), strict=True)
-    tracks = [at(path, number, seconds) for number, (path, seconds) in enumerate(paths)]
-    verdicts = Verdicts()
-    keys = cuts(tracks, [all_near(4)], verdicts)
-    assert keys[0] == keys[1] != ()
-    assert keys[2] == keys[3] == ()
-    assert len(verdicts) == 4, "lengths that are alike are left to the other rule"
 
 
 def test_tracks_that_lie_apart_or_differ_in_length_are_not_listened_to() -> None:

@@ -1,0 +1,161 @@
+"""Landmarks on disk: Parquet files, by content hash, and the contents that were compared.
+
+As with vectors, rows are only ever added, in whole new files: a kill loses what was not yet added.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from musicflow.audio.landmarks import Landmarks
+from musicflow.settings import write_atomically
+
+_VERSION = 1
+"""Raised when landmarks change."""
+
+_MANY = 32
+_SMALL = 16_000_000
+"""More files than this, of fewer bytes than that, are merged into one."""
+
+_GROUP = 256
+"""Rows that are read together."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The landmarks of several contents, one's behind the other's.
+
+    Parameters
+    ----------
+    contents
+        Content hashes.
+    ends
+        Where the landmarks of each end, shape ``(len(contents),)``.
+    keys, frames
+        As in `Landmarks`.
+    """
+
+    contents: tuple[str, ...]
+    ends: np.ndarray
+    keys: np.ndarray
+    frames: np.ndarray
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Return the number of the content that each landmark is of."""
+        return np.repeat(np.arange(len(self.contents)), np.diff(self.ends, prepend=0))
+
+
+class LandmarkStore:
+    """See the module's docstring.
+
+    Parameters
+    ----------
+    root
+        The folder; made when first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / str(_VERSION)
+        self._compared = self._folder / "compared.json"
+
+    def known(self) -> set[str]:
+        """Return the contents whose landmarks are known."""
+        parts = (pq.read_table(part, columns=["content_hash"]) for part in self._parts())
+        return {content for part in parts for content in _contents(part)}
+
+    def add(self, found: Mapping[str, Landmarks]) -> None:
+        """Keep landmarks by content hash; when this returns, they are on disk."""
+        if found:
+            self._write(pa.table({
+                "content_hash": pa.array(found, pa.string()),
+                "keys": _lists([each.keys for each in found.values()]),
+                "frames": _lists([each.frames for each in found.values()]),
+            }))  # fmt: skip
+            self._merge()
+
+    def shelves(self, only: Collection[str], size: int) -> Iterator[Shelf]:
+        """Yield the landmarks of some contents, about `size` landmarks at a time."""
+        wanted, waiting, count = pa.array(sorted(only), pa.string()), list[pa.Table](), 0
+        seen = set[str]()
+        for table in self._tables():
+            chosen = table.filter(pc.is_in(table["content_hash"], wanted))
+            # A kill while files are merged leaves rows twice.
+            fresh = [content not in seen for content in _contents(chosen)]
+            chosen = chosen.filter(pa.array(fresh, pa.bool_()))
+            seen.update(_contents(chosen))
+            waiting.append(chosen)
+            count += pc.sum(pc.list_value_length(chosen["keys"])).as_py() or 0
+            if count >= size:
+                yield _shelf(pa.concat_tables(waiting))
+                waiting, count = [], 0
+        if count:
+            yield _shelf(pa.concat_tables(waiting))
+
+    @property
+    def compared(self) -> frozenset[str]:
+        """The contents of the library that were last compared with one another."""
+        try:
+            return frozenset(json.loads(self._compared.read_bytes()))
+        except (FileNotFoundError, ValueError):
+            return frozenset()
+
+    def set_compared(self, contents: Collection[str]) -> None:
+        """Keep which contents were compared with one another."""
+        write_atomically(self._compared, json.dumps(sorted(contents)).encode())
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._folder.glob("part-*.parquet"))
+
+    def _tables(self) -> Iterator[pa.Table]:
+        for part in self._parts():
+            for batch in pq.ParquetFile(part).iter_batches(_GROUP):
+                yield pa.Table.from_batches([batch])
+
+    def _write(self, table: pa.Table) -> None:
+        sink = pa.BufferOutputStream()
+        # Keys are as good as random; the times ascend.
+        pq.write_table(
+            table,
+            sink,
+            row_group_size=_GROUP,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={"frames.list.element": "DELTA_BINARY_PACKED"},
+        )
+        path = self._folder / f"part-{uuid.uuid4().hex}.parquet"
+        write_atomically(path, sink.getvalue().to_pybytes())
+
+    def _merge(self) -> None:
+        small = [part for part in self._parts() if part.stat().st_size < _SMALL]
+        if len(small) > _MANY:
+            self._write(pa.concat_tables([pq.read_table(part) for part in small]))
+            for part in small:
+                part.unlink()
+
+
+def _contents(table: pa.Table) -> list[str]:
+    return [str(content) for content in table["content_hash"].to_pylist()]
+
+
+def _lists(arrays: list[np.ndarray]) -> pa.Array:
+    ends = np.cumsum([0, *map(len, arrays)])
+    values = np.concatenate([np.empty(0, np.uint32), *arrays])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values, pa.uint32()))
+
+
+def _shelf(table: pa.Table) -> Shelf:
+    table = table.combine_chunks()
+    lengths = pc.list_value_length(table["keys"]).to_numpy()
+    return Shelf(
+        tuple(_contents(table)),
+        np.cumsum(lengths),
+        *(pc.list_flatten(table[name]).to_numpy() for name in ("keys", "frames")),
+    )
