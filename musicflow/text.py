@@ -79,6 +79,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def clock(seconds: float) -> str:
+    """Return a time within a track, such as 3:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
 def about(seconds: float | None) -> str:
     """Return an estimated duration in brackets, behind a blank; empty if there is none."""
     return "" if seconds is None else f" (about {duration(seconds)})"

@@ -29,7 +29,7 @@ from musicflow.evaluation.votes import Standing
 from musicflow.index.filters import filter_forms
 from musicflow.index.hubness import Correction
 from musicflow.places import Place, Remote, place
-from musicflow.search.answers import answers_of, track_of
+from musicflow.search.answers import answers_of, group_of, track_of
 from musicflow.search.errors import NoTrackError
 from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, mapping, playlist
 from musicflow.search.recommend import Strategy
@@ -189,14 +189,26 @@ class Health(BaseModel):
     collections: list[CollectionOut]
 
 
+class CutOut(BaseModel):
+    """A stretch that a track has in common with a longer one, `of`."""
+
+    track_id: str
+    of: str
+    from_s: float
+    of_s: float
+    seconds: float
+    speed: float
+
+
 class Group(BaseModel):
-    """Tracks that are one recording."""
+    """Tracks that are one recording, or have a stretch of one in common."""
 
     answers: list[AnswerOut]
+    cuts: list[CutOut]
 
 
 class Duplicates(BaseModel):
-    """Groups of tracks that are one recording, the most alike first."""
+    """Groups of tracks that are one recording, whole or in part, the most alike first."""
 
     embedder: str
     groups: list[Group]
@@ -333,9 +345,9 @@ def facets(
 
 @router.get("/duplicates")
 def duplicates(service: Answering, embedder: Embedder = None) -> Duplicates:
-    """List groups of tracks that are copies of one recording."""
+    """List groups of tracks that are copies or cuts of one recording."""
     label, groups = service.duplicates(embedder)
-    return Duplicates(embedder=label, groups=[Group(answers=answers_of(g)) for g in groups])
+    return Duplicates(embedder=label, groups=[Group(**group_of(group)) for group in groups])
 
 
 @router.get("/map")

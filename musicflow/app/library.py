@@ -229,6 +229,8 @@ async def _duplicates(session: Session) -> None:
         hint("No two tracks sound the same.", "check_circle")
     deck = Deck(address, session.player, label)
     for group in groups[:MAX_GROUPS]:
-        deck.answers(group, "twice", actions=("play",))
+        deck.answers(group.hits, "twice", actions=("play",))
+        for shared in group.cuts:
+            ui.label(f"{shared}")
     if len(groups) > MAX_GROUPS:
         ui.label(f"{MAX_GROUPS} of {len(groups)} groups; `musicflow duplicates` lists all.")

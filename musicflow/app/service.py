@@ -49,7 +49,7 @@ from musicflow.places import place
 from musicflow.search import lookup, query
 from musicflow.search.answers import overlap
 from musicflow.search.corrected import corrected
-from musicflow.search.duplicates import duplicates
+from musicflow.search.duplicates import Group, duplicates
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.path import path
 from musicflow.search.query import Example
@@ -470,11 +470,11 @@ class Service:
         asked = query.filters_for(collection, wanted.filters)
         return Answer(opened.label, path(collection, first, last, steps, asked, wanted.variety))
 
-    def duplicates(self, embedder: str | None = None) -> tuple[str, list[list[Hit]]]:
-        """Return the label of a collection, and its groups of tracks that are one recording."""
+    def duplicates(self, embedder: str | None = None) -> tuple[str, list[Group]]:
+        """Return the label of a collection, and its groups of duplicates."""
         opened = self.open(embedder)
         verdicts = Verdicts.load(opened.settings.paths.recordings)
-        state = opened.collection.manifest.state, len(verdicts)
+        state = opened.collection.manifest.state, len(verdicts), len(verdicts.cuts)
         make = partial(duplicates, opened.collection, verdicts)
         return opened.label, self._results.once(("duplicates", opened.label), state, make)
 

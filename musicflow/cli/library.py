@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,8 +88,12 @@ def fetch(
 
 
 def _json(found: Check) -> dict[str, Any]:
-    library, answer = found.library, asdict(found)
+    library, answer = found.library, asdict(replace(found, cuts=()))
     del answer["library"]
+    answer["cuts"] = [
+        {"track_id": one.track_id, "of": other.track_id} | cut.as_json
+        for one, other, cut in found.cuts
+    ]
     problems = [asdict(problem) for problem in without_notes(library.problems)]
     return answer | {"problems": problems}
 
@@ -103,6 +107,10 @@ def _show(found: Check) -> None:
     _show_genres(summary)
     for line in _lines(summary):
         _say(line)
+    for one, other, cut in found.cuts[:MOST]:
+        _say(f"{one.track_id} is a cut of {other.track_id}: {cut}")
+    if (more := len(found.cuts) - MOST) > 0:
+        _say(f"… and {more} more cuts")
     for doubt in found.doubts:
         _say(f"{doubt}")
     _show_problems(found.library)

@@ -19,6 +19,7 @@ from musicflow.cli.console import (
     plain,
     print_bytes,
     print_json,
+    progress,
     settings_of,
     stop,
     table_of,
@@ -30,7 +31,7 @@ from musicflow.library.recordings import Verdicts
 from musicflow.library.rows import UNKNOWN
 from musicflow.places import place
 from musicflow.search import lookup, query
-from musicflow.search.answers import answers_of
+from musicflow.search.answers import answers_of, group_of
 from musicflow.search.corrected import corrected
 from musicflow.search.duplicates import duplicates as find_duplicates
 from musicflow.search.errors import QueryError
@@ -237,28 +238,62 @@ def _clock(seconds: float) -> str:
 
 
 def duplicates(
-    embedder: EmbedderOption = None, home: HomeOption = None, as_json: JsonOption = False
+    embedder: EmbedderOption = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="HOME",
+            help="Another home: list the recordings that the two libraries have in common.",
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List groups of tracks that are copies of one recording.
+    """List groups of tracks that are copies of one recording, or cuts of one.
 
-    Example: `musicflow duplicates --json`
+    Example: `musicflow duplicates --with ~/other-home`
     """
+    if other is not None:
+        _show_common(other, home, as_json)
+        return
     with _opened(home, embedder) as (collection, settings):
         groups = find_duplicates(collection, Verdicts.load(settings.paths.recordings))
         manifest = collection.manifest
     if as_json:
-        print_json([answers_of(group) for group in groups])
+        print_json([group_of(group) for group in groups])
         return
     if not groups:
         out.print(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
         return
-    shown = _told([hit.payload for group in groups for hit in group])
+    shown = _told([hit.payload for group in groups for hit in group.hits])
     table = table_of(f"by {manifest.embedder}", ["group", "score", *shown])
     for number, group in enumerate(groups, 1):
-        cells = _cells([hit.payload for hit in group], shown)
-        for hit, row in zip(group, cells, strict=True):
+        cells = _cells([hit.payload for hit in group.hits], shown)
+        for hit, row in zip(group.hits, cells, strict=True):
             table.add_row(str(number), f"{hit.score:.4f}", *row)
     out.print(table)
+    for shared in (shared for group in groups for shared in group.cuts):
+        out.print(plain(f"{shared}"), soft_wrap=True, highlight=False)
+
+
+def _show_common(other: Path, home: Path | None, as_json: bool) -> None:
+    """Show the recordings that the library of a home has in common with that of another."""
+    # They stand on the decoder, which a search does not need.
+    from musicflow.library import Library
+    from musicflow.pipeline.cuts import in_common
+
+    settings, others = settings_of(home=home), settings_of(home=other)
+    mine, theirs = (Library.load(one.paths.library) for one in (settings, others))
+    found = in_common(mine, theirs, settings, progress)
+    if as_json:
+        print_json([one.as_json for one in found])
+        return
+    for one in found:
+        out.print(plain(f"{one}"), soft_wrap=True, highlight=False)
+    tracks = f"{len(mine.tracks)} tracks of {mine.name} and {len(theirs.tracks)} of {theirs.name}"
+    told = "nothing in common" if not found else f"{len(found)} recordings in common"
+    out.print(plain(f"The {tracks} have {told}."), soft_wrap=True, highlight=False)
 
 
 def export(

@@ -9,7 +9,7 @@ import numpy as np
 from musicflow.embedders import EmbedderSpec, looks
 from musicflow.embedders.looks import Fault
 from musicflow.errors import MusicflowError
-from musicflow.evaluation import labels, metrics, retrieval, stress, words
+from musicflow.evaluation import duplicates, labels, metrics, retrieval, stress, words
 from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of, cost_of_fusion
 from musicflow.evaluation.labelled import Label
 from musicflow.evaluation.labels import LabelError, Labelling
@@ -137,6 +137,8 @@ def compare(
     void = any(doubt.voids for doubt in found_doubts)
     problems = [*_of_vectors(library, specs, ready, vectors), *faults]
     problems += _duplicates(common, found.first)
+    if found.protocol.cuts:
+        problems += _cuts(common, verdicts)
     failed = {
         problem.subject for problem in (*library.problems, *problems) if problem.severity == "error"
     }
@@ -337,6 +339,15 @@ def _not_embedded(
         for track in library.tracks
         if track.content_hash not in vectors[spec.label]
     ]
+
+
+def _cuts(tracks: Sequence[Track], verdicts: Verdicts | None) -> list[Problem]:
+    """Return a warning per track that is a cut of a longer one."""
+    problems = []
+    for one, other, cut in duplicates.cut_tracks(tracks, verdicts):
+        reason = f"a cut of {other.track_id} ({cut}); neither answers the other"
+        problems.append(Problem(one.track_id, _STAGE, "warning", reason, "cut"))
+    return problems
 
 
 def _duplicates(tracks: Sequence[Track], first: np.ndarray) -> list[Problem]:

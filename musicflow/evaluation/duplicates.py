@@ -6,7 +6,7 @@ their gain and the delay an encoder put before them. Tracks of other lengths, or
 elsewhere in a recording, are its cuts: see `musicflow.evaluation.cuts`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import scipy
@@ -15,14 +15,12 @@ from musicflow.audio import guarded
 from musicflow.evaluation.protocol import Keys
 from musicflow.evaluation.space import Neighbours
 from musicflow.library import Track
-from musicflow.library.recordings import Verdicts
+from musicflow.library.recordings import SAME_LENGTH_S, Cut, Verdicts
 from musicflow.places import place
 
 NEAR = 0.06
 """Cosine distance below which two tracks are compared by sound, as a share of the mean cosine
 distance of the space: embedders differ widely in that."""
-
-SAME_LENGTH_S = 1.0
 
 LISTENED_S = 30.0
 RATE = 4000
@@ -73,7 +71,13 @@ def recordings(
         same = known.same
     pairs += [(a, b) for a, b in near if same(tracks[a], tracks[b])]
     if verdicts is not None:
-        pairs += [(first[a], first[b]) for a, b in _copies(tracks, verdicts)]
+        pairs += [
+            (first[a], first[b])
+            for (a, b), cut in verdicts.cuts.items()
+            if a in first
+            and b in first
+            and cut.is_all(tracks[first[a]].duration_s, tracks[first[b]].duration_s)
+        ]
     group = _connected(pairs, len(tracks))
     _, row, inverse = np.unique(group, return_index=True, return_inverse=True)
     return row[inverse]
@@ -107,17 +111,27 @@ def cuts(tracks: Sequence[Track], first: np.ndarray, verdicts: Verdicts | None) 
     return [(int(group[row]),) if shared[group[row]] else () for row in first]
 
 
-def _copies(tracks: Sequence[Track], verdicts: Verdicts) -> list[tuple[str, str]]:
-    """Return the cuts that begin and end as their recordings do, by content hash."""
-    lengths = {track.content_hash: track.duration_s for track in tracks}
-    return [
-        (a, b)
-        for (a, b), cut in verdicts.cuts.items()
-        if a in lengths
-        and b in lengths
-        and abs(lengths[a] - lengths[b]) <= SAME_LENGTH_S
-        and abs(cut.a_s - cut.b_s) <= SAME_LENGTH_S
-    ]
+def cut_tracks(
+    tracks: Sequence[Track], verdicts: Verdicts | None
+) -> Iterator[tuple[Track, Track, Cut]]:
+    """Yield the pairs of a track and a longer one that it is a cut of, and their stretch.
+
+    Of several tracks of one content, the last stands for all.
+
+    Parameters
+    ----------
+    tracks
+        The tracks.
+    verdicts
+        What is known of their cuts.
+    """
+    by_content = {track.content_hash: track for track in tracks}
+    for (a, b), cut in verdicts.cuts.items() if verdicts is not None else ():
+        if a in by_content and b in by_content:
+            one, other = by_content[a], by_content[b]
+            if not cut.is_all(one.duration_s, other.duration_s):
+                is_shorter = one.duration_s <= other.duration_s
+                yield (one, other, cut) if is_shorter else (other, one, cut.turned)
 
 
 def _connected(pairs: Sequence[Pair], count: int) -> np.ndarray:

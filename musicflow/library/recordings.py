@@ -12,9 +12,16 @@ from pathlib import Path
 
 from musicflow.library.track import Track
 from musicflow.settings import write_atomically
+from musicflow.text import clock
 
 _VERSION = 1
 """Raised when the comparison of sounds changes."""
+
+SAME_LENGTH_S = 1.0
+"""The difference up to which two tracks last equally long."""
+
+_TOLD = 0.001
+"""A difference of speed from which on it is told."""
 
 Pair = tuple[str, str]
 """Two content hashes, the lesser first."""
@@ -38,6 +45,30 @@ class Cut:
     b_s: float
     seconds: float
     speed: float = 1.0
+
+    def __str__(self) -> str:
+        """Say what they have in common."""
+        other = self.b_s + self.seconds * self.speed
+        faster = f", {self.speed - 1:+.1%} in length" if abs(self.speed - 1) >= _TOLD else ""
+        return (
+            f"{clock(self.a_s)}–{clock(self.a_s + self.seconds)} is "
+            f"{clock(self.b_s)}–{clock(other)}{faster}"
+        )
+
+    @property
+    def as_json(self) -> dict[str, float]:
+        """Return it as JSON values: in the first ``from_s`` on, in the other ``of_s`` on."""
+        return {
+            "from_s": round(self.a_s, 2),
+            "of_s": round(self.b_s, 2),
+            "seconds": round(self.seconds, 2),
+            "speed": round(self.speed, 4),
+        }
+
+    def is_all(self, seconds: float, other_seconds: float) -> bool:
+        """Return whether sounds of some lengths hold the same from beginning to end."""
+        ends = abs(seconds - other_seconds), abs(self.a_s - self.b_s)
+        return max(ends) <= SAME_LENGTH_S
 
     @property
     def turned(self) -> "Cut":
@@ -91,6 +122,11 @@ class Verdicts:
     def get(self, a: str, b: str) -> bool | None:
         """Return the verdict on two content hashes; None if they were never compared."""
         return True if a == b else self._pairs.get(_pair(a, b))
+
+    def cut(self, a: str, b: str) -> Cut | None:
+        """Return what two content hashes have in common; None if no stretch is known."""
+        cut = self.cuts.get(_pair(a, b))
+        return cut if cut is None or a < b else cut.turned
 
     def same(self, a: Track, b: Track) -> bool:
         """Return whether two tracks are known to sound the same."""

@@ -113,6 +113,14 @@ class Common:
     theirs: Track
     cut: Cut
 
+    def __str__(self) -> str:
+        return f"{self.mine.track_id} and {self.theirs.track_id}: {self.cut}"
+
+    @property
+    def as_json(self) -> dict[str, str | float]:
+        """Return it as JSON values."""
+        return {"mine": self.mine.track_id, "theirs": self.theirs.track_id} | self.cut.as_json
+
 
 def in_common(
     library: Library, other: Library, settings: Settings, progress: Progress = no_progress

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musicflow import embedders
+from musicflow.evaluation.duplicates import cut_tracks
 from musicflow.library import (
     Doubt,
     Library,
     Progress,
     Rules,
     Summary,
+    Track,
     doubts,
     no_progress,
     read_library,
     summary_of,
 )
+from musicflow.library.recordings import Cut, Verdicts
 from musicflow.pipeline.estimate import disk_mb
 from musicflow.settings import Settings
 from musicflow.store import store_of
@@ -68,6 +71,8 @@ class Check:
         The cost of each embedder of the settings.
     library
         The library itself.
+    cuts
+        The pairs of a track and a longer one that it is a cut of, as far as a run found them.
     """
 
     root: str
@@ -80,6 +85,7 @@ class Check:
     doubts: tuple[Doubt, ...]
     costs: tuple[Cost, ...]
     library: Library
+    cuts: tuple[tuple[Track, Track, Cut], ...]
 
 
 def check(settings: Settings, progress: Progress = no_progress) -> Check:
@@ -106,6 +112,7 @@ def check(settings: Settings, progress: Progress = no_progress) -> Check:
         doubts=doubts(library),
         costs=costs(library, settings),
         library=library,
+        cuts=tuple(cut_tracks(library.tracks, Verdicts.load(settings.paths.recordings))),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from musicflow.index import Hit
 from musicflow.index.fields import FIELDS
+from musicflow.search.duplicates import Group
 from musicflow.text import joined
 
 
@@ -28,6 +29,21 @@ def answers_of(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         | {"duplicates": list(hit.duplicates)}
         for rank, hit in enumerate(hits, 1)
     ]
+
+
+def group_of(group: Group) -> dict[str, Any]:
+    """Return a group of duplicates as JSON values.
+
+    Returns
+    -------
+    dict
+        ``answers``, and ``cuts``: the track ``track_id`` has ``seconds`` from ``from_s`` on in
+        common with the track ``of``. There they begin at ``of_s`` and last ``speed`` times as long.
+    """
+    cuts = [
+        {"track_id": shared.track_id, "of": shared.of} | shared.cut.as_json for shared in group.cuts
+    ]
+    return {"answers": answers_of(group.hits), "cuts": cuts}
 
 
 def track_of(payload: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""Duplicates: tracks of a collection that are one recording.
+"""Duplicates: tracks of a collection that are one recording, or have a stretch of one in common.
 
 Where an evaluation compared the sound of two tracks, its verdict decides. Else two tracks are one
 recording if their vectors lie near each other and they last equally long; see `NEAR`.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,22 +15,55 @@ import scipy
 
 from musicflow.index import Collection, Hit, Manifest
 from musicflow.index.fields import DURATION
-from musicflow.library.recordings import Verdicts
+from musicflow.library.recordings import SAME_LENGTH_S, Cut, Verdicts
 
 NEAR = 0.02
 """The distance (one less the cosine) up to which vectors are those of one recording, as a share
 of the mean distance of two tracks: embedders differ widely in that."""
-
-SAME_LENGTH_S = 1.0
-"""The difference up to which tracks last equally long."""
 
 NO_VERDICTS = Verdicts()
 
 _BLOCK = 1024
 
 
-def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list[list[Hit]]:
-    """Return groups of tracks that are one recording.
+@dataclass(frozen=True)
+class Shared:
+    """What a track has in common with a longer one.
+
+    Parameters
+    ----------
+    track_id, of
+        The two tracks.
+    cut
+        The stretch, in the first and in the second.
+    """
+
+    track_id: str
+    of: str
+    cut: Cut
+
+    def __str__(self) -> str:
+        return f"{self.track_id} and {self.of}: {self.cut}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tracks that are connected by a recording.
+
+    Parameters
+    ----------
+    hits
+        Two and more; a score is the likeness to the first.
+    cuts
+        What those have in common that do not hold the same from beginning to end.
+    """
+
+    hits: list[Hit]
+    cuts: list[Shared]
+
+
+def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list[Group]:
+    """Return groups of tracks that are one recording, or have a stretch of one in common.
 
     Every pair of tracks that last equally long is compared, exactly.
 
@@ -41,9 +76,8 @@ def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list
 
     Returns
     -------
-    list of list of Hit
-        Groups of two and more, the most alike first; a score is the likeness to the group's
-        first track.
+    list of Group
+        The most alike first.
     """
     ids, vectors, lengths, contents = _held(collection)
     pairs = _judged(_alike(vectors, lengths, collection.manifest), contents, verdicts)
@@ -55,7 +89,24 @@ def duplicates(collection: Collection, verdicts: Verdicts = NO_VERDICTS) -> list
         [Hit(ids[row], float(vectors[row] @ vectors[rows[0]]), payloads[ids[row]]) for row in rows]
         for rows in groups
     ]
-    return sorted(hits, key=lambda group: -min(hit.score for hit in group))
+    hits.sort(key=lambda group: -min(hit.score for hit in group))
+    return [Group(group, _shared(group, verdicts)) for group in hits]
+
+
+def _shared(group: Sequence[Hit], verdicts: Verdicts) -> list[Shared]:
+    """Return what tracks of a group have in common, by where it lies in the longer one."""
+    found = []
+    for one, other in itertools.permutations(group, 2):
+        (a, b), lengths = contents_of([one.payload, other.payload]), _lengths([one, other])
+        cut = verdicts.cut(a, b)
+        is_shorter = (lengths[0], one.track_id) < (lengths[1], other.track_id)
+        if cut is not None and is_shorter and not cut.is_all(*lengths):
+            found.append(Shared(one.track_id, other.track_id, cut))
+    return sorted(found, key=lambda shared: (shared.of, shared.cut.b_s))
+
+
+def _lengths(hits: Sequence[Hit]) -> list[float]:
+    return [hit.payload.get(DURATION, 0.0) for hit in hits]
 
 
 def _held(collection: Collection) -> tuple[list[str], np.ndarray, np.ndarray, list[str]]:

@@ -178,7 +178,7 @@ def test_copies_are_listed_together(run: Run, music: Path, tmp_path: Path) -> No
     ingest(music, tmp_path / "home")
     code, printed, _ = run("duplicates", "--home", str(tmp_path / "home"), "--json")
     assert code == 0
-    groups = [{track["track_id"] for track in group} for group in json.loads(printed)]
+    groups = [{track["track_id"] for track in group["answers"]} for group in json.loads(printed)]
     assert {"noises/4.wav", "noises/copy.wav"} in groups
 
 

@@ -223,7 +223,7 @@ def test_copies_are_near_in_all_members_together(tmp_path: Path) -> None:
     for label in ("fusion:a+b", "rrf:a+b"):
         fused = fusions.open(label)
         groups = duplicates(fused)
-        assert [[hit.track_id for hit in group] for group in groups] == [["t00", "t01"]]
+        assert [[hit.track_id for hit in group.hits] for group in groups] == [["t00", "t01"]]
         found = {hit.track_id: hit.duplicates for hit in recommend(fused, ["t00"])}
         assert "t01" not in found
 

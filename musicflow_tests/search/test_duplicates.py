@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from musicflow.index import Collection, EmbeddedIndex, Point
-from musicflow.library.recordings import Verdicts
-from musicflow.search.duplicates import duplicates
+from musicflow.library.recordings import Cut, Verdicts
+from musicflow.search.duplicates import Shared, duplicates
 from musicflow.search.recommend import recommend
 from musicflow_tests.search.conftest import VECTORS, opened, track
 
@@ -30,7 +30,7 @@ def collection(tmp_path: Path) -> Iterator[Collection]:
 
 
 def groups(collection: Collection, verdicts: Verdicts) -> list[set[str]]:
-    return [{hit.track_id for hit in group} for group in duplicates(collection, verdicts)]
+    return [{hit.track_id for hit in group.hits} for group in duplicates(collection, verdicts)]
 
 
 def test_without_a_verdict_vectors_decide(collection: Collection) -> None:
@@ -73,7 +73,7 @@ def test_pairs_are_those_of_all_tracks_of_equal_length(
     expected = {frozenset(f"t{row}" for row in np.flatnonzero(rows)) for rows in alike}
     with opened(EmbeddedIndex(tmp_path), points) as collection:
         found = duplicates(collection)
-    assert {frozenset(hit.track_id for hit in group) for group in found} == {
+    assert {frozenset(hit.track_id for hit in group.hits) for group in found} == {
         group for group in expected if len(group) > 1
     }
 
@@ -82,3 +82,19 @@ def test_a_collection_without_contents_goes_by_vectors(tmp_path: Path) -> None:
     points = [Point(f"t{row}", VECTORS[0], track(row, duration_s=float(np.pi))) for row in range(2)]
     with opened(EmbeddedIndex(tmp_path), points) as collection:
         assert groups(collection, Verdicts({("", "hash 1"): False})) == [CLOSE]
+
+
+def test_a_cut_stands_with_the_longer_track_and_says_where_it_lies(tmp_path: Path) -> None:
+    lengths = (100.0, 8.0, 100.0)
+    points = [
+        Point(f"t{row}", VECTORS[row], track(row, duration_s=seconds, content_hash=f"hash {row}"))
+        for row, seconds in enumerate(lengths)
+    ]
+    verdicts = Verdicts()
+    verdicts.add_cut("hash 0", "hash 1", Cut(71.0, 0.0, 8.0))
+    with opened(EmbeddedIndex(tmp_path), points) as collection:
+        [group] = duplicates(collection, verdicts)
+        answers = [hit.track_id for hit in recommend(collection, ["t1"], verdicts=verdicts)]
+    assert group.cuts == [Shared("t1", "t0", Cut(0.0, 71.0, 8.0))]
+    assert str(group.cuts[0]) == "t1 and t0: 0:00–0:08 is 1:11–1:19"
+    assert answers == ["t2"]
