@@ -76,8 +76,18 @@ def landmarks(blocks: Iterable[np.ndarray]) -> Landmarks:
     blocks
         The sound in pieces of any length, float32 mono at `RATE`.
     """
-    peaks = [np.empty((0, 2)), *_peaks(blocks)]
-    frames, bins = np.concatenate(peaks).T
+    return of_peaks(np.concatenate([np.empty((0, 2)), *peaks(blocks)]))
+
+
+def of_peaks(found: np.ndarray) -> Landmarks:
+    """Return the landmarks that peaks make.
+
+    Parameters
+    ----------
+    found
+        The frame and the bin of each, in the order of their frames; float64, shape ``(n, 2)``.
+    """
+    frames, bins = found.T
     steps = _STEPS * np.log2(np.maximum(bins, 1.0) / _LOWEST)
     keys, firsts = [np.empty(0, np.uint32)], [np.empty(0)]
     for second, third in itertools.combinations(range(1, _FAN + 1), 2):
@@ -111,8 +121,8 @@ def _hashed(values: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def _peaks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the frames and bins of peaks between the samples of each: shape ``(n, 2)``."""
+def peaks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the peaks of a sound's spectrogram, part by part; see `landmarks` and `of_peaks`."""
     reach = _NEAR[0]
     first = 0
     for levels in _spectrograms(blocks):

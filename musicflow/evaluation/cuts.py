@@ -5,6 +5,7 @@ another encoding. Landmarks that two sounds share at one distance in time make t
 then the stretch is decoded from both, and its samples decide.
 """
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ import scipy
 import soxr
 
 from musicflow.audio import guarded
-from musicflow.audio.landmarks import FRAME_S, RATE
+from musicflow.audio.landmarks import FRAME_S, RATE, Landmarks
 from musicflow.library import Track
-from musicflow.library.landmarks import LandmarkStore, Shelf
+from musicflow.library.landmarks import LandmarkStore
 from musicflow.library.recordings import Cut
 from musicflow.places import place
 
@@ -47,7 +48,16 @@ _CELL = 16
 _LINE = 5
 """Frames by which landmarks of a stretch may lie beside its line."""
 
+_WHILE = 512
+"""Frames of one cell of time: eight seconds."""
+
+_SOME = 4
+"""One in so many landmarks is looked at where both sounds are long; see `Shelf.are_long`."""
+
 _TABLE_BITS = 22
+
+_TOGETHER = 1 << 20
+"""Matches that are looked at together."""
 
 _PART = RATE // 2
 _SLACK = RATE // 10
@@ -112,98 +122,115 @@ def candidates(
         Content hashes.
     """
     queries, corpus = frozenset(queries), frozenset(corpus)
+    number = {content: place for place, content in enumerate(sorted(queries | corpus))}
     for some in store.shelves(queries, _QUERIES):
-        lookup = _Lookup(some)
+        rows = np.array([number[content] for content in some.contents])
+        is_twice = np.array([content in corpus for content in some.contents])
+        long = some.are_long[some.rows]
+        lookups = [_Lookup(*some.landmarks(where)) for where in (~long, long)]
         for others in store.shelves(corpus, _CORPUS):
-            for found in lookup.candidates(others):
-                is_twice = found.a in corpus and found.b in queries
-                if found.a < found.b or (found.a > found.b and not is_twice):
-                    yield found
+            columns = np.array([number[content] for content in others.contents])
+            is_query = np.array([content in queries for content in others.contents])
+            wanted = rows[:, None] != columns
+            # Two queries are a pair once.
+            wanted &= (rows[:, None] < columns) | ~(is_twice[:, None] & is_query)
+            few = ~others.are_long[others.rows] | (others.keys % _SOME == 0)
+            for lookup, where in zip(lookups, (few | True, few), strict=True):
+                for row, column in lookup.pairs(*others.landmarks(where), wanted):
+                    if line := _line(*_matches(some.sound(row), others.sound(column))):
+                        yield Candidate(some.contents[row], others.contents[column], *line)
 
 
 class _Lookup:
-    """Finds the landmarks of some contents among those of others."""
+    """Finds landmarks among those of others.
 
-    def __init__(self, queries: Shelf) -> None:
-        self._queries = queries
-        order = np.argsort(queries.keys, kind="stable")
-        self._keys, starts, counts = np.unique(
-            queries.keys[order], return_index=True, return_counts=True
-        )
-        told = counts <= _COMMON
-        self._keys, self._starts, self._counts = self._keys[told], starts[told], counts[told]
-        self._rows, self._frames = queries.rows[order], queries.frames[order].astype(np.int64)
-        self._is_known = np.zeros(1 << 24, bool)
-        self._is_known[self._keys >> 8] = True
+    Parameters
+    ----------
+    rows, keys, frames
+        The landmarks: the number of the content that each is of, its key, and its time.
+    """
 
-    def candidates(self, corpus: Shelf) -> Iterator[Candidate]:
-        """Yield the candidates of the contents of two shelves."""
-        may = np.flatnonzero(self._is_known[corpus.keys >> 8])
-        keys = corpus.keys[may]
+    def __init__(self, rows: np.ndarray, keys: np.ndarray, frames: np.ndarray) -> None:
         order = np.argsort(keys, kind="stable")
-        may, keys = may[order], keys[order]
-        place_ = np.searchsorted(self._keys, keys).clip(max=max(0, len(self._keys) - 1))
-        hit = self._keys[place_] == keys if len(self._keys) else np.zeros(0, bool)
-        may, place_ = may[hit], place_[hit]
-        # In the order of the corpus, so that the pairs of one content come together.
-        order = np.argsort(may, kind="stable")
-        may, place_ = may[order], place_[order]
-        rows, frames = corpus.rows[may], corpus.frames[may].astype(np.int64)
-        for some in _portions(rows, self._counts[place_]):
-            yield from self._found(corpus, rows[some], frames[some], place_[some])
+        self._rows, self._frames = rows[order], frames[order]
+        known, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        told = counts <= _COMMON
+        self._keys, self._starts, self._counts = known[told], starts[told], counts[told]
+        self._may_be = np.zeros(1 << _TABLE_BITS, bool)
+        self._may_be[self._keys >> (32 - _TABLE_BITS)] = True
 
-    def _found(
-        self,
-        corpus: Shelf,
-        rows: np.ndarray,
-        frames: np.ndarray,
-        places: np.ndarray,
-    ) -> Iterator[Candidate]:
-        counts = self._counts[places]
-        which = np.repeat(np.arange(len(places)), counts)
-        within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-        own = self._starts[places[which]] + within
-        pair = self._rows[own] * len(corpus.contents) + rows[which]
-        mine, theirs = self._frames[own], frames[which]
-        kept = _crowded(pair, theirs - mine)
-        pair, mine, theirs = pair[kept], mine[kept], theirs[kept]
-        order = np.argsort(pair, kind="stable")
-        pair, mine, theirs = pair[order], mine[order], theirs[order]
-        for some in np.split(np.arange(len(pair)), np.flatnonzero(np.diff(pair)) + 1):
-            if not len(some):
-                continue
-            row, other = divmod(int(pair[some[0]]), len(corpus.contents))
-            a, b = self._queries.contents[row], corpus.contents[other]
-            if a != b and (line := _line(mine[some], theirs[some])):
-                yield Candidate(a, b, *line)
+    def pairs(
+        self, rows: np.ndarray, keys: np.ndarray, frames: np.ndarray, wanted: np.ndarray
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of contents that share landmarks at one distance.
+
+        Parameters
+        ----------
+        rows, keys, frames
+            The landmarks of the others, in the order of their contents.
+        wanted
+            Which pairs are looked at: bool, shape (contents, others).
+        """
+        may = np.flatnonzero(self._may_be[keys >> (32 - _TABLE_BITS)])
+        # Sorted, as then they are looked up one behind the other.
+        may = may[np.argsort(keys[may], kind="stable")]
+        at = np.searchsorted(self._keys, keys[may])
+        at[at == len(self._keys)] = 0
+        hit = np.flatnonzero(self._keys[at] == keys[may]) if len(may) else may
+        hit = hit[np.argsort(may[hit], kind="stable")]
+        may, at = may[hit], at[hit]
+        for some in _portions(rows[may], self._counts[at]):
+            found = self._crowded(rows[may[some]], frames[may[some]], at[some], wanted)
+            yield from (divmod(pair, wanted.shape[1]) for pair in found.tolist())
+
+    def _crowded(
+        self, rows: np.ndarray, frames: np.ndarray, at: np.ndarray, wanted: np.ndarray
+    ) -> np.ndarray:
+        counts = self._counts[at]
+        which = np.repeat(np.arange(len(at)), counts)
+        first = self._starts[at] - np.cumsum(counts) + counts
+        own = np.repeat(first, counts) + np.arange(len(which))
+        kept = np.flatnonzero(wanted[self._rows[own], rows[which]])
+        own, which = own[kept], which[kept]
+        pair = self._rows[own].astype(np.int64) * wanted.shape[1] + rows[which]
+        mine, theirs = self._frames[own].astype(np.int64), frames[which].astype(np.int64)
+        return np.unique(pair[_crowded(pair, mine, theirs)])
 
 
 def _portions(rows: np.ndarray, counts: np.ndarray) -> Iterator[slice]:
     """Yield slices of whole rows with about as many matches as are looked at together."""
-    if not len(rows):
-        return
-    total = np.cumsum(counts)
-    firsts = np.flatnonzero(np.diff(rows, prepend=-1))
-    start = 0
-    for first, end in zip(firsts, [*firsts[1:], len(rows)], strict=True):
-        before = total[start - 1] if start else 0
-        if total[end - 1] - before >= 1 << (_TABLE_BITS - 1) and first > start:
-            yield slice(start, int(first))
-            start = int(first)
-    yield slice(start, len(rows))
+    ends = np.flatnonzero(np.diff(rows, append=-1)) + 1
+    total = np.cumsum(counts)[ends - 1]
+    start = done = 0
+    for end, matches in zip(ends.tolist(), total.tolist(), strict=True):
+        if matches - done >= _TOGETHER or end == len(rows):
+            yield slice(start, end)
+            start, done = end, matches
 
 
-def _crowded(pair: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """Return the matches in cells, of a pair and a distance, that hold enough of them."""
-    # Cells are told apart by a hash first: most hold one match by chance, and need no sorting.
+def _crowded(pair: np.ndarray, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return the matches that enough others of their pair lie near, in time and distance."""
     found = np.zeros(len(pair), bool)
-    for shift in (0, _CELL // 2):
-        cell = (distance + shift) // _CELL
-        code = (pair.astype(np.uint64) << np.uint64(24)) + (cell + (1 << 23)).astype(np.uint64)
-        small = (code * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _TABLE_BITS)
-        small = small.astype(np.int64)
-        found |= np.bincount(small, minlength=1 << _TABLE_BITS)[small] >= ENOUGH
+    for shift, late in itertools.product((0, _CELL // 2), (0, _WHILE // 2)):
+        cell = (theirs - mine + shift) // _CELL
+        code = pair * 0x1E3779B97F4A7C15 + cell * 0x2545F4914F6CDD1D
+        code = (code + (mine + late) // _WHILE * 0x27D4EB2F165667C5).view(np.uint64)
+        # By a hash first: most cells hold one match by chance, and need no sorting.
+        small = (code >> np.uint64(64 - _TABLE_BITS)).view(np.int64)
+        some = np.flatnonzero(np.bincount(small, minlength=1 << _TABLE_BITS)[small] >= ENOUGH)
+        _, cells, counts = np.unique(code[some], return_inverse=True, return_counts=True)
+        found[some[counts[cells] >= ENOUGH]] = True
     return np.flatnonzero(found)
+
+
+def _matches(one: Landmarks, other: Landmarks) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frames in each of the landmarks that two sounds share."""
+    order = np.argsort(other.keys, kind="stable")
+    keys, frames = other.keys[order], other.frames[order].astype(np.int64)
+    first, last = (np.searchsorted(keys, one.keys, side) for side in ("left", "right"))
+    counts = last - first
+    within = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    return np.repeat(one.frames.astype(np.int64), counts), frames[within]
 
 
 Line = tuple[tuple[float, float], tuple[float, float], int]

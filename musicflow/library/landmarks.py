@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicflow.audio.landmarks import Landmarks
+from musicflow.audio.landmarks import FRAME_S, Landmarks
 from musicflow.settings import write_atomically
 
 _VERSION = 1
@@ -23,6 +24,9 @@ _VERSION = 1
 _MANY = 32
 _SMALL = 16_000_000
 """More files than this, of fewer bytes than that, are merged into one."""
+
+LONG_S = 20.0
+"""Sounds from this length on have more landmarks in common than need be looked at."""
 
 _GROUP = 256
 """Rows that are read together."""
@@ -47,10 +51,25 @@ class Shelf:
     keys: np.ndarray
     frames: np.ndarray
 
-    @property
+    @cached_property
     def rows(self) -> np.ndarray:
         """Return the number of the content that each landmark is of."""
         return np.repeat(np.arange(len(self.contents)), np.diff(self.ends, prepend=0))
+
+    @cached_property
+    def are_long(self) -> np.ndarray:
+        """Return which contents last `LONG_S` and more, by their last landmark."""
+        last = [self.frames[end - 1] if end else 0 for end in self.ends.tolist()]
+        return np.array(last) * FRAME_S >= LONG_S
+
+    def sound(self, row: int) -> Landmarks:
+        """Return the landmarks of one content, by its number."""
+        where = slice(self.ends[row - 1] if row else 0, self.ends[row])
+        return Landmarks(self.keys[where], self.frames[where])
+
+    def landmarks(self, where: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows, keys and frames of some landmarks."""
+        return self.rows[where], self.keys[where], self.frames[where]
 
 
 class LandmarkStore:
