@@ -9,6 +9,7 @@
     mf.compare("~/Music", ["musicnn", "mfcc"], home="lab").to_dataframe()
     mf.layers("~/Music", "musicnn", home="lab").to_dataframe()
     mf.tune("genre", ["musicnn", "mfcc"], home="lab").tuned    # a space learned from genres
+    mf.in_common("other-lab", home="lab")                  # recordings that two libraries share
     mf.open_collection("musicnn", home="lab").search("song.mp3", k=10, filters={"genre": "Jazz"})
 
 Nothing heavy is loaded before it is used.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Embedded,
         compare,
         embed_files,
+        in_common,
         layers,
         load_embedder,
         open_collection,
@@ -44,6 +46,7 @@ _ROOMS = {
     "compare": "musicflow.api",
     "embed_files": "musicflow.api",
     "evaluate": "musicflow.evaluation.arrays",
+    "in_common": "musicflow.api",
     "layers": "musicflow.api",
     "load_embedder": "musicflow.api",
     "open_collection": "musicflow.api",
@@ -60,6 +63,7 @@ __all__ = [
     "compare",
     "embed_files",
     "evaluate",
+    "in_common",
     "layers",
     "load_embedder",
     "open_collection",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from musicflow.index import Collection, Hit
     from musicflow.index.hubness import Correction
     from musicflow.library import Problem
+    from musicflow.pipeline.cuts import Common
     from musicflow.settings import Settings
 
 File = str | os.PathLike[str]
@@ -226,6 +227,36 @@ def tune(label: str, embedders: Sequence[str] | None = None, *, home: File | Non
     names = settings.embedders if embedders is None else embedders
     [row] = learn([f"{'+'.join(names)}@{label}"], settings)
     return row
+
+
+def in_common(other: File, *, home: File | None = None) -> "list[Common]":
+    """Find the recordings that two libraries share, whole or in part.
+
+    A space that was learned or chosen on one is tried fairly on the other if there are none.
+
+    Parameters
+    ----------
+    other
+        The home of the other library; it is only read.
+    home
+        The home of the first one; ``~/.musicflow`` if not given.
+
+    Returns
+    -------
+    list of Common
+        A track of each, and what they have in common, for each pair.
+
+    Raises
+    ------
+    LibraryError
+        If a home holds no library.
+    """
+    from musicflow.library import Library
+    from musicflow.pipeline import cuts
+
+    settings = _settings(home)
+    mine, theirs = (Library.load(one.paths.library) for one in (settings, _settings(other)))
+    return cuts.in_common(mine, theirs, settings)
 
 
 class SearchableCollection:
