@@ -16,7 +16,7 @@ import soxr
 from musicflow.audio import guarded
 from musicflow.audio.landmarks import FRAME_S, RATE, Landmarks
 from musicflow.library import Track
-from musicflow.library.landmarks import LandmarkStore
+from musicflow.library.landmarks import LandmarkStore, Shelf
 from musicflow.library.recordings import Cut
 from musicflow.places import place
 
@@ -122,23 +122,58 @@ def candidates(
         Content hashes.
     """
     queries, corpus = frozenset(queries), frozenset(corpus)
-    number = {content: place for place, content in enumerate(sorted(queries | corpus))}
+    number = {content: place for place, content in enumerate(store.order())}
     for some in store.shelves(queries, _QUERIES):
-        rows = np.array([number[content] for content in some.contents])
-        is_twice = np.array([content in corpus for content in some.contents])
-        long = some.are_long[some.rows]
-        lookups = [_Lookup(*some.landmarks(where)) for where in (~long, long)]
+        lookups = _Lookups(some)
+        rows = np.array([number[content] for content in some.contents])[:, None]
+        is_twice = np.array([content in corpus for content in some.contents])[:, None]
         for others in store.shelves(corpus, _CORPUS):
             columns = np.array([number[content] for content in others.contents])
             is_query = np.array([content in queries for content in others.contents])
-            wanted = rows[:, None] != columns
             # Two queries are a pair once.
-            wanted &= (rows[:, None] < columns) | ~(is_twice[:, None] & is_query)
-            few = ~others.are_long[others.rows] | (others.keys % _SOME == 0)
-            for lookup, where in zip(lookups, (few | True, few), strict=True):
-                for row, column in lookup.pairs(*others.landmarks(where), wanted):
-                    if line := _line(*_matches(some.sound(row), others.sound(column))):
-                        yield Candidate(some.contents[row], others.contents[column], *line)
+            wanted = (rows < columns) | ((rows > columns) & ~(is_twice & is_query))
+            for row, column in lookups.pairs(others, wanted) if wanted.any() else ():
+                if line := _line(*_matches(some.sound(row), others.sound(column))):
+                    yield Candidate(some.contents[row], others.contents[column], *line)
+
+
+class _Lookups:
+    """Finds the landmarks of a shelf among those of others.
+
+    Long sounds have more in common than need be looked at, so some of theirs stand for all. What a
+    short one has in common with another takes all of both.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._made: dict[int, _Lookup] = {}
+
+    def pairs(self, others: Shelf, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of contents that share landmarks at one distance.
+
+        Parameters
+        ----------
+        others
+            Where they are looked up.
+        wanted
+            Which pairs are looked at: bool, shape (contents, others).
+        """
+        short, long, some = _kinds(others)
+        for kind, where in enumerate((short | long, short, some)):
+            if where.any():
+                yield from self._lookup(kind).pairs(*others.landmarks(where), wanted)
+
+    def _lookup(self, kind: int) -> "_Lookup":
+        # Made when first asked for: many libraries hold no short sound.
+        if kind not in self._made:
+            self._made[kind] = _Lookup(*self._shelf.landmarks(_kinds(self._shelf)[kind]))
+        return self._made[kind]
+
+
+def _kinds(shelf: Shelf) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which landmarks are those of short sounds, of long ones, and some of the latter."""
+    long = shelf.are_long[shelf.rows]
+    return ~long, long, long & (shelf.keys % _SOME == 0)
 
 
 class _Lookup:

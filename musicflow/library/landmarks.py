@@ -87,8 +87,12 @@ class LandmarkStore:
 
     def known(self) -> set[str]:
         """Return the contents whose landmarks are known."""
+        return set(self.order())
+
+    def order(self) -> list[str]:
+        """Return the known contents in the order in which `shelves` has them."""
         parts = (pq.read_table(part, columns=["content_hash"]) for part in self._parts())
-        return {content for part in parts for content in _contents(part)}
+        return list(dict.fromkeys(content for part in parts for content in _contents(part)))
 
     def add(self, found: Mapping[str, Landmarks]) -> None:
         """Keep landmarks by content hash; when this returns, they are on disk."""
