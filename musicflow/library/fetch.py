@@ -13,7 +13,7 @@ from typing import Literal
 
 from musicflow import extras
 from musicflow.errors import MusicflowError, words_of
-from musicflow.library.layouts.gtzan import ARTISTS
+from musicflow.library.layouts.gtzan import ARTISTS, SPLIT
 from musicflow.settings import explain
 
 Size = Literal["small", "medium", "large", "full"]
@@ -205,6 +205,16 @@ _STURM = (
     "48aa11abb34e4ad4e263d201f582001170fdddc4"
 )
 
+_SPLIT = (
+    "https://raw.githubusercontent.com/coreyker/dnn-mgr/"
+    "bdad579ea6cb37b665ea6019fe1026a6ce20cbc7/gtzan"
+)
+_DIGESTS = {
+    "train": "2b04966cef1486f1a7767b74271533fa23e220388db804a1937835e1fc4fa3fa",
+    "valid": "f8fbee7c52397a0e0f3a91dc54fedecb2e27f5bdc9a9daeab8cb10d077e26956",
+    "test": "09cafa6a89ce0a27f30ed250d56ecb4d03c22fffb5a693f96c7ae655ee02ac72",
+}
+
 _SETS = {
     "ludwig": DataSet(
         "Ludwig: about 11,300 tracks of 30 s in 9 genres, with moods and subgenres",
@@ -219,7 +229,7 @@ _SETS = {
         ),
     ),
     "gtzan": DataSet(
-        "GTZAN: 1,000 clips of 30 s in 10 genres, and lists of their artists",
+        "GTZAN: 1,000 clips of 30 s in 10 genres, lists of their artists, and a split",
         "none is given; for research",
         (
             Source(
@@ -231,6 +241,15 @@ _SETS = {
             *(
                 Source(f"{_STURM}/f{fold}_evaluate_groups.txt", 0.01, folder=f"Data/{ARTISTS}")
                 for fold in (1, 2, 3)
+            ),
+            *(
+                Source(
+                    f"{_SPLIT}/{part}_filtered.txt",
+                    0.01,
+                    digest=f"sha256:{digest}",
+                    folder=f"Data/{SPLIT}",
+                )
+                for part, digest in _DIGESTS.items()
             ),
         ),
     ),

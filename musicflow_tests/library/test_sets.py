@@ -160,6 +160,21 @@ def test_lists_of_gtzans_artists_name_artists_and_faults(tmp_path: Path, write: 
     assert labels_state(root) != before
 
 
+def test_lists_of_gtzans_split_name_its_part_of_each_clip(tmp_path: Path, write: Write) -> None:
+    root = tmp_path / "music"
+    for seed, clip in enumerate(GTZAN):
+        write(f"Data/genres_original/{clip}.wav", noise(seed))
+    before = labels_state(root)
+    split = root / "Data" / "gtzan_split"
+    split.mkdir()
+    (split / "train_filtered.txt").write_text("blues/blues.00000.wav\nblues/blues.00001.wav\n")
+    (split / "valid_filtered.txt").write_text("jazz/jazz.00055.wav\n")
+    library = read(root)
+    parts = [track.extra.get("split") for track in library.tracks]
+    assert parts == ["training", "training", None, "validation"]
+    assert labels_state(root) != before
+
+
 # --- fma -----------------------------------------------------------------------------------------
 
 FMA = fma_table(

@@ -3,7 +3,9 @@
 GTZAN names no artists, and has repeated and distorted clips (Sturm, arXiv:1306.1461). Lists of
 artists, github.com/julianofoleiss/gtzan_sturm_filter_3folds_stratified, are read if they lie in
 ``gtzan_artists/`` beside the music: a line per clip, ``./blues_00012.wav<tab>1``, and none for a
-faulty clip. `musicflow library fetch gtzan` puts them there.
+faulty clip. The fault-filtered split (Kereliuk, Sturm and Larsen, arXiv:1507.04761),
+github.com/coreyker/dnn-mgr, is read from ``gtzan_split/``, three lists of clips such as
+``blues/blues.00029.wav``. `musicflow library fetch gtzan` puts both there.
 """
 
 import re
@@ -19,6 +21,9 @@ from musicflow.places import Place
 
 MUSIC = ("genres_original", "genres")
 ARTISTS = "gtzan_artists"
+SPLIT = "gtzan_split"
+PARTS = {"train": "training", "valid": "validation", "test": "test"}
+"""The names of the split's parts, by those of their files."""
 GENRES = frozenset(
     ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 )
@@ -40,8 +45,10 @@ def detect(root: Place) -> Detection | None:
 
 
 def labels_state(root: Place) -> str:
-    """Return a text that changes when the lists of artists do; empty without them."""
-    return " ".join(state_of(path) for path in _lists(root, _music(root)))
+    """Return a text that changes when the lists beside the music do; empty without them."""
+    music = _music(root)
+    lists = [*_lists(root, music), *_lists(root, music, SPLIT)]
+    return " ".join(state_of(path) for path in lists)
 
 
 def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem]]:
@@ -50,10 +57,10 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
     Raises
     ------
     LibraryError
-        If a list of artists cannot be read.
+        If a list of artists or of the split cannot be read.
     """
     music = _music(root)
-    artists = _artists(_lists(root, music))
+    artists, parts = _artists(_lists(root, music)), _parts(_lists(root, music, SPLIT))
     tracks, problems = [], []
     for file in files:
         inner = below(file.path, music)
@@ -66,6 +73,8 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
                 problems.append(_fault(file.path, _BROKEN[clip]))
             continue
         fields: dict[str, Any] = {"genre": path.parent.name}
+        if clip in parts:
+            fields["extra"] = {"split": parts[clip]}
         if artists and clip in artists:
             fields["artists"] = (f"GTZAN artist {artists[clip]}",)
         elif artists:
@@ -97,19 +106,33 @@ def _has_clips(folder: Place) -> bool:
     return False
 
 
-def _lists(root: Place, music: str) -> list[Place]:
+def _lists(root: Place, music: str, folder: str = ARTISTS) -> list[Place]:
     # Beside the folder of music, or beside the library if that is the folder.
     base = (root / music).parent
-    return sorted((base / ARTISTS).glob("*_groups.txt"))
+    return sorted((base / folder).glob("*_groups.txt" if folder == ARTISTS else "*_filtered.txt"))
 
 
 def _artists(lists: list[Place]) -> dict[str, str]:
     """Return the number of each clip's artist."""
-    try:
-        text = "\n".join(path.read_text("utf-8") for path in lists)
-    except (OSError, ValueError) as error:
-        raise LibraryError(f"a list of GTZAN's artists cannot be read: {error}") from error
+    text = "\n".join(map(_text, lists))
     return {f"{genre}.{number}": artist for genre, number, artist in _LISTED.findall(text)}
+
+
+def _parts(lists: list[Place]) -> dict[str, str]:
+    """Return the part of the split that each clip is of."""
+    return {
+        PurePosixPath(line).stem.lower(): part
+        for path in lists
+        if (part := PARTS.get(path.name.partition("_")[0]))
+        for line in _text(path).split()
+    }
+
+
+def _text(path: Place) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise LibraryError(f"a list of GTZAN's clips cannot be read: {error}") from error
 
 
 LAYOUT = Layout("gtzan", detect, read, labels_state)
