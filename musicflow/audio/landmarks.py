@@ -31,8 +31,8 @@ _NEAR = (14, 10)
 _LOWEST = 12
 """The lowest bin of a peak: below it, bins are wider than the pitches that keys tell apart."""
 
-_FAINT = 1e-3
-"""Peaks of tones below this (-60 dBFS) are left out."""
+_FAINT = 1e-4
+"""Peaks of tones below this (-80 dBFS) are left out."""
 
 _FAN = 3
 """A landmark's peaks are the first and two of the next so many."""
