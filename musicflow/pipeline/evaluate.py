@@ -11,6 +11,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, clusters, compare, projection, state
 from musicflow.evaluation.comparison import with_problems_of_now
 from musicflow.evaluation.neighbours import KeptNeighbours
+from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.evaluation.state import ready_of
 from musicflow.evaluation.stress import Deformed
 from musicflow.evaluation.words import texts_of
@@ -79,7 +80,7 @@ def _evaluated(
     texts, problems = _vectors_of_queries(*given, settings.cache)
     deformed = _deformed(*given, settings, progress, problems)
     verdicts = Verdicts.load(home.recordings)
-    if method.exclude != "none":
+    if method.exclude != "none" and len(library.tracks) <= MAX_TRACKS:
         find_cuts(library, verdicts, settings, progress)
     pace, count = Pace(home.pace), len(library.tracks)
     with pace.measure(EVALUATION, count):
