@@ -46,6 +46,9 @@ _TICK = 2
 _FAR = 64
 """The most steps of pitch, up or down, and of time, between peaks of a landmark."""
 
+_REPEATS = 64
+"""A key is kept so many times per sound: of a loop that goes on for hours, more tell nothing."""
+
 _BLOCK = 4096
 """Frames that are transformed at once: about a minute."""
 
@@ -107,9 +110,19 @@ def of_peaks(found: np.ndarray) -> Landmarks:
         firsts.append(frames[rows[near]])
     first = np.concatenate(firsts)
     order = np.argsort(first, kind="stable")
-    return Landmarks(
-        np.concatenate(keys)[order], np.round(first[order]).clip(min=0).astype(np.uint32)
-    )
+    key, frame = np.concatenate(keys)[order], np.round(first[order]).clip(min=0).astype(np.uint32)
+    few = np.flatnonzero(_times_before(key) < _REPEATS)
+    return Landmarks(key[few], frame[few])
+
+
+def _times_before(keys: np.ndarray) -> np.ndarray:
+    """Return how many of the keys before each are the same."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=~keys[order][:1]))
+    lengths = np.diff(starts, append=len(keys))
+    before = np.empty(len(keys), int)
+    before[order] = np.arange(len(keys)) - np.repeat(starts, lengths)
+    return before
 
 
 def _hashed(values: np.ndarray) -> np.ndarray:

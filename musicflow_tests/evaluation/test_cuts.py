@@ -173,6 +173,14 @@ def test_landmarks_do_not_depend_on_the_blocks() -> None:
     np.testing.assert_array_equal(whole.frames, blocks.frames)
 
 
+def test_a_loop_has_no_more_landmarks_however_long_it_goes_on() -> None:
+    loop = piece(5, 1.0)[::2].astype(np.float32)
+    short, long = (landmarks([np.tile(loop, count)]) for count in (200, 400))
+    assert np.unique(long.keys, return_counts=True)[1].max() == 64
+    assert len(short.keys) == len(long.keys)
+    assert long.frames.max() < 400 * LOW / 64
+
+
 def test_landmarks_survive_on_disk_in_whatever_files(tmp_path: Path) -> None:
     kept, one = LandmarkStore(tmp_path), landmarks([piece(6)[::2].astype(np.float32)])
     nothing = landmarks([])
