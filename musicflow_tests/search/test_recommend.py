@@ -128,7 +128,7 @@ def test_copies_of_an_example_never_come_back_and_others_are_folded(tmp_path: Pa
         [(best, others)] = [(one, rest) for one, rest in found.items() if one in together]
         assert {best, *others} == together
         assert found["copy 3"] == (), "another length is another recording"
-        groups = [{hit.track_id for hit in group} for group in duplicates(collection)]
+        groups = [{hit.track_id for hit in group.hits} for group in duplicates(collection)]
         assert sorted(map(sorted, groups)) == [["copy 0", "t1"], ["copy 1", "copy 2", "t5"]]
 
 
