@@ -72,14 +72,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("music", type=Path)
     parser.add_argument("--tracks", type=int, default=10_000)
-    parser.add_argument("--planted", type=int, default=40, help="tracks that excerpts are made of")
+    parser.add_argument("--planted", type=int, default=30, help="tracks that excerpts are made of")
     given = parser.parse_args()
     paths = sorted(p for p in given.music.rglob("*") if p.suffix.lower() in audio.AUDIO_SUFFIXES)
     lines = ["# Cuts", "", f"`python eval/cuts.py MUSIC --tracks {given.tracks}`; {machine()}.", ""]
     with tempfile.TemporaryDirectory() as folder:
-        lines += planted(paths, Path(folder), given.planted)
-        lines += at_scale(paths, Path(folder), given.tracks)
-    RESULTS.write_text("\n".join(lines) + "\n")
+        for part in (
+            planted(paths, Path(folder), given.planted),
+            at_scale(paths, Path(folder), given.tracks),
+        ):
+            lines += part
+            RESULTS.write_text("\n".join(lines) + "\n")
 
 
 def planted(paths: list[Path], folder: Path, count: int) -> Iterator[str]:

@@ -35,7 +35,7 @@ FASTEST = 0.03
 LISTENED_S = 30.0
 """Seconds of a stretch that are compared by sound, from its middle."""
 
-_QUERIES = 8_000_000
+_QUERIES = 16_000_000
 _CORPUS = 2_000_000
 """Landmarks that are looked up at a time, and that they are looked up in."""
 
@@ -51,7 +51,7 @@ _LINE = 5
 _WHILE = 512
 """Frames of one cell of time: eight seconds."""
 
-_SOME = 4
+_SOME = 8
 """One in so many landmarks is looked at where both sounds are long; see `Shelf.are_long`."""
 
 _TABLE_BITS = 22

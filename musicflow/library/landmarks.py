@@ -25,7 +25,7 @@ _MANY = 32
 _SMALL = 16_000_000
 """More files than this, of fewer bytes than that, are merged into one."""
 
-LONG_S = 20.0
+LONG_S = 30.0
 """Sounds from this length on have more landmarks in common than need be looked at."""
 
 _GROUP = 256
@@ -54,7 +54,8 @@ class Shelf:
     @cached_property
     def rows(self) -> np.ndarray:
         """Return the number of the content that each landmark is of."""
-        return np.repeat(np.arange(len(self.contents)), np.diff(self.ends, prepend=0))
+        numbers = np.arange(len(self.contents), dtype=np.int32)
+        return np.repeat(numbers, np.diff(self.ends, prepend=0))
 
     @cached_property
     def are_long(self) -> np.ndarray:
