@@ -17,7 +17,15 @@ import numpy as np
 from musicflow.evaluation import metrics, retrieval, statistics
 from musicflow.evaluation.labels import Labelling, relabelled, rule_for
 from musicflow.evaluation.metrics import MAIN, MAP, Measure
-from musicflow.evaluation.protocol import Exclusion, Labels, Method, OneOf, Protocol, protocol_for
+from musicflow.evaluation.protocol import (
+    Exclusion,
+    Keys,
+    Labels,
+    Method,
+    OneOf,
+    Protocol,
+    protocol_for,
+)
 from musicflow.evaluation.retrieval import Fusion, Scores, Similarity
 from musicflow.evaluation.statistics import SURE, Difference, Score
 from musicflow.library import Track
@@ -108,6 +116,7 @@ def measure(
     method: Method,
     duplicates: int,
     queries: np.ndarray,
+    cuts: Keys = (),
 ) -> tuple[Label, dict[str, ByLabel]]:
     """Rank spaces by other labels.
 
@@ -127,12 +136,14 @@ def measure(
         Tracks that were left out before.
     queries
         Row numbers of the queries.
+    cuts
+        The keys that cuts of one recording share, per track; none where there are no cuts.
     """
     sets = labelling.sets
     method = replace(method, exclude=rule_for(labelling.source, method.exclude))
     drawn = len(queries) if len(queries) < len(tracks) else 0
     own = relabelled(tracks, sets)
-    exclusion, protocol = protocol_for(own, method, duplicates, drawn)
+    exclusion, protocol = protocol_for(own, method, duplicates, drawn, cuts)
     given = exclusion, method.metrics, fusions, queries, method.k
     ranked = retrieval.rank(spaces, [Labels(sets)], *given)
     scores = {name: one.scores[0] for name, one in ranked.items()}

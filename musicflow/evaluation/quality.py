@@ -216,7 +216,7 @@ def measure(
     labels = []
     for one in labellings:
         given = one.of(kept), tracks, cosines, fusions, compared, method, judge.protocol.duplicates
-        about, found = labelled.measure(*given, judge.queries)
+        about, found = labelled.measure(*given, judge.queries, judge.cuts)
         told = labelled.disagreements(differences, about.differences, meaningful)
         labels.append(replace(about, disagreements=told))
         for name, by_label in found.items():
@@ -288,7 +288,7 @@ class Judge:
         kin = [artist_keys(tracks)] if by_artist else []
         kin += [cuts] if self.protocol.cuts else []
         self.groups = groups(all_keys(*kin)) if kin else np.full(len(tracks), -1)
-        self.metrics, self.seed = method.metrics, seed
+        self.metrics, self.seed, self.cuts = method.metrics, seed, cuts
         self.figures: dict[str, Figures] = {}
         self.ranked: dict[str, retrieval.Scores] = {}
         self._samples: list[tuple[str, str, np.ndarray]] = []
