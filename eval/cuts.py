@@ -75,7 +75,12 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=30, help="tracks that excerpts are made of")
     given = parser.parse_args()
     paths = sorted(p for p in given.music.rglob("*") if p.suffix.lower() in audio.AUDIO_SUFFIXES)
-    lines = ["# Cuts", "", f"`python eval/cuts.py MUSIC --tracks {given.tracks}`; {machine()}.", ""]
+    lines = [
+        "# Cuts",
+        "",
+        f"`python eval/cuts.py MUSIC --tracks {given.tracks} --planted {given.planted}`; {machine()}.",
+        "",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         for part in (
             planted(paths, Path(folder), given.planted),
