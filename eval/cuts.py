@@ -75,12 +75,8 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=30, help="tracks that excerpts are made of")
     given = parser.parse_args()
     paths = sorted(p for p in given.music.rglob("*") if p.suffix.lower() in audio.AUDIO_SUFFIXES)
-    lines = [
-        "# Cuts",
-        "",
-        f"`python eval/cuts.py MUSIC --tracks {given.tracks} --planted {given.planted}`; {machine()}.",
-        "",
-    ]
+    command = f"python eval/cuts.py MUSIC --tracks {given.tracks} --planted {given.planted}"
+    lines = ["# Cuts", "", f"`{command}`; {machine()}.", ""]
     with tempfile.TemporaryDirectory() as folder:
         for part in (
             planted(paths, Path(folder), given.planted),
