@@ -413,6 +413,11 @@ class Settings(BaseSettings):
     exclude: Annotated[Exclude, Option("--exclude")] = Field(
         "artist", description="The tracks that a query excludes in the evaluation, beside itself."
     )
+    cuts: bool = Field(
+        True,
+        description="Whether an evaluation looks for excerpts of one recording; each new track is "
+        "decoded once more for that.",
+    )
     labels: Annotated[tuple[str, ...], Option("--label", "LABEL")] = Field(
         (),
         description="Labels to evaluate by beside the genre: genre, subgenre, artist, album, "

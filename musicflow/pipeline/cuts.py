@@ -11,14 +11,29 @@ from musicflow.audio import guarded
 from musicflow.audio.errors import AudioError
 from musicflow.audio.landmarks import Landmarks, landmarks
 from musicflow.evaluation.cuts import candidates, hear
+from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.library import Library, Progress, Track, no_progress, shown_as
 from musicflow.library.landmarks import LandmarkStore
 from musicflow.library.recordings import Cut, Verdicts
+from musicflow.pipeline.pace import LANDMARKS, Pace
 from musicflow.places import place
 from musicflow.settings import Settings
 
 _KEPT_AT_ONCE = 100
 """Files whose landmarks are kept together: the most work that a kill can lose."""
+
+
+def without_landmarks(library: Library, settings: Settings) -> int:
+    """Return how many contents an evaluation will take the landmarks of."""
+    if not are_looked_for(library, settings):
+        return 0
+    contents = {track.content_hash for track in library.tracks}
+    return len(contents - LandmarkStore(settings.paths.landmarks).known())
+
+
+def are_looked_for(library: Library, settings: Settings) -> bool:
+    """Return whether an evaluation looks for cuts, by the settings and the library's size."""
+    return settings.cuts and settings.exclude != "none" and len(library.tracks) <= MAX_TRACKS
 
 
 def find_cuts(
@@ -84,15 +99,18 @@ def take_landmarks(
         log=settings.paths.decoding_log,
     )
     waiting: dict[str, Landmarks] = {}
-    for number, found in progress(taken, "Taking landmarks", len(missing)) if missing else ():
-        if isinstance(found, Landmarks):
-            waiting[missing[number]] = found
-        elif isinstance(found, AudioError):
-            waiting[missing[number]] = landmarks([])
-        if len(waiting) >= _KEPT_AT_ONCE:
-            store.add(waiting)
-            known |= waiting.keys()
-            waiting.clear()
+    if not missing:
+        return known
+    with Pace(settings.paths.pace).measure(LANDMARKS, len(missing)):
+        for number, found in progress(taken, "Taking landmarks", len(missing)):
+            if isinstance(found, Landmarks):
+                waiting[missing[number]] = found
+            elif isinstance(found, AudioError):
+                waiting[missing[number]] = landmarks([])
+            if len(waiting) >= _KEPT_AT_ONCE:
+                store.add(waiting)
+                known |= waiting.keys()
+                waiting.clear()
     store.add(waiting)
     return known | waiting.keys()
 

@@ -11,14 +11,13 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, clusters, compare, projection, state
 from musicflow.evaluation.comparison import with_problems_of_now
 from musicflow.evaluation.neighbours import KeptNeighbours
-from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.evaluation.state import ready_of
 from musicflow.evaluation.stress import Deformed
 from musicflow.evaluation.words import texts_of
 from musicflow.index import TrackIndex, fused
 from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
-from musicflow.pipeline.cuts import find_cuts
+from musicflow.pipeline.cuts import are_looked_for, find_cuts
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
 from musicflow.pipeline.stress import deformed_vectors, tracks_to_deform
@@ -80,7 +79,7 @@ def _evaluated(
     texts, problems = _vectors_of_queries(*given, settings.cache)
     deformed = _deformed(*given, settings, progress, problems)
     verdicts = Verdicts.load(home.recordings)
-    if method.exclude != "none" and len(library.tracks) <= MAX_TRACKS:
+    if are_looked_for(library, settings):
         find_cuts(library, verdicts, settings, progress)
     pace, count = Pace(home.pace), len(library.tracks)
     with pace.measure(EVALUATION, count):

@@ -9,6 +9,7 @@ from pathlib import Path
 from musicflow.settings import write_atomically
 
 EVALUATION = "evaluate"
+LANDMARKS = "landmarks"
 
 
 def publication(label: str) -> str:

@@ -12,7 +12,8 @@ from musicflow.evaluation import Comparison, Method, is_up_to_date, report, stat
 from musicflow.evaluation.results import AsOf
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
-from musicflow.pipeline.pace import EVALUATION, Pace, publication
+from musicflow.pipeline.cuts import without_landmarks
+from musicflow.pipeline.pace import EVALUATION, LANDMARKS, Pace, publication
 from musicflow.pipeline.publish import collection_state, is_published, published_count
 from musicflow.pipeline.tune import all_wanted, are_measured, is_current
 from musicflow.pipeline.words import tags_for
@@ -144,8 +145,16 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     if stands is not None and measured and _is_recorded(stands) and (stands.as_of or not steps):
         return Plan(library, tuple(steps), None if steps else stands, stands.as_of, *about)
     reason, count = "new" if last is None else "results", len(library.tracks)
-    steps.append(Step("evaluate", "", count, reason, pace.estimate(EVALUATION, count)))
+    steps.append(Step("evaluate", "", count, reason, _seconds_of_evaluation(library, settings)))
     return Plan(library, tuple(steps), None, None, *about)
+
+
+def _seconds_of_evaluation(library: Library, settings: Settings) -> float | None:
+    """Return the estimated seconds of an evaluation, with the search for cuts before it."""
+    pace, fresh = Pace(settings.paths.pace), without_landmarks(library, settings)
+    parts = [pace.estimate(EVALUATION, len(library.tracks))]
+    parts += [pace.estimate(LANDMARKS, fresh)] if fresh else []
+    return None if None in parts else sum(filter(None, parts))
 
 
 def _holding(contents: Set[str], library: Library) -> frozenset[str]:

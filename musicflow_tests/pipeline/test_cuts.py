@@ -10,6 +10,7 @@ from musicflow.library import Library, read_library
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline import cuts
 from musicflow.pipeline.cuts import find_cuts
+from musicflow.pipeline.pace import LANDMARKS, Pace
 from musicflow.settings import Settings, remember
 from musicflow_tests.cli.conftest import ingest, run
 from musicflow_tests.evaluation.test_cuts import RATE, part, piece
@@ -40,7 +41,11 @@ def test_cuts_are_found_once_and_a_new_track_is_compared_with_the_others(
     write("cut.wav", part(song, 3.3, 6.0), RATE)
     write("other.wav", piece(2, 9.0), RATE)
     library, settings = scanned(tmp_path / "home", tmp_path / "music")
+    assert cuts.without_landmarks(library, settings) == 3
+    assert cuts.without_landmarks(library, settings.model_copy(update={"cuts": False})) == 0
     find_cuts(library, Verdicts(), settings)
+    assert cuts.without_landmarks(library, settings) == 0
+    assert (Pace(settings.paths.pace).estimate(LANDMARKS, 3) or 0) > 0
     verdicts = Verdicts.load(settings.paths.recordings)
     assert names_of(verdicts, library) == {("cut.wav", "song.wav")}
 
