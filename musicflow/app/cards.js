@@ -9,7 +9,7 @@ const PRESSED = ["like", "dislike"];
 
 export default {
   template: `
-    <component :is="kind" :class="kind === 'div' ? 'single' : 'cards'" @scroll.passive="look">
+    <component :is="kind" :class="{ cards: kind !== 'div' }" @scroll.passive="look">
       <li v-if="total" role="presentation" :style="{ height: first * ROW + 'px' }"></li>
       <component :is="kind === 'div' ? 'div' : 'li'" v-for="(card, at) in cards" :key="first + at"
         :aria-setsize="total || null" :aria-posinset="total ? first + at + 1 : null">
