@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import soundfile
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from musicflow_tests.app.conftest import _QUIET, CHROMIUM, needs_chromium
 from musicflow_tests.conftest import RATE, noise, tone
@@ -56,18 +56,16 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def row(page: Page, name: str) -> str:
-    """Return what a page's table of metadata says."""
-    found = page.locator("tr", has=page.get_by_text(name, exact=True)).last
-    expect(found).to_be_visible()
-    return found.inner_text()
+def row(page: Page, name: str) -> Locator:
+    """Return a row of a page's table of metadata, some of which is drawn after the rest."""
+    return page.locator("tr", has=page.get_by_text(name, exact=True)).last
 
 
 def test_a_partition_a_run_from_the_launchpad_and_the_comparison(dagster: str, page: Page) -> None:
     page.goto(f"{dagster}/assets/raw_audio?view=partitions&partition=tones")
-    assert "4" in row(page, "tracks")
-    assert "1 not-audio" in row(page, "failures")
-    assert "tones/broken.mp3" in row(page, "why")
+    expect(row(page, "tracks")).to_contain_text("4")
+    expect(row(page, "failures")).to_contain_text("1 not-audio")
+    expect(row(page, "why")).to_contain_text("tones/broken.mp3")
 
     job = "locations/musicflow.orchestration.definitions/jobs/Refresh"
     page.goto(f"{dagster}/{job}/playground")
@@ -80,7 +78,7 @@ def test_a_partition_a_run_from_the_launchpad_and_the_comparison(dagster: str, p
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
 
     page.goto(f"{dagster}/assets/embedder_comparison?view=overview")
-    assert "mfcc" in row(page, "verdict")
+    expect(row(page, "verdict")).to_contain_text("mfcc")
     expect(page.get_by_text("verdict", exact=True)).to_be_in_viewport()
     page.goto(f"{dagster}/runs")
     expect(page.get_by_text("musicflow/command").first).to_be_visible()
