@@ -204,7 +204,7 @@ def at_scale(paths: list[Path], folder: Path, count: int) -> Iterator[str]:
     yield f"## {len(known):,} tracks"
     yield ""
     yield f"{landmarks / 1e6:.0f} million landmarks, {size / 1e6:.0f} MB on disk. All compared with"
-    yield f"one another in {all_s:.0f} s ({all_cpu_s:.0f} s of processor time, one thread), one"
+    yield f"one another in {all_s:.0f} s ({all_cpu_s:.0f} s of processor time), one"
     yield f"more with all in {one_s:.1f} s ({one_cpu_s:.1f} s); {memory:.1f} GB of memory at most."
     yield f"{len(pairs)} pairs would be compared by sound; {different(pairs, len(real))} of them"
     yield "are not of one track at two pitches."

@@ -6,8 +6,12 @@ then the stretch is decoded from both, and its samples decide.
 """
 
 import itertools
+import os
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy
@@ -38,6 +42,9 @@ LISTENED_S = 30.0
 _QUERIES = 16_000_000
 _CORPUS = 2_000_000
 """Landmarks that are looked up at a time, and that they are looked up in."""
+
+_THREADS = 4
+"""Each holds landmarks to look up, and lets the others go on for most of the time."""
 
 _COMMON = 256
 """A key that more than this many of the landmarks that are looked up have says nothing."""
@@ -121,20 +128,44 @@ def candidates(
     queries, corpus
         Content hashes.
     """
-    queries, corpus = frozenset(queries), frozenset(corpus)
-    number = {content: place for place, content in enumerate(store.order())}
-    for some in store.shelves(queries, _QUERIES):
-        lookups = _Lookups(some)
-        rows = np.array([number[content] for content in some.contents])[:, None]
-        is_twice = np.array([content in corpus for content in some.contents])[:, None]
-        for others in store.shelves(corpus, _CORPUS):
-            columns = np.array([number[content] for content in others.contents])
-            is_query = np.array([content in queries for content in others.contents])
+    look = _Look(store, frozenset(queries), frozenset(corpus))
+    threads = min(os.cpu_count() or 1, _THREADS)
+    waiting: deque[Future[list[Candidate]]] = deque()
+    with ThreadPoolExecutor(threads, "cuts") as pool:
+        for some in store.shelves(look.queries, _QUERIES):
+            waiting.append(pool.submit(look.among, some))
+            if len(waiting) == threads:
+                yield from waiting.popleft().result()
+        for found in waiting:
+            yield from found.result()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Looks the landmarks of queries up among those of a corpus."""
+
+    store: LandmarkStore
+    queries: frozenset[str]
+    corpus: frozenset[str]
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {content: place for place, content in enumerate(self.store.order())}
+
+    def among(self, some: Shelf) -> list[Candidate]:
+        """Return the pairs of a shelf of queries."""
+        lookups, found = _Lookups(some), []
+        rows = np.array([self._number[content] for content in some.contents])[:, None]
+        is_twice = np.array([content in self.corpus for content in some.contents])[:, None]
+        for others in self.store.shelves(self.corpus, _CORPUS):
+            columns = np.array([self._number[content] for content in others.contents])
+            is_query = np.array([content in self.queries for content in others.contents])
             # Two queries are a pair once.
             wanted = (rows < columns) | ((rows > columns) & ~(is_twice & is_query))
             for row, column in lookups.pairs(others, wanted) if wanted.any() else ():
                 if line := _line(*_matches(some.sound(row), others.sound(column))):
-                    yield Candidate(some.contents[row], others.contents[column], *line)
+                    found.append(Candidate(some.contents[row], others.contents[column], *line))
+        return found
 
 
 class _Lookups:
