@@ -1,8 +1,9 @@
 """Decoding in workers: a file that crashes or hangs one harms nothing else."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from musicflow.audio.decoding import Limits
 from musicflow.audio.excerpts import Excerpts, Span
 from musicflow.audio.landmarks import RATE, Landmarks, landmarks
 from musicflow.places import Place
+
+_Item = TypeVar("_Item")
 
 
 def stream(
@@ -91,9 +94,7 @@ def beginnings(
         raises it.
     """
     function = partial(_beginning, sample_rate=sample_rate, seconds=seconds)
-    names = [str(path) for path in paths]
-    found = dict(worker.each(function, paths, names=names, timeout_s=timeout_s, log=log))
-    return [found[number] for number in range(len(paths))]
+    return _each(function, paths, paths, timeout_s, log)
 
 
 def excerpts(
@@ -120,13 +121,8 @@ def excerpts(
     list of numpy.ndarray or Exception
         As in `beginnings`; fewer samples than asked for where a file ends.
     """
-    function, wanted = (
-        partial(_excerpt, sample_rate=sample_rate),
-        list(zip(paths, spans, strict=True)),
-    )
-    names = [str(path) for path in paths]
-    found = dict(worker.each(function, wanted, names=names, timeout_s=timeout_s, log=log))
-    return [found[number] for number in range(len(paths))]
+    function = partial(_excerpt, sample_rate=sample_rate)
+    return _each(function, list(zip(paths, spans, strict=True)), paths, timeout_s, log)
 
 
 def landmarks_of(
@@ -135,6 +131,19 @@ def landmarks_of(
     """Take the landmarks of each file, in workers; yield its number, and them or its error."""
     names = [str(path) for path in paths]
     return worker.each(_landmarks, paths, names=names, timeout_s=timeout_s, log=log)
+
+
+def _each(
+    function: Callable[[_Item], np.ndarray],
+    items: Sequence[_Item],
+    paths: Sequence[Place],
+    timeout_s: float,
+    log: Path | None,
+) -> list[np.ndarray | Exception]:
+    """Apply a function to items, each of a file, in workers; return what it gave, in order."""
+    names = [str(path) for path in paths]
+    found = dict(worker.each(function, items, names=names, timeout_s=timeout_s, log=log))
+    return [found[number] for number in range(len(items))]
 
 
 def _blocks(path: Place, sample_rate: int, limits: Limits) -> Generator[np.ndarray, None, None]:
