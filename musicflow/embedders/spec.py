@@ -386,8 +386,7 @@ class Embedder(ABC):
         rate, target = self.spec.sample_rate, self.spec.loudness_lufs
         heard = levelled(lambda: self._blocks(source, sample_rate), rate, target)
         windows = list(windows_of(heard, self.spec))
-        batches = batches_of_one_length(windows, self.batch_size)
-        vectors = np.concatenate([infer(self, batch).vectors for batch in batches])
+        vectors = self.embed_each(windows)
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
         return Frames(vectors, times)
 
@@ -438,6 +437,17 @@ class Embedder(ABC):
             blocks = list(blocks)
         heard = levelled(lambda: blocks, self.spec.sample_rate, self.spec.loudness_lufs)
         return self.embed_windows(windows_of(heard, self.spec))
+
+    def embed_each(self, windows: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the vector of each window, shape ``(N, dim)``.
+
+        Parameters
+        ----------
+        windows
+            See `embed_windows`; one or more.
+        """
+        batches = batches_of_one_length(windows, self.batch_size)
+        return np.concatenate([infer(self, batch).vectors for batch in batches])
 
     def embed_windows(self, windows: Iterable[np.ndarray]) -> np.ndarray:
         """Return the mean vector of windows, by their length.

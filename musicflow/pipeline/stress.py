@@ -8,7 +8,7 @@ import numpy as np
 from musicflow import audio, embedders, worker
 from musicflow.audio.deformations import DEFORMATIONS, RATE
 from musicflow.embedders.coverage import windows_of_array
-from musicflow.embedders.spec import Embedder, EmbedderSpec, batches_of_one_length
+from musicflow.embedders.spec import Embedder, EmbedderSpec
 from musicflow.evaluation.stress import PLAIN, Deformed
 from musicflow.library import UNKNOWN, Progress, Rules, Track, no_progress
 from musicflow.pipeline.isolate import fault_of_file
@@ -141,8 +141,7 @@ def _embed_together(embedder: Embedder, sounds: Sequence[np.ndarray]) -> list[np
         list(windows_of_array(audio.as_mono(sound, RATE, spec.sample_rate), spec))
         for sound in sounds
     ]
-    batches = batches_of_one_length([one for own in windows for one in own], embedder.batch_size)
-    vectors = np.concatenate([embedders.infer(embedder, batch).vectors for batch in batches])
+    vectors = embedder.embed_each(one for own in windows for one in own)
     found = np.split(vectors, np.cumsum([len(own) for own in windows])[:-1])
     return [
         np.average(of_sound, axis=0, weights=[len(one) for one in own]).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 
 from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
-from musicflow.embedders.spec import Embedder, EmbedderSpec, batches_of_one_length
+from musicflow.embedders.spec import Embedder, EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.index import Collection, FilterError, Filters, Hit, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
@@ -162,9 +162,7 @@ def frames_of_file(
     decoded = windows_of_file(path, replace(spec, coverage_s=0.0), log=log)
     with closing(decoded):
         windows = itertools.islice(_heard(path, decoded), max(1, int(_FRAMES_S / spec.hop_s)))
-        model = load(spec, cache)
-        batches = batches_of_one_length(windows, model.batch_size)
-        return np.concatenate([embedders.infer(model, batch).vectors for batch in batches])
+        return load(spec, cache).embed_each(windows)
 
 
 def _heard(path: Place, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
