@@ -541,9 +541,9 @@ class Service:
         return collection, catalogue.ordered(named, sort)
 
     def _sorted(self, held: frozenset[str], sort: Sort) -> list[str]:
-        catalogue = self.catalogue()
-        make = partial(catalogue.ordered, held, sort)
-        return self._results.once(("sorted", held, sort), id(catalogue), make)
+        state = _age(self.settings.paths.library)
+        make = partial(self.catalogue().ordered, held, sort)
+        return self._results.once(("sorted", held, sort), state, make)
 
     def ballot(
         self, pair: tuple[str, str], filters: Sequence[str] = (), asked: Collected[str] = ()
