@@ -1,8 +1,7 @@
 """What this machine computes with, and what embedders on torch have in common."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -100,19 +99,6 @@ def in_chunks(function: "Callable[[Tensor], Tensor]", batch: "Tensor", size: int
     if batch.device.type != "cpu":
         return function(batch)
     return torch.cat([function(chunk) for chunk in batch.split(max(1, size))])
-
-
-@contextlib.contextmanager
-def one_thread() -> "Iterator[None]":
-    """Let torch use one thread in the context: for work too small to be shared out."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def prepare_convolutions(spec: EmbedderSpec) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import librosa
@@ -14,7 +16,21 @@ def test_statistics_are_those_of_librosas_coefficients() -> None:
     expected = np.concatenate(
         [coefficients.mean(1), coefficients.std(1), np.diff(coefficients, axis=1).std(1)]
     )
-    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_filters_are_those_of_librosa() -> None:
+    expected = librosa.filters.mel(sr=22_050, n_fft=mfcc.N_FFT)
+    np.testing.assert_allclose(mfcc.mel_filters(22_050), expected, atol=1e-7)
+
+
+def test_its_process_does_not_wait_for_torch() -> None:
+    program = (
+        "import sys, numpy; from pathlib import Path; from musicflow.embedders import mfcc;"
+        "mfcc.load(mfcc.SPEC, Path()).embed(numpy.ones(22050, 'f'), 22050);"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_quiet_window_is_not_cut_off_by_a_loud_neighbour() -> None:
