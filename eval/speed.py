@@ -210,17 +210,21 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    import torch
-
+def prepare(peer: Peer) -> list[str]:
+    """Make a process ready for a package; return the names of those that are not installed."""
     # It brings Triton, which crashes where TensorFlow is there already.
     importlib.import_module("torch.utils.flop_counter")
     # Upstream's layers are Keras 2's, which newer TensorFlow keeps in tf-keras.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    return [package for package in peer.needs if importlib.util.find_spec(package) is None]
+
+
+def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
     torch.set_num_threads(options.threads)
     peer = PEERS[name]
-    missing = [package for package in peer.needs if importlib.util.find_spec(package) is None]
-    if missing:
+    if missing := prepare(peer):
         return {"upstream": peer.called, "not_installed": missing}
     spec: EmbedderSpec = importlib.import_module(f"musicflow.embedders.{name}").SPEC
     if spec.weights is not None and not (options.cache / spec.weights.filename).exists():

@@ -1,7 +1,7 @@
 """How long it takes to begin: the command line, and loading each embedder, in fresh processes.
 
-Writes ``results/start.md``: medians in seconds, with all that is imported. PANNs and wav2vec2 load
-seeded weights from files as upstream saves trained ones; OpenL3 makes seeded ones.
+Writes ``results/start.md``: medians in seconds, with all that is imported. OpenL3, PANNs and
+wav2vec2 load seeded weights from files as upstream saves trained ones.
 
     python eval/start.py
 """
@@ -19,7 +19,11 @@ from machine import machine
 
 CACHE = "from musicflow.settings import Settings; cache = Settings().cache; "
 LOAD = CACHE + "from musicflow import embedders; embedders.load({spec}, cache)"
-NAMED, SEEDED = "embedders.spec_of('{}')", "embedders.untrained(embedders.spec_of('{}'))"
+NAMED = "embedders.spec_of('{}')"
+OPENL3 = (
+    "from musicflow.embedders import openl3 as m; from pathlib import Path; "
+    "m.OpenL3(m.variant(), m.read_weights(Path({path!r})))"
+)
 PANNS = (
     "from musicflow.embedders import panns as m; from pathlib import Path; "
     "m.Panns(m.SPEC, m.trained_weights(Path({path!r})), ())"
@@ -36,13 +40,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        panns, wav2vec2 = _seeded(Path(folder))
+        openl3, panns, wav2vec2 = _seeded(Path(folder))
         programs = {
             "`musicflow --version`": "import sys; sys.argv[1:] = ['--version']; "
             "from musicflow.cli import main; main()",
             "mfcc": LOAD.format(spec=NAMED.format("mfcc")),
             "musicnn": LOAD.format(spec=NAMED.format("musicnn")),
-            "openl3": LOAD.format(spec=SEEDED.format("openl3")),
+            "openl3": OPENL3.format(path=str(openl3)),
             "panns": PANNS.format(path=str(panns)),
             "wav2vec2": WAV2VEC2.format(path=str(wav2vec2)),
         }
@@ -66,15 +70,16 @@ def main() -> None:
     print(text)
 
 
-def _seeded(folder: Path) -> tuple[Path, Path]:
+def _seeded(folder: Path) -> tuple[Path, Path, Path]:
     """Save files of weights as upstream does; return their paths."""
     import torch
 
-    from musicflow.embedders import panns, wav2vec2_upstream
+    from musicflow.embedders import openl3, panns, wav2vec2_upstream
 
-    paths = folder / "panns.pth", folder / "wav2vec2.bin"
-    torch.save({"model": panns.seeded_model().state_dict()}, paths[0])
-    torch.save(wav2vec2_upstream.seeded_model().state_dict(), paths[1])
+    paths = folder / "openl3.h5", folder / "panns.pth", folder / "wav2vec2.bin"
+    openl3.write_weights(paths[0], openl3.seeded_weights(0))
+    torch.save({"model": panns.seeded_model().state_dict()}, paths[1])
+    torch.save(wav2vec2_upstream.seeded_model().state_dict(), paths[2])
     return paths
 
 

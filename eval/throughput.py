@@ -2,7 +2,8 @@
 
 Songs of four minutes are joined from the music of a folder and kept as MP3 at 192 kbit/s. Each
 embedder embeds them all, whole and in part by turns, in workers as `musicflow run` does; loading is
-left out. Writes ``results/throughput.md``: medians over the rounds.
+left out. Beside it each package, as `speed.py` calls it, takes the first few of the same files,
+read by librosa at its rate. Writes ``results/throughput.md``: medians over the rounds.
 
     python eval/throughput.py genre_clips
     python eval/throughput.py genre_clips --songs 8 --rounds 1 --only musicnn --only mfcc
@@ -11,8 +12,10 @@ left out. Writes ``results/throughput.md``: medians over the rounds.
 import argparse
 import dataclasses
 import itertools
+import multiprocessing
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -22,6 +25,7 @@ from pathlib import Path
 import av
 import numpy as np
 from machine import machine
+from speed import PEERS, prepare
 
 from musicflow import audio, embedders
 from musicflow.embedders import EmbedderSpec
@@ -42,12 +46,14 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=60)
     parser.add_argument("--coverage", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", type=int, default=2, help="songs that the packages take")
     parser.add_argument("--only", action="append", choices=NAMES)
     options = parser.parse_args()
     names = options.only or NAMES
     with tempfile.TemporaryDirectory() as folder:
         tracks = songs(options.music, Path(folder), options.songs)
-        rows = [_row(name, tracks, options.coverage, options.rounds) for name in names]
+        beside = tracks[: options.beside]
+        rows = [_row(name, tracks, beside, options.coverage, options.rounds) for name in names]
     heard = f"{options.coverage:g} s"
     text = "\n".join(
         [
@@ -57,11 +63,12 @@ def main() -> None:
             f"{options.rounds}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
             "",
             f"{options.songs} stereo MP3s of {SONG_S} s, from file to vector, medians of "
-            f"{options.rounds} rounds; {heard} are spread evenly over each song.",
+            f"{options.rounds} rounds; {heard} are spread evenly over each song. The package took "
+            f"{len(beside)} of the songs, whole.",
             "",
-            f"| embedder | weights | whole | {heard} | ratio | CPU s a song, whole | {heard} | MB, "
-            f"whole | {heard} |",
-            "|---|---|---|---|---|---|---|---|---|",
+            f"| embedder | weights | its package | whole | ratio | {heard} | to whole | CPU s "
+            f"a song, whole | {heard} | MB, whole | {heard} |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
             "",
         ]
@@ -101,8 +108,11 @@ def _write(path: Path, song: np.ndarray) -> None:
             container.mux(stream.encode(part))
 
 
-def _row(name: str, tracks: Sequence[Track], coverage: float, rounds: int) -> str:
+def _row(
+    name: str, tracks: Sequence[Track], beside: Sequence[Track], coverage: float, rounds: int
+) -> str:
     spec = spec_of(name)
+    package = _package_s(spec, beside)
     both = spec, dataclasses.replace(spec, coverage_s=coverage)
     measured = [[_measured(one, tracks) for one in both] for _ in range(rounds)]
     medians = [
@@ -111,7 +121,10 @@ def _row(name: str, tracks: Sequence[Track], coverage: float, rounds: int) -> st
     ]
     (whole, part), cpu, memory = medians
     figures = [
-        *(f"{3600 / seconds:,.0f}" for seconds in (whole, part)),
+        f"{3600 / package:,.0f}" if package else "",
+        f"{3600 / whole:,.0f}",
+        f"{package / whole:.1f}" if package else "",
+        f"{3600 / part:,.0f}",
         f"{whole / part:.1f}",
         *(f"{seconds:.2f}" for seconds in cpu),
         *(f"{megabytes:.0f}" for megabytes in memory),
@@ -135,6 +148,33 @@ def rows_of(spec: EmbedderSpec, tracks: Sequence[Track]) -> list[Embedding]:
         rows = [done.rows[track.content_hash] for track in tracks]
     assert all(row.vector is not None for row in rows), done.problems
     return rows
+
+
+def _package_s(spec: EmbedderSpec, tracks: Sequence[Track]) -> float | None:
+    """Seconds a song of the upstream package; None where there is none, or it is not installed."""
+    if spec.name not in PEERS:
+        return None
+    # A process of its own: TensorFlow beside torch is trouble enough with one model of each.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_seconds_of_package, spec, tracks).result()
+
+
+def _seconds_of_package(spec: EmbedderSpec, tracks: Sequence[Track]) -> float | None:
+    import librosa
+
+    peer = PEERS[spec.name]
+    if prepare(peer):
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        upstream = peer.sides(spec, Settings().cache, Path(scratch)).upstream
+        upstream(np.zeros(30 * spec.sample_rate, np.float32))
+        seconds = []
+        for track in tracks:
+            start = time.perf_counter()
+            clip, _ = librosa.load(track.path, sr=spec.sample_rate, mono=True)
+            upstream(clip)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def _measured(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ Nothing in a file is run. Beside tensors it may hold numpy's arrays and numbers:
 state of its sampler with them.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,9 @@ def read_checkpoint(path: Path) -> Any:
 
     try:
         with torch.serialization.safe_globals(_numpy_names()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, a file is read where it is used; the old format cannot be.
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {words_of(error)}") from error
     except Exception as error:  # torch raises many kinds for a file it cannot read
