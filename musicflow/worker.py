@@ -27,7 +27,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, TypeAlias, TypeVar
@@ -77,16 +77,16 @@ class WorkerError(MusicflowError):
         What to do about it.
     code
         ``crashed``, ``killed`` by others, or ``timeout``.
-    numbers
-        The numbers of the items that its threads worked on last; the late one of a timeout.
+    number
+        The number of the item that it worked on last; None if it began none.
     """
 
     def __init__(
-        self, message: str, advice: str = "", code: str = "", numbers: tuple[int, ...] = ()
+        self, message: str, advice: str = "", code: str = "", number: int | None = None
     ) -> None:
         super().__init__(message, advice, code)
-        self.args = (message, advice, code, numbers)
-        self.numbers = numbers
+        self.args = (message, advice, code, number)
+        self.number = number
 
 
 @dataclass(frozen=True)
@@ -207,72 +207,50 @@ def each(
 _Cells: TypeAlias = "array[float] | memoryview[float]"
 
 
-class _Lane:
-    """The number of the item that a thread works on, and since when: two cells of many."""
+class _Watch:
+    """The number of the item that a thread of a process works on, and since when: two cells."""
 
-    def __init__(self, cells: _Cells, first: int) -> None:
+    def __init__(self, cells: _Cells) -> None:
         self._cells = cells
-        self._number, self._since = first, first + 1
+        self._thread: int | None = None
 
     def begin(self, number: int) -> None:
-        self._cells[self._since] = 0.0
-        self._cells[self._number] = number
-        self._cells[self._since] = time.monotonic()
+        self._thread = threading.get_ident()
+        # In this order: nobody must see the new item with the time of the old one.
+        self._cells[1] = 0.0
+        self._cells[0] = number
+        self._cells[1] = time.monotonic()
 
     def pause(self) -> float | None:
         """Stop the clock, until `resume` or `begin`; return what it shows, None if it stood."""
-        since = self._cells[self._since]
-        self._cells[self._since] = 0.0
+        since = self._cells[1]
+        self._cells[1] = 0.0
         return time.monotonic() - since if since else None
 
     def resume(self, worked_s: float | None) -> None:
         if worked_s is not None:
-            self._cells[self._since] = time.monotonic() - worked_s
+            self._cells[1] = time.monotonic() - worked_s
 
     @property
-    def number(self) -> int:
-        return int(self._cells[self._number])
+    def is_mine(self) -> bool:
+        """Whether the thread that asks is the one that works on items."""
+        return self._thread == threading.get_ident()
+
+    @property
+    def number(self) -> int | None:
+        """The item that was worked on last; None before the first."""
+        return int(self._cells[0]) if self._cells[0] >= 0 else None
 
     @property
     def worked_s(self) -> float:
         """Seconds of work on the item so far; 0 while it waits."""
-        since = self._cells[self._since]
+        since = self._cells[1]
         return time.monotonic() - since if since else 0.0
 
 
-MAX_LANES = 8
-"""The most threads of a worker that work on items at a time."""
-
 _NOTHING = (-1.0, 0.0)
 
-
-class _Watch:
-    """The lanes of a process: one per thread that works on items."""
-
-    def __init__(self, cells: _Cells) -> None:
-        self.lanes = [_Lane(cells, first) for first in range(0, len(cells), 2)]
-        self._own, self._taken = threading.local(), count()
-
-    @property
-    def has_lane(self) -> bool:
-        """Whether the thread that asks has a lane."""
-        return hasattr(self._own, "lane")
-
-    @property
-    def lane(self) -> _Lane:
-        """The lane of the thread that asks."""
-        if not self.has_lane:
-            self._own.lane = self.lanes[next(self._taken) % MAX_LANES]
-        found: _Lane = self._own.lane
-        return found
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The items that threads worked on last."""
-        return tuple(sorted({lane.number for lane in self.lanes if lane.number >= 0}))
-
-
-_watch = _Watch(array("d", _NOTHING * MAX_LANES))
+_watch = _Watch(array("d", _NOTHING))
 """That of this process; where it is no worker, nobody looks at it."""
 
 _words: "_Words | None" = None
@@ -286,28 +264,26 @@ def log() -> Path | None:
 def begin(number: int) -> None:
     """Note the number of the item that this thread works on from now on."""
     if _words is not None:
-        _words.collect(_watch.numbers)
-    _watch.lane.begin(number)
+        _words.collect(_watch.number)
+    _watch.begin(number)
 
 
 def end() -> None:
     """Note that the item is done."""
-    _watch.lane.pause()
+    _watch.pause()
     if _words is not None:
-        _words.collect(_watch.numbers)
+        _words.collect(_watch.number)
 
 
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """Do not count the time in the context as work on the item."""
-    # A thread that began nothing, such as one that writes vectors elsewhere, has no clock.
-    lane = _watch.lane if _watch.has_lane else None
-    worked_s = lane.pause() if lane is not None else None
+    # Another thread, such as one that writes vectors elsewhere, works on no item.
+    worked_s = _watch.pause() if _watch.is_mine else None
     try:
         yield
     finally:
-        if lane is not None:
-            lane.resume(worked_s)
+        _watch.resume(worked_s)
 
 
 class _Words:
@@ -329,8 +305,8 @@ class _Words:
         self._names = names
         self._lock = threading.Lock()
 
-    def collect(self, numbers: tuple[int, ...]) -> None:
-        """Log what was written since the last call, under the names of the items at work."""
+    def collect(self, number: int | None) -> None:
+        """Log what was written since the last call, under the name of the item at work."""
         with self._lock:
             if not os.fstat(self._file).st_size:
                 return
@@ -338,11 +314,14 @@ class _Words:
             text = os.read(self._file, _WORDS)
             os.ftruncate(self._file, 0)
             os.lseek(self._file, 0, os.SEEK_SET)
-        known = [self._names[number] for number in numbers if number < len(self._names)]
-        name = " or ".join(known) or "(no file)"
+        name = _name_of(number, self._names) or "(no file)"
         # That nothing can be logged is no reason to stop.
         with contextlib.suppress(OSError):
             _append(self.log, name, text)
+
+
+def _name_of(number: int | None, names: Sequence[str]) -> str | None:
+    return names[number] if number is not None and number < len(names) else None
 
 
 def _append(log: Path, name: str, text: bytes) -> None:
@@ -545,10 +524,10 @@ class _Worker:
         """Return an error that says how it ended, and at which item."""
         # Its end of the pipe may close a moment before the rest of it.
         code = self._process.wait()
-        at = self._watch.numbers
+        at = self._watch.number
         if self._late is not None:
             how = f"took longer than {self._timeout_s:g} s"
-            return WorkerError(f"{who} {how}", "", "timeout", (self._late,))
+            return WorkerError(f"{who} {how}", "", "timeout", self._late)
         if code == -_SIGKILL:
             how = "was killed (SIGKILL), as the system does when memory runs out"
             advice = "close other programs, or take a machine with more memory"
@@ -562,21 +541,21 @@ class _Worker:
         return WorkerError(f"{who} was ended ({signalled})", "", "killed", at)
 
     def _keep_watch(self) -> None:
-        named: set[int] = set()
+        told: int | None = None
         while not self._over.wait(_POLL_S):
-            for lane in self._watch.lanes:
-                number, worked_s = lane.number, lane.worked_s
-                if self._timeout_s is not None and worked_s > self._timeout_s:
-                    self._late = number
-                    self.kill()
-                    return
-                if worked_s > _SLOW_S and number not in named and number < len(self._names):
-                    _log.warning("still reading %s after %.0f s", self._names[number], _SLOW_S)
-                    named.add(number)
+            number, worked_s = self._watch.number, self._watch.worked_s
+            if self._timeout_s is not None and worked_s > self._timeout_s:
+                self._late = number
+                self.kill()
+                return
+            name = _name_of(number, self._names)
+            if worked_s > _SLOW_S and name is not None and number != told:
+                _log.warning("still reading %s after %.0f s", name, _SLOW_S)
+                told = number
 
     def _collect(self) -> None:
         if self._words is not None:
-            self._words.collect(self._watch.numbers)
+            self._words.collect(self._watch.number)
 
 
 def _start(errors: int, one_thread: bool) -> "subprocess.Popen[bytes]":
@@ -601,7 +580,7 @@ def _shared_watch() -> Iterator[tuple[_Watch, Path]]:
     handle, name = tempfile.mkstemp(prefix="musicflow-watch-")
     try:
         with os.fdopen(handle, "r+b") as file:
-            file.write(array("d", _NOTHING * MAX_LANES).tobytes())
+            file.write(array("d", _NOTHING).tobytes())
             file.flush()
             shared = mmap.mmap(file.fileno(), 0)
         with shared, memoryview(shared).cast("d") as cells:
@@ -701,11 +680,10 @@ class _Crew:
                 waiting.clear()
                 return
             error = worker.error("reading it")
-            for number in error.numbers:
-                if number in waiting:
-                    waiting.remove(number)
-                    self._done.put((number, error))
-                    answered += 1
+            if error.number is not None and error.number in waiting:
+                waiting.remove(error.number)
+                self._done.put((error.number, error))
+                answered += 1
             if not answered:
                 raise error
 

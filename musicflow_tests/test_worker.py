@@ -145,7 +145,7 @@ def test_a_process_that_dies_is_named_with_what_ended_it(
     assert next(items) == 1
     with pytest.raises(WorkerError, match=said) as caught:
         next(items)
-    assert (caught.value.code, caught.value.numbers) == (code, ())
+    assert (caught.value.code, caught.value.number) == (code, None)
 
 
 def test_who_iterates_no_further_ends_the_generator_and_its_process(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_time_that_an_item_waits_for_others_does_not_count() -> None:
     assert next(items) == 0
     with pytest.raises(WorkerError, match=r"^the decoder took longer than 0.4 s$") as caught:
         next(items)
-    assert (caught.value.code, caught.value.numbers) == ("timeout", (1,))
+    assert (caught.value.code, caught.value.number) == ("timeout", 1)
 
 
 def test_waiting_between_items_starts_no_clock() -> None:
@@ -229,39 +229,46 @@ def test_what_takes_long_is_named_once_while_it_does(
     assert caplog.messages == ["still reading a.mp3 after 0 s"]
 
 
-def crash_in_threads() -> Iterator[int]:
-    """Work on three items at once, write on one of them, and crash."""
-
-    def work(number: int) -> None:
+def crash_on_the_third() -> Iterator[int]:
+    """Work on items, write on the last of them, and crash."""
+    for number in (4, 1, 2):
         worker.begin(number)
-        ready.wait()
-
-    ready = threading.Barrier(4)
-    threads = [threading.Thread(target=work, args=[number], daemon=True) for number in (4, 1, 2)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
     os.write(2, b"a broken frame")
     ctypes.string_at(0)
     yield 0
 
 
-def test_a_crash_names_all_items_that_threads_worked_on(tmp_path: Path) -> None:
+def test_a_crash_names_the_item_that_was_worked_on(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(WorkerError) as caught:
-        list(worker.iterate("the decoder", crash_in_threads, names=list("abcde"), log=log))
-    assert (caught.value.code, caught.value.numbers) == ("crashed", (1, 2, 4))
-    assert "b or c or e\n    a broken frame" in log.read_text()
+        list(worker.iterate("the decoder", crash_on_the_third, names=list("abcde"), log=log))
+    assert (caught.value.code, caught.value.number) == ("crashed", 2)
+    assert "c\n    a broken frame" in log.read_text()
+
+
+def work_beside_another_thread() -> Iterator[int]:
+    """Hang on an item, while another thread waits for something else."""
+
+    def wait() -> None:
+        with worker.waiting():
+            time.sleep(20)
+
+    worker.begin(3)
+    threading.Thread(target=wait, daemon=True).start()
+    time.sleep(20)
+    yield 0
+
+
+def test_the_clock_of_an_item_runs_while_another_thread_waits() -> None:
+    with pytest.raises(WorkerError) as caught:
+        list(worker.iterate("the decoder", work_beside_another_thread, timeout_s=0.4))
+    assert (caught.value.code, caught.value.number) == ("timeout", 3)
 
 
 def test_an_error_of_a_worker_survives_the_way_between_processes() -> None:
-    error = WorkerError("it crashed", "tell us", "crashed", (7, 9))
+    error = WorkerError("it crashed", "tell us", "crashed", 7)
     arrived = pickle.loads(pickle.dumps(error))
-    assert (str(arrived), arrived.code, arrived.numbers) == (
-        "it crashed: tell us",
-        "crashed",
-        (7, 9),
-    )
+    assert (str(arrived), arrived.code, arrived.number) == ("it crashed: tell us", "crashed", 7)
 
 
 # --- each item in some worker --------------------------------------------------------------------

@@ -140,7 +140,7 @@ def _decode_apart(
                 yield item
         except worker.WorkerError as error:
             # Killed, or ended before the first file: no file's fault.
-            if error.code == "killed" or not error.numbers:
+            if error.code == "killed" or error.number is None:
                 raise
             yield Decoded(0.0, 0.0, error=f"cannot be decoded: {error.message}", code=error.code)
             done += 1

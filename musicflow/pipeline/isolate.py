@@ -68,25 +68,21 @@ def fault_of_file(
     WorkerError
         The same error, if it is not the fault of a file.
     """
+    if error.number is None or error.code not in ("timeout", "crashed"):
+        raise error
+    track = tracks[error.number]
     if error.code == "timeout":
-        [late] = error.numbers
         how = f"the decoder took longer than {limits.timeout_s:g} s"
-        return tracks[late], worker.WorkerError(how, code="timeout")
+        return track, worker.WorkerError(how, code="timeout")
     # The model may have crashed instead. Decoding the file alone decides.
-    for number in error.numbers if error.code == "crashed" else ():
-        try:
-            alone = worker.iterate(
-                "the decoder",
-                _decode_only,
-                tracks[number],
-                spec,
-                limits,
-                timeout_s=limits.timeout_s,
-            )
-            for _ in alone:
-                pass
-        except worker.WorkerError as fault:
-            return tracks[number], fault
+    alone = worker.iterate(
+        "the decoder", _decode_only, track, spec, limits, timeout_s=limits.timeout_s
+    )
+    try:
+        for _ in alone:
+            pass
+    except worker.WorkerError as fault:
+        return track, fault
     raise error
 
 
