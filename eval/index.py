@@ -3,10 +3,13 @@
 Each engine runs in a process of its own, one after the other, so that its memory is its own: what
 the process grows by, the pages of files that the engine maps included.
 Points are made up like embeddings: 200 clusters on a space of 32 dimensions, turned into the
-dimensions asked for, with a little noise. Writes ``results/index.md``.
+dimensions asked for, with a little noise. Writes ``results/index.md``. With the address of a
+server, the searches right after a publication there, with and without waiting for its index; these
+go to ``results/server.md``.
 
     python eval/index.py
     python eval/index.py --count 2000 --large 5000
+    python eval/index.py --server http://127.0.0.1:6333 --count 30000 --dim 200
 """
 
 import argparse
@@ -18,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -29,11 +33,15 @@ import psutil
 from machine import machine
 
 from musicflow.index import Collection, EmbeddedIndex, Filters, Manifest, Point
+from musicflow.index.connection import Access, Server
+from musicflow.index.owner import Owner
+from musicflow.index.server import Layout, ServerIndex
 
 GENRES = 10
 QUERIES = 500
 LOCAL_QUERIES = 30
 """Fewer: local mode takes a hundred times as long."""
+QUERIES_ON_SERVER = 200
 K = 10
 
 
@@ -43,8 +51,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20_000, help="tracks beside local mode")
     parser.add_argument("--large", type=int, default=100_000, help="tracks for recall")
     parser.add_argument("--side", help=argparse.SUPPRESS)
-    parser.add_argument("--dim", type=int, default=2048, help=argparse.SUPPRESS)
+    parser.add_argument("--dim", type=int, default=2048, help="dims on a server")
+    parser.add_argument("--server", metavar="URL", help="measure a Qdrant server instead")
+    parser.add_argument("--about", default="", help="what the table says of that server")
     options = parser.parse_args()
+    if options.server:
+        text = _table_of_server(options)
+        (Path(__file__).parent / "results" / "server.md").write_text(text, "utf-8")
+        print(text)
+        return
     if options.side:
         print(json.dumps(SIDES[options.side](options.count, options.dim)))
         return
@@ -197,6 +212,74 @@ def local(count: int, dim: int) -> dict[str, float]:
         found["search_mb"] = memory.peak_mb
         client.close()
     return found | {"recall": 1.0}
+
+
+LATER_S = 30.0
+"""How long after a publication its searches are timed again."""
+
+
+def on_server(url: str, count: int, dim: int, wait_s: float) -> dict[str, float]:
+    """Measure searches right after a publication on a server, and half a minute later."""
+    queries = _block(0, dim)[:QUERIES_ON_SERVER]
+    server = Server.connect(Access(url))
+    owner = Owner(f"eval-{uuid.uuid4().hex[:8]}")
+    index = ServerIndex(server, owner, layout=Layout(index_wait_s=wait_s))
+    making, start = list[float](), time.perf_counter()
+    manifest = Manifest("bench", "hash", dim, "state", count)
+    try:
+        index.publish("bench", manifest, _points(count, dim, making))
+        found = {"publish_s": time.perf_counter() - start - sum(making)}
+        with index.open("bench") as collection:
+            begun = time.perf_counter()
+            for name, at in (("first_ms", 0.0), ("later_ms", LATER_S), ("done_ms", 0.0)):
+                time.sleep(max(0.0, begun + at - time.perf_counter()))
+                if name == "done_ms":
+                    _wait_for_all(server)
+                found[name] = _timed(lambda query: collection.query(query[None], K), queries)
+    finally:
+        for one in server(lambda client: client.get_collections()).collections:
+            if one.name.startswith(f"{owner.namespace}."):
+                server(lambda client, name=one.name: client.delete_collection(name))  # type: ignore[misc]
+    return found | {"version": server.version}  # type: ignore[dict-item]
+
+
+def _wait_for_all(server: Server) -> None:
+    """Wait until a server has indexed all that it holds."""
+    names = [one.name for one in server(lambda client: client.get_collections()).collections]
+    while any(
+        server(lambda client, name=name: client.get_collection(name)).status != "green"  # type: ignore[misc]
+        for name in names
+    ):
+        time.sleep(0.5)
+
+
+def _table_of_server(options: argparse.Namespace) -> str:
+    given = options.server, options.count, options.dim
+    waiting, at_once = on_server(*given, wait_s=3600.0), on_server(*given, wait_s=0.0)
+    command = f"python eval/index.py --server URL --count {options.count} --dim {options.dim}"
+    rows = [
+        ("published after, s", "publish_s", "{:.1f}"),
+        ("search p50 right after, ms", "first_ms", "{:.1f}"),
+        (f"search p50 {LATER_S:.0f} s later, ms", "later_ms", "{:.1f}"),
+        ("search p50 once all is indexed, ms", "done_ms", "{:.1f}"),
+    ]
+    lines = [
+        "# Searches right after a publication on a server",
+        "",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; Qdrant {waiting['version']}"
+        f"{options.about and ', '}{options.about}.",
+        "",
+        f"{QUERIES_ON_SERVER} searches one at a time, k = {K}.",
+        "",
+        "| | waiting for the index | `qdrant_index_wait_s = 0` |",
+        "|---|---|---|",
+        *(
+            f"| {title} | {form.format(waiting[key])} | {form.format(at_once[key])} |"
+            for title, key, form in rows
+        ),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 SIDES = {
