@@ -41,10 +41,10 @@ def main() -> None:
     """Make a library and a home, and run over them with nothing to do."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tracks", type=int, default=10_000)
-    parser.add_argument("--nightly", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--dagster", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.nightly:
-        _nightly()
+    if arguments.dagster:
+        _in_dagster()
         return
     counts = (arguments.tracks // 10, arguments.tracks)
     lines = [line for count in counts for line in _measured(count)]
@@ -55,12 +55,11 @@ def main() -> None:
             f"`python eval/no_change.py --tracks {arguments.tracks}`, {datetime.now(UTC):%Y-%m-%d},"
             f" {machine()}.",
             "",
-            f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *nightly* is the job "
-            "`Refresh` over all partitions in Dagster, both with starting Python; *at its end* is "
-            "the "
-            f"memory of that process after each of {RUNS} such jobs.",
+            f"{len(EMBEDDERS)} embedders. *Command line* is `musicflow run`, *Dagster* is the job "
+            "`Refresh` over all partitions, as *Materialize all* starts it, both with starting "
+            f"Python; *at its end* is the memory of that process after each of {RUNS} such jobs.",
             "",
-            "| tracks | command line s | MB at most | nightly s | MB at most | MB at its end |",
+            "| tracks | command line s | MB at most | Dagster s | MB at most | MB at its end |",
             "|---|---|---|---|---|---|",
             *lines,
             "",
@@ -76,12 +75,12 @@ def _measured(count: int) -> Iterator[str]:
         timed(command)
         by_hand, by_hand_mb, said = timed(command)
         assert "Nothing changed" in said, said
-        nightly, nightly_mb, said = timed([sys.executable, __file__, "--nightly"])
+        dagster, dagster_mb, said = timed([sys.executable, __file__, "--dagster"])
         jobs = json.loads(said.splitlines()[-1])
         after = " ".join(f"{mb:.0f}" for mb in jobs["after_mb"])
         yield (
-            f"| {count} | {by_hand:.1f} | {by_hand_mb:.0f} | {nightly - jobs['others_s']:.1f} "
-            f"(the job alone {jobs['first_s']:.1f}) | {nightly_mb:.0f} | {after} |"
+            f"| {count} | {by_hand:.1f} | {by_hand_mb:.0f} | {dagster - jobs['others_s']:.1f} "
+            f"(the job alone {jobs['first_s']:.1f}) | {dagster_mb:.0f} | {after} |"
         )
 
 
@@ -127,8 +126,8 @@ def timed(command: list[str | Path]) -> tuple[float, float, str]:
     return seconds, peak, said
 
 
-def _nightly() -> None:
-    """The job of Dagster's schedule, several times in this process."""
+def _in_dagster() -> None:
+    """The job of all that Dagster has, several times in this process."""
     import dagster as dg
 
     from musicflow.orchestration.definitions import defs

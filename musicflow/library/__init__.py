@@ -74,6 +74,7 @@ __all__ = [
     "known_artists",
     "known_partitions",
     "labels_state",
+    "library_as_scanned",
     "load_files",
     "load_partitions",
     "load_states",
@@ -117,7 +118,22 @@ def read_library(
     assert settings.library is not None
     root = fresh(settings.library)
     given = root, folder or settings.paths.library, progress, Rules.of(settings)
-    partitions = scan_by_partition(*given)
+    return _joined(root, scan_by_partition(*given), settings)
+
+
+def library_as_scanned(settings: Settings) -> Library:
+    """Make tracks of the files of the settings' library, as they were at the last scan.
+
+    Raises
+    ------
+    LibraryError
+        If no usable track was scanned.
+    """
+    assert settings.library is not None
+    return _joined(settings.library, load_partitions(settings.paths.library), settings)
+
+
+def _joined(root: Place, partitions: dict[str, list[AudioFile]], settings: Settings) -> Library:
     files = sorted_files(partitions)
     library = join(root, files, settings.library_format, Rule.of(settings))
     return replace(library, partitions=partitions)

@@ -1,7 +1,6 @@
-"""Automation: conditions of assets, a sensor for files and a nightly schedule."""
+"""Automation: conditions of assets, and a sensor for files."""
 
 import json
-from datetime import timedelta
 
 import dagster as dg
 from dagster import AutomationCondition as When
@@ -16,7 +15,7 @@ from musicflow.library import (
     forget_partitions,
     labels_state,
 )
-from musicflow.orchestration.partitions import PARTITIONS, PER_RUN, all_partitions
+from musicflow.orchestration.partitions import PARTITIONS, PER_RUN
 from musicflow.orchestration.resources import Workspace
 
 EMBEDS = {"musicflow/embeds": "true"}
@@ -65,11 +64,6 @@ def when_something_new(*needed: list[str]) -> When:
     return condition.with_label("when something is new")
 
 
-DAILY = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=50), warn_window=timedelta(hours=26)
-)
-"""The policy of assets that the nightly run refreshes; two nights may be missed."""
-
 REQUESTS = 25
 """The most partitions requested per tick; the rest waits for the next."""
 
@@ -95,23 +89,6 @@ refresh = dg.define_asset_job(
     tags=EMBEDS,
     description="Bring everything up to date with the library.",
 )
-
-
-@dg.schedule(
-    job=refresh,
-    cron_schedule="0 3 * * *",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Bring everything up to date in one run, each night at three (UTC), and try again "
-    "what failed.",
-)
-def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Refresh all partitions in one run, nightly at three; retry what failed."""
-    tags = all_partitions(context.instance)
-    if not tags:
-        return dg.SkipReason(
-            "no partition of a library is known yet: run `musicflow run LIBRARY` once"
-        )
-    return dg.RunRequest(tags=tags)
 
 
 @dg.sensor(

@@ -21,7 +21,6 @@ from musicflow.orchestration.automation import (
     automation,
     ingest,
     library_changes,
-    nightly,
     refresh,
     relabel,
 )
@@ -29,6 +28,7 @@ from musicflow.orchestration.embeddings import collection_asset, embeddings_asse
 from musicflow.orchestration.evaluation import embedder_comparison, retrieval_evaluation_asset
 from musicflow.orchestration.layers import layers
 from musicflow.orchestration.library import raw_audio, track_metadata
+from musicflow.orchestration.nightly import nightly
 from musicflow.orchestration.resources import EMBEDDING, GPU, resources_of
 from musicflow.orchestration.tuned import tuned_asset
 from musicflow.settings import Device, Settings

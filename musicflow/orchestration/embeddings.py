@@ -26,7 +26,7 @@ from musicflow.library import (
 )
 from musicflow.library.partitions import chooser
 from musicflow.orchestration import checks, shown
-from musicflow.orchestration.automation import DAILY, WHEN_READ, when_something_new
+from musicflow.orchestration.automation import WHEN_READ, when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
@@ -184,7 +184,6 @@ def collection_asset(*, spec: EmbedderSpec) -> dg.AssetsDefinition:
         check_specs=checks.specs(["collections", label], checks.COLLECTION),
         pool=INDEX,
         automation_condition=when_something_new(["embeddings", label]),
-        freshness_policy=DAILY,
         description=f"The tracks by their {label} vectors, ready to be searched. A new version is "
         "made beside the old, then switched in.",
     )

@@ -18,7 +18,7 @@ from musicflow.evaluation.state import VERSION
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Progress, shown_as
 from musicflow.orchestration import checks, pictures
-from musicflow.orchestration.automation import DAILY, when_something_new
+from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.resources import OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
@@ -39,7 +39,6 @@ def retrieval_evaluation_asset(
         deps=[*(["collections", label] for label in labels), *after],
         check_specs=checks.specs("retrieval_evaluation", checks.EVALUATION),
         automation_condition=when_something_new(),
-        freshness_policy=DAILY,
     )
     @explained()
     def retrieval_evaluation(
@@ -78,7 +77,6 @@ def retrieval_evaluation_asset(
     kinds={"mlflow"},
     deps=["retrieval_evaluation"],
     automation_condition=when_something_new(),
-    freshness_policy=DAILY,
 )
 @explained()
 def embedder_comparison(

@@ -27,7 +27,7 @@ from musicflow.library import (
 )
 from musicflow.library.files import VERSION as SCAN
 from musicflow.orchestration import checks, pictures, shown
-from musicflow.orchestration.automation import DAILY, when_something_new
+from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
 from musicflow.orchestration.resources import OWNERS, PROCESS, Reading, Reporter, Workspace
@@ -45,7 +45,6 @@ LABELS = "1"
     kinds={"file"},
     code_version=str(SCAN),
     partitions_def=PARTITIONS,
-    freshness_policy=DAILY,
     backfill_policy=BACKFILLS,
     check_specs=checks.specs("raw_audio", checks.LIBRARY),
 )
@@ -101,7 +100,6 @@ def _about(files: list[AudioFile]) -> dict[str, Any]:
     deps=[raw_audio],
     check_specs=checks.specs("track_metadata", checks.TRACKS),
     automation_condition=when_something_new(),
-    freshness_policy=DAILY,
 )
 @explained()
 def track_metadata(

@@ -1,7 +1,8 @@
 """Dagster's partitions: those of the library. Their keys are discovered, never typed."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import dagster as dg
 
@@ -17,6 +18,9 @@ PER_RUN = Settings().partitions_per_run
 
 One run starts one process and loads each model once. Many machines share a backfill by its runs.
 """
+
+RUNS = 5
+"""The most runs that one night starts: each starts a process, and loads each model."""
 
 BACKFILLS = dg.BackfillPolicy.multi_run(PER_RUN) if PER_RUN else dg.BackfillPolicy.single_run()
 
@@ -44,9 +48,43 @@ def all_partitions(
     """
     known = instance.get_dynamic_partitions(str(PARTITIONS.name))
     keys = [key for key in known if only is None or key in only]
-    if not keys:
-        return {}
+    return _range(keys[0], keys[-1]) if keys else {}
+
+
+def in_few_runs(known: Sequence[str], wanted: Collection[str]) -> list[tuple[dict[str, str], int]]:
+    """Return the tags of each run over some partitions, and how many of them it takes.
+
+    Neighbours share a run, which loads each model once. Where more than `RUNS` would be needed,
+    those with the fewest others between them share one, which looks at the others, too. Where
+    machines share the partitions, a run takes no more than `PER_RUN`.
+
+    Parameters
+    ----------
+    known
+        All partitions, in Dagster's order.
+    wanted
+        Those that the runs are for.
+    """
+    places = [place for place, key in enumerate(known) if key in wanted]
+    gaps = {end: places[end] - places[end - 1] for end in range(1, len(places))}
+    widest = sorted(gaps, key=lambda end: -gaps[end])[: RUNS - 1]
+    cuts = [0, *sorted(end for end in widest if gaps[end] > 1), len(places)]
+    spans = [(places[a], places[b - 1]) for a, b in pairwise(cuts) if a < b]
+    most = PER_RUN or len(known)
+    parts = [
+        (start, min(start + most - 1, last))
+        for first, last in spans
+        for start in range(first, last + 1, most)
+    ]
+    return [
+        (_range(known[a], known[b]), count)
+        for a, b in parts
+        if (count := sum(a <= place <= b for place in places))
+    ]
+
+
+def _range(first: str, last: str) -> dict[str, str]:
     return {
-        "dagster/asset_partition_range_start": keys[0],
-        "dagster/asset_partition_range_end": keys[-1],
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
     }

@@ -22,7 +22,6 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -30,9 +29,10 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import AudioFile, Library, times_of_partitions
-from musicflow.orchestration import alerts, checks
+from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
+from musicflow.orchestration.nightly import incomplete
 from musicflow.orchestration.partitions import all_partitions, follow
 from musicflow.orchestration.resources import (
     EMBEDDING,
@@ -244,18 +244,7 @@ def _unseen(
     except (FileNotFoundError, ValueError):
         seen = {}
     unseen = {key for key, state in states.items() if seen.get(key) != state}
-    for key in map(dg.AssetKey, parted):
-        # Vectors that were found faulty are looked at as a whole.
-        known = set() if _is_faulty(instance, key) else instance.get_materialized_partitions(key)
-        unseen |= states.keys() - known
-    return unseen
-
-
-def _is_faulty(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    """Return whether a check that blocks what follows failed the last time."""
-    check = dg.AssetCheckKey(key, checks.BLOCKING)
-    last = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
-    return any(record.status == AssetCheckExecutionRecordStatus.FAILED for record in last)
+    return unseen | incomplete(instance, map(dg.AssetKey, parted), states)
 
 
 def _job(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from musicflow.errors import words_of
-from musicflow.orchestration.automation import DAILY, when_something_new
+from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.library import track_metadata
 from musicflow.orchestration.resources import INDEX, OWNERS, Reading, Reporter, Workspace
@@ -27,7 +27,6 @@ def tuned_asset(*, labels: Sequence[str]) -> dg.AssetsDefinition:
         deps=[*(["collections", label] for label in labels), track_metadata],
         pool=INDEX,
         automation_condition=when_something_new(),
-        freshness_policy=DAILY,
     )
     @explained()
     def tuned_spaces(

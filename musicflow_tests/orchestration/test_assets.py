@@ -314,6 +314,7 @@ def test_a_run_is_over_the_partitions_that_dagster_has_not_seen_as_they_are(
 ) -> None:
     assets = [["raw_audio"], ["embeddings", "mfcc"]]
     states = {"noises": 1, "tones": 2}
+    instance.add_dynamic_partitions("parts", [*states])
 
     def unseen() -> set[str]:
         return run._unseen(instance, home, states, assets)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -14,14 +14,15 @@ from musicflow.embedders import spec_of
 from musicflow.evaluation import Comparison
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Library, files, known_partitions
-from musicflow.orchestration import evaluation, pictures
-from musicflow.orchestration.automation import library_changes, nightly
+from musicflow.orchestration import embeddings, evaluation, pictures
+from musicflow.orchestration.automation import library_changes
 from musicflow.orchestration.definitions import definitions_for
 from musicflow.orchestration.resources import Workspace, workspace_of
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
 from musicflow_tests.conftest import noise, tone, write_music
+from musicflow_tests.orchestration.test_nightly import asked_at_night
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +64,19 @@ class Daemon:
         return [request.partition_key or str(request.job_name) for request in result.run_requests]
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        chosen = request.asset_selection
         return self.defs.resolve_job_def(str(request.job_name)).execute_in_process(
             run_config=QUIET,
             instance=self.instance,
             partition_key=request.partition_key,
+            asset_selection=list(chosen) if chosen is not None else None,
             tags=dict(request.tags),
             raise_on_error=False,
         )
+
+    def night(self) -> Sequence[dg.RunRequest] | str:
+        """Return what the nightly schedule asks for, or why it asks for nothing."""
+        return asked_at_night(self.instance, self.defs)
 
     def carry_on(self) -> list[str]:
         """Run what the conditions ask for, until they ask for nothing; tells the assets."""
@@ -103,6 +110,10 @@ class Daemon:
         self.conditions = done.cursor
         keys = {result.key for result in done.results if not result.true_subset.is_empty}
         return sorted(key.to_user_string() for key in keys)
+
+
+def asked(request: dg.RunRequest) -> list[str]:
+    return sorted(key.to_user_string() for key in request.asset_selection or ())
 
 
 EVALUATED = ["embedder_comparison", "retrieval_evaluation"]
@@ -390,20 +401,49 @@ def test_an_embedder_that_fails_does_not_keep_the_others_from_the_evaluation(
     }  # fmt: skip
 
 
-def test_the_night_run_takes_all_partitions_at_once_and_logs_nothing_twice(
-    daemon: Daemon, home: Home, monkeypatch: pytest.MonkeyPatch
+def test_a_night_takes_the_partition_with_a_new_song_and_the_next_one_nothing(
+    daemon: Daemon, home: Home, write: Write
 ) -> None:
-    with dg.build_schedule_context(instance=daemon.instance) as context:
-        [request] = nightly.evaluate_tick(context).run_requests or ()
-    night = dg.RunRequest(job_name=nightly.job_name, tags=request.tags)
-    assert daemon.run(night).success
-    before = (home.reports / "comparison.json").read_text()
-    monkeypatch.setattr(evaluation, "_log", None)
-    result = daemon.run(night)
-    assert result.success
-    assert len(result.asset_materializations_for_node("raw_audio")) == 2
-    assert (home.reports / "comparison.json").read_text() == before
+    [request] = daemon.night()
+    assert asked(request) == ALL, "the library has moved, and no partition needs any work"
+    assert daemon.run(request).success
     assert daemon.carry_on() == []
+    assert daemon.night() == "12 files in 2 partitions: nothing changed, and all is up to date"
+    write("tones/new.wav", tone(333))
+    [request] = daemon.night()
+    result = daemon.run(request)
+    made = result.asset_materializations_for_node("embeddings__mfcc")
+    assert [(m.partition, m.metadata["embedded now"].value) for m in made] == [("tones", 1)]
+    assert daemon.carry_on() == ALL
+    assert genres(home) == {"noises": 6, "tones": 7}
+    assert daemon.night() == "13 files in 2 partitions: nothing changed, and all is up to date"
+
+
+def test_a_night_tries_again_what_failed(
+    daemon: Daemon, home: Home, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "files")
+
+    write("tones/new.wav", tone(333))
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "embed_for", broken)
+        [request] = daemon.night()
+        assert not daemon.run(request).success
+        daemon.carry_on()
+    [request] = daemon.night()
+    assert asked(request) == ["embeddings/mfcc", "raw_audio"]
+    assert request.partition_key_range == dg.PartitionKeyRange("tones", "tones")
+    assert daemon.run(request).success
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "publish_for", broken)
+        assert daemon.carry_on() == ALL
+    assert genres(home)["tones"] == 6
+    [request] = daemon.night()
+    assert asked(request) == ALL, "nothing is scanned or embedded"
+    assert daemon.run(request).success
+    assert genres(home)["tones"] == 7
+    assert "all is up to date" in daemon.night()
 
 
 def _reason(result: dg.ExecuteInProcessResult, step: str) -> str:

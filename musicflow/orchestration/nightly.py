@@ -1,0 +1,100 @@
+"""The nightly schedule: what changed, what is not complete, and what follows from it."""
+
+from collections.abc import Collection, Iterable
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+
+from musicflow.errors import MusicflowError
+from musicflow.library import LibraryError, Rules, changes, library_as_scanned
+from musicflow.orchestration import checks
+from musicflow.orchestration.automation import ingest, refresh
+from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs
+from musicflow.orchestration.resources import Workspace
+from musicflow.pipeline import Plan
+from musicflow.pipeline.plan import make_plan
+from musicflow.settings import Settings
+
+
+@dg.schedule(
+    job=refresh,
+    cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Each night at three (UTC), embed the partitions that changed or are not complete, "
+    "and try again what failed. Collections and comparison follow. A night without changes starts "
+    "no run.",
+)
+def nightly(
+    context: dg.ScheduleEvaluationContext, workspace: Workspace
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request what is out of date: a few runs over partitions, or one of what follows from them.
+
+    The conditions of assets carry the partitions on to collections and comparison. No file is
+    opened here.
+    """
+    settings = workspace.settings
+    if settings.library is None:
+        return dg.SkipReason("no library is set: run `musicflow run LIBRARY` once")
+    try:
+        seen = changes(settings.library, settings.paths.library, Rules.of(settings))
+    except LibraryError as error:
+        return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
+    assert context.repository_def is not None
+    graph = context.repository_def.asset_graph
+    parted = ingest.selection.resolve(graph)
+    # What is gone stays scanned until the sensor misses it twice.
+    follow(context.instance, seen.found)
+    plan, changed = _plan(settings), set(seen.changed)
+    lacking = plan.partitions if plan is not None else frozenset()
+    unfinished = incomplete(context.instance, parted, seen.found) | lacking & seen.found.keys()
+    night = f"{context.scheduled_execution_time:%Y-%m-%d}"
+    if changed | unfinished:
+        known = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
+        why = f"{len(changed)} partitions changed, {len(unfinished - changed)} are not complete"
+        return [
+            dg.RunRequest(
+                run_key=f"{night} {number}",
+                tags={**tags, "musicflow/why": f"{count} of these: {why}"},
+                asset_selection=sorted(parted),
+            )
+            for number, (tags, count) in enumerate(in_few_runs(known, changed | unfinished), 1)
+        ]
+    if plan is None or plan.steps:
+        whole = sorted(graph.materializable_asset_keys - parted)
+        return [dg.RunRequest(run_key=night, asset_selection=whole)]
+    files = sum(len(states) for states in seen.found.values())
+    put_off = f" (the comparison is {plan.as_of})" if plan.as_of else ""
+    return dg.SkipReason(
+        f"{files} files in {len(seen.found)} partitions: nothing changed, and all is up to "
+        f"date{put_off}"
+    )
+
+
+def _plan(settings: Settings) -> Plan | None:
+    """Return what is out of date as the library was last scanned; None where a run has to tell."""
+    try:
+        return make_plan(settings, library_as_scanned(settings))
+    except MusicflowError:
+        return None
+
+
+def incomplete(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Collection[str]
+) -> set[str]:
+    """Return the partitions that an asset lacks, or of which it failed the last time."""
+    found: set[str] = set()
+    for asset in assets:
+        # Vectors that were found faulty are looked at as a whole.
+        if _is_faulty(instance, asset):
+            return set(keys)
+        status = instance.get_status_by_partition(asset, list(keys), PARTITIONS) or {}
+        found |= {key for key in keys if status.get(key) != AssetPartitionStatus.MATERIALIZED}
+    return found
+
+
+def _is_faulty(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
+    """Return whether a check that blocks what follows failed the last time."""
+    check = dg.AssetCheckKey(key, checks.BLOCKING)
+    last = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    return any(record.status == AssetCheckExecutionRecordStatus.FAILED for record in last)
