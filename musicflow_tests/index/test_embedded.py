@@ -1,11 +1,14 @@
 """The embedded engine's own: files, and readers beside writers."""
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import qdrant_edge as edge
 
-from musicflow.index import EmbeddedIndex, Filters
+from musicflow.index import EmbeddedIndex, Filters, Revision, embedded
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 
@@ -47,6 +50,29 @@ def test_leftovers_of_a_kill_are_cleared(index: EmbeddedIndex) -> None:
         assert collection.count() == 3
     index.publish("toy", MANIFEST, points(vectors(4)))
     assert not (index.root / "toy" / "building").exists()
+
+
+def test_the_graph_finds_what_updates_wrote(
+    index: EmbeddedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With thresholds so low that a small collection has a graph, and searches take it."""
+    soon = edge.EdgeOptimizersConfig(indexing_threshold=1)
+    graph = edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=1)
+    monkeypatch.setattr(edge, "EdgeConfig", partial(edge.EdgeConfig, optimizers=soon))
+    monkeypatch.setattr(embedded, "_GRAPH", graph)
+    values = vectors(900)
+    given = points(values)
+    index.publish("toy", MANIFEST, given[:800])
+    for start in (0, 40):
+        new, gone = given[800 + start : 840 + start], [f"t{n}" for n in range(start, start + 40)]
+        revision = Revision(replace(MANIFEST, count=800), new, gone)
+        assert index.update("toy", lambda _base, revision=revision: revision) == 800  # type: ignore[misc]
+    with index.open("toy") as collection:
+        assert collection._shard.info().indexed_vectors_count == 800
+        found, exact = (collection.query(values, 10, exact=exact) for exact in (False, True))
+    pairs = zip(found, exact, strict=True)
+    shared = [len({a.track_id for a in one} & {a.track_id for a in two}) for one, two in pairs]
+    assert sum(shared) >= 0.99 * 10 * len(values)
 
 
 def digest(folder: Path) -> dict[str, str]:
