@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from musicflow.app.service import Kept, Service
 from musicflow.cli import app as program
 from musicflow.index.fused import save_weights
 from musicflow.library.artwork import KINDS
+from musicflow.places import asking
 from musicflow.settings import Home
 from musicflow_tests.conftest import RATE, tone
 
@@ -187,6 +189,24 @@ def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
     np.testing.assert_allclose(samples, tone(280), atol=1e-3)
     part = client.get("/audio/tones/3.flac", headers={"range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, whole.content[100:200])
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, "bytes=0-", "bytes=100-199", "bytes=-50", "bytes=9-999999"]
+)
+def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
+    client: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch, wanted: str | None
+) -> None:
+    headers = {} if wanted is None else {"range": wanted}
+    here = client.get("/audio/tones/3.flac", headers=headers)
+    track = Service(home).track("tones/3.flac")
+    address = "memory://played/3.flac"
+    asking.filesystem(address).pipe_file("/played/3.flac", Path(track.path).read_bytes())
+    monkeypatch.setattr(Service, "track", lambda *_: replace(track, path=address))
+    there = client.get("/audio/tones/3.flac", headers=headers)
+    assert (there.status_code, there.content) == (here.status_code, here.content)
+    shared = ("accept-ranges", "content-length", "content-range", "content-type")
+    assert [there.headers.get(name) for name in shared] == [here.headers.get(n) for n in shared]
 
 
 def test_a_track_without_cover_art_shows_its_sound(client: TestClient) -> None:
