@@ -45,20 +45,23 @@ def nightly(
     parted = ingest.selection.resolve(graph)
     # What is gone stays scanned until the sensor misses it twice.
     follow(context.instance, seen.found)
-    plan, changed = _plan(settings), set(seen.changed)
-    lacking = plan.partitions if plan is not None else frozenset()
-    unfinished = incomplete(context.instance, parted, seen.found) | lacking & seen.found.keys()
+    changed, plan = set(seen.changed), None
+    unfinished = incomplete(context.instance, parted, seen.found)
+    if changed | unfinished != seen.found.keys():
+        plan = _plan(settings)
+        unfinished |= plan.partitions & seen.found.keys() if plan is not None else set()
     night = f"{context.scheduled_execution_time:%Y-%m-%d}"
     if changed | unfinished:
-        known = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
         why = f"{len(changed)} partitions changed, {len(unfinished - changed)} are not complete"
+        known = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
+        runs = enumerate(in_few_runs(known, changed | unfinished), 1)
         return [
             dg.RunRequest(
                 run_key=f"{night} {number}",
                 tags={**tags, "musicflow/why": f"{count} of these: {why}"},
                 asset_selection=sorted(parted),
             )
-            for number, (tags, count) in enumerate(in_few_runs(known, changed | unfinished), 1)
+            for number, (tags, count) in runs
         ]
     if plan is None or plan.steps:
         whole = sorted(graph.materializable_asset_keys - parted)
