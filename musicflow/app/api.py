@@ -502,10 +502,18 @@ def _file(path: Place, wanted: str | None) -> Response:
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int]:
-    """Return the first byte that is asked for, and the one behind the last; all if unclear."""
+    """Return the first byte that is asked for, and the one behind the last; all if unclear.
+
+    Raises
+    ------
+    HTTPException
+        If it begins behind the file's end.
+    """
     first, _, last = (wanted or "").removeprefix("bytes=").partition("-")
     if first.isdigit():
-        start = min(int(first), max(size - 1, 0))
+        start = int(first)
+        if start >= size:
+            raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
         return start, min(int(last) + 1, size) if last.isdigit() else size
     return (max(size - int(last), 0), size) if last.isdigit() else (0, size)
 

@@ -192,7 +192,8 @@ def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [None, "bytes=0-", "bytes=100-199", "bytes=-50", "bytes=9-999999"]
+    "wanted",
+    [None, "bytes=0-", "bytes=100-199", "bytes=-50", "bytes=9-999999", "bytes=999999999-"],
 )
 def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
     client: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch, wanted: str | None
@@ -204,9 +205,12 @@ def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
     asking.filesystem(address).pipe_file("/played/3.flac", Path(track.path).read_bytes())
     monkeypatch.setattr(Service, "track", lambda *_: replace(track, path=address))
     there = client.get("/audio/tones/3.flac", headers=headers)
-    assert (there.status_code, there.content) == (here.status_code, here.content)
-    shared = ("accept-ranges", "content-length", "content-range", "content-type")
-    assert [there.headers.get(name) for name in shared] == [here.headers.get(n) for n in shared]
+    assert there.status_code == here.status_code
+    assert there.headers.get("content-range") == here.headers.get("content-range")
+    if there.status_code != 416:
+        assert there.content == here.content
+        shared = ("accept-ranges", "content-length", "content-type")
+        assert [there.headers.get(name) for name in shared] == [here.headers[n] for n in shared]
 
 
 def test_a_track_without_cover_art_shows_its_sound(client: TestClient) -> None:
