@@ -48,6 +48,33 @@ def _own_log() -> None:
     logging.disable(logging.NOTSET)
 
 
+def work_here(patch: pytest.MonkeyPatch) -> None:
+    """Do in this process what would be done in workers.
+
+    A worker takes up to two seconds to import what this process has already.
+    """
+
+    def each(function: Callable, items: list, **_: object) -> Iterator[tuple[int, object]]:
+        for number, item in enumerate(items):
+            try:
+                yield number, function(item)
+            except Exception as error:
+                yield number, error
+
+    def iterate(_: str, function: Callable, *arguments: object, **__: object) -> Iterator:
+        yield from function(*arguments)
+
+    patch.setattr(worker, "each", each)
+    patch.setattr(worker, "iterate", iterate)
+
+
+@pytest.fixture(autouse=True)
+def _workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the workers, but for tests that are about them."""
+    if request.node.get_closest_marker("workers") is None:
+        work_here(monkeypatch)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
@@ -93,16 +120,6 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would run in workers runs here, so that it can be replaced."""
-
-    def each(function: Callable, items: list, **_: object) -> Iterator[tuple[int, object]]:
-        return enumerate(map(function, items))
-
-    monkeypatch.setattr(worker, "each", each)
 
 
 def write_music(folder: Path) -> Path:

@@ -78,6 +78,7 @@ def test_files_are_embedded_once_however_they_are_called(
     np.testing.assert_array_equal(again.vectors, first.vectors[:3])
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None:
     compared = mf.compare(music, ["mfcc"], labels=["genre"], home=tmp_path / "lab")

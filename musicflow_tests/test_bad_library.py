@@ -23,7 +23,7 @@ from musicflow.settings import PARTITION_SIZE, Home
 from musicflow_tests.audio.corpus import CASES, build
 from musicflow_tests.audio.music import Sound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.workers]
 
 GOOD = 200
 GENRES = 4

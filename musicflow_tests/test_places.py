@@ -113,7 +113,6 @@ def test_a_library_elsewhere_has_the_tracks_and_vectors_of_a_local_one(
         np.testing.assert_array_equal(rows[content].vector, row.vector)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_single_files_elsewhere_are_examined_as_local_ones(
     music: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -124,7 +123,6 @@ def test_single_files_elsewhere_are_examined_as_local_ones(
     assert there.content_hash == here.content_hash
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_handle_that_knows_no_size_is_no_empty_file(monkeypatch: pytest.MonkeyPatch) -> None:
     class Handle(io.BytesIO):
         details: ClassVar = {"name": "sizes/a.bin", "size": None, "type": "file"}
@@ -157,7 +155,6 @@ def test_a_second_scan_reads_only_what_changed(
     assert before.keys() - after.keys() == {"tones/2.wav"}
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_an_etag_tells_a_change_that_size_and_time_do_not(
     music: dict[str, bytes], bucket: Bucket, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +168,6 @@ def test_an_etag_tells_a_change_that_size_and_time_do_not(
     assert set(bucket.read) == {"music/tones/0.wav"}
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_labels_that_lie_beside_the_music_are_read(
     music: dict[str, bytes], bucket: Bucket, home: Home
 ) -> None:
@@ -185,7 +181,7 @@ def test_labels_that_lie_beside_the_music_are_read(
     }
 
 
-@pytest.mark.usefixtures("music", "in_this_process")
+@pytest.mark.usefixtures("music")
 def test_a_layout_that_needs_a_database_says_so(home: Home) -> None:
     with pytest.raises(LibraryError, match="cannot be read at s3://bucket/music"):
         read_library(settings_of(home, library_format="beets"))
@@ -194,7 +190,6 @@ def test_a_layout_that_needs_a_database_says_so(home: Home) -> None:
 # --- faults --------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("fault", [faults.busy, faults.cut_off])
 def test_what_fails_once_is_tried_again(
     music: dict[str, bytes], bucket: Bucket, home: Home, fault: faults.Fault
@@ -204,7 +199,6 @@ def test_what_fails_once_is_tried_again(
     assert (len(library.tracks), problems(library)) == (len(music), {})
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_an_answer_that_takes_too_long_is_not_waited_for(
     music: dict[str, bytes], bucket: Bucket, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +209,6 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(
     assert (len(library.tracks), problems(library)) == (len(music), {})
 
 
-@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("fault", "code"),
     [(faults.busy, "unreachable"), (faults.cut_off, "unreachable"), (faults.gone, "gone")],
@@ -246,7 +239,6 @@ def test_a_file_that_breaks_off_on_the_way_is_never_taken_for_a_short_one(bucket
     assert raised.value.code == "unreachable"
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_file_that_cannot_be_read_is_embedded_by_the_next_run(
     music: dict[str, bytes], bucket: Bucket, home: Home, tmp_path: Path
 ) -> None:
@@ -275,7 +267,7 @@ def test_a_file_that_changed_since_it_was_opened_is_not_mixed(bucket: Bucket) ->
     assert raised.value.code == "changed"
 
 
-@pytest.mark.usefixtures("music", "in_this_process")
+@pytest.mark.usefixtures("music")
 def test_a_place_that_does_not_answer_is_one_sentence_and_changes_nothing(
     bucket: Bucket,
     home: Home,
@@ -299,7 +291,7 @@ def test_a_place_that_does_not_answer_is_one_sentence_and_changes_nothing(
     assert raised.value.code == places.UNREACHABLE
 
 
-@pytest.mark.usefixtures("music", "in_this_process")
+@pytest.mark.usefixtures("music")
 def test_a_place_that_falls_silent_ends_the_run(bucket: Bucket, home: Home, tmp_path: Path) -> None:
     bucket.fault = lambda environ, start: (
         faults.busy(environ, start) if "/tones/" in faults.key_of(environ) else None
@@ -348,7 +340,7 @@ def test_only_what_is_heard_is_read_with_the_same_samples(
 # --- vectors -------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("music", "in_this_process")
+@pytest.mark.usefixtures("music")
 def test_homes_share_vectors_that_lie_elsewhere(bucket: Bucket, home: Home, tmp_path: Path) -> None:
     where = f"s3://{NAME}/vectors"
     one = settings_of(home, tmp_path / "music", store=where, cache=tmp_path / "cache")

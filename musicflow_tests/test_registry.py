@@ -79,6 +79,7 @@ def found_in_worker(address: str) -> Iterator[object]:
     yield PATHS.get(address)
 
 
+@pytest.mark.workers
 def test_a_module_in_the_current_folder_is_found_where_it_is_named_and_by_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

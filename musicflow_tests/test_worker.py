@@ -19,6 +19,8 @@ from musicflow import worker
 from musicflow.errors import MusicflowError
 from musicflow.worker import Rations, WorkerError
 
+pytestmark = pytest.mark.workers
+
 
 def count(*numbers: int) -> Iterator[tuple[int, int]]:
     for number in numbers:

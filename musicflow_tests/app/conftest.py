@@ -24,7 +24,7 @@ from musicflow.library import join, scan
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Home, remember
 from musicflow.store import EmbeddingStore
-from musicflow_tests.conftest import RATE, noise, tone
+from musicflow_tests.conftest import RATE, noise, tone, work_here
 
 EMBEDDERS = ("mfcc", "musicnn-untrained")
 
@@ -62,7 +62,9 @@ def write_flac(path: Path, samples: np.ndarray, **tags: str) -> None:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that tests copy, or only read."""
     folder = tmp_path_factory.mktemp("app")
-    fill(Home(folder / "home"), compose(folder / "music"))
+    with pytest.MonkeyPatch.context() as patch:
+        work_here(patch)
+        fill(Home(folder / "home"), compose(folder / "music"))
     return folder / "home"
 
 

@@ -103,6 +103,7 @@ def hanging(*_: object) -> Iterator[np.ndarray]:
     yield
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> None:
     monkeypatch.setattr(uploads, "LIMITS", Limits(timeout_s=0.2))
@@ -121,6 +122,7 @@ def crashing(*_: object) -> Iterator[np.ndarray]:
     yield
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("decoder", "said"),

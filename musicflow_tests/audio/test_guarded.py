@@ -8,6 +8,8 @@ from musicflow import audio
 from musicflow.audio import guarded
 from musicflow_tests.conftest import RATE, noise, tone
 
+pytestmark = pytest.mark.workers
+
 Write = Callable[..., Path]
 
 

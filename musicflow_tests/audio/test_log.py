@@ -8,6 +8,8 @@ import pytest
 from musicflow.audio import guarded
 from musicflow_tests.conftest import noise
 
+pytestmark = pytest.mark.workers
+
 
 def test_the_decoders_words_stand_in_the_log_under_the_name_of_the_file(
     write: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -25,6 +25,7 @@ def test_the_list_names_what_is_here_and_what_is_known(run: Run) -> None:
     assert "* not for commercial use" in printed
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code", "faults"), [(MODULE, 0, []), (DRAWN, 1, ["not-repeatable"])]
@@ -53,6 +54,7 @@ def test_a_check_tries_an_embedder_by_its_alias(
         assert run("embedders", "check", "mine")[0] == code
 
 
+@pytest.mark.workers
 def test_a_check_of_one_that_cannot_be_used_is_one_sentence(run: Run) -> None:
     code, printed, errors = run("embedders", "check", "hub:laion/larger_clap_music")
     assert code == 2

@@ -61,6 +61,7 @@ def label_in_worker(name: str) -> Iterator[str]:
     yield embedders.load(embedders.spec_of(name), NOWHERE).spec.label
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("name", ["loudness", f"{ROOM}:CHANGES"])
 def test_the_process_that_embeds_finds_what_its_parent_finds(name: str) -> None:
     [label] = worker.iterate("a worker", label_in_worker, name)
@@ -132,6 +133,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize(("name", "sentence"), BROKEN.items())
 def test_a_broken_embedder_is_one_sentence_and_costs_no_other(
     name: str, sentence: str, music: Path, tmp_path: Path

@@ -120,7 +120,6 @@ def test_times_of_a_busy_machine_are_told_to_be_such(
     assert [fault.code for fault in faults] == ["busy"] * is_told
 
 
-@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     "form", ["{genre} {n}/Album/{n}.wav", "{genre} {n}.wav", "Data/x/{genre}/{n}.wav"]
 )

@@ -27,7 +27,6 @@ def figures(library: Library, store: EmbeddingStore, folder: Path) -> tuple[int,
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_same_music_in_another_shape_has_the_same_figures_without_embedding(
     shape: str, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -217,7 +217,6 @@ def test_problems_survive_being_saved(tmp_path: Path) -> None:
     assert Library.load(tmp_path).problems == (problem,)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_tags_reach_the_track_and_the_layout_says_its_genre(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +230,6 @@ def test_tags_reach_the_track_and_the_layout_says_its_genre(
     assert all(getattr(track, name) == getattr(SAID, name) for name in kept)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_labels_win_over_tags_where_they_say_something(
     ludwig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,7 +183,6 @@ def test_changes_are_told_per_partition(
     assert seen.describe("tones") == "1 added, 1 changed, 1 deleted"
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_file_that_could_not_be_read_is_read_at_the_next_scan(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

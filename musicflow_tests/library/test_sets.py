@@ -24,8 +24,6 @@ from musicflow.library.layouts.table import typed
 from musicflow_tests.conftest import noise, tone
 from musicflow_tests.library.shapes import FMA_GENRES, add_items, fma_table, manifest
 
-pytestmark = pytest.mark.usefixtures("in_this_process")
-
 Write = Callable[..., Path]
 
 

@@ -269,7 +269,6 @@ def test_a_folder_of_other_kinds_alone_is_no_library(tmp_path: Path) -> None:
         find(touch(tmp_path / "music", "a.mid", "b/c.xyz"))
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_file_of_no_use_is_judged_again_by_a_new_version(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from musicflow.orchestration.resources import Workspace, workspace_of
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
-from musicflow_tests.conftest import noise, tone, write_music
+from musicflow_tests.conftest import noise, tone, work_here, write_music
 from musicflow_tests.orchestration.test_nightly import asked_at_night
 
 pytestmark = pytest.mark.slow
@@ -127,6 +127,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_music(folder / "music")
     home = Home(folder / "home")
     with pytest.MonkeyPatch.context() as patch:
+        work_here(patch)
         patch.setenv("MUSICFLOW_HOME", str(home.root))
         patch.setenv("MUSICFLOW_LIBRARY", str(folder / "music"))
         prepare(home)

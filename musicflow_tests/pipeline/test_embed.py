@@ -67,6 +67,7 @@ def test_a_second_pass_loads_no_model_and_decodes_nothing(
     assert second.problems == first.problems != ()
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_tracks_come_in_their_order_however_many_lanes_decode(
     music: Path, tmp_path: Path, write: Write, lanes: int
@@ -91,6 +92,7 @@ def test_tracks_come_in_their_order_however_many_lanes_decode(
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.workers
 def test_an_end_in_the_middle_ends_all_lanes(music: Path, tmp_path: Path) -> None:
     before = set(psutil.Process().children())
     for _ in decode.Feed(read(music, tmp_path).tracks, SPEC, Limits(), 3):
@@ -114,6 +116,7 @@ def crashing(tracks: list[Track], *_: object) -> Iterator[decode.Decoded]:
             yield decode.Decoded(1.0, 0.5)
 
 
+@pytest.mark.workers
 def test_a_file_that_ends_its_decoder_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_decode_each", crashing)
     names = ["a", "crash", "b", "c", "crash", "d", "hang", "e", "f"]
@@ -127,6 +130,7 @@ def test_a_file_that_ends_its_decoder_costs_itself(monkeypatch: pytest.MonkeyPat
     assert feed.apart_s == 6 * 0.5
 
 
+@pytest.mark.workers
 def test_a_decoder_that_others_kill_ends_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_decode_each", crashing)
     tracks = [Track(name, name, name, 1.0, 8_000) for name in ("a", "kill", "b")]
@@ -134,6 +138,7 @@ def test_a_decoder_that_others_kill_ends_the_pass(monkeypatch: pytest.MonkeyPatc
         list(decode.Feed(tracks, SPEC, Limits(), 2))
 
 
+@pytest.mark.workers
 def test_vectors_and_costs_are_whole_where_processes_decode(
     music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +284,7 @@ def test_loading_the_model_is_told_apart_from_what_the_tracks_took(
         assert all(row.asked_s >= row.cpu_s * 0.9 for row in rows)
 
 
+@pytest.mark.workers
 def test_a_process_of_its_own_comes_to_the_same_and_shows_each_track(
     music: Path, tmp_path: Path, store: EmbeddingStore
 ) -> None:
@@ -333,6 +339,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_a_file_that_crashes_its_decoder_fails_alone_and_is_not_tried_again(
     music: Path, write: Write, tmp_path: Path, store: EmbeddingStore, evil: pytest.MonkeyPatch
@@ -356,6 +363,7 @@ def test_a_file_that_crashes_its_decoder_fails_alone_and_is_not_tried_again(
     assert sorted(named) == ["noises/evil.wav", "tones/evil.wav"]
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_a_file_that_takes_too_long_fails_alone(
     music: Path, write: Write, tmp_path: Path, store: EmbeddingStore, evil: pytest.MonkeyPatch
@@ -372,6 +380,7 @@ def test_a_file_that_takes_too_long_fails_alone(
     assert sum(row.vector is not None for row in done.rows.values()) == 12
 
 
+@pytest.mark.workers
 def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
     music: Path, tmp_path: Path, store: EmbeddingStore, evil: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +391,7 @@ def test_where_not_a_file_but_the_model_crashes_its_process_no_file_is_blamed(
     assert store.known(SPEC) == {}
 
 
+@pytest.mark.workers
 def test_with_nothing_to_do_no_process_is_started(
     music: Path, tmp_path: Path, store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +402,7 @@ def test_with_nothing_to_do_no_process_is_started(
     assert (done.embedded, done.current) == (0, 12)
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("digest", ["0" * 64, hashlib.sha256(b"no weights").hexdigest()])
 def test_why_an_embedder_cannot_be_had_is_kept(
     music: Path, tmp_path: Path, store: EmbeddingStore, digest: str

@@ -70,6 +70,7 @@ def test_a_folder_without_music_is_one_sentence(tmp_path: Path) -> None:
         estimate(tmp_path, [mfcc.SPEC], tmp_path)
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_each_embedder_is_measured_in_a_process_of_its_own(music: Path) -> None:
     specs = [spec_of(label) for label in ("musicnn-untrained", "mfcc")]
@@ -88,6 +89,7 @@ def measured(spec: EmbedderSpec, tracks: list[Track], _: Path, files: int, *__: 
     yield Estimate(spec.label, "", "", files, len(tracks), 1, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0)
 
 
+@pytest.mark.workers
 def test_a_file_that_crashes_its_decoder_costs_itself_and_not_the_estimate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -46,7 +46,6 @@ def stands(last: Comparison, library: Library, settings: Settings) -> bool:
     return still_stands(last, library, [mfcc.SPEC], *given, settings) is not None
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_an_evaluation_is_put_off_until_enough_changed_and_says_of_what_it_is(
     settings: Settings, write: Write, music: Path
 ) -> None:
@@ -77,7 +76,6 @@ def test_an_evaluation_is_put_off_until_enough_changed_and_says_of_what_it_is(
     assert "as of" not in (settings.paths.reports / "comparison.md").read_text()
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_only_changes_of_tracks_are_put_off_and_daily_is_once_a_day(
     settings: Settings, write: Write
 ) -> None:
@@ -118,7 +116,6 @@ def test_another_time_is_no_setting(when: str) -> None:
         Settings(evaluate=when)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_labels_of_a_table_stand_in_the_report_and_are_measured_again_when_it_changes(
     settings: Settings, tmp_path: Path
 ) -> None:

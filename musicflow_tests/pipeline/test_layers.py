@@ -66,7 +66,6 @@ def test_one_pass_keeps_every_layer_as_a_pass_of_its_own_would(settings: Setting
         assert all(row.tags == ("loud",) for row in rows.values())
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_sweep_is_judged_by_the_genres_that_the_settings_ask_for(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -80,7 +79,6 @@ def test_a_sweep_is_judged_by_the_genres_that_the_settings_ask_for(
     assert counts == [12, 8]
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_second_sweep_and_a_run_of_a_layer_embed_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

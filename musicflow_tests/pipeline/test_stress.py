@@ -48,13 +48,9 @@ def test_the_middle_of_a_long_track_is_heard_and_a_short_one_whole(
     np.testing.assert_allclose(middle, whole[start : start + len(middle)], atol=1e-4)
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_a_run_with_stress_embeds_each_deformation_once_and_tells_of_it(
     settings: Settings, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        stress.worker, "iterate", lambda _name, function, *given, **_: function(*given)
-    )
     drawn = stress.tracks_to_deform(library.tracks, settings.stress)
     made = stress.deformed_vectors(drawn, mfcc.SPEC, settings)
     assert made.track_ids == tuple(track.track_id for track in drawn)

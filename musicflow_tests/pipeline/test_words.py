@@ -1,6 +1,6 @@
 """Tags of one's own: predicted at publication by an embedder with a text side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from musicflow import embedders, worker
+from musicflow import embedders
 from musicflow.embedders import Embedder, EmbedderEntry, EmbedderError, EmbedderSpec, Inferred
 from musicflow.evaluation.report import markdown
 from musicflow.index import open_index
@@ -50,15 +50,7 @@ ENTRY = EmbedderEntry(SPEC, load)
 
 
 @pytest.fixture
-def settings(
-    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_this_process: None
-) -> Settings:
-    assert in_this_process is None
-
-    def iterate(_: str, function: Any, *arguments: Any, **__: Any) -> Iterator:
-        return function(*arguments)
-
-    monkeypatch.setattr(worker, "iterate", iterate)
+def settings(music: Path, tmp_path: Path) -> Settings:
     loads.clear()
     return Settings(home=tmp_path / "home", library=music, embedders=(ADDRESS,))
 

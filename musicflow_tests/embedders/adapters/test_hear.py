@@ -141,6 +141,7 @@ def label_in_worker(name: str) -> Iterator[tuple[str, str]]:
     yield spec.label, spec.hash
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_the_process_that_embeds_finds_it_by_its_reference(home: Home) -> None:
     home.root.mkdir()

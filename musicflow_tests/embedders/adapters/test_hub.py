@@ -394,6 +394,7 @@ def names_in_worker(name: str) -> Iterator[tuple[str, str]]:
     yield embedders.load(spec, NOWHERE).spec.label, spec.hash
 
 
+@pytest.mark.workers
 @pytest.mark.slow
 def test_the_process_that_embeds_finds_the_model_by_its_reference(folders: Path) -> None:
     spec = embedders.spec_of(f"mine=hub:{folders / 'hubert'}#2")
