@@ -149,18 +149,20 @@ def music(finished: Path, tmp_path: Path) -> Path:
 def daemon(
     finished: Path, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Daemon]:
-    """The daemon on a copy of it; MLflow and pictures, which take longest, are left out."""
+    """The daemon on a copy of it; what takes longest is left out: MLflow, report, pictures."""
     shutil.copytree(finished / "home", home.root)
     home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
     nothing = dg.MetadataValue.md("")
     monkeypatch.setattr(pictures, "spectrograms", lambda *_: nothing)
     monkeypatch.setattr(pictures, "durations", lambda *_: nothing)
-    monkeypatch.setattr(evaluation, "_log", _log_without_mlflow)
+    monkeypatch.setattr(evaluation, "_logged", _logged_without_mlflow)
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         yield Daemon(instance)
 
 
-def _log_without_mlflow(_context: object, workspace: Workspace, measured: Comparison) -> Comparison:
+def _logged_without_mlflow(
+    _context: object, workspace: Workspace, measured: Comparison, _progress: object
+) -> Comparison:
     comparison = measured.with_runs("1", "a run", {})
     comparison.save(workspace.paths.reports / "comparison.json")
     return comparison
