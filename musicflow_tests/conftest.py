@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,30 @@ def work_here(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(worker, "each", each)
     patch.setattr(worker, "iterate", iterate)
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process; gives exit code, standard output and standard error."""
+
+    # Imported here: the tests of one room need no command.
+    from musicflow import cli
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["musicflow", *arguments])
+        capfd.readouterr()
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        printed = capfd.readouterr()
+        return code, printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(autouse=True)

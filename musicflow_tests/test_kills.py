@@ -22,16 +22,12 @@ from musicflow import embedders
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
-from musicflow_tests.conftest import noise, tone
+from musicflow_tests.conftest import Run, noise, tone
 from musicflow_tests.index.conftest import DIM, points, vectors
 
 pytestmark = pytest.mark.slow
 
 PROGRAM = [sys.executable, "-c", "from musicflow.cli import main; main()"]
-
-
-def musicflow(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -41,10 +37,10 @@ def kill(process: subprocess.Popen) -> None:
 
 @pytest.mark.usefixtures("ready")
 def test_a_run_killed_while_embedding_goes_on_where_it_was(
-    music: Path, write: Callable[..., Path], home: Home
+    run: Run, music: Path, write: Callable[..., Path], home: Home
 ) -> None:
-    assert musicflow("run", str(music), "--embedder", "musicnn").returncode == 0
-    before = musicflow("search", "--track", "tones/1.wav", "--json").stdout
+    assert run("run", str(music), "--embedder", "musicnn")[0] == 0
+    before = run("search", "--track", "tones/1.wav", "--json")[1]
     assert len(json.loads(before)) == 10
 
     for number in range(20):
@@ -57,18 +53,18 @@ def test_a_run_killed_while_embedding_goes_on_where_it_was(
     kill(process)
     kept = store.known(spec)
     assert already < len(kept) < 52, "the kill came too late to test anything"
-    assert musicflow("search", "--track", "tones/1.wav", "--json").stdout == before
+    assert run("search", "--track", "tones/1.wav", "--json")[1] == before
 
-    done = musicflow("run", str(music), "--embedder", "musicnn", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["dataset"]["tracks"] == 52
+    code, printed, errors = run("run", str(music), "--embedder", "musicnn", "--json")
+    assert code == 0, errors
+    assert json.loads(printed)["dataset"]["tracks"] == 52
     hashes = [
         value
         for part in home.embeddings.rglob("part-*.parquet")
         for value in pq.read_table(part, columns=["content_hash"])["content_hash"].to_pylist()
     ]
     assert len(hashes) == len(set(hashes)) == 52, "something was embedded twice"
-    answers = json.loads(musicflow("search", "--track", "tones/more 1.wav", "--json").stdout)
+    answers = json.loads(run("search", "--track", "tones/more 1.wav", "--json")[1])
     assert {answer["genre"] for answer in answers} == {"tones"}
 
 
@@ -93,7 +89,7 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
 
 @pytest.mark.usefixtures("ready")
 def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
-    write: Callable[..., Path], home: Home
+    run: Run, write: Callable[..., Path], home: Home
 ) -> None:
     paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(40)]
     store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
@@ -114,9 +110,9 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     assert rows["mfcc"]["x_realtime"] > 0
     assert "no current collection" in rows["musicnn"]["error"]
 
-    done = musicflow(*command[len(PROGRAM) :])
-    assert done.returncode == 0, done.stderr
-    rows = {row["embedder"]: row for row in json.loads(done.stdout)["rows"]}
+    code, printed, errors = run(*command[len(PROGRAM) :])
+    assert code == 0, errors
+    rows = {row["embedder"]: row for row in json.loads(printed)["rows"]}
     assert (rows["musicnn"]["n_failed"], rows["musicnn"]["error"]) == (0, "")
     assert len(store.known(spec)) == len(paths)
 

@@ -17,6 +17,7 @@ from musicflow.embedders import spec_of
 from musicflow.index import EmbeddedIndex
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
+from musicflow_tests.conftest import Run
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def start(music: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run(music: Path, **environment: str) -> tuple[int, str]:
+def run_apart(music: Path, **environment: str) -> tuple[int, str]:
     process = start(music, **environment)
     _, errors = process.communicate(timeout=180)
     assert "Traceback" not in errors
@@ -65,28 +66,30 @@ def test_a_full_and_a_read_only_disk_are_named_and_the_next_run_goes_on(
 ) -> None:
     with small_disk(home.root, 400):
         shutil.copytree(databases, home.root, dirs_exist_ok=True)
-        assert run(music)[0] == 0
+        assert run_apart(music)[0] == 0
         for path in sorted((music / "tones").iterdir()):
             path.rename(path.with_name(f"again {path.name}"))
         filler = home.root / "filler"
         filler.write_bytes(b"0" * shutil.disk_usage(home.root).free)
-        code, errors = run(music)
+        code, errors = run_apart(music)
         assert code == 1
         assert "full" in errors
         assert is_whole(home), "searches see what was published before"
         filler.unlink()
         subprocess.run(["mount", "-o", "remount,ro", home.root], check=True)
-        code, errors = run(music)
+        code, errors = run_apart(music)
         assert code == 1
         assert "read-only" in errors
         subprocess.run(["mount", "-o", "remount,rw", home.root], check=True)
-        assert run(music)[0] == 0
+        assert run_apart(music)[0] == 0
         assert is_whole(home)
 
 
 @pytest.mark.usefixtures("ready")
-def test_without_mlflow_the_figures_are_kept_and_logged_later(music: Path, home: Home) -> None:
-    code, errors = run(
+def test_without_mlflow_the_figures_are_kept_and_logged_later(
+    run: Run, music: Path, home: Home
+) -> None:
+    code, errors = run_apart(
         music, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
     )
     assert code == 0
@@ -94,12 +97,12 @@ def test_without_mlflow_the_figures_are_kept_and_logged_later(music: Path, home:
     assert "They are kept, and logged by the next run" in errors
     assert is_whole(home)
     assert json.loads((home.reports / "comparison.json").read_text())["mlflow_run_id"] is None
-    assert run(music)[0] == 0
+    assert run("run", str(music), "--embedder", "mfcc")[0] == 0
     assert json.loads((home.reports / "comparison.json").read_text())["mlflow_run_id"]
 
 
 @pytest.mark.usefixtures("ready")
-def test_two_runs_at_once_both_end_well(music: Path, home: Home) -> None:
+def test_two_runs_at_once_both_end_well(run: Run, music: Path, home: Home) -> None:
     processes = []
     for _ in range(2):
         processes.append(start(music))
@@ -112,4 +115,4 @@ def test_two_runs_at_once_both_end_well(music: Path, home: Home) -> None:
     client = mlflow.MlflowClient(home.tracking_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert run(music)[0] == 0
+    assert run("run", str(music), "--embedder", "mfcc")[0] == 0

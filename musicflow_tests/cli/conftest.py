@@ -1,36 +1,12 @@
-"""Commands run in this process, on a library made up here."""
+"""What the tests of commands share."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from musicflow import cli, embedders, library
+from musicflow import embedders, library
 from musicflow.index import open_index
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Settings, remember
 from musicflow.store import EmbeddingStore
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command; gives exit code, standard output and standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["musicflow", *arguments])
-        capfd.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        printed = capfd.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def ingest(music: Path, home: Path) -> None:

@@ -1,12 +1,14 @@
 """`musicflow embedders`: the list, and a check of one."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from musicflow.pipeline import check
 from musicflow.settings import Home
-from musicflow_tests.cli.conftest import Run
+from musicflow_tests.conftest import Run
 from musicflow_tests.embedders.adapters.test_hear import MODULE
 from musicflow_tests.embedders.test_looks import MODULE as DRAWN
 
@@ -25,8 +27,6 @@ def test_the_list_names_what_is_here_and_what_is_known(run: Run) -> None:
     assert "* not for commercial use" in printed
 
 
-@pytest.mark.workers
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code", "faults"), [(MODULE, 0, []), (DRAWN, 1, ["not-repeatable"])]
 )
@@ -42,6 +42,8 @@ def test_a_check_tries_an_embedder_by_its_alias(
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "mine_hear.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.delitem(sys.modules, "mine_hear", raising=False)
+    monkeypatch.setattr(check, "_SECONDS", 0.1)
     home.root.mkdir()
     home.settings_file.write_text('[aliases.mine]\nfrom = "hear:mine_hear"\n')
     found, printed, _ = run("embedders", "check", "mine", "--json")
@@ -54,7 +56,6 @@ def test_a_check_tries_an_embedder_by_its_alias(
         assert run("embedders", "check", "mine")[0] == code
 
 
-@pytest.mark.workers
 def test_a_check_of_one_that_cannot_be_used_is_one_sentence(run: Run) -> None:
     code, printed, errors = run("embedders", "check", "hub:laion/larger_clap_music")
     assert code == 2

@@ -14,7 +14,7 @@ from musicflow.index.fused import save_weights
 from musicflow.library import Doubt
 from musicflow.pipeline import estimate
 from musicflow.settings import Home, remember
-from musicflow_tests.cli.conftest import Run
+from musicflow_tests.conftest import Run
 from musicflow_tests.evaluation.made_up import MEASURES, scores
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from musicflow.library import Library
 from musicflow.settings import Home
-from musicflow_tests.cli.conftest import Run, ingest
-from musicflow_tests.conftest import tone
+from musicflow_tests.cli.conftest import ingest
+from musicflow_tests.conftest import Run, tone
 
 Write = Callable[..., Path]
 

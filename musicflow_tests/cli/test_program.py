@@ -23,8 +23,8 @@ from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home, Settings, remember
-from musicflow_tests.cli.conftest import Run, ingest
-from musicflow_tests.conftest import tone
+from musicflow_tests.cli.conftest import ingest
+from musicflow_tests.conftest import Run, tone
 
 ROW = {
     "embedder", "kind", "weights", "dim", "scores", "chance", "n_queries", "n_failed",

@@ -12,8 +12,8 @@ import soundfile
 from musicflow.index.fields import FIELDS
 from musicflow.index.fused import save_weights
 from musicflow.settings import Home
-from musicflow_tests.cli.conftest import Run, ingest
-from musicflow_tests.conftest import RATE, noise, tone
+from musicflow_tests.cli.conftest import ingest
+from musicflow_tests.conftest import RATE, Run, noise, tone
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from musicflow.index import open_index
 from musicflow.library import join, scan
 from musicflow.settings import Home, Settings
-from musicflow_tests.cli.conftest import Run, ingest
+from musicflow_tests.cli.conftest import ingest
+from musicflow_tests.conftest import Run
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,8 @@ from musicflow.pipeline import build_collection
 from musicflow.search.errors import QueryError
 from musicflow.settings import Home, Settings, remember
 from musicflow.store import Embedding, EmbeddingStore
-from musicflow_tests.cli.conftest import Run
 from musicflow_tests.cli.test_search import write_audio
-from musicflow_tests.conftest import noise, tone
+from musicflow_tests.conftest import Run, noise, tone
 from musicflow_tests.embedders.adapters import models
 
 TEXT = "slow piano, rain"

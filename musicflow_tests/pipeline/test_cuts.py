@@ -12,10 +12,9 @@ from musicflow.pipeline import cuts
 from musicflow.pipeline.cuts import find_cuts
 from musicflow.pipeline.pace import LANDMARKS, Pace
 from musicflow.settings import Settings, remember
-from musicflow_tests.cli.conftest import ingest, run
+from musicflow_tests.cli.conftest import ingest
+from musicflow_tests.conftest import Run
 from musicflow_tests.evaluation.test_cuts import RATE, part, piece
-
-__all__ = ["run"]
 
 Write = Callable[..., Path]
 
@@ -69,7 +68,7 @@ def test_cuts_are_found_once_and_a_new_track_is_compared_with_the_others(
 
 
 def test_commands_tell_cuts_and_what_two_libraries_have_in_common(
-    run: Callable, write: Write, tmp_path: Path
+    run: Run, write: Write, tmp_path: Path
 ) -> None:
     song = piece(3, 15.0)
     write("song.wav", song, RATE)
