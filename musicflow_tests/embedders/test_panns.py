@@ -98,14 +98,13 @@ def test_seeded_weights_are_the_same_every_time_and_tell_tracks_apart(model, exa
     again = panns.seeded_model().state_dict()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(again[name], tensor)
-    other = panns.seeded_model(seed=1).state_dict()
-    assert not torch.equal(other["fc1.weight"], again["fc1.weight"])
     vectors = exact.infer(chords(4, 1.0, RATE)).vectors
     assert 0.01 < vectors.std() < 100
     assert cosines(vectors[:-1], vectors[1:]).max() < 0.99
 
 
-def test_untrained_runs_say_nothing_of_tags_and_fetch_nothing(tmp_path):
+def test_untrained_runs_say_nothing_of_tags_and_fetch_nothing(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(panns, "seeded_model", lambda: model)
     embedder = panns.load(spec("fp32"), tmp_path)
     assert embedder.tag_names == ()
     assert embedder.infer(chords(1, 1.0, RATE)).tags is None

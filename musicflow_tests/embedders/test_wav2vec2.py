@@ -47,9 +47,9 @@ def upstream_layers(model, audio):
     return [layer.mean(1).numpy() for layer in said.hidden_states]
 
 
-# 0.05 s are two frames; 2.7 s of two tracks cross the pieces the convolutions are cut into, 6 s
-# those of the positional convolution.
-@pytest.mark.parametrize("seconds", [0.05, 1.0, 2.7, 6.0])
+# 0.05 s are two frames; 2.7 s of two tracks cross the pieces the convolutions are cut into. The
+# ten seconds below cross those of the positional convolution.
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 2.7])
 def test_float32_gives_what_upstream_gives(model, exact, seconds):
     audio = chords(2, seconds, RATE)
     ours = exact.infer(audio)
@@ -62,7 +62,7 @@ def test_float32_gives_what_upstream_gives(model, exact, seconds):
     assert centred_cosines(ours.vectors, theirs).min() >= 0.99999
 
 
-@pytest.mark.parametrize("layer", [0, 1, 7, 11])
+@pytest.mark.parametrize("layer", [0, 7])
 def test_any_layer_can_be_read(model, layer):
     audio = chords(3, 0.5, RATE)
     ours = wav2vec2.Wav2Vec2(spec("fp32", str(layer)), model.state_dict()).infer(audio).vectors
@@ -107,20 +107,20 @@ def test_a_torch_without_its_compilers_operators_gives_the_same(model, rounded, 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_loudness_and_offset_are_normalised_away(exact, rounded, precision):
     embedder = exact if precision == "fp32" else rounded
-    audio = chords(3, 1.0, RATE)
+    audio = chords(3, 0.5, RATE)
     plain = embedder.infer(audio).vectors
     assert centred_cosines(embedder.infer(0.1 * audio + 0.3).vectors, plain).min() >= 0.999
 
 
 def test_next_to_silence_is_scaled_as_upstream_scales_it(model, exact):
-    audio = 1e-3 * chords(3, 1.0, RATE)
+    audio = 1e-3 * chords(3, 0.5, RATE)
     theirs = upstream(model, audio)
     assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
 
 
 @pytest.mark.slow
 def test_a_window_gets_the_same_vector_alone_and_in_a_batch(exact, rounded):
-    audio = chords(3, 1.0, RATE)
+    audio = chords(3, 0.5, RATE)
     for embedder in (exact, rounded):
         together = embedder.infer(audio).vectors
         alone = np.concatenate([embedder.infer(window[None]).vectors for window in audio])
@@ -213,7 +213,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, saved):
 
 @pytest.mark.slow
 def test_ten_seconds_agree_too(model, exact, rounded):
-    audio = chords(3, 10.0, RATE)
+    audio = chords(2, 10.0, RATE)
     theirs = upstream(model, audio)
     assert centred_cosines(exact.infer(audio).vectors, theirs).min() >= 0.99999
     assert cosines(rounded.infer(audio[:1]).vectors, theirs[:1]).min() >= 0.999

@@ -67,8 +67,12 @@ TRANSFORMERS = ("wav2vec2", "hubert", "wavlm", "data2vec", "ast", "clap", "clap-
 @pytest.mark.parametrize("kind", TRANSFORMERS)
 def test_every_layer_is_that_of_a_plain_call(kind: str, folders: Path) -> None:
     spec = embedders.spec_of(f"hub:{folders / kind}")
-    audio = np.concatenate(chords(2, spec.window_s, spec.sample_rate))
-    windows = np.stack(list(windows_of([audio], spec))[:2])
+    if kind in ("ast", "clap", "clap-fused", "whisper"):
+        audio = np.concatenate(chords(2, spec.window_s, spec.sample_rate))
+        windows = np.stack(list(windows_of([audio], spec))[:2])
+    else:
+        # The others take sound of any length.
+        windows = chords(2, 2.0, spec.sample_rate)
     wanted = plain_states(folders / kind, windows, spec.sample_rate)
     assert spec.layer in wanted
     embedder = embedders.load(spec, NOWHERE)
