@@ -17,6 +17,9 @@ from musicflow.settings import Home, Settings
 
 RATE = 22_050
 
+CACHE = str(Settings().cache)
+"""The folder of weights that whoever runs the tests has."""
+
 LONG = (
     "test_kills.py",
     "test_automation.py",
@@ -54,7 +57,7 @@ def _memory() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of whoever runs it; downloaded weights are shared."""
-    monkeypatch.setenv("MUSICFLOW_CACHE", str(Settings().cache))
+    monkeypatch.setenv("MUSICFLOW_CACHE", CACHE)
     monkeypatch.setenv("MUSICFLOW_HOME", str(tmp_path / "home"))
     for name in Settings.model_fields.keys() - {"cache", "home"}:
         monkeypatch.delenv(f"MUSICFLOW_{name.upper()}", raising=False)

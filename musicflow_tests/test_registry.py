@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from musicflow import worker
+from musicflow import registry, worker
 from musicflow.errors import MusicflowError
 from musicflow.registry import Registry, RegistryError, is_address
 
@@ -39,6 +39,15 @@ def test_an_address_is_a_module_and_a_name_in_it(text: str) -> None:
 )
 def test_other_texts_are_no_addresses(text: str) -> None:
     assert not is_address(text)
+
+
+def test_what_is_installed_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(registry, "entry_points", lambda group: looks.append(group) or [])
+    for path in ("one place", "another"):
+        monkeypatch.syspath_prepend(path)
+        assert [PATHS.names() for _ in range(3)] == [("here", "lost")] * 3
+    assert looks == ["musicflow.paths"] * 2
 
 
 @pytest.mark.usefixtures("toys")
