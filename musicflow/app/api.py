@@ -6,7 +6,6 @@ pages. An error is a problem document (RFC 9457) with a code for programs and ad
 
 import mimetypes
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, File, Path, Query, Request, Response, UploadFile
@@ -161,6 +160,8 @@ class WhyOut(BaseModel):
     bpm: tuple[float | None, float | None]
     key: tuple[str | None, str | None]
     passages: list[PassageOut]
+    lines: list[str]
+    """The same for people, a sentence each."""
     problem: Problem | None = None
     """Why no passages are told."""
 
@@ -449,9 +450,9 @@ def why(
     embedder: Embedder = None,
 ) -> WhyOut:
     """Tell what two tracks have in common, and which seconds of both sound most alike."""
-    label, found, error = service.why(track, other, embedder)
-    problem = None if error is None else problem_of(error)
-    return WhyOut(embedder=label, problem=problem, **asdict(found))
+    found = service.why(track, other, embedder)
+    problem = None if found.error is None else problem_of(found.error)
+    return WhyOut(problem=problem, **found.as_json)
 
 
 @router.get("/path")

@@ -104,12 +104,9 @@ export default {
       if (cards === this.cards && at in this.told) this.told[at] = this.reasons(said);
     },
     reasons(said) {
-      const { tags, bpm, key, problem, detail } = said, lines = [];
-      if (tags?.length) lines.push(`Both sound like: ${tags.join(", ")} (predicted).`);
-      if (bpm?.every((one) => one !== null)) lines.push(`Tempo: ${bpm.join(" and ")} BPM.`);
-      if (key?.every((one) => one !== null)) lines.push(`Key: ${key.join(" and ")}.`);
+      const lines = [...(said.lines ?? [])];
       if (said.passages?.length) lines.push(`Most alike, as ${said.embedder} hears them:`);
-      const wrong = detail ?? problem?.detail;
+      const wrong = said.detail ?? said.problem?.detail;
       if (wrong) lines.push(wrong);
       return { lines, passages: said.passages };
     },

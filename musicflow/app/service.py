@@ -9,7 +9,7 @@ import itertools
 import random
 import threading
 import wave
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Collection as Collected
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -24,7 +24,7 @@ from musicflow.app.catalogue import Catalogue, Sort
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
-from musicflow.embedders import Embedder, EmbedderError, EmbedderSpec
+from musicflow.embedders import Embedder, EmbedderSpec
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, abx, clusters, projection, report, votes
 from musicflow.evaluation.abx import Triplet
@@ -55,7 +55,7 @@ from musicflow.search.path import path
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
-from musicflow.search.why import Why, known_of, passages_of
+from musicflow.search.why import Why, why
 from musicflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -431,36 +431,10 @@ class Service:
         )
         return Answer(opened.label, hits)
 
-    def why(
-        self, track: str, other: str, embedder: str | None = None
-    ) -> tuple[str, Why, EmbedderError | QueryError | None]:
-        """Return what makes two tracks alike; see `musicflow.search.why`.
-
-        Parameters
-        ----------
-        track, other
-            The query and the answer, by id or name.
-        embedder
-            The embedder that answered; of a fusion, its first member tells the passages.
-
-        Returns
-        -------
-        embedder : str
-            The one that told the passages.
-        why : Why
-            Without passages where there is an error.
-        error : EmbedderError, QueryError or None
-            What stood against hearing the passages.
-        """
+    def why(self, track: str, other: str, embedder: str | None = None) -> Why:
+        """Return what makes two tracks alike; see `musicflow.search.why.why`."""
         opened = self.open(embedder)
-        ids = [lookup.find_track(opened.collection, name) for name in (track, other)]
-        known = known_of(*(opened.collection.payload(one) for one in ids))
-        spec = lookup.specs_of(opened.collection, opened.settings)[0]
-        try:
-            first, second = (self._frames(self.open(spec.label), spec, one) for one in ids)
-        except (EmbedderError, QueryError) as error:
-            return spec.label, known, error
-        return spec.label, replace(known, passages=passages_of(first, second, spec)), None
+        return why(opened.collection, track, other, opened.settings, self._listen)
 
     def path(self, start: str, end: str, steps: int, wanted: Wanted = Wanted()) -> Answer:
         """Return a path from one track to another; see `musicflow.search.path`."""
@@ -678,18 +652,18 @@ class Service:
         ]
         return np.concatenate(vectors)
 
-    def _frames(self, opened: Open, spec: EmbedderSpec, track_id: str) -> np.ndarray:
+    def _listen(self, spec: EmbedderSpec, payload: Mapping[str, Any]) -> np.ndarray:
         """Return the normalized vectors of the windows of a track."""
-        track, settings = self.track(track_id), opened.settings
+        opened = self.open(spec.label)
         make = partial(
             query.frames_of_file,
-            place(track.path),
+            place(payload["path"]),
             spec,
-            settings.cache,
-            log=settings.paths.decoding_log,
+            opened.settings.cache,
+            log=opened.settings.paths.decoding_log,
             load=self._load,
         )
-        found = self._results.once(("frames", track.content_hash, spec.label), spec.hash, make)
+        found = self._results.once(("frames", payload["content_hash"], spec.label), spec.hash, make)
         return opened.collection.normalize(found)
 
     def _load(self, spec: EmbedderSpec, cache: Path) -> Embedder:

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from musicflow.cli.console import (
@@ -24,6 +24,7 @@ from musicflow.cli.console import (
     stop,
     table_of,
 )
+from musicflow.embedders import EmbedderSpec
 from musicflow.index import Collection, Hit, NoCollectionError
 from musicflow.index.filters import filter_forms
 from musicflow.index.hubness import Correction
@@ -40,7 +41,7 @@ from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, 
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
-from musicflow.search.why import known_of, passages_of
+from musicflow.search.why import why as why_alike
 from musicflow.settings import Settings, write_atomically
 from musicflow.text import joined
 
@@ -209,25 +210,22 @@ def why(
     Example: `musicflow why calm_acoustic_1 calm_acoustic_2`
     """
     with _opened(home, embedder) as (collection, settings):
-        ids = [lookup.find_track(collection, name) for name in (track, other)]
-        first, second = (collection.payload(one) for one in ids)
-        spec = lookup.specs_of(collection, settings)[0]
-    # The windows of a fusion are those of its first member.
-    with _opened(home, spec.label) as (collection, settings):
-        given = spec, settings.cache
-        query_frames, answer_frames = (
-            collection.normalize(query.frames_of_file(place(one["path"]), *given))
-            for one in (first, second)
-        )
-    passages = passages_of(query_frames, answer_frames, spec)
-    found = replace(known_of(first, second), passages=passages)
+
+        def listen(spec: EmbedderSpec, payload: Mapping[str, Any]) -> np.ndarray:
+            frames = query.frames_of_file(place(payload["path"]), spec, settings.cache)
+            with lookup.open_collections(settings).open(spec.label) as member:
+                return member.normalize(frames)
+
+        found = why_alike(collection, track, other, settings, listen)
+    if found.error is not None:
+        raise found.error
     if as_json:
-        print_json({"embedder": spec.label, **asdict(found)})
+        print_json(found.as_json)
         return
     for line in found.lines():
         out.print(plain(line))
-    table = table_of(f"by {spec.label}", ["score", "A from", "B from", "seconds"])
-    for one in passages:
+    table = table_of(f"by {found.embedder}", ["score", "A from", "B from", "seconds"])
+    for one in found.passages:
         starts = (_clock(one.query_s), _clock(one.answer_s))
         table.add_row(f"{one.score:.3f}", *starts, f"{one.seconds:.1f}")
     out.print(table)

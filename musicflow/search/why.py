@@ -1,15 +1,26 @@
 """Why two tracks are alike: what both carry, and the seconds that sound most alike."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.index import Collection
+from musicflow.search import lookup
+from musicflow.search.errors import QueryError
+from musicflow.settings import Settings
 
 PASSAGES = 3
 """The most pairs of passages that are told."""
+
+Listen = Callable[[EmbedderSpec, Mapping[str, Any]], np.ndarray]
+"""Given an embedder and a track's payload, returns the normalized vectors of its windows in order.
+
+Shape ``(N, dim)``.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,18 +49,31 @@ class Why:
 
     Parameters
     ----------
+    embedder
+        The one that hears the passages.
     tags
         Predicted tags of both.
     bpm, key
         Tempo and key, as the library has them.
     passages
         The most alike, best first; no two overlap.
+    error
+        What stood against hearing them.
     """
 
+    embedder: str
     tags: tuple[str, ...]
     bpm: tuple[float | None, float | None]
     key: tuple[str | None, str | None]
     passages: tuple[Passage, ...] = ()
+    error: EmbedderError | QueryError | None = None
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """Return what is told to programs."""
+        told = asdict(replace(self, error=None)) | {"lines": self.lines()}
+        del told["error"]
+        return told
 
     def lines(self) -> list[str]:
         """Return what both tracks carry, for people; nothing of what is not known of both."""
@@ -59,11 +83,41 @@ class Why:
         return [line for line in (tags, bpm, key) if line]
 
 
-def known_of(query: Mapping[str, Any], answer: Mapping[str, Any]) -> Why:
+def why(collection: Collection, track: str, other: str, settings: Settings, listen: Listen) -> Why:
+    """Return what makes two tracks alike.
+
+    Parameters
+    ----------
+    collection
+        The one that answered; of a fusion, the first member tells the passages.
+    track, other
+        The query and the answer, by id or name.
+    settings
+        Those of its home.
+    listen
+        Hears a track; it may be called in vain.
+
+    Raises
+    ------
+    QueryError
+        If there is no such track.
+    """
+    payloads = [collection.payload(lookup.find_track(collection, name)) for name in (track, other)]
+    spec = lookup.specs_of(collection, settings)[0]
+    known = known_of(spec.label, *payloads)
+    try:
+        query, answer = (listen(spec, payload) for payload in payloads)
+    except (EmbedderError, QueryError) as error:
+        return replace(known, error=error)
+    return replace(known, passages=passages_of(query, answer, spec))
+
+
+def known_of(embedder: str, query: Mapping[str, Any], answer: Mapping[str, Any]) -> Why:
     """Return what the payloads of two tracks tell, without passages."""
     predicted = answer.get("tags") or ()
     tags = tuple(tag for tag in query.get("tags") or () if tag in predicted)
     return Why(
+        embedder,
         tags,
         bpm=(query.get("bpm"), answer.get("bpm")),
         key=(query.get("key"), answer.get("key")),

@@ -50,11 +50,11 @@ def test_passages_do_not_overlap_and_come_best_first(first: int, second: int, se
 
 
 def test_what_only_one_track_has_is_not_shared() -> None:
-    why = known_of({"tags": ["rock", "loud"], "bpm": 120.0}, {"tags": ["loud"], "key": "Am"})
+    why = known_of("x", {"tags": ["rock", "loud"], "bpm": 120.0}, {"tags": ["loud"], "key": "Am"})
     assert (why.tags, why.bpm, why.key) == (("loud",), (120.0, None), (None, "Am"))
     assert why.lines() == ["Both sound like: loud (predicted)."]
     both = {"bpm": 120.0, "key": "Am"}
-    assert known_of(both, both).lines() == ["Tempo: 120 and 120 BPM.", "Key: Am and Am."]
+    assert known_of("x", both, both).lines() == ["Tempo: 120 and 120 BPM.", "Key: Am and Am."]
 
 
 def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
