@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from musicflow.embedders import Embedder
     from musicflow.evaluation import Comparison, Row
     from musicflow.evaluation.layers import Sweep
-    from musicflow.index import Collection, Hit
+    from musicflow.index import Collection, Filters, Hit
     from musicflow.index.hubness import Correction
     from musicflow.library import Problem
     from musicflow.pipeline.cuts import Common
@@ -320,7 +320,7 @@ class SearchableCollection:
         collection = self._collection
         if correct is not None:
             collection = corrected(collection, correct, self._settings)
-        asked = queries.filters_for(collection, _filter_texts(filters))
+        asked = self._filters(filters)
         if isinstance(query, np.ndarray):
             return queries.similar_to_vector(collection, query, k, asked)
         path = place(query).expanduser()
@@ -355,9 +355,16 @@ class SearchableCollection:
         """
         from musicflow.search import query as queries
 
-        asked = queries.filters_for(self._collection, _filter_texts(filters))
+        asked = self._filters(filters)
         vector = queries.example_of_text(self._collection, text, self._settings)
         return queries.similar_to_vector(self._collection, vector, k, asked)
+
+    def _filters(self, filters: Mapping[str, Any] | Iterable[str]) -> "Filters":
+        from musicflow.search import lookup
+        from musicflow.search import query as queries
+
+        others = lookup.each_open(self._settings)
+        return queries.filters_for(self._collection, _filter_texts(filters), others)
 
     def close(self) -> None:
         """Close it; an open collection holds files."""

@@ -9,7 +9,7 @@ import itertools
 import random
 import threading
 import wave
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Collected
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -423,7 +423,7 @@ class Service:
             [*liked, *described],
             disliked,
             wanted.k,
-            query.filters_for(collection, wanted.filters),
+            self.filters_for(collection, wanted.filters),
             strategy=strategy,
             diverse=diverse,
             variety=wanted.variety,
@@ -441,7 +441,7 @@ class Service:
         opened = self.open(wanted.embedder)
         collection = opened.collection
         first, last = (lookup.find_track(collection, name) for name in (start, end))
-        asked = query.filters_for(collection, wanted.filters)
+        asked = self.filters_for(collection, wanted.filters)
         return Answer(opened.label, path(collection, first, last, steps, asked, wanted.variety))
 
     def duplicates(self, embedder: str | None = None) -> tuple[str, list[Group]]:
@@ -482,12 +482,21 @@ class Service:
             raise FilterError(
                 f"{field.name!r} has no values to count", "it is a number", "no-facet"
             )
-        asked, manifest = query.filters_for(collection, filters), collection.manifest
+        if field.source == "embedding":
+            collection = query.teller_of(collection, self._others())
+        asked, manifest = self.filters_for(collection, filters), collection.manifest
         return self._results.once(
             ("facet", manifest.embedder, field.name, asked),
             manifest.state,
             partial(collection.facet, field.name, asked),
         )
+
+    def filters_for(self, collection: Collection, filters: Sequence[str]) -> Filters:
+        """Return filters as a collection takes them; see `musicflow.search.query.filters_for`."""
+        return query.filters_for(collection, filters, self._others())
+
+    def _others(self) -> Iterator[Collection]:
+        return (self.open(name).collection for name in self.labels())
 
     def tracks(
         self,
@@ -508,7 +517,7 @@ class Service:
             What they are sorted by.
         """
         collection, catalogue = self.open(embedder).collection, self.catalogue()
-        held = self._ids(collection, query.filters_for(collection, filters))
+        held = self._ids(collection, self.filters_for(collection, filters))
         if not words.strip():
             return collection, self._sorted(held, sort)
         named = [t.track_id for t in catalogue.search(words) if t.track_id in held]
@@ -544,7 +553,7 @@ class Service:
             If a filter is none, or one of the two cannot take it.
         """
         collections = [self.open(name).collection for name in pair]
-        held = [self._ids(one, query.filters_for(one, filters)) for one in collections]
+        held = [self._ids(one, self.filters_for(one, filters)) for one in collections]
         catalogue = self.catalogue()
         ids = sorted(one for one in held[0] & held[1] if one in catalogue)
         if len(ids) > _POOL:
@@ -623,7 +632,7 @@ class Service:
 
     def _hits(self, opened: Open, question: Question, wanted: Wanted) -> list[Hit]:
         collection = opened.collection
-        asked = query.filters_for(collection, wanted.filters)
+        asked = self.filters_for(collection, wanted.filters)
         how = wanted.k, asked, wanted.variety
         if question.track is not None:
             track_id = lookup.find_track(collection, question.track)

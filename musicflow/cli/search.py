@@ -104,7 +104,7 @@ def search(
         stop("say what to search with: a FILE, --track NAME or --text WORDS", USAGE)
     variety = Variety(max_per_artist, max_per_album, apart)
     with _opened(home, embedder, text=text is not None, correct=correct) as (collection, settings):
-        filters = query.filters_for(collection, where or [])
+        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
         if track is not None:
             track_id = lookup.find_track(collection, track)
             hits = query.similar_to_track(collection, track_id, k, filters, variety)
@@ -154,7 +154,7 @@ def recommend_command(
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
     with _opened(home, embedder, text=bool(like_text), correct=correct) as (collection, settings):
-        filters = query.filters_for(collection, where or [])
+        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
         described = [query.example_of_text(collection, text, settings) for text in like_text or []]
         liked = [_example(collection, text, settings) for text in like or []]
         if like_playlist is not None:
@@ -189,8 +189,8 @@ def path(
 
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
-    with _opened(home, embedder) as (collection, _):
-        filters = query.filters_for(collection, where or [])
+    with _opened(home, embedder) as (collection, settings):
+        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
         first, last = (lookup.find_track(collection, name) for name in (start, end))
         variety = Variety(max_per_artist, max_per_album, apart)
         hits = find_path(collection, first, last, steps, filters, variety)

@@ -220,7 +220,7 @@ class FusedCollection:
             for collection, ids in zip(collections, held, strict=True)
         ]
         weighty = [member for member, weight in zip(self._members, weights, strict=True) if weight]
-        tagged = (member for member in weighty if _has_own_fields(member.collection))
+        tagged = (member for member in weighty if has_own_fields(member.collection))
         self._teller = next(tagged, self._members[0])
         self._roots = np.sqrt(weights).astype(np.float32)
         self._cuts = np.cumsum([manifest.dim for manifest in manifests])[:-1]
@@ -324,7 +324,7 @@ class FusedCollection:
         filters: Filters,
     ) -> list[list[Hit]]:
         """Return the best candidates that `ask` gets from the members."""
-        by_tags = any(condition.key in _fields_of_embeddings() for condition in filters.conditions)
+        by_tags = any(condition.key in fields_of_embeddings() for condition in filters.conditions)
         own = [self._parts(question) for question in questions]
         found = {
             hit.track_id
@@ -409,14 +409,15 @@ def _directions(part: np.ndarray) -> np.ndarray:
     return normalize(part[np.linalg.norm(part, axis=1) > 1e-6])
 
 
-def _fields_of_embeddings() -> list[str]:
+def fields_of_embeddings() -> list[str]:
+    """Return the names of the keywords that embedders tell of tracks: predicted tags."""
     keywords = fields.of_kind("keyword")
     return [field.name for field in keywords if field.source == "embedding"]
 
 
-def _has_own_fields(collection: Collection) -> bool:
+def has_own_fields(collection: Collection) -> bool:
     """Return whether the embedder told of the tracks, as one that tags does."""
-    return any(collection.facet(name) for name in _fields_of_embeddings())
+    return any(collection.facet(name) for name in fields_of_embeddings())
 
 
 def _depth(k: int) -> int:

@@ -1,6 +1,7 @@
 """Collections, the embedders that made them, and tracks by name."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from musicflow import embedders
@@ -132,6 +133,14 @@ def with_text_side(settings: Settings) -> list[str]:
     published = open_index(settings).names()
     specs = (embedders.spec_or_stand_in(label, settings) for label in published)
     return [spec.label for spec in specs if spec.text]
+
+
+def each_open(settings: Settings) -> Iterator[Collection]:
+    """Open the published collections of embedders one by one; the next one closes the last one."""
+    index = open_index(settings)
+    for label in published(settings, index):
+        with index.open(label) as collection:
+            yield collection
 
 
 def find_track(collection: Collection, text: str) -> str:

@@ -13,7 +13,7 @@ from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
 from musicflow.embedders.spec import Embedder, EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.index import Collection, FilterError, Filters, Hit, normalize
+from musicflow.index import Collection, FilterError, Filters, Hit, fused, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
 from musicflow.library.rows import UNKNOWN
@@ -288,11 +288,22 @@ def vector_of_text(
     return vector
 
 
-def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
+def filters_for(
+    collection: Collection, texts: Iterable[str], others: Iterable[Collection] = ()
+) -> Filters:
     """Read filters, with their values as a collection's tracks spell them.
 
     ``genre=HIP-HOP`` finds "Hip-Hop": values are matched as `folded` does. A value that no track
     has may be excluded, but not asked for: it is a slip of the pen.
+
+    Parameters
+    ----------
+    collection
+        What is searched.
+    texts
+        The filters, as people write them.
+    others
+        Those that may know predicted tags if the first one does not; see `teller_of`.
 
     Raises
     ------
@@ -300,8 +311,36 @@ def filters_for(collection: Collection, texts: Iterable[str]) -> Filters:
         If a text is no filter, or asks for a value that no track has; the latter has the code
         ``filter-value``.
     """
-    asked = Filters.parse(texts, collection.manifest.table)
-    return Filters(tuple(_as_held(collection, condition) for condition in asked.conditions))
+    asked = Filters.parse(texts, collection.manifest.table).conditions
+    predicted = fused.fields_of_embeddings()
+    teller = collection
+    if any(condition.key in predicted for condition in asked):
+        teller = teller_of(collection, others)
+    return Filters(
+        tuple(
+            _as_held(collection, condition)
+            if condition.key not in predicted or teller is collection
+            else _by_tracks(teller, _as_held(teller, condition))
+            for condition in asked
+        )
+    )
+
+
+def teller_of(collection: Collection, others: Iterable[Collection]) -> Collection:
+    """Return the collection that knows predicted tags: the first, or else one of the others.
+
+    Tags are properties of tracks: they filter also the answers of an embedder that predicts none.
+    """
+    known = (one for one in itertools.chain([collection], others) if fused.has_own_fields(one))
+    return next(known, collection)
+
+
+def _by_tracks(teller: Collection, condition: Condition) -> Condition:
+    """Return a condition on another collection's field as one on the ids of tracks."""
+    excluded = condition.sign == "!="
+    passing = replace(condition, sign="=") if excluded else condition
+    ids = tuple(sorted(teller.facet("track_id", Filters((passing,)))))
+    return Condition("track_id", "!=" if excluded else "=", ids)
 
 
 def _as_held(collection: Collection, condition: Condition) -> Condition:
