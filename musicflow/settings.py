@@ -56,6 +56,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 PARTITION_SIZE = 1000
 
+ORIGINS = "MUSICFLOW_ORIGINS"
+"""The variable of the environment with the sites whose pages may ask the API."""
+
 TOKEN = "MUSICFLOW_TOKEN"
 """The variable of the environment with the token that those who ask the app must know."""
 

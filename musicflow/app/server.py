@@ -2,20 +2,22 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from nicegui import ui
 
 from musicflow.app import uploads
 from musicflow.app.api import api
 from musicflow.app.frame import root
-from musicflow.app.gate import Bounded, Gate
+from musicflow.app.gate import Application, Bounded, Gate
 from musicflow.app.problems import Problem, answer_with
 from musicflow.app.service import Service
-from musicflow.settings import TOKEN
+from musicflow.settings import ORIGINS, TOKEN
 
 # The parts of a form that are not the file.
 _MORE = 1_000_000
@@ -58,6 +60,23 @@ def application(service: Service) -> FastAPI:
     return app
 
 
+def gated(app: Application, token: str = "", origins: Sequence[str] = ()) -> Application:
+    """Return an application that answers those who may ask.
+
+    Parameters
+    ----------
+    app
+        Answers.
+    token, origins
+        What they must know, and the sites whose pages may ask; see `musicflow app`.
+    """
+    gate: Application = Gate(Bounded(app, MAX_BODY), token)
+    if origins:
+        # Outside: a browser asks without a token whether it may send one.
+        gate = CORSMiddleware(gate, allow_origins=origins, allow_headers=["authorization"])
+    return gate
+
+
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,7 +84,11 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     options = parser.parse_args()
     uvicorn.run(
-        Gate(Bounded(application(Service()), MAX_BODY), os.environ.get(TOKEN, "")),
+        gated(
+            application(Service()),
+            os.environ.get(TOKEN, ""),
+            os.environ.get(ORIGINS, "").split(),
+        ),
         host=options.address,
         port=options.port,
         log_level="warning",

@@ -18,7 +18,7 @@ from musicflow.cli.console import (
     stop,
 )
 from musicflow.cli.serving import HOST, Page, refuse_taken, serve
-from musicflow.settings import TOKEN, remember
+from musicflow.settings import ORIGINS, TOKEN, remember
 
 _LOOPBACK = (HOST, "127.0.0.1", "::1")
 
@@ -121,6 +121,13 @@ def app_command(
             help="What others must know to ask; needed with any other address than localhost.",
         ),
     ] = "",
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar=ORIGINS,
+            help="A site whose pages may ask the API, such as https://player.example; repeatable.",
+        ),
+    ] = None,
     home: HomeOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -139,5 +146,5 @@ def app_command(
         )
     refuse_taken(port)
     options = ["--port", str(port), "--address", address]
-    os.environ[TOKEN] = token
+    os.environ |= {TOKEN: token, ORIGINS: " ".join(origin or [])}
     serve(Page("App", "musicflow.app.server", options, port), settings_of(home=home), verbose)
