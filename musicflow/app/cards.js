@@ -90,7 +90,10 @@ export default {
       else if (action === "queue") player.add(song);
       else if (action === "radio") player.start_radio(song, this.options);
       else if (action === "why") this.tell(at);
-      else emitEvent("sub_pages_navigate", this.cards[at].links[action]);
+      else {
+        if (PRESSED.includes(action)) player.judge(song.id, this.cards[at].chosen.includes(action) ? "" : action);
+        emitEvent("sub_pages_navigate", this.cards[at].links[action]);
+      }
     },
     async tell(at) {
       if (at in this.told) { delete this.told[at]; return; }

@@ -1,6 +1,7 @@
 """Map: every track a point. Click one to hear it, and draw a path from one to another."""
 
 import html
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,7 @@ async def map_page(session: Session) -> None:
                 with selected:
                     hint("Click a point to hear its track.", "touch_app")
                 _path(session, walk, label)
-                _clusters(session, found, selected)
+                _clusters(session, found, selected, partial(_light_up, chart, drawing["data"]))
         deck = Deck(address, session.player, label)
 
         def click(event: events.GenericEventArguments) -> None:
@@ -112,14 +113,35 @@ def _select_many(session: Session, place: ui.element, ids: list[str], name: str 
         ).props("flat no-caps")
 
 
-def _clusters(session: Session, found: Clusters, place: ui.element) -> None:
+def _light_up(chart: ui.plotly, traces: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> None:
+    """Show some tracks before the others."""
+    chosen = set(ids)
+    places = [
+        [place for place, one in enumerate(trace.get("customdata", ())) if one in chosen]
+        for trace in traces
+    ]
+    chart.run_plot_method("restyle", {"selectedpoints": places})
+
+
+def _clusters(
+    session: Session,
+    found: Clusters,
+    place: ui.element,
+    light_up: Callable[[Sequence[str]], object],
+) -> None:
     """Draw the names of the clusters; a click chooses the tracks of one."""
     heading("Clusters")
+
+    def choose(ids: list[str], name: str) -> None:
+        light_up(ids)
+        _select_many(session, place, ids, name)
+
     with ui.element("div").classes("clusters"):
         for cluster in found.clusters:
             ids, name = list(cluster.track_ids), clean(cluster.name)
-            choose = partial(_select_many, session, place, ids, name)
-            ui.button(f"{name} ({len(ids):,})", on_click=choose).props("outline dense no-caps")
+            ui.button(f"{name} ({len(ids):,})", on_click=partial(choose, ids, name)).props(
+                "outline dense no-caps"
+            )
 
 
 async def _walk(session: Session) -> Answer | None:
@@ -225,5 +247,5 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
         customdata=points["track_id"],
         legendrank=1001 if colour == GREY else 1000,
         marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
-        unselected={"marker": {"opacity": 0.5}},
+        unselected={"marker": {"opacity": 0.25}},
     )

@@ -77,7 +77,11 @@ export default {
       this.play([song]);
       this.radio = { options, likes: [song.id], dislikes: [] };
     },
-    like(id) { if (this.radio) this.radio.likes.push(id); },
+    judge(id, action) {
+      if (!this.radio) return;
+      for (const kind of ["likes", "dislikes"]) this.radio[kind] = this.radio[kind].filter((one) => one !== id);
+      if (action) this.radio[action + "s"].push(id);
+    },
     go(at) {
       if (!this.queue[at]) return;
       this.place = at; this.problem = ""; this.counted = false; this.tried = false;
