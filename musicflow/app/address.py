@@ -47,9 +47,9 @@ class Address:
         Track ids, or uploads by their keys.
     strategy, diverse
         How likes become answers; see `musicflow.search.recommend.recommend`.
-    most, apart
-        The most answers per artist, 0 for any number, and whether those of one artist must not
-        follow each other; see `musicflow.search.variety`.
+    most, most_of_album, apart
+        The most answers per artist and per album, 0 for any number, and whether those of one
+        artist must not follow each other; see `musicflow.search.variety`.
     correct
         A correction of hubness; none if empty.
     against
@@ -76,6 +76,7 @@ class Address:
     strategy: str = STRATEGIES[0]
     diverse: bool = False
     most: int = 0
+    most_of_album: int = 0
     apart: bool = False
     correct: Correction | Literal[""] = ""
     against: tuple[str, ...] = ()
@@ -143,7 +144,7 @@ _NAMES: Mapping[str, str] = {
 }
 """Names in addresses, where they differ."""
 
-_BOUNDS = {"k": (1, MAX_K), "most": (0, 10), "steps": (1, MAX_STEPS)}
+_BOUNDS = {"k": (1, MAX_K), "most": (0, 10), "most_of_album": (0, 10), "steps": (1, MAX_STEPS)}
 
 _CHOICES: Mapping[str, Sequence[str]] = {
     "strategy": STRATEGIES,

@@ -160,7 +160,12 @@ class Deck:
         actions: Sequence[Action],
         asked: str = "",
     ) -> Cards:
-        options = [("embedder", self._label), *(("filter", text) for text in self.address.filters)]
+        address = self.address
+        options = [("embedder", self._label), *(("filter", text) for text in address.filters)]
+        if address.most:
+            options.append(("max_per_artist", str(address.most)))
+        if address.most_of_album:
+            options.append(("max_per_album", str(address.most_of_album)))
         return Cards(cards, kind, actions, self._player, options, asked)
 
     def _card(self, payload: Mapping[str, Any], shared: Sequence[str] = ()) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from musicflow.app.shared import Session, errors_shown
 from musicflow.index import FilterError
 from musicflow.index.fields import Field, of_kind
 from musicflow.index.filters import Filters
-from musicflow.search.query import filters_for
 
 _MAX_OFFERED = 500
 """The most values of a field that are offered; others can be typed."""
@@ -138,7 +137,7 @@ def _typed(session: Session, opened: Open) -> None:
         if not text:
             return
         try:
-            filters_for(opened.collection, [text])
+            session.service.filters_for(opened.collection, [text])
         except FilterError as error:
             field.props["error"] = True
             field.props["error-message"] = clean(error, 400)
@@ -158,13 +157,14 @@ def _typed(session: Session, opened: Open) -> None:
 def _variety(session: Session) -> None:
     address = session.address
     ui.label("Variety").classes("title")
-    ui.number(
-        "At most per artist (0: any)",
-        value=address.most,
-        min=0,
-        max=10,
-        on_change=lambda event: go(session.address.to(most=int(event.value or 0))),
-    ).props("dense outlined debounce=400")
+    for name, text in (("most", "artist"), ("most_of_album", "album")):
+        ui.number(
+            f"At most per {text} (0: any)",
+            value=getattr(address, name),
+            min=0,
+            max=10,
+            on_change=lambda event, to=name: go(session.address.to(**{to: int(event.value or 0)})),
+        ).props("dense outlined debounce=400")
     ui.switch(
         "No artist twice in a row",
         value=address.apart,
