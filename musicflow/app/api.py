@@ -6,7 +6,7 @@ pages. An error is a problem document (RFC 9457) with a code for programs and ad
 
 import mimetypes
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, File, Path, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -30,7 +30,7 @@ from musicflow.index.hubness import Correction
 from musicflow.places import Place, Remote, place
 from musicflow.search.answers import answers_of, group_of, track_of
 from musicflow.search.errors import NoTrackError
-from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, mapping, playlist
+from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, playlist, tracks_in
 from musicflow.search.recommend import Strategy
 from musicflow.search.variety import Variety
 from musicflow.settings import HomeError
@@ -47,13 +47,16 @@ _BLOCK = 1 << 18
 
 # --- parameters ----------------------------------------------------------------------------------
 
-Text = Annotated[str, Query(max_length=1000)]
+EXAMPLE, ANOTHER = "calm_acoustic_1", "energetic_electronic_2"
+"""Names of tracks in the demo, for descriptions."""
+
 Embedder = Annotated[
     str | None,
     Query(
         max_length=500,
         description="The embedder to search with, or a fusion such as `rrf:musicnn+mfcc`; by "
         "default the first of the home's.",
+        examples=["musicnn", "rrf:musicnn+mfcc"],
     ),
 ]
 Count = Annotated[int, Query(ge=1, le=MAX_K, description="The number of answers.")]
@@ -66,12 +69,33 @@ Where = Annotated[
         examples=[["genre=jazz", "duration_s<300"]],
     ),
 ]
-Track = Annotated[str | None, Query(max_length=1000, description="A track, by its id or name.")]
+_TRACK = Query(max_length=1000, description="A track, by its id or name.", examples=[EXAMPLE])
+Track = Annotated[str, _TRACK]
+Other = Annotated[str, Query(max_length=1000, description="Another track.", examples=[ANOTHER])]
 Description = Annotated[
     str | None,
-    Query(max_length=1000, description="Words, for an embedder with a text side."),
+    Query(
+        max_length=1000,
+        description="Words, for an embedder with a text side.",
+        examples=["slow piano, rain"],
+    ),
 ]
-Names = Annotated[Sequence[str], Query(max_length=_MAX_EXAMPLES)]
+Names = Annotated[
+    Sequence[str],
+    Query(
+        max_length=_MAX_EXAMPLES,
+        description="Tracks, by their ids or names; repeatable.",
+        examples=[[EXAMPLE]],
+    ),
+]
+Words = Annotated[
+    Sequence[str],
+    Query(
+        max_length=_MAX_EXAMPLES,
+        description="Descriptions of what is liked; repeatable.",
+        examples=[["slow piano, rain"]],
+    ),
+]
 
 
 def _wanted(
@@ -120,8 +144,29 @@ class AnswerOut(TrackOut):
     duplicates: list[str]
 
 
+_ANSWERS: dict[str, Any] = {
+    "embedder": "musicnn",
+    "answers": [
+        {
+            "rank": 1,
+            "score": 0.93,
+            "track_id": "acoustic/calm_acoustic_2.ogg",
+            "artist": "Unknown",
+            "name": "calm_acoustic_2",
+            "genre": "acoustic",
+            "duration_s": 30.0,
+            "path": "/music/acoustic/calm_acoustic_2.ogg",
+            "duplicates": [],
+        }
+    ],
+    "problem": None,
+}
+
+
 class Answers(BaseModel):
     """What one embedder answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANSWERS]})
 
     embedder: str
     answers: list[AnswerOut]
@@ -226,14 +271,27 @@ class Map(BaseModel):
 
 
 class PlaylistIn(BaseModel):
-    """Tracks by id or name, the form of the playlist, and how paths are mapped.
+    """Tracks by id or name, the form of the playlist, and how it names files.
 
-    ``map`` is such as ``/music=/data/music``, for a player that sees the library elsewhere.
+    Paths start from the folder ``relative_to``. ``map`` is such as ``/music=/data/music``, for a
+    player that sees the library elsewhere.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tracks": [EXAMPLE, ANOTHER], "form": "xspf"}]}
+    )
 
     tracks: list[str]
     form: PlaylistFormat = "m3u8"
+    relative_to: str = ""
     map: str = ""
+
+
+class PlaylistOut(BaseModel):
+    """The tracks that a playlist names, and its entries that are none of the library."""
+
+    tracks: list[str]
+    unknown: list[str]
 
 
 # --- the service's addresses ---------------------------------------------------------------------
@@ -288,7 +346,14 @@ def health(service: Answering) -> Health:
 @router.get("/tracks")
 def tracks(
     service: Answering,
-    words: Annotated[Text, Query(description="Words of artist, name, album, genre or id.")] = "",
+    words: Annotated[
+        str,
+        Query(
+            max_length=1000,
+            description="Words of artist, name, album, genre or id.",
+            examples=["calm acoustic"],
+        ),
+    ] = "",
     where: Where = (),
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 50,
@@ -336,7 +401,7 @@ def cover(service: Answering, track_id: str) -> Response:
 @router.get("/facets/{field}")
 def facets(
     service: Answering,
-    field: Annotated[str, Path(max_length=100)],
+    field: Annotated[str, Path(max_length=100, examples=["genre"])],
     where: Where = (),
     embedder: Embedder = None,
 ) -> dict[str, int]:
@@ -386,7 +451,7 @@ def votes(service: Answering) -> list[Standing]:
 @router.get("/similar")
 def similar(
     service: Answering,
-    track: Track = None,
+    track: Annotated[str | None, _TRACK] = None,
     text: Description = None,
     *,
     wanted: Asked,
@@ -410,11 +475,16 @@ async def similar_to_file(
 @router.get("/compare")
 def compare(
     service: Answering,
-    track: Track = None,
+    track: Annotated[str | None, _TRACK] = None,
     text: Description = None,
     named: Annotated[
         Sequence[str],
-        Query(alias="with", max_length=20, description="Embedders; repeatable, by default all."),
+        Query(
+            alias="with",
+            max_length=20,
+            description="Embedders; repeatable, by default all.",
+            examples=[["musicnn", "mfcc"]],
+        ),
     ] = (),
     *,
     wanted: Asked,
@@ -430,7 +500,7 @@ def recommend(
     service: Answering,
     like: Names = (),
     dislike: Names = (),
-    like_text: Names = (),
+    like_text: Words = (),
     strategy: Strategy = "average",
     diverse: Annotated[bool, Query(description="Prefer answers that differ.")] = False,
     *,
@@ -445,8 +515,8 @@ def recommend(
 @router.get("/why")
 def why(
     service: Answering,
-    track: Annotated[str, Query(max_length=1000, description="The query, by its id or name.")],
-    other: Annotated[str, Query(max_length=1000, description="The answer.")],
+    track: Track,
+    other: Other,
     embedder: Embedder = None,
 ) -> WhyOut:
     """Tell what two tracks have in common, and which seconds of both sound most alike."""
@@ -458,8 +528,8 @@ def why(
 @router.get("/path")
 def path(
     service: Answering,
-    start: Annotated[str, Query(max_length=1000)],
-    end: Annotated[str, Query(max_length=1000)],
+    start: Track,
+    end: Other,
     steps: Annotated[int, Query(ge=1, le=MAX_STEPS)] = 8,
     *,
     wanted: Asked,
@@ -471,11 +541,22 @@ def path(
 @router.post("/playlist", response_class=Response)
 def make_playlist(service: Answering, wanted: PlaylistIn, embedder: Embedder = None) -> Response:
     """Write a playlist of some tracks. The header ``X-Left-Out`` counts those that are gone."""
-    paths = Paths(mapped=mapping(wanted.map) if wanted.map else None)
+    paths = Paths.read(wanted.relative_to, wanted.map)
     written = playlist(service.payloads(wanted.tracks, embedder), wanted.form, paths)
     headers = {"x-left-out": str(len(written.left_out))}
     content = written.text.encode("utf-8", "surrogateescape")
     return Response(content, headers=headers, media_type=MEDIA_TYPES[wanted.form])
+
+
+@router.post("/playlist/tracks")
+def read_playlist(
+    service: Answering,
+    file: Annotated[UploadFile, File(description="An M3U playlist, of any machine.")],
+    embedder: Embedder = None,
+) -> PlaylistOut:
+    """Return the tracks that a playlist names, to extend it: `recommend` takes them as likes."""
+    found, unknown = tracks_in(file.file.read(), service.open(embedder).collection)
+    return PlaylistOut(tracks=found, unknown=unknown)
 
 
 def _answers(answer: Answer) -> Answers:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -16,6 +15,7 @@ from musicflow.app.address import MAX_PREFERENCES, Address
 from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean, known
 from musicflow.app.player import Player
+from musicflow.app.playlists import PlaylistDialog
 from musicflow.app.service import Open, Question, Service, Wanted
 from musicflow.app.uploads import Upload
 from musicflow.audio import AUDIO_SUFFIXES
@@ -25,15 +25,12 @@ from musicflow.library import LibraryError
 from musicflow.library.layouts.playlists import SUFFIXES
 from musicflow.places import PlaceError
 from musicflow.search.errors import QueryError
-from musicflow.search.playlist import playlist, tracks_in
+from musicflow.search.playlist import tracks_in
 from musicflow.search.variety import Variety
 from musicflow.settings import HomeError, explain
 from musicflow.worker import WorkerError
 
 _T = TypeVar("_T")
-
-_NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
-"""Signs that some file systems do not take in a name."""
 
 MATCHES = 8
 """The most matches of a search that are shown."""
@@ -110,16 +107,13 @@ class Session:
         self.player = player
         self.address = Address()
         self.shown: tuple[list[str], object] = ([], None)
+        self._dialog = PlaylistDialog(
+            lambda ids: service.payloads(ids, self.address.embedder or None)
+        )
 
     def save_playlist(self, track_ids: Sequence[str], name: str = "") -> None:
-        """Hand a playlist of some tracks to the browser, as a file with a name."""
-        with errors_shown():
-            payloads = self.service.payloads(track_ids, self.address.embedder or None)
-            written = playlist(payloads, "m3u8")
-            for one in written.left_out[:MATCHES]:
-                ui.notify(clean(one, 300), type="warning")
-            content = written.text.encode("utf-8", "surrogateescape")
-            ui.download.content(content, f"{_NO_NAME.sub('-', name) or 'playlist'}.m3u8")
+        """Let a person save some tracks as a playlist."""
+        self._dialog.open(track_ids, name)
 
     def open(self) -> Open:
         """Return the collection of the address."""
@@ -136,7 +130,7 @@ class Session:
     def wanted(self) -> Wanted:
         """Return what answers the address wants."""
         address = self.address
-        variety = Variety(address.most or None, None, address.apart)
+        variety = Variety(address.most or None, address.most_of_album or None, address.apart)
         correct = address.correct or None
         return Wanted(address.k, address.filters, address.embedder or None, correct, variety)
 

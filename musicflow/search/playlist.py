@@ -71,6 +71,19 @@ class Paths:
     relative_to: Path | None = None
     mapped: tuple[str, str] | None = None
 
+    @classmethod
+    def read(cls, relative_to: str = "", mapped: str = "") -> "Paths":
+        """Read how a playlist names files, as pages and programs say it; nothing if empty.
+
+        Raises
+        ------
+        QueryError
+            If the folder is no whole path, or the mapping has no two sides.
+        """
+        if relative_to and not Path(relative_to).is_absolute():
+            raise QueryError(f"{relative_to!r} is no whole path", "write /music", "relative-to")
+        return cls(Path(relative_to) if relative_to else None, mapping(mapped) if mapped else None)
+
     def of(self, path: str) -> str:
         """Return the path of a file as the playlist has it."""
         if self.mapped is not None:

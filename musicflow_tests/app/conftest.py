@@ -16,11 +16,11 @@ import mutagen.flac
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Dialog, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Download, Locator, Page, expect, sync_playwright
 
 from musicflow import embedders
 from musicflow.index import EmbeddedIndex
-from musicflow.library import join, scan
+from musicflow.library import Library, join, scan
 from musicflow.pipeline import build_collection, embed_tracks
 from musicflow.settings import Home, remember
 from musicflow.store import EmbeddingStore
@@ -38,6 +38,13 @@ def fill(home: Home, root: Path, labels: tuple[str, ...] = EMBEDDERS) -> None:
         embed_tracks(library.tracks, spec, store, Path("unused"))
         build_collection(library.tracks, spec, store, index)
     remember(home, library=root, embedders=labels)
+
+
+def publish_without(home: Home, label: str, genre: str) -> None:
+    """Publish a collection that lacks the tracks of a genre."""
+    tracks = [one for one in Library.load(home.library).tracks if genre not in one.labels]
+    store, index = EmbeddingStore(home.embeddings), EmbeddedIndex(home.collections)
+    build_collection(tracks, embedders.spec_of(label), store, index)
 
 
 def compose(root: Path) -> Path:
@@ -183,6 +190,12 @@ class Visitor:
     def press(self, action: str, where: str = "", number: int = 0) -> None:
         """Press a card's button."""
         self.page.locator(f"{where} .do-{action}").nth(number).click()
+
+    def saves(self) -> Download:
+        """Save the playlist that the page asks about."""
+        with self.page.expect_download() as saved:
+            self.page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+        return saved.value
 
     def cards(self, where: str) -> Locator:
         """The cards of a list, or of the question."""

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,7 @@ from musicflow_tests.app.conftest import (
     Visitor,
     fill,
     needs_chromium,
+    publish_without,
     serving,
     write_flac,
 )
@@ -112,12 +114,12 @@ def test_a_queue_is_filled_and_emptied_and_saved_as_a_playlist(app: str, visit: 
     expect(rows).to_have_count(3)
     visitor.page.get_by_role("button", name="Take out").last.click()
     expect(rows).to_have_count(2)
-    with visitor.page.expect_download() as saved:
-        visitor.page.get_by_role("button", name="Save as playlist").last.click()
-    lines = saved.value.path().read_text().splitlines()
+    visitor.page.get_by_role("button", name="Save as playlist").last.click()
+    saved = visitor.saves()
+    lines = saved.path().read_text().splitlines()
     assert lines[0] == "#EXTM3U"
     assert [Path(line).parent.name for line in lines[2::2]] == ["tones", "tones"]
-    drop(visitor, "mine.m3u8", saved.value.path().read_bytes())
+    drop(visitor, "mine.m3u8", saved.path().read_bytes())
     expect(visitor.page.locator(".chip")).to_have_count(2)
     expect(visitor.cards("for-you").first).to_be_visible()
     visitor.page.get_by_role("button", name="Clear", exact=True).click()
@@ -132,6 +134,13 @@ def test_a_radio_goes_on_with_its_like_and_heeds_what_is_skipped(app: str, visit
         visitor.page.get_by_role("button", name="Next").click()
     assert "like=tones%2F3.flac" in asked.value.url
     expect(visitor.heard()).to_have_text(re.compile("Tone [^3]"))
+    # A like on the page steers it, too.
+    liked = visitor.cards("answers").first.get_attribute("data-track") or ""
+    visitor.press("like", ".answers")
+    expect(visitor.page.locator(".chip")).to_have_count(1)
+    with visitor.page.expect_request(re.compile("/recommend")) as asked:
+        visitor.page.get_by_role("button", name="Next").click()
+    assert f"like={quote(liked, safe='')}" in asked.value.url
     visitor.page.get_by_role("button", name="Pause").click()
     with visitor.page.expect_request(re.compile("/recommend")) as asked:
         visitor.page.get_by_role("button", name="Next").click()
@@ -207,7 +216,7 @@ def test_filters_hold_for_every_answer_and_a_typo_keeps_the_last_good_ones(
     expect(visitor.cards("answers").filter(has_text="Tone")).not_to_have_count(0)
 
 
-def test_embedders_are_compared_and_one_that_cannot_take_a_filter_says_so(
+def test_embedders_are_compared_and_predicted_tags_filter_under_both(
     app: str, visit: Visit
 ) -> None:
     visitor = visit(f"{app}/compare?track=tones%2F0.flac&k=3")
@@ -215,10 +224,26 @@ def test_embedders_are_compared_and_one_that_cannot_take_a_filter_says_so(
     expect(visitor.page.locator(".metric")).to_have_text(
         re.compile(r"\d+%\s*mfcc and musicnn-untrained, overlap@3")
     )
-    tag = visitor.page.locator(".tag").first.inner_text()
-    visitor.go(f"{app}/compare?track=tones%2F0.flac&k=3&filter={quote(f'tags={tag}')}")
-    expect(visitor.said()).to_contain_text("no track has the predicted tag")
-    expect(visitor.page.locator(".metric")).to_have_count(0)
+    # What musicnn predicts of tracks filters the answers of mfcc, too, and is offered there.
+    tags = visitor.page.request.get(f"{app}/api/v1/facets/tags?embedder=musicnn-untrained").json()
+    tag, count = min(tags.items(), key=lambda one: abs(one[1] - 6))
+    visitor.go(f"{app}/?track=tones%2F0.flac&embedder=mfcc&k=50&filter={quote(f'tags={tag}')}")
+    expect(visitor.cards("answers").first).to_be_visible()
+    assert visitor.cards("answers").count() in (count - 1, count)
+    expect(visitor.page.locator(".by-tags")).to_contain_text(tag)
+
+
+def test_an_embedder_that_cannot_take_a_filter_says_so_in_its_column(
+    filled: Path, tmp_path: Path, visit: Visit
+) -> None:
+    home = Home(shutil.copytree(filled, tmp_path / "home"))
+    publish_without(home, "mfcc", "noises")
+    with serving(home.root, tmp_path / "log.txt") as app:
+        visitor = visit(f"{app}/compare?track=tones%2F0.flac&k=3&filter=genre%3Dnoises")
+        expect(visitor.cards("side")).to_have_count(3)
+        column = visitor.page.locator("section.side").filter(has_text="mfcc")
+        expect(column.get_by_role("alert")).to_contain_text("no track has the genre 'noises'")
+        expect(visitor.page.locator(".metric")).to_have_count(0)
 
 
 def test_a_blind_vote_tells_nothing_and_counts_what_was_heard(
@@ -284,10 +309,18 @@ def test_a_cluster_is_saved_as_a_playlist_of_its_name(app: str, visit: Visit) ->
     expect(visitor.page.locator(".clusters button")).to_have_count(2)
     visitor.page.locator(".clusters").get_by_role("button", name="tones").click()
     expect(visitor.page.locator(".selected .name")).to_have_text("tones · 6 tracks")
-    with visitor.page.expect_download() as download:
-        visitor.page.locator(".selected").get_by_role("button", name="Save as playlist").click()
-    assert download.value.suggested_filename == "tones.m3u8"
-    assert Path(download.value.path()).read_text().count(".flac") == 6
+    expect(visitor.page.locator(".map .point[style*='opacity: 0.25']")).to_have_count(7)
+    visitor.page.locator(".selected").get_by_role("button", name="Save as playlist").click()
+    form = visitor.page.get_by_role("dialog")
+    expect(form).to_contain_text("tones · 6 tracks")
+    form.get_by_role("button", name="xspf").click()
+    form.get_by_label("Paths start from").fill("here")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("'here' is no whole path")
+    form.get_by_label("Paths start from").fill("/")
+    saved = visitor.saves()
+    assert saved.suggested_filename == "tones.xspf"
+    assert Path(saved.path()).read_text().count(".flac</location>") == 6
 
 
 def test_points_that_are_drawn_around_become_a_playlist(app: str, visit: Visit) -> None:
@@ -304,9 +337,8 @@ def test_points_that_are_drawn_around_become_a_playlist(app: str, visit: Visit) 
         visitor.page.mouse.move(*place, steps=5)
     visitor.page.mouse.up()
     expect(visitor.page.locator(".selected")).to_contain_text("13 tracks")
-    with visitor.page.expect_download() as saved:
-        visitor.page.locator(".selected").get_by_role("button", name="Save as playlist").click()
-    assert len(saved.value.path().read_text().splitlines()) == 1 + 2 * 13
+    visitor.page.locator(".selected").get_by_role("button", name="Save as playlist").click()
+    assert len(visitor.saves().path().read_text().splitlines()) == 1 + 2 * 13
 
 
 def test_the_library_tells_what_is_in_it_what_failed_and_what_is_there_twice(

@@ -21,16 +21,20 @@ from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from typer.testing import CliRunner
 
+from musicflow import open_collection
 from musicflow.app.api import api
 from musicflow.app.catalogue import SORTS, Sort
 from musicflow.app.gate import COOKIE, Bounded, Gate
 from musicflow.app.problems import MEDIA_TYPE
+from musicflow.app.server import gated
 from musicflow.app.service import Kept, Service
 from musicflow.cli import app as program
 from musicflow.index.fused import save_weights
 from musicflow.library.artwork import KINDS
 from musicflow.places import asking
+from musicflow.search.playlist import MEDIA_TYPES
 from musicflow.settings import Home
+from musicflow_tests.app.conftest import publish_without
 from musicflow_tests.conftest import RATE, tone
 
 FUSION = "fusion:mfcc+musicnn-untrained"
@@ -152,14 +156,39 @@ def test_one_question_goes_to_all_embedders(client: TestClient) -> None:
     }
 
 
-def test_an_embedder_that_cannot_take_a_filter_says_so(client: TestClient) -> None:
-    """musicnn predicts tags, mfcc does not: no overlap is told of what is not there."""
-    [tag, *_] = answered(client, "/facets/tags", embedder="musicnn-untrained")
-    said = answered(client, "/compare", track="Tone 3", filter=f"tag={tag}")
+@pytest.mark.parametrize("sign", ["=", "!="])
+def test_predicted_tags_filter_under_an_embedder_that_predicts_none(
+    client: TestClient, home: Path, sign: str
+) -> None:
+    tags = answered(client, "/facets/tags", embedder="musicnn-untrained")
+    assert answered(client, "/facets/tags", embedder="mfcc") == tags
+    tag = min(tags, key=lambda one: abs(tags[one] - 6))
+    given = {"filter": f"tag{sign}{tag}", "k": 20}
+    ids = [
+        {one["track_id"] for one in answered(client, "/tracks", **given, embedder=name)["tracks"]}
+        for name in ("musicnn-untrained", "mfcc", FUSION)
+    ]
+    assert 0 < len(ids[0]) < 13
+    assert ids[0] == ids[1] == ids[2]
+    said = answered(client, "/similar", track="Tone 3", embedder="mfcc", **given)["answers"]
+    assert {one["track_id"] for one in said} == ids[0] - {"tones/3.flac"}
+    asked = ("--track", "Tone 3", "-k", "20", "--filter", given["filter"], "--embedder", "mfcc")
+    assert printed(home, "search", *asked) == said
+    with open_collection("mfcc", home=home) as collection:
+        hits = collection.search("Tone 3", 20, [given["filter"]])
+    assert [hit.track_id for hit in hits] == [one["track_id"] for one in said]
+
+
+def test_an_embedder_that_cannot_take_a_filter_says_so(filled: Path, tmp_path: Path) -> None:
+    """It is published from fewer tracks: no overlap is told of answers that are not there."""
+    home = Home(shutil.copytree(filled, tmp_path / "home"))
+    publish_without(home, "mfcc", "noises")
+    client = TestClient(api(Service(home.root)))
+    said = answered(client, "/compare", track="Tone 3", filter="genre=noises")
     problems = {each["embedder"]: each["problem"] for each in said["compared"]}
     assert problems["mfcc"]["code"] == "filter-value"
     assert problems["musicnn-untrained"] is None
-    assert all("mfcc" not in each["embedders"] for each in said["overlaps"])
+    assert said["overlaps"] == []
 
 
 def test_tracks_are_listed_by_words_and_filters_a_page_at_a_time(client: TestClient) -> None:
@@ -231,6 +260,23 @@ def test_tracks_become_a_playlist(client: TestClient) -> None:
     lines = said.text.splitlines()
     assert lines[0] == "#EXTM3U"
     assert [Path(line).name for line in lines[2::2]] == ["1.flac", "2.flac"]
+    folder = Path(lines[2]).parents[1]
+    paths = {"relative_to": "/there", "map": f"{folder}=/there/music"}
+    said = client.post("/playlist", json=wanted | paths | {"form": "xspf"})
+    assert said.headers["content-type"] == MEDIA_TYPES["xspf"]
+    assert "<location>music/tones/1.flac</location>" in said.text
+    for wrong in ({"relative_to": "here"}, {"map": "/music"}):
+        problem = client.post("/playlist", json=wanted | wrong)
+        assert (problem.status_code, problem.json()["code"]) in {
+            (422, "relative-to"),
+            (422, "mapping"),
+        }
+
+
+def test_a_playlist_of_another_machine_is_read_to_be_extended(client: TestClient) -> None:
+    content = b"#EXTM3U\nC:\\Music\\tones\\1.flac\n/music/none.mp3\n"
+    said = client.post("/playlist/tracks", files={"file": ("mine.m3u8", content)}).json()
+    assert said == {"tracks": ["tones/1.flac"], "unknown": ["/music/none.mp3"]}
 
 
 def test_an_answer_follows_a_new_state() -> None:
@@ -353,6 +399,17 @@ def test_answers_are_as_the_description_says(home: Path) -> None:
     assert checked > 12
 
 
+def test_the_description_has_examples(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    for path, operations in described["paths"].items():
+        for parameter in (p for one in operations.values() for p in one.get("parameters", ())):
+            schema = parameter["schema"]
+            kinds = {one.get("type") for one in schema.get("anyOf", [schema])}
+            if kinds & {"string", "array"} and "enum" not in str(schema) and "{" not in path:
+                assert schema.get("examples"), (path, parameter["name"])
+    assert described["components"]["schemas"]["Answers"]["examples"]
+
+
 def test_the_description_needs_no_other_host(client: TestClient) -> None:
     page = client.get("/docs").text
     assert "http://" not in page
@@ -389,6 +446,20 @@ def test_with_a_token_only_those_who_know_it_may_ask(home: Path) -> None:
     assert client.get("/health", params={"token": "secret"}).status_code == 200
     assert client.cookies[COOKIE] == "secret"
     assert client.get("/health").status_code == 200
+
+
+def test_pages_of_other_sites_may_ask_if_they_are_named(home: Path) -> None:
+    site = "https://player.example"
+    asks = {"origin": site, "access-control-request-method": "GET", "host": "localhost"}
+    named = TestClient(gated(api(Service(home)), "secret", [site]), base_url="http://localhost")
+    assert named.options("/health", headers=asks).status_code == 200
+    allowed = named.get("/health", headers=asks | {"authorization": "Bearer secret"})
+    assert allowed.headers["access-control-allow-origin"] == site
+    assert named.get("/health", headers=asks).status_code == 401
+    for origins, origin in (([site], "https://evil.example"), ([], site)):
+        other = TestClient(gated(api(Service(home)), "", origins))
+        said = other.get("/health", headers=asks | {"origin": origin})
+        assert "access-control-allow-origin" not in said.headers
 
 
 def test_a_body_that_is_too_large_or_of_no_length_is_not_read(home: Path) -> None:
