@@ -135,6 +135,8 @@ def _clusters(
     def choose(ids: list[str], name: str) -> None:
         light_up(ids)
         _select_many(session, place, ids, name)
+        # A path is longer than a screen.
+        ui.run_javascript(f"getHtmlElement({place.id}).scrollIntoView({{block: 'center'}})")
 
     with ui.element("div").classes("clusters"):
         for cluster in found.clusters:
@@ -176,7 +178,7 @@ def _path(session: Session, walk: Answer | None, label: str) -> None:
             min=1,
             max=MAX_STEPS,
             on_change=lambda event: cards.go(address.to(steps=int(event.value or 1))),
-        ).props("dense debounce=400")
+        ).props("dense outlined debounce=400").classes("steps")
         deck = Deck(address, session.player, label)
         deck.answers(walk.hits, "path", actions=("play", "queue", "like"))
         playlist_button(session, walk.hits)
