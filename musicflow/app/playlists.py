@@ -71,4 +71,5 @@ class PlaylistDialog:
 
 
 def _field(label: str, example: str) -> ui.input:
-    return ui.input(label, placeholder=example).props("outlined dense clearable maxlength=1000")
+    field = ui.input(label, placeholder=example)
+    return field.props("outlined dense clearable stack-label maxlength=1000")
