@@ -204,6 +204,7 @@ class Service:
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = home
+        self._known: tuple[Settings, object] | None = None
         self._opened, self._results, self._covers = Kept(16), Kept(100), Kept(2000)
         self._uploads = Kept(_UPLOADS)
         self._model = threading.Lock()
@@ -214,7 +215,13 @@ class Service:
     @property
     def settings(self) -> Settings:
         """Return the home's settings as they are now."""
-        return Settings() if self._home is None else Settings(home=self._home)
+        # Reading them costs as much as an answer, and a view asks for them twenty times.
+        settings, stamp = self._known or (None, None)
+        now = None if settings is None else _stamp(settings.paths.settings_file)
+        if settings is None or now != stamp:
+            settings = Settings() if self._home is None else Settings(home=self._home)
+            self._known = settings, now
+        return settings
 
     # --- what is there ---------------------------------------------------------------------------
 
@@ -689,6 +696,15 @@ def _extents(collection: Collection) -> dict[str, tuple[float, float]]:
                 low, high = found.get(name, (value, value))
                 found[name] = min(low, value), max(high, value)
     return found
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Return when a file was last written, and its length; zeros if there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def _age(folder: Path) -> tuple[tuple[str, int], ...]:

@@ -290,6 +290,15 @@ def test_an_answer_follows_a_new_state() -> None:
     assert kept.once("a", 2, list) is made, "the one asked for last stays"
 
 
+def test_settings_are_read_again_when_their_file_changes(tmp_path: Path) -> None:
+    service, file = Service(tmp_path), Home(tmp_path).settings_file
+    assert (service.settings.k, service.settings.k) == (10, 10)
+    assert service.settings is service.settings
+    for k in (7, 123):
+        file.write_text(f"k = {k}\n")
+        assert service.settings.k == k
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 ERRORS = {
