@@ -1,7 +1,8 @@
 """The drawer: how many answers, and which tracks may be some."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from nicegui import events, ui
 
@@ -17,62 +18,98 @@ _MAX_OFFERED = 500
 """The most values of a field that are offered; others can be typed."""
 
 
-def filters(session: Session) -> None:
-    """Draw the drawer for the address of a session."""
-    address = session.address
+Update = Callable[[], object]
+"""Brings a part of the drawer up to date with the address of its session."""
+
+
+def filters(session: Session) -> Update:
+    """Draw the drawer; it stays as it is while the address changes, but for its values."""
+    parts: list[Update] = []
     with ui.element("div").classes("filters"):
         ui.label("Answers").classes("title")
-        ui.slider(min=1, max=50, value=address.k).props("label aria-label=Answers").on(
-            "change", lambda event: go(session.address.to(k=int(event.args)))
-        )
+        parts.append(_count(session))
         with errors_shown():
             opened = session.open()
-            _held(session)
-            _keywords(session, opened)
-            _numbers(session, opened)
-            _typed(session, opened)
-            _variety(session)
+            parts.append(_held(session))
+            parts += _keywords(session, opened)
+            parts += _numbers(session, opened)
+            parts.append(_typed(session, opened))
+            parts += _variety(session)
+
+    def update() -> None:
+        for part in parts:
+            part()
+
+    update()
+    return update
 
 
-def _held(session: Session) -> None:
+def _show(session: Session, **changes: Any) -> None:
+    """Show another view, if it is another one: parts that are brought up to date ask, too."""
+    address = session.address.to(**changes)
+    if address.to(filters=()) != session.address.to(filters=()) or sorted(
+        address.filters
+    ) != sorted(session.address.filters):
+        go(address)
+
+
+def _count(session: Session) -> Update:
+    slider = ui.slider(min=1, max=50).props("label aria-label=Answers")
+    slider.on("change", lambda event: _show(session, k=int(event.args)))
+    return lambda: slider.set_value(session.address.k)
+
+
+def _held(session: Session) -> Update:
     """Draw the filters that hold, each with a button to take it out."""
-    address = session.address
-    if not address.filters:
-        return
-    with ui.element("div").classes("held"):
-        for text in address.filters:
-            rest = tuple(other for other in address.filters if other != text)
-            chip = ui.chip(clean(text, 60), removable=True).props("dense outline")
-            chip.on("remove", lambda _, to=rest: go(session.address.to(filters=to)))
-        ui.button(
-            "Clear",
-            icon="filter_alt_off",
-            on_click=lambda: go(session.address.to(filters=())),
-        ).props("flat dense no-caps")
+    place = ui.element("div").classes("held")
+
+    def update() -> None:
+        held = session.address.filters
+        place.clear()
+        with place:
+            for text in held:
+                rest = tuple(other for other in held if other != text)
+                chip = ui.chip(clean(text, 60), removable=True).props("dense outline")
+                chip.on("remove", lambda _, to=rest: _show(session, filters=to))
+            if held:
+                ui.button(
+                    "Clear", icon="filter_alt_off", on_click=lambda: _show(session, filters=())
+                ).props("flat dense no-caps")
+
+    return update
 
 
-def _keywords(session: Session, opened: Open) -> None:
+def _keywords(session: Session, opened: Open) -> Iterator[Update]:
     """Draw a field per property: tracks that have any of its values."""
-    table = opened.collection.manifest.table
-    for field in of_kind("keyword", table):
+    for field in of_kind("keyword", opened.collection.manifest.table):
         if not field.offered:
             continue
         counts = session.service.facet(field.name, (), opened.label)
-        if len(counts) < 2 and not any(_is_of(field, text) for text in session.address.filters):
-            continue
-        options = {
-            value: f"{clean(value, 60)} ({count:,})"
-            for value, count in list(counts.items())[:_MAX_OFFERED]
-        }
+        if len(counts) > 1 or any(_is_of(field, text) for text in session.address.filters):
+            yield _keyword(session, field, counts)
+
+
+def _keyword(session: Session, field: Field, counts: Mapping[str, int]) -> Update:
+    offered = {
+        value: f"{clean(value, 60)} ({count:,})"
+        for value, count in list(counts.items())[:_MAX_OFFERED]
+    }
+    select = ui.select(
+        offered,
+        value=[],
+        label=field.title,
+        multiple=True,
+        with_input=True,
+        on_change=lambda event: _choose(session, field, event.value),
+    ).props("dense outlined use-chips options-dense")
+    select.classes(f"by-{field.name}")
+
+    def update() -> None:
         chosen = [text.partition("=")[2] for text in session.address.filters if _is_of(field, text)]
-        ui.select(
-            options | {value: clean(value, 60) for value in chosen if value not in options},
-            value=chosen,
-            label=field.title,
-            multiple=True,
-            with_input=True,
-            on_change=lambda event, f=field: _choose(session, f, event.value),
-        ).props("dense outlined use-chips options-dense").classes(f"by-{field.name}")
+        typed = {value: clean(value, 60) for value in chosen if value not in offered}
+        select.set_options(offered | typed, value=chosen)
+
+    return update
 
 
 def _is_of(field: Field, text: str) -> bool:
@@ -81,38 +118,41 @@ def _is_of(field: Field, text: str) -> bool:
 
 def _choose(session: Session, field: Field, values: Sequence[str]) -> None:
     others = [text for text in session.address.filters if not _is_of(field, text)]
-    wanted = (*others, *(f"{field.name}={value}" for value in values))
-    go(session.address.to(filters=wanted))
+    _show(session, filters=(*others, *(f"{field.name}={value}" for value in values)))
 
 
-def _numbers(session: Session, opened: Open) -> None:
+def _numbers(session: Session, opened: Open) -> Iterator[Update]:
     extents = session.service.extents(opened)
     for field in of_kind("number", opened.collection.manifest.table):
         if not field.offered or field.name not in extents:
             continue
         first, last = math.floor(extents[field.name][0]), math.ceil(extents[field.name][1])
         if first < last:
-            _number(session, field, first, last)
+            yield _number(session, field, first, last)
 
 
-def _number(session: Session, field: Field, first: int, last: int) -> None:
-    low, high = _bounds(session.address.filters, field, first, last)
+def _number(session: Session, field: Field, first: int, last: int) -> Update:
     title = f"{field.title} in {field.unit}" if field.unit else field.title
-    shown = ui.label(f"{title}: {low}–{high}").classes("title")
+    shown = ui.label().classes("title")
     own = f"{field.name}>=", f"{field.name}<="
 
     def choose(event: events.GenericEventArguments) -> None:
         least, most = int(event.args["min"]), int(event.args["max"])
-        shown.set_text(f"{title}: {least}–{most}")
         others = [text for text in session.address.filters if not text.startswith(own)]
         bounds = [f"{field.name}>={least}"] * (least > first)
         bounds += [f"{field.name}<={most}"] * (most < last)
-        go(session.address.to(filters=(*others, *bounds)))
+        _show(session, filters=(*others, *bounds))
 
     step = max(1, (last - first) // 100)
-    scale = ui.range(min=first, max=last, step=step, value={"min": low, "max": high})
-    scale.props("label").on("change", choose)
+    scale = ui.range(min=first, max=last, step=step).props("label").on("change", choose)
     scale.props["aria-label"] = title
+
+    def update() -> None:
+        low, high = _bounds(session.address.filters, field, first, last)
+        shown.set_text(f"{title}: {low}–{high}")
+        scale.set_value({"min": low, "max": high})
+
+    return update
 
 
 def _bounds(texts: Sequence[str], field: Field, first: int, last: int) -> tuple[int, int]:
@@ -129,7 +169,7 @@ def _bounds(texts: Sequence[str], field: Field, first: int, last: int) -> tuple[
     return min(low, last), max(high, first)
 
 
-def _typed(session: Session, opened: Open) -> None:
+def _typed(session: Session, opened: Open) -> Update:
     """Draw a field for any filter; a typo shows here, and the answers stay."""
 
     def enter() -> None:
@@ -143,7 +183,7 @@ def _typed(session: Session, opened: Open) -> None:
             field.props["error-message"] = clean(error, 400)
             return
         wanted = dict.fromkeys((*session.address.filters, text))
-        go(session.address.to(filters=tuple(wanted)))
+        _show(session, filters=tuple(wanted))
 
     field = ui.input("Another filter", placeholder="name!=Intro").props(
         "dense outlined clearable stack-label"
@@ -153,26 +193,33 @@ def _typed(session: Session, opened: Open) -> None:
         "key=value (any of them), key+=value (all), key!=value (none), key<number; then Enter."
     ).classes("about")
 
+    def update() -> None:
+        field.set_value("")
+        field.props["error"] = False
 
-def _variety(session: Session) -> None:
-    address = session.address
+    return update
+
+
+def _variety(session: Session) -> Iterator[Update]:
     ui.label("Variety").classes("title")
     for name, text in (("most", "artist"), ("most_of_album", "album")):
-        ui.number(
+        number = ui.number(
             f"At most per {text} (0: any)",
-            value=getattr(address, name),
+            value=0,
             min=0,
             max=10,
-            on_change=lambda event, to=name: go(session.address.to(**{to: int(event.value or 0)})),
+            on_change=lambda event, to=name: _show(session, **{to: int(event.value or 0)}),
         ).props("dense outlined debounce=400")
-    ui.switch(
+        yield lambda shown=number, of=name: shown.set_value(getattr(session.address, of))  # type: ignore[misc]
+    switch = ui.switch(
         "No artist twice in a row",
-        value=address.apart,
-        on_change=lambda event: go(session.address.to(apart=event.value)),
+        on_change=lambda event: _show(session, apart=event.value),
     ).props("dense")
-    ui.select(
+    yield lambda: switch.set_value(session.address.apart)
+    select = ui.select(
         {"": "as they are", "csls": "corrected: CSLS", "mutual-proximity": "corrected: mutual"},
-        value=address.correct,
+        value="",
         label="Tracks that answer everything",
-        on_change=lambda event: go(session.address.to(correct=event.value)),
+        on_change=lambda event: _show(session, correct=event.value),
     ).props("dense outlined")
+    yield lambda: select.set_value(session.address.correct)

@@ -151,18 +151,25 @@ def _name(session: Session, key: str) -> str:
 
 
 def _how(session: Session) -> None:
+    """Draw how likes become answers; what is seldom opened is drawn when it is."""
     address = session.address
-    with ui.expansion("How", icon="tune").props("dense").classes("how"):
-        ui.radio(
-            STRATEGIES,
-            value=address.strategy,
-            on_change=lambda event: go(address.to(strategy=event.value)),
-        ).props("dense")
-        ui.switch(
-            "More variety",
-            value=address.diverse,
-            on_change=lambda event: go(address.to(diverse=event.value)),
-        )
+    how = ui.expansion("How", icon="tune").props("dense").classes("how")
+
+    def draw() -> None:
+        how.clear()
+        with how:
+            ui.radio(
+                STRATEGIES,
+                value=address.strategy,
+                on_change=lambda event: go(address.to(strategy=event.value)),
+            ).props("dense")
+            ui.switch(
+                "More variety",
+                value=address.diverse,
+                on_change=lambda event: go(address.to(diverse=event.value)),
+            )
+
+    how.on_value_change(lambda event: draw() if event.value else None)
 
 
 def playlist_button(session: Session, hits: Sequence[Hit]) -> None:

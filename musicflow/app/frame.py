@@ -92,25 +92,28 @@ def _frame(service: Service) -> None:
             'flat round aria-label="Filters"'
         ).classes("do-filters")
 
-    drawn_for: list[object] = [None]
+    drawn_for: tuple[object, object] = None, None
+    update: Callable[[], object] | None = None
 
     def around(address: Address) -> None:
         """Bring what stands around the page up to date with an address."""
+        nonlocal drawn_for, update
         session.address = address
         for path, link in links.items():
             link.props["aria-current"] = "page" if path == address.page else "false"
             link.update()
-        # A click on an answer leaves most as it is, and should cost no more than its answers.
-        now = session.wanted, session.state()
-        if drawn_for[0] == now:
-            return
-        drawn_for[0] = now
-        embedder.clear()
-        panel.clear()
-        with embedder, errors_shown():
-            _embedder(session)
-        with panel:
-            filters(session)
+        # A click leaves most as it is, and should cost no more than its answers.
+        now = (address.embedder, session.state()), session.wanted
+        if drawn_for[0] != now[0]:
+            embedder.clear()
+            panel.clear()
+            with embedder, errors_shown():
+                _embedder(session)
+            with panel:
+                update = filters(session)
+        elif update is not None and drawn_for[1] != now[1]:
+            update()
+        drawn_for = now
 
     def drawn(draw: Draw) -> Callable[[PageArguments], Awaitable[None]]:
         async def page(arguments: PageArguments) -> None:

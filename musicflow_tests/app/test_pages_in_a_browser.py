@@ -214,6 +214,10 @@ def test_filters_hold_for_every_answer_and_a_typo_keeps_the_last_good_ones(
     expect(visitor.cards("answers").filter(has_text="Noise 1")).to_have_count(0)
     visitor.page.get_by_role("button", name="Clear").click()
     expect(visitor.cards("answers").filter(has_text="Tone")).not_to_have_count(0)
+    expect(visitor.page.locator(".by-genre")).not_to_contain_text("noises")
+    visitor.page.go_back()
+    expect(visitor.page.locator(".by-genre")).to_contain_text("noises")
+    expect(visitor.cards("answers").filter(has_text="Tone")).to_have_count(0)
 
 
 def test_embedders_are_compared_and_predicted_tags_filter_under_both(
