@@ -1,7 +1,7 @@
 """The app, timed in a browser: from its start to the first answers, and from a click to the next.
 
 A home that is there is served by `musicflow app`, and visited in headless Chromium. Writes
-``results/app.md``: a row per home, medians in milliseconds.
+``results/app.md``: a row per home, medians in milliseconds; its sections below stay.
 
     python eval/app.py home-of-500 home-of-30000
 """
@@ -59,7 +59,9 @@ def main() -> None:
             "",
         ]
     )
-    (Path(__file__).parent / "results" / "app.md").write_text(text)
+    path = Path(__file__).parent / "results" / "app.md"
+    _, heading, below = path.read_text().partition("\n## ")
+    path.write_text(f"{text}{heading}{below}")
     print(text)
 
 

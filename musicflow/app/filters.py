@@ -195,7 +195,7 @@ def _typed(session: Session, opened: Open) -> Update:
 
     def update() -> None:
         field.set_value("")
-        field.props["error"] = False
+        field.props(remove="error error-message")
 
     return update
 

@@ -249,5 +249,5 @@ def _trace(points: pd.DataFrame, name: str, colour: str, many: bool) -> Any:
         customdata=points["track_id"],
         legendrank=1001 if colour == GREY else 1000,
         marker={"size": 4 if many else 8, "color": colour, "opacity": 0.8},
-        unselected={"marker": {"opacity": 0.25}},
+        unselected={"marker": {"opacity": 0.1 if many else 0.25}},
     )
