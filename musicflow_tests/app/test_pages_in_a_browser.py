@@ -310,6 +310,7 @@ def test_the_map_is_clicked_to_hear_and_to_draw_a_path(app: str, visit: Visit) -
 
 def test_a_cluster_is_saved_as_a_playlist_of_its_name(app: str, visit: Visit) -> None:
     visitor = visit(f"{app}/map?embedder=mfcc")
+    expect(visitor.page.locator(".map .point")).to_have_count(13)
     expect(visitor.page.locator(".clusters button")).to_have_count(2)
     visitor.page.locator(".clusters").get_by_role("button", name="tones").click()
     expect(visitor.page.locator(".selected .name")).to_have_text("tones · 6 tracks")
