@@ -11,10 +11,11 @@ import threading
 import wave
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Collected
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -61,6 +62,7 @@ from musicflow.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 _MODELS = 4
@@ -107,6 +109,42 @@ class Kept:
             for oldest in list(self._made)[: -self._most]:
                 del self._made[oldest]
         return made
+
+
+class Together(Generic[_K, _T]):
+    """Does for many callers at once what costs as much for one: those that wait share a turn.
+
+    Parameters
+    ----------
+    work
+        Given keys, returns a result for each.
+    """
+
+    def __init__(self, work: Callable[[list[_K]], list[_T]]) -> None:
+        self._work = work
+        self._waiting: dict[_K, Future[_T]] = {}
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+
+    def __call__(self, key: _K) -> _T:
+        """Return the result for a key."""
+        with self._lock:
+            mine = self._waiting.setdefault(key, Future())
+        with self._turn:
+            if not mine.done():
+                with self._lock:
+                    taken, self._waiting = self._waiting, {}
+                self._do(taken)
+        return mine.result()
+
+    def _do(self, taken: dict[_K, Future[_T]]) -> None:
+        try:
+            results = self._work(list(taken))
+        except Exception as error:
+            for future in taken.values():
+                future.set_exception(error)
+        else:
+            for future, result in zip(taken.values(), results, strict=True):
+                future.set_result(result)
 
 
 @dataclass(frozen=True)
@@ -208,8 +246,10 @@ class Service:
         self._opened, self._results, self._covers = Kept(16), Kept(100), Kept(2000)
         self._uploads = Kept(_UPLOADS)
         self._model = threading.Lock()
-        # A page asks for many pictures at once, and each is a process that decodes.
-        self._drawing = threading.Semaphore(2)
+        # A page asks for many pictures at once, and a process that decodes starts slowly.
+        self._beginnings = Together(
+            partial(guarded.beginnings, sample_rate=RATE, seconds=PICTURE_S)
+        )
         self._loaded = lru_cache(_MODELS)(embedders.load)
 
     @property
@@ -286,8 +326,14 @@ class Service:
 
         It is the cover art that the file carries, else its spectrogram; None without a sound.
         """
-        with self._drawing:
-            return self._covers.once(track.content_hash, track.path, partial(_cover, track))
+        return self._covers.once(track.content_hash, track.path, partial(self._cover, track))
+
+    def _cover(self, track: Track) -> tuple[bytes, str] | None:
+        where = place(track.path)
+        if found := artwork(where):
+            return found
+        sound = self._beginnings(where)
+        return None if isinstance(sound, Exception) else (spectrogram(sound), "image/png")
 
     def excerpt(self, track: Track) -> bytes:
         """Return the first minute of a track as a WAV file.
@@ -711,11 +757,3 @@ def _age(folder: Path) -> tuple[tuple[str, int], ...]:
     """Return when the files of a folder were last written."""
     found = folder.iterdir() if folder.is_dir() else ()
     return tuple(sorted((file.name, file.stat().st_mtime_ns) for file in found))
-
-
-def _cover(track: Track) -> tuple[bytes, str] | None:
-    where = place(track.path)
-    if found := artwork(where):
-        return found
-    [sound] = guarded.beginnings([where], RATE, PICTURE_S)
-    return None if isinstance(sound, Exception) else (spectrogram(sound), "image/png")
