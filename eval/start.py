@@ -42,6 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         openl3, panns, wav2vec2 = _seeded(Path(folder))
         programs = {
+            "`import torch`, alone": "import torch",
             "`musicflow --version`": "import sys; sys.argv[1:] = ['--version']; "
             "from musicflow.cli import main; main()",
             "mfcc": LOAD.format(spec=NAMED.format("mfcc")),
