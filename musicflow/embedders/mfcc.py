@@ -9,6 +9,7 @@ librosa's defaults (``librosa.feature.mfcc``).
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
@@ -51,14 +52,13 @@ class Mfcc(Embedder):
     """
 
     def __init__(self, spec: EmbedderSpec) -> None:
-        from scipy import fft
         from threadpoolctl import ThreadpoolController
 
         self.spec = spec
         hann = (1 - np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)) / 2
         self._hann = hann.astype(np.float32)
         self._mel = mel_filters(spec.sample_rate).T
-        self._dct = fft.dct(np.eye(N_MELS), norm="ortho")[:, :N_MFCC].astype(np.float32)
+        self._dct = scipy.fft.dct(np.eye(N_MELS), norm="ortho")[:, :N_MFCC].astype(np.float32)
         self._threads = ThreadpoolController()
 
     def infer(self, windows: np.ndarray) -> Inferred:
@@ -77,14 +77,12 @@ class Mfcc(Embedder):
 
     def _power(self, window: np.ndarray) -> np.ndarray:
         """Return the power spectra of a window's frames, ``(T, 1 + N_FFT / 2)``."""
-        from scipy import fft
-
         padded = np.pad(np.asarray(window, np.float32), N_FFT // 2)
         frames = sliding_window_view(padded, N_FFT)[::HOP]
         power = np.empty((len(frames), N_FFT // 2 + 1), np.float32)
         for start in range(0, len(frames), _FRAMES):
             some = slice(start, start + _FRAMES)
-            spectra = fft.rfft(frames[some] * self._hann)
+            spectra = scipy.fft.rfft(frames[some] * self._hann)
             np.add(spectra.real**2, spectra.imag**2, out=power[some])
         return power
 
