@@ -1,16 +1,11 @@
 """The nightly schedule: what changed, what is not complete, and what follows from it."""
 
-from collections.abc import Collection, Iterable
-
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from musicflow.errors import MusicflowError
 from musicflow.library import LibraryError, Rules, changes, library_as_scanned
-from musicflow.orchestration import checks
 from musicflow.orchestration.automation import ingest, refresh
-from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs
+from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs, incomplete
 from musicflow.orchestration.resources import Workspace
 from musicflow.pipeline import Plan
 from musicflow.pipeline.plan import make_plan
@@ -80,24 +75,3 @@ def _plan(settings: Settings) -> Plan | None:
         return make_plan(settings, library_as_scanned(settings))
     except MusicflowError:
         return None
-
-
-def incomplete(
-    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Collection[str]
-) -> set[str]:
-    """Return the partitions that an asset lacks, or of which it failed the last time."""
-    found: set[str] = set()
-    for asset in assets:
-        # Vectors that were found faulty are looked at as a whole.
-        if _is_faulty(instance, asset):
-            return set(keys)
-        status = instance.get_status_by_partition(asset, list(keys), PARTITIONS) or {}
-        found |= {key for key in keys if status.get(key) != AssetPartitionStatus.MATERIALIZED}
-    return found
-
-
-def _is_faulty(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    """Return whether a check that blocks what follows failed the last time."""
-    check = dg.AssetCheckKey(key, checks.BLOCKING)
-    last = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
-    return any(record.status == AssetCheckExecutionRecordStatus.FAILED for record in last)

@@ -1,11 +1,14 @@
 """Dagster's partitions: those of the library. Their keys are discovered, never typed."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from musicflow.orchestration import checks
 from musicflow.settings import Settings
 
 # Dagster warns of each use of a parameter that it may still change.
@@ -88,3 +91,24 @@ def _range(first: str, last: str) -> dict[str, str]:
         "dagster/asset_partition_range_start": first,
         "dagster/asset_partition_range_end": last,
     }
+
+
+def incomplete(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], keys: Collection[str]
+) -> set[str]:
+    """Return the partitions that an asset lacks, or of which it failed the last time."""
+    found: set[str] = set()
+    for asset in assets:
+        # Vectors that were found faulty are looked at as a whole.
+        if _is_faulty(instance, asset):
+            return set(keys)
+        status = instance.get_status_by_partition(asset, list(keys), PARTITIONS) or {}
+        found |= {key for key in keys if status.get(key) != AssetPartitionStatus.MATERIALIZED}
+    return found
+
+
+def _is_faulty(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
+    """Return whether a check that blocks what follows failed the last time."""
+    check = dg.AssetCheckKey(key, checks.BLOCKING)
+    last = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    return any(record.status == AssetCheckExecutionRecordStatus.FAILED for record in last)

@@ -32,8 +32,7 @@ from musicflow.library import AudioFile, Library, times_of_partitions
 from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
-from musicflow.orchestration.nightly import incomplete
-from musicflow.orchestration.partitions import all_partitions, follow
+from musicflow.orchestration.partitions import all_partitions, follow, incomplete
 from musicflow.orchestration.resources import (
     EMBEDDING,
     GPU,

@@ -312,12 +312,13 @@ def test_a_file_that_cannot_be_used_is_tried_again_only_when_it_changed(
     assert genres(home)["tones"] == 7
 
 
+def broken(*_: object) -> None:
+    raise PermissionError(13, "Permission denied", "files")
+
+
 def test_a_partition_that_failed_is_asked_for_again_only_when_it_changed(
     daemon: Daemon, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "files")
-
     write("tones/new.wav", tone(333))
     with monkeypatch.context() as patch:
         patch.setattr(files, "_save", broken)
@@ -425,9 +426,6 @@ def test_a_night_takes_the_partition_with_a_new_song_and_the_next_one_nothing(
 def test_a_night_tries_again_what_failed(
     daemon: Daemon, home: Home, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "files")
-
     write("tones/new.wav", tone(333))
     with monkeypatch.context() as patch:
         patch.setattr(embeddings, "embed_for", broken)
