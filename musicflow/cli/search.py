@@ -25,7 +25,7 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.embedders import EmbedderSpec
-from musicflow.index import Collection, Hit, NoCollectionError
+from musicflow.index import Collection, Filters, Hit, NoCollectionError
 from musicflow.index.filters import filter_forms
 from musicflow.index.hubness import Correction
 from musicflow.library.recordings import Verdicts
@@ -104,7 +104,7 @@ def search(
         stop("say what to search with: a FILE, --track NAME or --text WORDS", USAGE)
     variety = Variety(max_per_artist, max_per_album, apart)
     with _opened(home, embedder, text=text is not None, correct=correct) as (collection, settings):
-        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
+        filters = _filters(collection, where, settings)
         if track is not None:
             track_id = lookup.find_track(collection, track)
             hits = query.similar_to_track(collection, track_id, k, filters, variety)
@@ -154,7 +154,7 @@ def recommend_command(
     Example: `musicflow recommend --like calm_acoustic_1 --dislike sad_electronic_2 --diverse`
     """
     with _opened(home, embedder, text=bool(like_text), correct=correct) as (collection, settings):
-        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
+        filters = _filters(collection, where, settings)
         described = [query.example_of_text(collection, text, settings) for text in like_text or []]
         liked = [_example(collection, text, settings) for text in like or []]
         if like_playlist is not None:
@@ -190,7 +190,7 @@ def path(
     Example: `musicflow path calm_acoustic_1 energetic_electronic_2 --steps 5`
     """
     with _opened(home, embedder) as (collection, settings):
-        filters = query.filters_for(collection, where or [], lookup.each_open(settings))
+        filters = _filters(collection, where, settings)
         first, last = (lookup.find_track(collection, name) for name in (start, end))
         variety = Variety(max_per_artist, max_per_album, apart)
         hits = find_path(collection, first, last, steps, filters, variety)
@@ -364,6 +364,10 @@ def _opened(
         raise
     with collection:
         yield corrected(collection, correct, settings) if correct else collection, settings
+
+
+def _filters(collection: Collection, where: Sequence[str] | None, settings: Settings) -> Filters:
+    return query.filters_for(collection, where or [], lookup.each_open(settings))
 
 
 def _by(correct: Correction | None) -> str:
