@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import events, ui
 
+from musicflow.app.address import Address
 from musicflow.app.cards import go
 from musicflow.app.names import clean
 from musicflow.app.service import Open
@@ -47,10 +48,13 @@ def filters(session: Session) -> Update:
 def _show(session: Session, **changes: Any) -> None:
     """Show another view, if it is another one: parts that are brought up to date ask, too."""
     address = session.address.to(**changes)
-    if address.to(filters=()) != session.address.to(filters=()) or sorted(
-        address.filters
-    ) != sorted(session.address.filters):
+    if _view(address) != _view(session.address):
         go(address)
+
+
+def _view(address: Address) -> Address:
+    """Return an address as it is compared: filters hold in any order."""
+    return address.to(filters=tuple(sorted(address.filters)))
 
 
 def _count(session: Session) -> Update:
