@@ -20,7 +20,7 @@ demo: $(INSTALLED)  ## compare the embedders on a small library that comes with 
 	@$(BIN)/musicflow demo
 
 # The tests make thousands of small databases, and every change of one waits for the disk. So they
-# are made in memory where there is room: 8 GB, a third of it used.
+# are made in memory where 8 GB of it are free.
 MEMORY := $(shell [ "$$(df --output=avail -BG /dev/shm 2> /dev/null | tr -dc 0-9)" -ge 8 ] \
 	2> /dev/null && echo /dev/shm)
 

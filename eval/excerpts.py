@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from machine import machine
 from rich.progress import track
+from throughput import track_of
 
 from musicflow import audio, embedders
 from musicflow.audio.deformations import RATE, encoded
@@ -87,10 +88,8 @@ def _tracks(root: Path) -> list[Track]:
     found = []
     for path in track(sorted(root.glob("*/*")), "Reading …"):
         if path.suffix.lower() in audio.AUDIO_SUFFIXES:
-            info = audio.examine(path)
-            name = str(path.relative_to(root))
-            label = path.parent.name
-            found.append(Track(name, str(path), info.audio_hash, info.duration_s, 0, genre=label))
+            name, label = str(path.relative_to(root)), path.parent.name
+            found.append(dataclasses.replace(track_of(path), track_id=name, genre=label))
     return list({track.content_hash: track for track in found}.values())
 
 

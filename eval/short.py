@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from machine import machine
+from throughput import track_of
 
-from musicflow import audio, embedders
-from musicflow.library import Track
+from musicflow import embedders
 from musicflow.pipeline import embed_tracks
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
@@ -36,7 +36,7 @@ def main() -> None:
         paths = list(_files(Path(folder), count))
         start = time.perf_counter()
         with ProcessPoolExecutor() as pool:
-            tracks = list(pool.map(_track, paths, chunksize=100))
+            tracks = list(pool.map(track_of, paths, chunksize=100))
         looked = time.perf_counter()
         store = EmbeddingStore(Path(folder, "vectors"))
         spec = embedders.spec_of("mfcc")
@@ -76,11 +76,6 @@ def _files(folder: Path, count: int) -> Iterator[Path]:
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, tone + noise[at : at + SAMPLES], RATE)
         yield path
-
-
-def _track(path: Path) -> Track:
-    info = audio.examine(path)
-    return Track(path.name, str(path), info.audio_hash, info.duration_s, info.sample_rate)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,13 @@ def _song(paths: Sequence[Path], folder: Path, number: int) -> Track:
     song = np.concatenate(parts)[: SONG_S * RATE]
     path = folder / f"{number}.mp3"
     _write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
+    return track_of(path)
+
+
+def track_of(path: Path) -> Track:
+    """Look at a file, and return it as a track."""
     info = audio.examine(path)
-    return Track(path.name, str(path), info.audio_hash, info.duration_s, RATE)
+    return Track(path.name, str(path), info.audio_hash, info.duration_s, info.sample_rate)
 
 
 def _write(path: Path, song: np.ndarray) -> None:
