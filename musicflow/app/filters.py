@@ -34,7 +34,7 @@ def filters(session: Session) -> Update:
             parts.append(_held(session))
             parts += _keywords(session, opened)
             parts += _numbers(session, opened)
-            parts.append(_typed(session, opened))
+            _typed(session, opened)
             parts += _variety(session)
 
     def update() -> None:
@@ -173,7 +173,7 @@ def _bounds(texts: Sequence[str], field: Field, first: int, last: int) -> tuple[
     return min(low, last), max(high, first)
 
 
-def _typed(session: Session, opened: Open) -> Update:
+def _typed(session: Session, opened: Open) -> None:
     """Draw a field for any filter; a typo shows here, and the answers stay."""
 
     def enter() -> None:
@@ -186,6 +186,9 @@ def _typed(session: Session, opened: Open) -> Update:
             field.props["error"] = True
             field.props["error-message"] = clean(error, 400)
             return
+        # Here rather than where the drawer is brought up to date: by then more may be typed.
+        field.set_value("")
+        field.props(remove="error error-message")
         wanted = dict.fromkeys((*session.address.filters, text))
         _show(session, filters=tuple(wanted))
 
@@ -196,12 +199,6 @@ def _typed(session: Session, opened: Open) -> Update:
     ui.label(
         "key=value (any of them), key+=value (all), key!=value (none), key<number; then Enter."
     ).classes("about")
-
-    def update() -> None:
-        field.set_value("")
-        field.props(remove="error error-message")
-
-    return update
 
 
 def _variety(session: Session) -> Iterator[Update]:
