@@ -36,6 +36,9 @@ def main() -> None:
         app()
     except Exception as error:
         stop(*sentence_of(error, home_in_use()))
+    finally:
+        # Python would look through all of it once more before it exits, for a second or two.
+        gc.freeze()
 
 
 @app.callback(invoke_without_command=True)
