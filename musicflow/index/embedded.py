@@ -22,6 +22,7 @@ import tempfile
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,13 @@ class EmbeddedIndex:
         folder = self.root / name
         if self._current(name) is None:
             return None
-        with filelock.FileLock(folder / ".lock"), self.open(name) as base:
+        with filelock.FileLock(folder / ".lock"):
+            return self._update(name, revise)
+
+    def _update(self, name: str, revise: Callable[[Collection], Revision | None]) -> int | None:
+        # Loaded only if its payloads are asked for; under the lock, nobody removes it.
+        version = self.root / name / "versions" / str(self._current(name))
+        with EmbeddedCollection(version) as base:
             revision = revise(base)
             if revision is None:
                 return None
@@ -139,7 +146,7 @@ class EmbeddedIndex:
         """See `TrackIndex.open`."""
         while (version := self._current(name)) is not None:
             try:
-                return EmbeddedCollection(self.root / name / "versions" / version)
+                return EmbeddedCollection(self.root / name / "versions" / version).hold()
             except FileNotFoundError:
                 # Two publications went by since the name was read. If not, it is an error.
                 if self._current(name) == version:
@@ -193,17 +200,28 @@ class EmbeddedCollection(QdrantCollection):
     def __init__(self, version: Path) -> None:
         self.version = version
         self.manifest = _read_manifest(version)
+        self._end = contextlib.ExitStack()
+
+    @cached_property
+    def _shard(self) -> edge.EdgeShard:
         folder = Path(tempfile.mkdtemp(prefix="musicflow-reader-"))
-        self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        shutil.copyfile(version / _CONFIG, folder / _CONFIG)
-        segments = (version / _SEGMENTS).resolve(strict=True)
+        clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._end.callback(clear)
+        shutil.copyfile(self.version / _CONFIG, folder / _CONFIG)
+        segments = (self.version / _SEGMENTS).resolve(strict=True)
         _lay(segments, folder / _SEGMENTS)
-        self._shard = edge.EdgeShard.load(str(folder))
+        shard = edge.EdgeShard.load(str(folder))
+        self._end.callback(shard.close)
+        return shard
+
+    def hold(self) -> "EmbeddedCollection":
+        """Load the version now. Later publications may remove what is not loaded."""
+        self._shard  # noqa: B018
+        return self
 
     def close(self) -> None:
         """See `Collection.close`."""
-        self._shard.close()
-        self._clear()
+        self._end.close()
 
     def _query(self, requests: list[Any]) -> Iterable[Iterable[Any]]:
         return self._shard.query_batch(edge.QueryBatchRequest(requests))
