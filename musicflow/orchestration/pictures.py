@@ -59,5 +59,5 @@ def shown(png: bytes, name: str) -> dg.MarkdownMetadataValue:
 
 def _png(figure: Figure) -> bytes:
     sink = io.BytesIO()
-    figure.savefig(sink, format="png", pil_kwargs={"optimize": True})
+    figure.savefig(sink, format="png")
     return sink.getvalue()
