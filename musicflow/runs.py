@@ -7,12 +7,26 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Row, report
 from musicflow.evaluation.layers import Sweep
 from musicflow.library import Library, Progress, no_progress
+from musicflow.pipeline.embed import one_import
 from musicflow.pipeline.layers import sweep_layers
 from musicflow.pipeline.plan import Plan
 from musicflow.pipeline.run import run_plan, run_tuned
 from musicflow.settings import Settings, remember
 from musicflow.store import store_of
 from musicflow.tuning import TuningError
+
+_OF_EVALUATION = (
+    "matplotlib.figure",
+    "musicflow.evaluation.figures",
+    "sklearn.utils",
+    "sklearn.cluster",
+    "sklearn.manifold",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "mlflow.entities",
+    "musicflow.tracking",
+)
+"""What an evaluation takes long to import, in small steps."""
 
 
 def _tell_nobody(_text: str) -> None:
@@ -43,12 +57,14 @@ def carry_out(
     KeyboardInterrupt
         If it was interrupted. All finished work is kept.
     """
-    if not extras.are_installed(*extras.RECORDS):
-        tell("Dagster and MLflow are not installed: this run is not recorded there.")
-        return run_plan(plan, settings, progress)
-    from musicflow.orchestration.run import materialize
+    evaluates = any(step.kind == "evaluate" for step in plan.steps)
+    with one_import(plan, settings, _OF_EVALUATION if evaluates else ()):
+        if not extras.are_installed(*extras.RECORDS):
+            tell("Dagster and MLflow are not installed: this run is not recorded there.")
+            return run_plan(plan, settings, progress)
+        from musicflow.orchestration.run import materialize
 
-    return materialize(plan, settings, lambda _context: progress, tell)
+        return materialize(plan, settings, lambda _context: progress, tell)
 
 
 def tune(

@@ -11,11 +11,13 @@ knows which item crashed it, names an item that takes long, and ends a worker th
 
 import contextlib
 import faulthandler
+import importlib
 import logging
 import mmap
 import os
 import pickle
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -33,6 +35,7 @@ from types import FrameType
 from typing import IO, Any, TypeAlias, TypeVar
 
 from musicflow.errors import MusicflowError
+from musicflow.forks import CAN_FORK, Forked, ForkServer
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -113,6 +116,7 @@ def iterate(
     timeout_s: float | None = None,
     log: Path | None = None,
     rations: Rations | None = None,
+    forked: bool = False,
 ) -> Generator[_T, None, None]:
     """Iterate over a generator that runs in a worker.
 
@@ -136,6 +140,8 @@ def iterate(
         The file for what native libraries write to standard error; None to drop it.
     rations
         What it may use; None for no bounds.
+    forked
+        Whether the worker may be forked; see `forking`.
 
     Raises
     ------
@@ -144,8 +150,10 @@ def iterate(
     Exception
         The error that the generator raises.
     """
-    with _Worker(names, timeout_s, log, rations) as worker:
+    with _Worker(names, timeout_s, log, rations, forked) as worker:
         worker.send(pickle.dumps((function, arguments)))
+        while _later and not worker.has_answered():
+            _import_next()
         while (message := worker.receive()) is not None:
             more, item = message
             if not more:
@@ -199,6 +207,42 @@ def each(
         workers = workers or min(os.cpu_count() or 1, 1 + len(items) // _PER_WORKER)
         with contextlib.closing(_Crew(function, items, names, timeout_s, log, workers)) as crew:
             yield from crew.results()
+
+
+_server: ForkServer | None = None
+
+_later: "deque[str]" = deque()
+
+
+@contextlib.contextmanager
+def forking(modules: Sequence[str], later: Sequence[str] = ()) -> Iterator[None]:
+    """Fork the workers that may be from one process that has imported modules, where that is safe.
+
+    Parameters
+    ----------
+    modules
+        See `ForkServer`; with none, nothing is done.
+    later
+        Modules that this process itself imports in the end. It does so, one by one, while it waits
+        for the first answer of a worker.
+    """
+    global _server
+    if not CAN_FORK or not modules or _server is not None:
+        yield
+        return
+    with ForkServer(modules, main) as _server:
+        _later.extend(later)
+        try:
+            yield
+        finally:
+            _server = None
+            _later.clear()
+
+
+def _import_next() -> None:
+    # What is wrong with one is for those to say who need it.
+    with contextlib.suppress(Exception):
+        importlib.import_module(_later.popleft())
 
 
 # --- in the worker -----------------------------------------------------------------------------
@@ -337,7 +381,23 @@ def _append(log: Path, name: str, text: bytes) -> None:
 
 
 def main() -> None:
-    """Work for the parent at the other end of standard input and output."""
+    """Work for the parent at the other end of standard input and output, and exit."""
+    code = 1
+    try:
+        _work()
+        code = 0
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Python would tidy up after all that was imported, for up to a second.
+        os._exit(code)
+
+
+def _work() -> None:
     # Ctrl-C reaches every process at a terminal; what it means for a worker is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
@@ -462,6 +522,7 @@ class _Worker:
         timeout_s: float | None,
         log: Path | None,
         rations: Rations | None = None,
+        forked: bool = False,
     ) -> None:
         self._names = names
         self._timeout_s = timeout_s
@@ -469,11 +530,13 @@ class _Worker:
         self._over = threading.Event()
         with contextlib.ExitStack() as stack:
             self._watch, path = stack.enter_context(_shared_watch())
-            self._words, errors = None, subprocess.DEVNULL
-            if log is not None:
+            if log is None:
+                self._words = None
+                errors = stack.enter_context(Path(os.devnull).open("wb")).fileno()
+            else:
                 errors = stack.enter_context(tempfile.TemporaryFile()).fileno()
                 self._words = _Words(errors, log, names)
-            self._process = _start(errors, one_thread=rations is not None)
+            self._process = (forked and _fork(errors)) or _start(errors, rations is not None)
             self._end = stack.pop_all()
         self._guard = threading.Thread(target=self._keep_watch, name="worker", daemon=True)
         self._guard.start()
@@ -503,6 +566,11 @@ class _Worker:
             return pickle.load(self._process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
+
+    def has_answered(self) -> bool:
+        """Return whether there is a message, or the end of all, to be received at once."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it at once."""
@@ -556,6 +624,14 @@ class _Worker:
     def _collect(self) -> None:
         if self._words is not None:
             self._words.collect(self._watch.number)
+
+
+def _fork(errors: int) -> Forked | None:
+    """Fork a worker; return None where that cannot be, which costs time alone."""
+    try:
+        return _server.fork(errors) if _server is not None else None
+    except OSError:
+        return None
 
 
 def _start(errors: int, one_thread: bool) -> "subprocess.Popen[bytes]":

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from musicflow import worker
 from musicflow.errors import MusicflowError
+from musicflow.forks import CAN_FORK
 from musicflow.worker import Rations, WorkerError
 
 pytestmark = pytest.mark.workers
@@ -91,8 +93,23 @@ def refuse_to_end() -> Iterator[int]:
 # --- one generator in a worker -------------------------------------------------------------------
 
 
-def test_what_a_generator_yields_arrives_in_turn_from_another_process() -> None:
-    found = list(worker.iterate("counting", count, 3, 1, 2))
+Iterate = Callable[..., Generator[Any, None, None]]
+
+
+@pytest.fixture(params=["started", "forked"])
+def iterate(request: pytest.FixtureRequest) -> Iterator[Iterate]:
+    """Iterate in a worker that is an interpreter of its own, or was forked."""
+    if request.param == "started":
+        yield worker.iterate
+        return
+    if not CAN_FORK:
+        pytest.skip("this system does not fork safely")
+    with worker.forking(["colorsys"]):
+        yield partial(worker.iterate, forked=True)
+
+
+def test_what_a_generator_yields_arrives_in_turn_from_another_process(iterate: Iterate) -> None:
+    found = list(iterate("counting", count, 3, 1, 2))
     assert [number for _, number in found] == [3, 1, 2]
     [process] = {process for process, _ in found}
     assert process != os.getpid()
@@ -115,8 +132,8 @@ def test_a_process_of_its_own_holds_nothing_of_what_the_parent_is_busy_with() ->
     ],
     ids=["one of ours", "of the system"],
 )
-def test_an_error_arrives_as_it_was_with_where_it_arose(error: Exception) -> None:
-    arrived = worker.iterate("failing", fail, error)
+def test_an_error_arrives_as_it_was_with_where_it_arose(iterate: Iterate, error: Exception) -> None:
+    arrived = iterate("failing", fail, error)
     assert next(arrived) == 1
     with pytest.raises(type(error)) as caught:
         next(arrived)
@@ -126,9 +143,9 @@ def test_an_error_arrives_as_it_was_with_where_it_arose(error: Exception) -> Non
     assert "in fail\n" in caught.value.__notes__[0]
 
 
-def test_an_error_that_does_not_survive_the_way_leaves_its_text() -> None:
+def test_an_error_that_does_not_survive_the_way_leaves_its_text(iterate: Iterate) -> None:
     with pytest.raises(RuntimeError, match="_Unportable: no way"):
-        list(worker.iterate("failing", fail_unportably))
+        list(iterate("failing", fail_unportably))
 
 
 @pytest.mark.parametrize(
@@ -141,26 +158,34 @@ def test_an_error_that_does_not_survive_the_way_leaves_its_text() -> None:
     ids=["killed", "crashed", "left"],
 )
 def test_a_process_that_dies_is_named_with_what_ended_it(
-    function: Callable[..., Iterator[int]], arguments: list[int], said: str, code: str
+    iterate: Iterate,
+    function: Callable[..., Iterator[int]],
+    arguments: list[int],
+    said: str,
+    code: str,
 ) -> None:
-    items = worker.iterate("musicnn", function, *arguments)
+    items = iterate("musicnn", function, *arguments)
     assert next(items) == 1
     with pytest.raises(WorkerError, match=said) as caught:
         next(items)
     assert (caught.value.code, caught.value.number) == (code, None)
 
 
-def test_who_iterates_no_further_ends_the_generator_and_its_process(tmp_path: Path) -> None:
-    items = worker.iterate("going on", go_on, tmp_path)
+def test_who_iterates_no_further_ends_the_generator_and_its_process(
+    iterate: Iterate, tmp_path: Path
+) -> None:
+    items = iterate("going on", go_on, tmp_path)
     process = next(items)
     items.close()
     assert not psutil.pid_exists(process)
     assert (tmp_path / "ended").exists()
 
 
-def test_a_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_end_is_ended(
+    iterate: Iterate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "_GRACE_S", 0.5)
-    items = worker.iterate("refusing", refuse_to_end)
+    items = iterate("refusing", refuse_to_end)
     process = next(items)
     items.close()
     assert not psutil.pid_exists(process)
@@ -171,8 +196,9 @@ import sys
 from pathlib import Path
 from musicflow import worker
 from musicflow_tests.test_worker import go_on
-for process in worker.iterate("going on", go_on, Path(sys.argv[1])):
-    print(process, flush=True)
+with worker.forking(["colorsys"]):
+    for process in worker.iterate("going on", go_on, Path(sys.argv[1]), forked=True):
+        print(process, flush=True)
 """
 
 
@@ -190,12 +216,14 @@ def test_when_its_parent_is_ended_a_process_ends_in_order_and_says_nothing(
     )
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
+    above = child.parents()[0]
     while not (tmp_path / "step").exists():
         time.sleep(0.01)
     send(parent.pid, number)
     _, errors = parent.communicate(timeout=20)
     assert parent.returncode == -number
     child.wait(timeout=20)
+    above.wait(timeout=20)
     assert (tmp_path / "ended").exists()
     expected = 1 if number == signal.SIGINT else 0
     assert errors.count("Traceback") == expected, "the parent's own, and no other"
@@ -211,8 +239,8 @@ def work_on(pauses: list[float]) -> Iterator[int]:
         yield number
 
 
-def test_time_that_an_item_waits_for_others_does_not_count() -> None:
-    items = worker.iterate("the decoder", work_on, [0.0, 60.0], timeout_s=0.4)
+def test_time_that_an_item_waits_for_others_does_not_count(iterate: Iterate) -> None:
+    items = iterate("the decoder", work_on, [0.0, 60.0], timeout_s=0.4)
     assert next(items) == 0
     with pytest.raises(WorkerError, match=r"^the decoder took longer than 0.4 s$") as caught:
         next(items)
@@ -240,10 +268,10 @@ def crash_on_the_third() -> Iterator[int]:
     yield 0
 
 
-def test_a_crash_names_the_item_that_was_worked_on(tmp_path: Path) -> None:
+def test_a_crash_names_the_item_that_was_worked_on(iterate: Iterate, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(WorkerError) as caught:
-        list(worker.iterate("the decoder", crash_on_the_third, names=list("abcde"), log=log))
+        list(iterate("the decoder", crash_on_the_third, names=list("abcde"), log=log))
     assert (caught.value.code, caught.value.number) == ("crashed", 2)
     assert "c\n    a broken frame" in log.read_text()
 
@@ -261,10 +289,84 @@ def work_beside_another_thread() -> Iterator[int]:
     yield 0
 
 
-def test_the_clock_of_an_item_runs_while_another_thread_waits() -> None:
+def test_the_clock_of_an_item_runs_while_another_thread_waits(iterate: Iterate) -> None:
     with pytest.raises(WorkerError) as caught:
-        list(worker.iterate("the decoder", work_beside_another_thread, timeout_s=0.4))
+        list(iterate("the decoder", work_beside_another_thread, timeout_s=0.4))
     assert (caught.value.code, caught.value.number) == ("timeout", 3)
+
+
+# --- forked workers ------------------------------------------------------------------------------
+
+forks = pytest.mark.skipif(not CAN_FORK, reason="this system does not fork safely")
+
+
+@forks
+def test_a_forked_worker_has_imported_what_was_asked_for_and_others_have_not() -> None:
+    with worker.forking(["colorsys", "no_such_module"]):
+        [found] = worker.iterate("looking", modules, forked=True)
+        [other] = worker.iterate("looking", modules)
+    [last] = worker.iterate("looking", modules, forked=True)
+    assert ["colorsys" in one for one in (found, other, last)] == [True, False, False]
+
+
+@forks
+def test_where_nothing_can_be_forked_any_more_workers_are_started() -> None:
+    with worker.forking(["colorsys"]):
+        running = worker.iterate("counting", count, 1, 2, forked=True)
+        assert next(running)[1] == 1
+        assert worker._server is not None
+        worker._server._process.kill()
+        worker._server._process.wait()
+        assert [number for _, number in running] == [2], "it goes on by itself"
+        [found] = worker.iterate("looking", modules, forked=True)
+        assert "colorsys" not in found
+        with pytest.raises(WorkerError) as caught:
+            list(worker.iterate("x", die, signal.SIGKILL, forked=True))
+    assert caught.value.code == "killed"
+
+
+@forks
+def test_what_a_worker_was_forked_from_ends_with_it() -> None:
+    with worker.forking(["colorsys"]):
+        assert worker._server is not None
+        process = worker._server._process.pid
+        assert len(list(worker.iterate("counting", count, 1, 2, forked=True))) == 2
+        assert psutil.pid_exists(process)
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            list(worker.iterate("counting", count, 1, forked=True))
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert not psutil.pid_exists(process)
+
+
+def touch(path: Path) -> Iterator[int]:
+    path.touch()
+    yield 1
+
+
+WAIT = """
+import time
+from pathlib import Path
+while not Path({path!r}).exists():
+    time.sleep(0.01)
+time.sleep(0.5)
+"""
+
+
+@forks
+def test_what_is_needed_later_is_imported_until_a_worker_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_of_later.py").write_text("1 / 0")
+    for name in ("one", "two"):
+        (tmp_path / f"{name}_of_later.py").write_text(WAIT.format(path=str(tmp_path / name)))
+    later = [f"{name}_of_later" for name in ("broken", "one", "two")]
+    with worker.forking(["colorsys"], later):
+        list(worker.iterate("x", touch, tmp_path / "one", forked=True))
+        assert [name in sys.modules for name in later] == [False, True, False]
+        list(worker.iterate("x", touch, tmp_path / "two"))
+    assert [name in sys.modules for name in later] == [False, True, True]
 
 
 def test_an_error_of_a_worker_survives_the_way_between_processes() -> None:

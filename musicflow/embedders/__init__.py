@@ -63,6 +63,7 @@ __all__ = [
     "all_layers",
     "check_names",
     "fetch",
+    "imports_of",
     "infer",
     "infer_text",
     "is_address",
@@ -306,6 +307,17 @@ def prepare(spec: EmbedderSpec) -> None:
     if entry.prepare is not None:
         with _named(spec, "prepared"):
             entry.prepare(spec)
+
+
+def imports_of(spec: EmbedderSpec) -> tuple[str, ...]:
+    """Return the modules that take long to import for an embedder; see `EmbedderEntry`.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder cannot be used.
+    """
+    return _entry_of(spec).imports
 
 
 def load(spec: EmbedderSpec, cache: Path) -> Embedder:

@@ -386,5 +386,6 @@ def tags_of(layers: dict[str, "torch.Tensor"]) -> np.ndarray:
     return compute.array(layers["logits"].sigmoid())
 
 
-ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS)
-ENTRY_MTT = EmbedderEntry(SPEC_MTT, load, layers=LAYERS)
+IMPORTS = "torch", "torchaudio"
+ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS, imports=IMPORTS)
+ENTRY_MTT = EmbedderEntry(SPEC_MTT, load, layers=LAYERS, imports=IMPORTS)

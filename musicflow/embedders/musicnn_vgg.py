@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicflow.embedders import musicnn
-from musicflow.embedders.musicnn import variables_of
+from musicflow.embedders.musicnn import IMPORTS, variables_of
 from musicflow.embedders.spec import EmbedderEntry, EmbedderSpec
 
 if TYPE_CHECKING:
@@ -100,5 +100,5 @@ class MusicnnVgg(musicnn.Network):
         return layers
 
 
-ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS)
-ENTRY_MTT = EmbedderEntry(SPEC_MTT, load, layers=LAYERS)
+ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS, imports=IMPORTS)
+ENTRY_MTT = EmbedderEntry(SPEC_MTT, load, layers=LAYERS, imports=IMPORTS)

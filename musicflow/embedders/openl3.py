@@ -23,7 +23,7 @@ from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights
-from musicflow.kernels.convolution import Layer, convolutions
+from musicflow.kernels.convolution import COMPILED, Layer, convolutions
 
 if TYPE_CHECKING:
     import torch
@@ -387,7 +387,12 @@ def _folded(
     return (float(scale[0]), float(shift[0])), convolutions
 
 
-_entry = partial(EmbedderEntry, load=load, prepare=compute.prepare_convolutions)
+_entry = partial(
+    EmbedderEntry,
+    load=load,
+    prepare=compute.prepare_convolutions,
+    imports=("torch", "torchaudio", "h5py", COMPILED),
+)
 
 OPENL3 = _entry(SPEC)
 OPENL3_MEL256 = _entry(variant("mel256"))

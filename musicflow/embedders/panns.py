@@ -25,7 +25,7 @@ from musicflow.embedders.checkpoint import checked, read_checkpoint
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
-from musicflow.kernels.convolution import Layer, convolutions
+from musicflow.kernels.convolution import COMPILED, Layer, convolutions
 
 if TYPE_CHECKING:
     import torch
@@ -325,4 +325,4 @@ def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
     )
 
 
-ENTRY = EmbedderEntry(SPEC, load, compute.prepare_convolutions)
+ENTRY = EmbedderEntry(SPEC, load, compute.prepare_convolutions, imports=("torch", COMPILED))

@@ -513,12 +513,16 @@ class EmbedderEntry:
         called when weights were fetched. None if there is nothing to do.
     layers
         The dims of each layer that a spec may name, lowest first; empty for that of `spec` alone.
+    imports
+        The modules that take long to import, such as ``torch``. A run imports them once for all of
+        its embedders where the system can fork; see `musicflow.forks.ForkServer`.
     """
 
     spec: EmbedderSpec
     load: Callable[[EmbedderSpec, Path], Embedder]
     prepare: Callable[[EmbedderSpec], None] | None = None
     layers: Mapping[str, int] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
 
 
 def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:

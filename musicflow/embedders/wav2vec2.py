@@ -292,4 +292,5 @@ def _joined(queries: "_Pair", keys: "_Pair", values: "_Pair", heads: int) -> "_P
     return weight, bias
 
 
-ENTRY = EmbedderEntry(SPEC, load, layers={str(layer): SPEC.dim for layer in range(13)})
+LAYERS = {str(layer): SPEC.dim for layer in range(13)}
+ENTRY = EmbedderEntry(SPEC, load, layers=LAYERS, imports=("torch",))

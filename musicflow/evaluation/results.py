@@ -151,7 +151,7 @@ class Row:
         The processor time that it had, as a share of what it would have had on a machine without
         other work.
     load_s
-        Seconds to load the model.
+        Seconds to load the model, without importing what it is made of.
     peak_rss_mb
         The most memory that the embedder's process held, in megabytes.
     query_ms

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("musicflow")
 
+COMPILED = "musicflow.kernels.winograd"
+"""The module of what is compiled, which takes long to import."""
+
 _BLOCK = 24
 """Tiles a core works on at once: few enough for its cache."""
 

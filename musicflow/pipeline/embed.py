@@ -1,7 +1,7 @@
 """Tracks to vectors, skipping those that have a current one."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.library import Problem, Progress, Rules, Track, no_progress
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
-from musicflow.pipeline.plan import to_embed
+from musicflow.pipeline.plan import Plan, to_embed
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, faults_of, problems_of
 
@@ -36,6 +36,28 @@ class Embedded:
     def rows(self) -> dict[str, Embedding]:
         """Return the store's rows of the tracks, by content hash."""
         return self.read(self.outcomes)
+
+
+@contextmanager
+def one_import(plan: Plan, settings: Settings, later: Sequence[str]) -> Iterator[None]:
+    """Import once what the embedders of a plan are made of, beside the work that comes first.
+
+    Parameters
+    ----------
+    plan, settings
+        What is to be done.
+    later
+        See `worker.forking`.
+    """
+    busy = {step.subject for step in plan.steps if step.kind == "embed"}
+    modules: dict[str, None] = {}
+    for spec in embedders.specs_for(settings):
+        # One that cannot be used says so when it is to embed.
+        with suppress(embedders.EmbedderError):
+            modules |= dict.fromkeys(embedders.imports_of(spec) if spec.label in busy else ())
+    own = (embed_and_keep.__module__,) if modules else ()
+    with worker.forking((*modules, *own), later):
+        yield
 
 
 def embed_for(

@@ -1,6 +1,7 @@
 """Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
 import contextlib
+import importlib
 import math
 import os
 import threading
@@ -47,6 +48,11 @@ def embed_and_keep(
     limits: audio.Limits,
 ) -> Generator[Problem | None, None, None]:
     """Embed and store tracks; yield per track its problem of reading, or None."""
+    for name in embedders.imports_of(spec):
+        # Whether this was done before the process was forked is not told apart. What is missing is
+        # told when the model is loaded.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)

@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from musicflow import audio, worker
+from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import decode
@@ -38,6 +38,7 @@ def embed_isolated(
             names=[track.track_id for track in tracks],
             timeout_s=limits.timeout_s,
             log=log,
+            forked=bool(embedders.imports_of(spec)),
         )
         try:
             with closing(outcomes):

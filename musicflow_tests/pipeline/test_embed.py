@@ -472,3 +472,19 @@ def test_the_whole_batch_reaches_the_model_dense(
     monkeypatch.setattr(mfcc.Mfcc, "infer", counting)
     embed(read(music, tmp_path).tracks, store)
     assert sizes == [8, 4]
+
+
+@pytest.mark.workers
+def test_a_forked_worker_gives_the_same_vectors_to_the_last_bit(
+    music: Path, tmp_path: Path
+) -> None:
+    spec = embedders.untrained(embedders.spec_of("musicnn"))
+    tracks = read(music, tmp_path).tracks[:3]
+    found = []
+    for name, modules in {"started": (), "forked": ("torch", "musicflow.pipeline.infer")}.items():
+        store = EmbeddingStore(tmp_path / name)
+        with worker.forking(modules):
+            embed_tracks(tracks, spec, store, Path("unused"), own_process=True)
+        rows = store.read(spec)
+        found.append(np.stack([rows[track.content_hash].vector for track in tracks]))
+    np.testing.assert_array_equal(*found)

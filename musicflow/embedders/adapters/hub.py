@@ -63,7 +63,7 @@ def entry(address: Address) -> EmbedderEntry:
         text=layer == family.text_layer,
         summary=f"{kind} of {address.place}" + (", runs code of its repository" * runs_code),
     )
-    return EmbedderEntry(spec, load, layers=family.dims)
+    return EmbedderEntry(spec, load, layers=family.dims, imports=("torch", "transformers"))
 
 
 def load(spec: EmbedderSpec, cache: Path) -> "Hub":

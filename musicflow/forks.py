@@ -1,0 +1,208 @@
+"""A process that has imported what workers need, and is forked for each of them.
+
+To import torch takes longer than to embed a song, and a run with five embedders would do so five
+times. Linux alone forks safely: on macOS, libraries of the system may not be used after a fork.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+CAN_FORK = sys.platform == "linux"
+
+_LONGEST = 1 << 20
+"""The longest message, in bytes."""
+
+_NUMBER = struct.Struct("i")
+
+
+class Forked:
+    """A forked process, as far as `subprocess.Popen` is needed of one.
+
+    Parameters
+    ----------
+    pid
+        Its process id.
+    stdin, stdout
+        Descriptors of the other ends of its standard input and output.
+    status
+        The descriptor that its exit code is read from.
+
+    Raises
+    ------
+    OSError
+        If the process cannot be watched. The descriptors stay open then.
+    """
+
+    def __init__(self, pid: int, stdin: int, stdout: int, status: int) -> None:
+        self._process = os.pidfd_open(pid)
+        self._status = status
+        self._lock = threading.Lock()
+        self._code: int | None = None
+        self.stdin = os.fdopen(stdin, "wb")
+        self.stdout = os.fdopen(stdout, "rb")
+
+    def kill(self) -> None:
+        """End it at once."""
+        with self._lock:
+            if self._code is None:
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; return its exit code, negative for a signal.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+            If it has not after as many seconds.
+        """
+        if self._code is None:
+            if not select.select([self._process], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a forked worker", timeout or 0.0)
+            code = os.read(self._status, _NUMBER.size)
+            with self._lock:
+                # The process that it was forked from, which knows, ends early only if it is killed.
+                self._code = _NUMBER.unpack(code)[0] if code else -signal.SIGKILL
+                os.close(self._process)
+                os.close(self._status)
+        return self._code
+
+
+class ForkServer:
+    """A process that imports modules and is forked from then on; a context that ends it.
+
+    Parameters
+    ----------
+    modules
+        Names of modules; one that cannot be imported is left out. To import them must start no
+        thread and use no GPU: neither outlives a fork.
+    run
+        A function that can be imported. A forked process calls it, and ends.
+    """
+
+    def __init__(self, modules: Sequence[str], run: Callable[[], object]) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
+        nothing = subprocess.DEVNULL
+        with theirs:
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=nothing, stderr=nothing
+            )
+        self._socket.send(pickle.dumps((sys.path, modules, run)))
+
+    def __enter__(self) -> "ForkServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+    def fork(self, stderr: int) -> Forked:
+        """Fork the process, once it has imported its modules.
+
+        Parameters
+        ----------
+        stderr
+            The descriptor of the new process's standard error.
+
+        Raises
+        ------
+        OSError
+            If it cannot be forked.
+        """
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            read, stdin = _pipe(theirs, ours)
+            stdout, write = _pipe(ours, theirs)
+            status, told = _pipe(ours, theirs)
+            socket.send_fds(self._socket, [b"fork"], [read, write, stderr, told])
+            theirs.close()
+            pid = os.read(status, _NUMBER.size)
+            if not pid:
+                raise ChildProcessError("the process that is forked for workers has ended")
+            forked = Forked(_NUMBER.unpack(pid)[0], stdin, stdout, status)
+            ours.pop_all()
+            return forked
+
+
+def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
+    """Return the ends of a new pipe, each to be closed by a stack."""
+    read, write = os.pipe()
+    reads.callback(os.close, read)
+    writes.callback(os.close, write)
+    return read, write
+
+
+# --- in the process that is forked --------------------------------------------------------------
+
+
+def serve() -> None:
+    """Import modules, then fork at each message, until the other end is closed."""
+    # Ctrl-C reaches every process at a terminal.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = socket.socket(fileno=os.dup(0))
+    sys.path[:], modules, run = pickle.loads(parent.recv(_LONGEST))
+    for module in modules:
+        # A worker that needs it will say what is wrong.
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+    # What the collector does not visit is not copied.
+    gc.freeze()
+    children: dict[int, tuple[int, int]] = {}
+    while True:
+        for ready in select.select([parent.fileno(), *children], [], [])[0]:
+            if ready in children:
+                _tell_of_end(ready, *children.pop(ready))
+            elif not _fork(parent, children, run):
+                return
+
+
+def _fork(
+    parent: socket.socket, children: dict[int, tuple[int, int]], run: Callable[[], object]
+) -> bool:
+    """Fork for a message of the parent; return False if there is none any more.
+
+    Parameters
+    ----------
+    children
+        By descriptor of a process: its id, and the descriptor for its exit code. One is added.
+    """
+    message, given, *_ = socket.recv_fds(parent, len(b"fork"), 4)
+    if not message:
+        return False
+    *standard, told = given
+    pid = os.fork()
+    if not pid:
+        for number, descriptor in enumerate(standard):
+            os.dup2(descriptor, number)
+        others = (told for _, told in children.values())
+        for descriptor in (parent.fileno(), *given, *children, *others):
+            os.close(descriptor)
+        try:
+            run()
+        finally:
+            os._exit(1)
+    children[os.pidfd_open(pid)] = pid, told
+    os.write(told, _NUMBER.pack(pid))
+    for descriptor in standard:
+        os.close(descriptor)
+    return True
+
+
+def _tell_of_end(process: int, pid: int, told: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    # The parent may no longer want to know.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(told, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os.close(told)
+    os.close(process)
