@@ -152,12 +152,14 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = socket.socket(fileno=os.dup(0))
     sys.path[:], modules, run = pickle.loads(parent.recv(_LONGEST))
+    # What is not looked through for garbage, now or later, is made faster and never copied.
+    gc.disable()
     for module in modules:
         # A worker that needs it will say what is wrong.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
-    # What the collector does not visit is not copied.
     gc.freeze()
+    gc.enable()
     children: dict[int, tuple[int, int]] = {}
     while True:
         for ready in select.select([parent.fileno(), *children], [], [])[0]:

@@ -4,6 +4,9 @@ Heavy modules (Dagster, MLflow, torch) are imported where they are needed. So he
 run with nothing to do answer at once.
 """
 
-from musicflow.cli.program import app, main
+from musicflow.extras import quick_imports
+
+with quick_imports():
+    from musicflow.cli.program import app, main
 
 __all__ = ["app", "main"]

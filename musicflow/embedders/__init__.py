@@ -37,6 +37,7 @@ from musicflow.embedders.spec import (
 )
 from musicflow.embedders.weights import Weights
 from musicflow.errors import MusicflowError, words_of
+from musicflow.extras import quick_imports
 from musicflow.registry import UNKNOWN, Registry
 from musicflow.registry import is_address as is_import
 from musicflow.settings import Settings
@@ -336,7 +337,7 @@ def load(spec: EmbedderSpec, cache: Path) -> Embedder:
     own = spec
     if spec.layer == ALL_LAYERS:
         own = replace(spec, layer=entry.spec.layer, dim=entry.spec.dim)
-    with _named(spec, "loaded"):
+    with _named(spec, "loaded"), quick_imports():
         embedder = entry.load(own, cache)
     if not isinstance(embedder, Embedder):
         what = f"a {type(embedder).__name__}, not an Embedder"

@@ -20,6 +20,7 @@ from musicflow import audio, embedders
 from musicflow.embedders import looks
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec
+from musicflow.extras import quick_imports
 from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import Decoded, Feed
 from musicflow.store import Embedding, EmbeddingStore
@@ -49,9 +50,9 @@ def embed_and_keep(
 ) -> Generator[Problem | None, None, None]:
     """Embed and store tracks; yield per track its problem of reading, or None."""
     for name in embedders.imports_of(spec):
-        # Whether this was done before the process was forked is not told apart. What is missing is
-        # told when the model is loaded.
-        with contextlib.suppress(ImportError):
+        # So it does not count as loading, whether or not the process was forked with it. What is
+        # missing is told when the model is loaded.
+        with contextlib.suppress(ImportError), quick_imports():
             importlib.import_module(name)
     with _PeakMemory() as memory:
         start = time.perf_counter()
