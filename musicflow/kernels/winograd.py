@@ -31,9 +31,15 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from musicflow.kernels.compiling import cached_on_disk
+
+# What numba imports at its first call takes half a second. Here, it is imported once for all
+# workers that are forked.
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
 
 Tile = tuple[int, ...]
 """The size m of an output tile: a tuple of m entries, whatever they are. See `TILES`."""
