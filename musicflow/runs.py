@@ -16,6 +16,7 @@ from musicflow.store import store_of
 from musicflow.tuning import TuningError
 
 _OF_EVALUATION = (
+    "musicflow.kernels.ranking",
     "matplotlib.figure",
     "musicflow.evaluation.figures",
     "sklearn.utils",

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from musicflow.evaluation import statistics
 from musicflow.evaluation.metrics import MAIN, Metric, RankedRelevance
@@ -217,13 +218,19 @@ def _rank(
         return list(map(score, *(np.array_split(whole, parts) for whole in wholes)))
 
     # A worker multiplies on its own: threads of a product would wait for each other.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(_WORKERS) as pool:
+    with _blas().limit(limits=1), ThreadPoolExecutor(_WORKERS) as pool:
         scored = pool.map(score_in_parts, blocks(len(queries), size))
         done = [part for parts in scored for part in parts]
     return {
         name: _joined([part[name] for part in done], exclusion.count)
         for name in (*spaces, *fusions)
     }
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what sets the threads of NumPy's products; to look for it takes some milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def order(
