@@ -32,6 +32,7 @@ from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
 from musicflow.orchestration.resources import OWNERS, PROCESS, Reading, Reporter, Workspace
 from musicflow.pipeline import published_count
+from musicflow.places import Place
 
 PREVIEW = 10
 
@@ -65,14 +66,23 @@ def raw_audio(
     log = shown.log_of_step(context, workspace.settings)
     for key, files in partitions.items():
         context.add_asset_metadata({**_about(files), "log": log}, partition_key=key)
-    # Pictures would take longer than the scan of many partitions, and a person at a terminal waits.
-    if len(keys) == 1 and PROCESS not in context.run.tags:
-        usable = [file for file in partitions[keys[0]] if not file.error]
-        samples = {"samples": pictures.spectrograms(root, usable)} if usable else {}
+    # Pictures would take longer than the scan of many partitions.
+    if len(keys) == 1:
+        samples = _samples(context, root, partitions[keys[0]])
         context.add_asset_metadata(samples, partition_key=keys[0])
     folder = workspace.paths.library
     every = partitions if known_partitions(folder) <= {*keys} else reading.files(folder)
     return dg.MaterializeResult(check_results=[checks.decodable(sorted_files(every))])
+
+
+def _samples(
+    context: dg.AssetExecutionContext, root: Place, files: Sequence[AudioFile]
+) -> dict[str, Any]:
+    """Return pictures of some files; none where a person waits at a terminal."""
+    usable = [file for file in files if not file.error]
+    if not usable or PROCESS in context.run.tags:
+        return {}
+    return {"samples": pictures.spectrograms(root, usable)}
 
 
 def _about(files: list[AudioFile]) -> dict[str, Any]:
@@ -116,7 +126,6 @@ def track_metadata(
     genres = Counter(track.genre for track in tracks).most_common()
     keys = context.instance.get_dynamic_partitions(str(PARTITIONS.name))
     unread = sorted(set(keys) - known_partitions(folder))
-    usable = [file for file in sorted_files(partitions) if not file.error]
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(tracks),
@@ -131,7 +140,7 @@ def track_metadata(
             "labels without audio": summary.missing,
             "preview": _preview(tracks),
             "durations": pictures.durations([track.duration_s for track in tracks]),
-            "samples": pictures.spectrograms(root, usable),
+            **_samples(context, root, sorted_files(partitions)),
             "problems": _problems(library),
             "notes": "; ".join(summary.notes) or "none",
             "not read": skipped_line(library.skipped) or "none",
