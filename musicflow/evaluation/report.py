@@ -61,7 +61,8 @@ MAP = "Tracks by t-SNE, as on the app's page Map: near ones sound alike; far dis
 
 METHOD = (
     "Each track is a query, compared with the others by cosine; a hit shares a genre. Ranges are "
-    "95 % of bootstrap resamples over the queries."
+    "95 % of bootstrap resamples over the queries. Ranks and scores are computed anew in each "
+    "evaluation; neighbours, duplicates, cuts and map for what changed since the last."
 )
 
 _DECIMALS = {
