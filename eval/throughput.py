@@ -100,7 +100,8 @@ def _song(paths: Sequence[Path], folder: Path, number: int) -> Track:
 def track_of(path: Path) -> Track:
     """Look at a file, and return it as a track."""
     info = audio.examine(path)
-    return Track(path.name, str(path), info.audio_hash, info.duration_s, info.sample_rate)
+    about = info.audio_hash, info.duration_s, info.sample_rate
+    return Track(path.name, str(path), *about, marks=info.marks)
 
 
 def _write(path: Path, song: np.ndarray) -> None:

@@ -78,7 +78,8 @@ class AudioInfo:
         SHA-256 of the packets of audio and the decoder's parameters: 64 hexadecimal digits. It
         does not depend on tags and pictures.
     marks
-        Of a file elsewhere, where its packets lie; see `Marks`. Empty where it is read through.
+        Where its packets lie, see `Marks`; another tag may move them. Empty where a part of it
+        cannot be read alone.
     """
 
     duration_s: float
@@ -240,12 +241,10 @@ def _examine(piece: Piece, digest: "hashlib._Hash") -> AudioInfo:
         frame = start = None
         ticks = count = 0
         marking = Marking(float(stream.time_base or 1), container.format.name in BARE)
-        is_elsewhere = isinstance(piece.path, Remote)
         for packet in _packets(container, stream):
             digest.update(packet)
             ticks += packet.duration or 0
-            if is_elsewhere:
-                marking.add(packet)
+            marking.add(packet)
             start = packet.pos if start is None else start
             if frame is None and count < _LOST_PACKETS:
                 frame = _first_frame(codec, packet)

@@ -1,7 +1,7 @@
 """Marks: where in a file some of its packets lie, about one a second.
 
-They are taken when all of a file is read, and let a file elsewhere be read in part: a decoder goes
-on at a mark as if it had read up to there.
+They are taken when all of a file is read, and let it be read in part later: a decoder goes on at a
+mark as if it had read up to there.
 """
 
 import zlib

@@ -1,6 +1,7 @@
 """The hash of the audio: the same whatever the tags say, another for other sound."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mutagen
@@ -29,10 +30,10 @@ def song(request: pytest.FixtureRequest, write: Write, tmp_path: Path) -> Path:
 
 
 def test_a_new_tag_or_cover_leaves_the_hash_alone(song: Path) -> None:
-    before = audio.examine(song)
+    before = without_marks(song)
     for text in ("A", "Another title, much longer than the one before " * 50):
         tag(song, text)
-        assert audio.examine(song) == before
+        assert without_marks(song) == before
 
 
 def test_other_sound_has_another_hash(song: Path) -> None:
@@ -49,7 +50,7 @@ def test_the_same_samples_at_another_rate_have_another_hash(write: Write) -> Non
 @pytest.mark.parametrize("trailer", ["id3v1", "ape"])
 def test_tags_behind_an_mp3_leave_the_hash_alone(write: Write, trailer: str) -> None:
     path = write("a.mp3", noise(1, seconds=3.0, rate=44_100), rate=44_100)
-    before = audio.examine(path)
+    before = without_marks(path)
     if trailer == "ape":
         tags = mutagen.apev2.APEv2()
         tags["Title"] = "A title " * 100
@@ -58,7 +59,12 @@ def test_tags_behind_an_mp3_leave_the_hash_alone(write: Write, trailer: str) -> 
         tags = ID3()
         tags.add(TALB(encoding=3, text=["An album"]))
         tags.save(path, v1=2)
-    assert audio.examine(path) == before
+    assert without_marks(path) == before
+
+
+def without_marks(path: Path) -> audio.AudioInfo:
+    """Look at a file, but for the places of its packets, which a tag may move."""
+    return replace(audio.examine(path), marks="")
 
 
 def tag(path: Path, text: str) -> None:
