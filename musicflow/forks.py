@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 CAN_FORK = sys.platform == "linux"
 
@@ -86,35 +87,49 @@ class ForkServer:
     modules
         Names of modules; one that cannot be imported is left out. To import them must start no
         thread and use no GPU: neither outlives a fork.
-    run
-        A function that can be imported. A forked process calls it, and ends.
+    base
+        Another such process, to have this one forked from.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started or forked.
     """
 
-    def __init__(self, modules: Sequence[str], run: Callable[[], object]) -> None:
+    def __init__(self, modules: Sequence[str], base: "ForkServer | None" = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
+        self.process: subprocess.Popen[bytes] | None = None
         nothing = subprocess.DEVNULL
-        with theirs:
-            self._process = subprocess.Popen(
-                command, stdin=theirs.fileno(), stdout=nothing, stderr=nothing
-            )
-        self._socket.send(pickle.dumps((sys.path, modules, run)))
+        with theirs, Path(os.devnull).open("wb") as sink:
+            if base is not None:
+                # Nobody waits for it: it may be some time until the base has its own modules.
+                base._send(serve, theirs.fileno(), *[sink.fileno()] * 3)
+            else:
+                command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
+                self.process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=nothing, stderr=nothing
+                )
+        self._socket.send(pickle.dumps((sys.path, modules)))
 
     def __enter__(self) -> "ForkServer":
         return self
 
     def __exit__(self, *_: object) -> None:
+        # One that was forked ends by itself then.
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
-    def fork(self, stderr: int) -> Forked:
+    def fork(self, run: Callable[[], object], stderr: int) -> Forked:
         """Fork the process, once it has imported its modules.
 
         Parameters
         ----------
+        run
+            A function that can be imported. The new process calls it, and ends.
         stderr
-            The descriptor of the new process's standard error.
+            The descriptor of its standard error.
 
         Raises
         ------
@@ -125,7 +140,7 @@ class ForkServer:
             read, stdin = _pipe(theirs, ours)
             stdout, write = _pipe(ours, theirs)
             status, told = _pipe(ours, theirs)
-            socket.send_fds(self._socket, [b"fork"], [read, write, stderr, told])
+            self._send(run, read, write, stderr, told)
             theirs.close()
             pid = os.read(status, _NUMBER.size)
             if not pid:
@@ -133,6 +148,9 @@ class ForkServer:
             forked = Forked(_NUMBER.unpack(pid)[0], stdin, stdout, status)
             ours.pop_all()
             return forked
+
+    def _send(self, run: Callable[[], object], *descriptors: int) -> None:
+        socket.send_fds(self._socket, [pickle.dumps(run)], descriptors)
 
 
 def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[int, int]:
@@ -151,7 +169,7 @@ def serve() -> None:
     # Ctrl-C reaches every process at a terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = socket.socket(fileno=os.dup(0))
-    sys.path[:], modules, run = pickle.loads(parent.recv(_LONGEST))
+    sys.path[:], modules = pickle.loads(parent.recv(_LONGEST))
     # What is not looked through for garbage, now or later, is made faster and never copied.
     gc.disable()
     for module in modules:
@@ -165,13 +183,11 @@ def serve() -> None:
         for ready in select.select([parent.fileno(), *children], [], [])[0]:
             if ready in children:
                 _tell_of_end(ready, *children.pop(ready))
-            elif not _fork(parent, children, run):
+            elif not _fork(parent, children):
                 return
 
 
-def _fork(
-    parent: socket.socket, children: dict[int, tuple[int, int]], run: Callable[[], object]
-) -> bool:
+def _fork(parent: socket.socket, children: dict[int, tuple[int, int]]) -> bool:
     """Fork for a message of the parent; return False if there is none any more.
 
     Parameters
@@ -179,8 +195,8 @@ def _fork(
     children
         By descriptor of a process: its id, and the descriptor for its exit code. One is added.
     """
-    message, given, *_ = socket.recv_fds(parent, len(b"fork"), 4)
-    if not message:
+    run, given, *_ = socket.recv_fds(parent, _LONGEST, 4)
+    if not run:
         return False
     *standard, told = given
     pid = os.fork()
@@ -191,7 +207,7 @@ def _fork(
         for descriptor in (parent.fileno(), *given, *children, *others):
             os.close(descriptor)
         try:
-            run()
+            pickle.loads(run)()
         finally:
             os._exit(1)
     children[os.pidfd_open(pid)] = pid, told

@@ -1,9 +1,11 @@
 """Guarded work: functions run in processes of their own, which a bad item takes down alone.
 
 A worker is a plain interpreter rather than one of `multiprocessing`: that would import the
-parent's main module, be it Dagster or the command line, into what is to be measured. Parent and
-worker talk through the worker's standard input and output. The worker ends once the parent closes
-them, wherever it is at, and so when the parent dies, however that comes about.
+parent's main module, be it Dagster or the command line, into what is to be measured. Within
+`forking` it is forked from one that has imported what workers need.
+
+Parent and worker talk through the worker's standard input and output. The worker ends once the
+parent closes them, wherever it is at, and so when the parent dies, however that comes about.
 
 A worker notes the item it works on in a few bytes of memory that the parent sees. So the parent
 knows which item crashed it, names an item that takes long, and ends a worker that one holds up.
@@ -116,7 +118,7 @@ def iterate(
     timeout_s: float | None = None,
     log: Path | None = None,
     rations: Rations | None = None,
-    forked: bool = False,
+    heavy: bool = False,
 ) -> Generator[_T, None, None]:
     """Iterate over a generator that runs in a worker.
 
@@ -140,8 +142,8 @@ def iterate(
         The file for what native libraries write to standard error; None to drop it.
     rations
         What it may use; None for no bounds.
-    forked
-        Whether the worker may be forked; see `forking`.
+    heavy
+        Whether it needs heavy modules, if it is forked; see `forking`.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def iterate(
     Exception
         The error that the generator raises.
     """
-    with _Worker(names, timeout_s, log, rations, forked) as worker:
+    with _Worker(names, timeout_s, log, rations, heavy) as worker:
         worker.send(pickle.dumps((function, arguments)))
         while _later and not worker.has_answered():
             _import_next()
@@ -209,33 +211,43 @@ def each(
             yield from crew.results()
 
 
-_server: ForkServer | None = None
+_base: ForkServer | None = None
+_heavy: ForkServer | None = None
 
 _later: "deque[str]" = deque()
 
 
 @contextlib.contextmanager
-def forking(modules: Sequence[str], later: Sequence[str] = ()) -> Iterator[None]:
-    """Fork the workers that may be from one process that has imported modules, where that is safe.
+def forking(
+    modules: Sequence[str], heavy: Sequence[str] = (), later: Sequence[str] = ()
+) -> Iterator[None]:
+    """Fork workers from a process that has imported modules, where that is safe.
+
+    Those that have rations are started as before.
 
     Parameters
     ----------
     modules
-        See `ForkServer`; with none, nothing is done.
+        The modules of all workers, see `ForkServer`; with none, nothing is done.
+    heavy
+        More modules, for the workers that ask for them.
     later
         Modules that this process itself imports in the end. It does so, one by one, while it waits
         for the first answer of a worker.
     """
-    global _server
-    if not CAN_FORK or not modules or _server is not None:
+    global _base, _heavy
+    if not CAN_FORK or not modules or _base is not None:
         yield
         return
-    with ForkServer(modules, main) as _server:
+    with contextlib.ExitStack() as servers:
+        _base = _heavy = servers.enter_context(ForkServer(modules))
+        if heavy:
+            _heavy = servers.enter_context(ForkServer(heavy, _base))
         _later.extend(later)
         try:
             yield
         finally:
-            _server = None
+            _base = _heavy = None
             _later.clear()
 
 
@@ -522,7 +534,7 @@ class _Worker:
         timeout_s: float | None,
         log: Path | None,
         rations: Rations | None = None,
-        forked: bool = False,
+        heavy: bool = False,
     ) -> None:
         self._names = names
         self._timeout_s = timeout_s
@@ -536,7 +548,8 @@ class _Worker:
             else:
                 errors = stack.enter_context(tempfile.TemporaryFile()).fileno()
                 self._words = _Words(errors, log, names)
-            self._process = (forked and _fork(errors)) or _start(errors, rations is not None)
+            forked = _fork(errors, heavy) if rations is None else None
+            self._process = forked or _start(errors, rations is not None)
             self._end = stack.pop_all()
         self._guard = threading.Thread(target=self._keep_watch, name="worker", daemon=True)
         self._guard.start()
@@ -626,10 +639,11 @@ class _Worker:
             self._words.collect(self._watch.number)
 
 
-def _fork(errors: int) -> Forked | None:
+def _fork(errors: int, heavy: bool) -> Forked | None:
     """Fork a worker; return None where that cannot be, which costs time alone."""
+    server = _heavy if heavy else _base
     try:
-        return _server.fork(errors) if _server is not None else None
+        return server.fork(main, errors) if server is not None else None
     except OSError:
         return None
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicflow import embedders
+from musicflow.forks import CAN_FORK
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
@@ -97,9 +98,7 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     command = [*PROGRAM, "run", str(paths[0].parents[1]), *names, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: len(store.known(spec)) > 0)
-    children = psutil.Process(process.pid).children()
-    [child] = [child for child in children if "musicflow.worker" in " ".join(child.cmdline())]
-    child.kill()
+    worker_of(process.pid).kill()
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "embeddings/musicnn failed: the worker of musicnn was killed (SIGKILL)" in errors
@@ -115,6 +114,17 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
     rows = {row["embedder"]: row for row in json.loads(printed)["rows"]}
     assert (rows["musicnn"]["n_failed"], rows["musicnn"]["error"]) == (0, "")
     assert len(store.known(spec)) == len(paths)
+
+
+def worker_of(pid: int) -> psutil.Process:
+    """Return the worker that embeds for a run; it was forked from one that was forked itself."""
+    kind = "musicflow.forks" if CAN_FORK else "musicflow.worker"
+    children = psutil.Process(pid).children()
+    [found] = [child for child in children if kind in " ".join(child.cmdline())]
+    if CAN_FORK:
+        [heavy] = found.children()
+        [found] = heavy.children()
+    return found
 
 
 PUBLISHER = """

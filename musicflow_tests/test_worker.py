@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ def iterate(request: pytest.FixtureRequest) -> Iterator[Iterate]:
     if not CAN_FORK:
         pytest.skip("this system does not fork safely")
     with worker.forking(["colorsys"]):
-        yield partial(worker.iterate, forked=True)
+        yield worker.iterate
 
 
 def test_what_a_generator_yields_arrives_in_turn_from_another_process(iterate: Iterate) -> None:
@@ -197,7 +196,7 @@ from pathlib import Path
 from musicflow import worker
 from musicflow_tests.test_worker import go_on
 with worker.forking(["colorsys"]):
-    for process in worker.iterate("going on", go_on, Path(sys.argv[1]), forked=True):
+    for process in worker.iterate("going on", go_on, Path(sys.argv[1])):
         print(process, flush=True)
 """
 
@@ -302,52 +301,64 @@ forks = pytest.mark.skipif(not CAN_FORK, reason="this system does not fork safel
 
 @forks
 def test_a_forked_worker_has_imported_what_was_asked_for_and_others_have_not() -> None:
-    with worker.forking(["colorsys", "no_such_module"]):
-        [found] = worker.iterate("looking", modules, forked=True)
-        [other] = worker.iterate("looking", modules)
-    [last] = worker.iterate("looking", modules, forked=True)
-    assert ["colorsys" in one for one in (found, other, last)] == [True, False, False]
+    rations = Rations(cpu_s=60, memory_bytes=10**10)
+    with worker.forking(["colorsys", "no_such_module"], ["plistlib"]):
+        [light] = worker.iterate("looking", modules)
+        [heavy] = worker.iterate("looking", modules, heavy=True)
+        [other] = worker.iterate("looking", modules, rations=rations)
+    [last] = worker.iterate("looking", modules)
+    found = [{"colorsys", "plistlib"} & one for one in (light, heavy, other, last)]
+    assert found == [{"colorsys"}, {"colorsys", "plistlib"}, set(), set()]
 
 
 @forks
 def test_where_nothing_can_be_forked_any_more_workers_are_started() -> None:
-    with worker.forking(["colorsys"]):
-        running = worker.iterate("counting", count, 1, 2, forked=True)
+    with worker.forking(["colorsys"], ["plistlib"]):
+        running = worker.iterate("counting", count, 1, 2)
         assert next(running)[1] == 1
-        assert worker._server is not None
-        worker._server._process.kill()
-        worker._server._process.wait()
+        assert worker._base is not None
+        assert worker._base.process is not None
+        process = psutil.Process(worker._base.process.pid)
+        heavy = min(process.children(), key=lambda child: child.pid)
+        heavy.kill()
+        process.kill()
+        worker._base.process.wait()
         assert [number for _, number in running] == [2], "it goes on by itself"
-        [found] = worker.iterate("looking", modules, forked=True)
+        [found] = worker.iterate("looking", modules, heavy=True)
         assert "colorsys" not in found
         with pytest.raises(WorkerError) as caught:
-            list(worker.iterate("x", die, signal.SIGKILL, forked=True))
+            list(worker.iterate("x", die, signal.SIGKILL))
     assert caught.value.code == "killed"
 
 
 @forks
 def test_what_a_worker_was_forked_from_ends_with_it() -> None:
     with worker.forking(["colorsys"]):
-        assert worker._server is not None
-        process = worker._server._process.pid
-        assert len(list(worker.iterate("counting", count, 1, 2, forked=True))) == 2
+        assert worker._base is not None
+        assert worker._base.process is not None
+        process = worker._base.process.pid
+        assert len(list(worker.iterate("counting", count, 1, 2))) == 2
         assert psutil.pid_exists(process)
         descriptors = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(5):
-            list(worker.iterate("counting", count, 1, forked=True))
+            list(worker.iterate("counting", count, 1))
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert not psutil.pid_exists(process)
 
 
-def touch(path: Path) -> Iterator[int]:
-    path.touch()
+def answer(begun: Path, done: Path) -> Iterator[int]:
+    """Answer once a module is being imported."""
+    wait_until(begun.exists)
+    done.touch()
     yield 1
 
 
-WAIT = """
+LATER = """
 import time
 from pathlib import Path
-while not Path({path!r}).exists():
+begun, done = map(Path, {paths!r})
+begun.touch()
+while not done.exists():
     time.sleep(0.01)
 time.sleep(0.5)
 """
@@ -359,13 +370,16 @@ def test_what_is_needed_later_is_imported_until_a_worker_answers(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken_of_later.py").write_text("1 / 0")
+    paths = {}
     for name in ("one", "two"):
-        (tmp_path / f"{name}_of_later.py").write_text(WAIT.format(path=str(tmp_path / name)))
+        paths[name] = tmp_path / f"{name}.begun", tmp_path / f"{name}.done"
+        module = LATER.format(paths=[str(path) for path in paths[name]])
+        (tmp_path / f"{name}_of_later.py").write_text(module)
     later = [f"{name}_of_later" for name in ("broken", "one", "two")]
-    with worker.forking(["colorsys"], later):
-        list(worker.iterate("x", touch, tmp_path / "one", forked=True))
+    with worker.forking(["colorsys"], later=later):
+        list(worker.iterate("x", answer, *paths["one"]))
         assert [name in sys.modules for name in later] == [False, True, False]
-        list(worker.iterate("x", touch, tmp_path / "two"))
+        list(worker.iterate("x", answer, *paths["two"]))
     assert [name in sys.modules for name in later] == [False, True, True]
 
 

@@ -55,8 +55,8 @@ def one_import(plan: Plan, settings: Settings, later: Sequence[str]) -> Iterator
         # One that cannot be used says so when it is to embed.
         with suppress(embedders.EmbedderError):
             modules |= dict.fromkeys(embedders.imports_of(spec) if spec.label in busy else ())
-    own = (embed_and_keep.__module__,) if modules else ()
-    with worker.forking((*modules, *own), later):
+    common = (embed_and_keep.__module__,) if busy else ()
+    with worker.forking(common, (*modules,), later):
         yield
 
 

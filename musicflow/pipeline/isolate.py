@@ -38,7 +38,7 @@ def embed_isolated(
             names=[track.track_id for track in tracks],
             timeout_s=limits.timeout_s,
             log=log,
-            forked=bool(embedders.imports_of(spec)),
+            heavy=bool(embedders.imports_of(spec)),
         )
         try:
             with closing(outcomes):
