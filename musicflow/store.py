@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from typing import Any
 import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicflow.embedders.looks import Fault
@@ -325,7 +324,7 @@ class EmbeddingStore:
         columns: list[str] | None = None,
         only: Collection[str] | None = None,
     ) -> list[pa.Table]:
-        wanted = None if only is None else pa.array(only, pa.string())
+        wanted = None if only is None else frozenset(only)
         while True:
             # A merge in another process may take a file away between listing and reading.
             with contextlib.suppress(FileNotFoundError):
@@ -396,23 +395,20 @@ def stack(rows: Sequence[Embedding]) -> np.ndarray:
     return np.stack([row.vector for row in rows if row.vector is not None])
 
 
-def _read(part: Path, columns: list[str] | None, wanted: pa.Array | None) -> pa.Table:
+def _read(part: Path, columns: list[str] | None, wanted: Set[str] | None) -> pa.Table:
     """Read a file, or those of some columns that it has; of `wanted` contents, if any."""
     with pq.ParquetFile(part) as file:
         if wanted is None:
             return file.read(columns=columns)
+        contents = file.read(["content_hash"])["content_hash"].to_pylist()
         # The groups of rows that hold none are not read: a few new ones cost no more than they are.
-        groups = [
-            group
-            for group in range(file.num_row_groups)
-            if pc.any(_are_in(file.read_row_group(group, ["content_hash"]), wanted)).as_py()
-        ]
-        table = file.read_row_groups(groups, columns)
-        return table.filter(_are_in(table, wanted))
-
-
-def _are_in(table: pa.Table, wanted: pa.Array) -> pa.Array:
-    return pc.is_in(table["content_hash"], wanted)
+        groups, chosen, end = [], [], 0
+        for group in range(file.num_row_groups):
+            start, end = end, end + file.metadata.row_group(group).num_rows
+            if any(found := [content in wanted for content in contents[start:end]]):
+                groups.append(group)
+                chosen += found
+        return file.read_row_groups(groups, columns).filter(pa.array(chosen, pa.bool_()))
 
 
 def _embedding(row: dict[str, Any], vector: np.ndarray | None) -> Embedding:
