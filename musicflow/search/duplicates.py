@@ -135,11 +135,13 @@ def _alike(vectors: np.ndarray, lengths: np.ndarray, manifest: Manifest) -> np.n
         for left in range(top, end, _BLOCK):
             others = order[left : min(left + _BLOCK, end)]
             alike = near(vectors[rows] @ vectors[others].T, manifest)
-            alike &= same_length(lengths[rows], lengths[others])
-            one, other = np.nonzero(alike)
+            # On two axes, `np.nonzero` takes half as long as the product.
+            one, other = np.unravel_index(np.flatnonzero(alike), alike.shape)
             pairs.append(np.stack([rows[one], others[other]], axis=1))
     found = np.concatenate(pairs)
-    return found[found[:, 0] != found[:, 1]]
+    # Few are near, so their lengths are compared only then.
+    apart = np.abs(lengths[found[:, 0]] - lengths[found[:, 1]]) > SAME_LENGTH_S
+    return found[~apart & (found[:, 0] != found[:, 1])]
 
 
 def _groups(pairs: np.ndarray, count: int) -> list[np.ndarray]:
