@@ -7,8 +7,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +23,7 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -98,7 +100,7 @@ def _prepare_dagster(home: Home) -> None:
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         storage = instance.event_log_storage
         known = {limit.name for limit in storage.get_pool_limits()}
-        for pool in {EMBEDDING, GPU, INDEX} - known:
+        for pool in {*_POOLS} - known:
             storage.set_concurrency_slots(pool, 1)
         _end_killed_runs(instance)
 
@@ -211,7 +213,8 @@ def _run(
             tags=EMBEDS | some | _tags(),
             remote_job_origin=_origin(),
         )
-        result = execute_run(InMemoryJob(job), run, instance)
+        with _handing_out_places(instance):
+            result = execute_run(InMemoryJob(job), run, instance)
         failed = {
             event.step_key.replace("__", "/"): _reason(event)
             for event in result.get_step_failure_events()
@@ -225,6 +228,43 @@ def _run(
         except (OSError, subprocess.SubprocessError) as error:
             tell(f"The alert could not be sent: {error}")
     return failed
+
+
+_LOOK_S = 2.0
+
+_POOLS = (EMBEDDING, GPU, INDEX)
+
+
+@contextmanager
+def _handing_out_places(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Give free places of the pools to steps that wait for one.
+
+    Dagster does so when a place becomes free. It overlooks a step of another run that begins to
+    wait at that moment, which would wait forever.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_S):
+            # A database that is locked for a moment can wait for the next look.
+            with suppress(Exception):
+                _hand_out_places(instance)
+
+    thread = threading.Thread(target=look, name="places", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _hand_out_places(instance: dg.DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    for pool in _POOLS:
+        if storage.has_unassigned_slots(pool):
+            storage.assign_pending_steps([pool])
 
 
 _SEEN = "partitions.json"
