@@ -5,6 +5,7 @@ times. Linux alone forks safely: on macOS, libraries of the system may not be us
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -25,6 +26,9 @@ _LONGEST = 1 << 20
 """The longest message, in bytes."""
 
 _NUMBER = struct.Struct("i")
+
+_ON_DEATH_OF_PARENT = 1
+"""``PR_SET_PDEATHSIG``; see prctl(2)."""
 
 
 class Forked:
@@ -103,7 +107,7 @@ class ForkServer:
         with theirs, Path(os.devnull).open("wb") as sink:
             if base is not None:
                 # Nobody waits for it: it may be some time until the base has its own modules.
-                base._send(serve, theirs.fileno(), *[sink.fileno()] * 3)
+                base._send(serve_beside, theirs.fileno(), *[sink.fileno()] * 3)
             else:
                 command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"]
                 self.process = subprocess.Popen(
@@ -162,6 +166,13 @@ def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[in
 
 
 # --- in the process that is forked --------------------------------------------------------------
+
+
+def serve_beside() -> None:
+    """Serve until the process that this one was forked from ends, wherever it is at."""
+    # An import that hangs would outlive everything else.
+    ctypes.CDLL(None).prctl(_ON_DEATH_OF_PARENT, signal.SIGKILL)
+    serve()
 
 
 def serve() -> None:

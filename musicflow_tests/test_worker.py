@@ -346,6 +346,20 @@ def test_what_a_worker_was_forked_from_ends_with_it() -> None:
     assert not psutil.pid_exists(process)
 
 
+@forks
+def test_an_import_that_hangs_outlives_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hangs.py").write_text("import time; time.sleep(600)")
+    with worker.forking(["colorsys"], ["hangs"]):
+        assert list(worker.iterate("counting", count, 1))
+        assert worker._base is not None
+        assert worker._base.process is not None
+        [heavy] = psutil.Process(worker._base.process.pid).children()
+    wait_until(lambda: not heavy.is_running())
+
+
 def answer(begun: Path, done: Path) -> Iterator[int]:
     """Answer once a module is being imported."""
     wait_until(begun.exists)
