@@ -11,7 +11,6 @@ import argparse
 import gzip
 import os
 import random
-import resource
 import shutil
 import statistics
 import subprocess
@@ -50,12 +49,14 @@ def main() -> None:
         _run(codes[0], library, home)
         _run(codes[0], library, home)
         new = iter(files[given.tracks :])
-        times: dict[Path, list[tuple[float, float]]] = {code: [] for code in codes}
+        times: dict[Path, list[float]] = {code: [] for code in codes}
         for _ in range(given.rounds):
             for code in codes:
                 _add(next(new), given.clips, library)
                 times[code].append(_run(code, library, home))
-    text = "\n".join([*_head(given.tracks, given.rounds), *_rows(times), ""])
+    command = f"eval/one_new.py CLIPS --rounds {given.rounds}"
+    command += " --beside BEFORE" if given.beside else ""
+    text = "\n".join([*_head(command, given.tracks), *_rows(times), ""])
     (HERE / "results" / "one_new.md").write_text(text)
     print(text)
 
@@ -91,41 +92,35 @@ def _weights(cache: Path) -> None:
         embedders.prepare(spec)
 
 
-def _run(code: Path, library: Path, home: Path) -> tuple[float, float]:
-    """Return the seconds that a run takes, and its processor time."""
+def _run(code: Path, library: Path, home: Path) -> float:
+    """Return the seconds that a run takes."""
     command = [sys.executable, "-c", "from musicflow.cli import main; main()", "run", str(library)]
     command += [part for name in EMBEDDERS for part in ("--embedder", name)]
     given = {"PYTHONPATH": str(code), "MUSICFLOW_HOME": str(home)}
     environment = os.environ | given | {"MUSICFLOW_CACHE": str(home / "cache")}
-    busy, start = _busy_s(), time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(command, check=True, env=environment, cwd=code, capture_output=True)
-    return time.perf_counter() - start, _busy_s() - busy
+    return time.perf_counter() - start
 
 
-def _busy_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _head(tracks: int, rounds: int) -> list[str]:
+def _head(command: str, tracks: int) -> list[str]:
     return [
         "# A run with one new clip",
         "",
-        f"`python eval/one_new.py CLIPS`, {datetime.now(UTC):%Y-%m-%d}, {machine()}, "
-        f"load {os.getloadavg()[1]:.0f}. {tracks} clips of 30 s, five embedders; medians of "
-        f"{rounds} runs, in turns. With evaluation, report, Dagster and MLflow.",
+        f"`python {command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}, "
+        f"load {os.getloadavg()[1]:.0f}. {tracks} clips of 30 s, five embedders; medians, in "
+        "turns. With evaluation, report, Dagster and MLflow.",
         "",
-        "| commit | s | processor s |",
-        "|---|---|---|",
+        "| commit | s |",
+        "|---|---|",
     ]
 
 
-def _rows(times: dict[Path, list[tuple[float, float]]]) -> Iterator[str]:
+def _rows(times: dict[Path, list[float]]) -> Iterator[str]:
     for code, found in times.items():
         command = ["git", "-C", str(code), "rev-parse", "--short", "HEAD"]
         commit = subprocess.check_output(command, text=True).strip()
-        wall, busy = (statistics.median(values) for values in zip(*found, strict=True))
-        yield f"| {commit} | {wall:.1f} | {busy:.1f} |"
+        yield f"| {commit} | {statistics.median(found):.1f} |"
 
 
 if __name__ == "__main__":
