@@ -32,7 +32,7 @@ MISSING = "missing-extra"
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Import what is large without looking for garbage meanwhile, a fifth of the time for none."""
+    """Import what is large without looking for garbage, which takes a fifth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -215,7 +215,7 @@ def confusion(rows: Sequence[Row]) -> dict[str, bytes]:
         scale = figure.colorbar(picture, ax=panels, shrink=0.6, aspect=30, format="{x:.0%}")
         scale.set_label("share of the ten nearest")
     if are_few:
-        # Before the words are written, which take no room of their own, it takes half the time.
+        # Laid out before the words are written, which take no room of their own: that is faster.
         _lay_out(figure)
         for axes, share in zip(panels, shares, strict=True):
             _write(axes, share)
