@@ -1,9 +1,10 @@
 """What is installed on top of the core, by the extras of the package."""
 
 import gc
+import importlib
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from musicflow.errors import MusicflowError
 
@@ -40,6 +41,14 @@ def quick_imports() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def import_ahead(*modules: str) -> None:
+    """Import modules before they are needed. What is wrong with one is for its users to say."""
+    with quick_imports():
+        for module in modules:
+            with suppress(Exception):
+                importlib.import_module(module)
 
 
 def require(what: str, *extras: str) -> None:

@@ -7,7 +7,6 @@ times. Linux alone forks safely: on macOS, libraries of the system may not be us
 import contextlib
 import ctypes
 import gc
-import importlib
 import os
 import pickle
 import select
@@ -19,6 +18,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from musicflow.extras import import_ahead
 
 CAN_FORK = sys.platform == "linux"
 
@@ -181,14 +182,9 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = socket.socket(fileno=os.dup(0))
     sys.path[:], modules = pickle.loads(parent.recv(_LONGEST))
-    # What is not looked through for garbage, now or later, is made faster and never copied.
-    gc.disable()
-    for module in modules:
-        # A worker that needs it will say what is wrong.
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
+    import_ahead(*modules)
+    # Pages that are never looked through for garbage are never copied.
     gc.freeze()
-    gc.enable()
     children: dict[int, tuple[int, int]] = {}
     while True:
         for ready in select.select([parent.fileno(), *children], [], [])[0]:

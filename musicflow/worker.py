@@ -13,7 +13,6 @@ knows which item crashed it, names an item that takes long, and ends a worker th
 
 import contextlib
 import faulthandler
-import importlib
 import logging
 import mmap
 import os
@@ -37,6 +36,7 @@ from types import FrameType
 from typing import IO, Any, TypeAlias, TypeVar
 
 from musicflow.errors import MusicflowError
+from musicflow.extras import import_ahead
 from musicflow.forks import CAN_FORK, Forked, ForkServer
 
 _T = TypeVar("_T")
@@ -155,7 +155,7 @@ def iterate(
     with _Worker(names, timeout_s, log, rations, heavy) as worker:
         worker.send(pickle.dumps((function, arguments)))
         while _later and not worker.has_answered():
-            _import_next()
+            import_ahead(_later.popleft())
         while (message := worker.receive()) is not None:
             more, item = message
             if not more:
@@ -249,12 +249,6 @@ def forking(
         finally:
             _base = _heavy = None
             _later.clear()
-
-
-def _import_next() -> None:
-    # What is wrong with one is for those to say who need it.
-    with contextlib.suppress(Exception):
-        importlib.import_module(_later.popleft())
 
 
 # --- in the worker -----------------------------------------------------------------------------

@@ -299,6 +299,13 @@ def test_the_clock_of_an_item_runs_while_another_thread_waits(iterate: Iterate) 
 forks = pytest.mark.skipif(not CAN_FORK, reason="this system does not fork safely")
 
 
+def base() -> psutil.Process:
+    """Return the process that light workers are forked from."""
+    assert worker._base is not None
+    assert worker._base.process is not None
+    return psutil.Process(worker._base.process.pid)
+
+
 @forks
 def test_a_forked_worker_has_imported_what_was_asked_for_and_others_have_not() -> None:
     rations = Rations(cpu_s=60, memory_bytes=10**10)
@@ -316,13 +323,11 @@ def test_where_nothing_can_be_forked_any_more_workers_are_started() -> None:
     with worker.forking(["colorsys"], ["plistlib"]):
         running = worker.iterate("counting", count, 1, 2)
         assert next(running)[1] == 1
-        assert worker._base is not None
-        assert worker._base.process is not None
-        process = psutil.Process(worker._base.process.pid)
+        process = base()
         heavy = min(process.children(), key=lambda child: child.pid)
         heavy.kill()
         process.kill()
-        worker._base.process.wait()
+        process.wait()
         assert [number for _, number in running] == [2], "it goes on by itself"
         [found] = worker.iterate("looking", modules, heavy=True)
         assert "colorsys" not in found
@@ -334,9 +339,7 @@ def test_where_nothing_can_be_forked_any_more_workers_are_started() -> None:
 @forks
 def test_what_a_worker_was_forked_from_ends_with_it() -> None:
     with worker.forking(["colorsys"]):
-        assert worker._base is not None
-        assert worker._base.process is not None
-        process = worker._base.process.pid
+        process = base().pid
         assert len(list(worker.iterate("counting", count, 1, 2))) == 2
         assert psutil.pid_exists(process)
         descriptors = len(list(Path("/proc/self/fd").iterdir()))
@@ -354,9 +357,7 @@ def test_an_import_that_hangs_outlives_nothing(
     (tmp_path / "hangs.py").write_text("import time; time.sleep(600)")
     with worker.forking(["colorsys"], ["hangs"]):
         assert list(worker.iterate("counting", count, 1))
-        assert worker._base is not None
-        assert worker._base.process is not None
-        [heavy] = psutil.Process(worker._base.process.pid).children()
+        [heavy] = base().children()
     wait_until(lambda: not heavy.is_running())
 
 

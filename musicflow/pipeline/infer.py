@@ -1,7 +1,6 @@
 """Windows to vectors, in full batches of several tracks' windows, stored every few seconds."""
 
 import contextlib
-import importlib
 import math
 import os
 import threading
@@ -20,7 +19,7 @@ from musicflow import audio, embedders
 from musicflow.embedders import looks
 from musicflow.embedders.adapters.vectors import Given
 from musicflow.embedders.spec import Embedder, EmbedderSpec
-from musicflow.extras import quick_imports
+from musicflow.extras import import_ahead
 from musicflow.library import Problem, Track
 from musicflow.pipeline.decode import Decoded, Feed
 from musicflow.store import Embedding, EmbeddingStore
@@ -49,11 +48,8 @@ def embed_and_keep(
     limits: audio.Limits,
 ) -> Generator[Problem | None, None, None]:
     """Embed and store tracks; yield per track its problem of reading, or None."""
-    for name in embedders.imports_of(spec):
-        # So it does not count as loading, whether or not the process was forked with it. What is
-        # missing is told when the model is loaded.
-        with contextlib.suppress(ImportError), quick_imports():
-            importlib.import_module(name)
+    # So it does not count as loading, whether or not the process was forked with it.
+    import_ahead(*embedders.imports_of(spec))
     with _PeakMemory() as memory:
         start = time.perf_counter()
         embedder = embedders.load(spec, cache)
