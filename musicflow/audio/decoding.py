@@ -430,7 +430,7 @@ class Frames:
                     containers.check_format(frame)
                     gathering = self._gathering = _Gathering(frame)
                 if passages is not None and passages.is_new:
-                    self._start_s = passages.begin(frame)
+                    self._start_s = passages.begin(frame, codec.codec.canonical_name)
                 if gathering.add(frame):
                     yield from self._take()
             if packet is None and passages is not None:

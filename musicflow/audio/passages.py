@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 LEAD_S = 0.05
 """What a resampler needs around a passage."""
 
-_PRE_ROLL_S = 0.5
-"""What a decoder needs before a passage. From 0.1 s on, all codecs but Opus give the samples of a
-file that is decoded whole."""
+_PRE_ROLL_S = {"flac": 0.1, "mp3": 0.25, "vorbis": 0.25}
+"""What a decoder needs before a passage to give the samples of a file that is decoded whole, by
+codec. MP3 may hold 511 bytes back for later frames, which is 0.25 s at its least bit rate."""
 
+_OTHERS_S = 0.5
+"""The same for all other codecs. Opus needs the most of them."""
+
+_LOW_RATES = 32_000
+_LOW_RATES_S = 0.65
+"""The same for MP3 below this rate: it may hold 255 bytes back, which is 23 frames at 8 kbit/s."""
 
 _FAR_S = 2.0
 """Fewer seconds than this are read through."""
@@ -64,8 +70,8 @@ class Passages:
         """The length of the file by its packets read so far, in seconds."""
         return self._end_s - (self._origin or 0.0)
 
-    def begin(self, frame: "AudioFrame") -> float:
-        """Begin a passage with a frame, and return where it lies in seconds."""
+    def begin(self, frame: "AudioFrame", codec: str) -> float:
+        """Begin a passage with a frame of a codec, and return where it lies in seconds."""
         tick, rate = frame.time_base, frame.sample_rate
         if frame.pts is None or tick is None or not frame.duration:
             raise UntimedError
@@ -78,7 +84,7 @@ class Passages:
             self._origin, self._rate = start_s, rate
             # Rates with few common divisors meet rarely.
             meet_s = 1 / math.gcd(rate, self._sample_rate)
-            self._before_s = _PRE_ROLL_S + LEAD_S + meet_s
+            self._before_s = _pre_roll_s(codec, rate) + LEAD_S + meet_s
         if rate != self._rate:
             raise UntimedError
         self.is_new = False
@@ -142,3 +148,9 @@ class Passages:
                 passed, self.is_new = False, True
             yield packet
             self._passed_s = self._end_s - (self._origin or 0.0)
+
+
+def _pre_roll_s(codec: str, sample_rate: int) -> float:
+    if codec == "mp3" and sample_rate < _LOW_RATES:
+        return _LOW_RATES_S
+    return _PRE_ROLL_S.get(codec, _OTHERS_S)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -56,6 +57,28 @@ def test_an_excerpt_has_the_samples_of_the_whole_file(write: Write, kind: str, r
         np.testing.assert_allclose(samples, whole[start : start + count], atol=2e-6)
     assert excerpts.notes == ()
     assert excerpts.seconds == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("own", "kbit_s", "layout"), [(48_000, 32, "stereo"), (24_000, 8, "mono"), (22_050, 8, "mono")]
+)
+def test_an_excerpt_of_mp3_has_what_frames_long_before_hold_for_it(
+    tmp_path: Path, own: int, kbit_s: int, layout: str
+) -> None:
+    path = tmp_path / "a.mp3"
+    samples = song(1, own).T.astype(np.float32)[: 2 if layout == "stereo" else 1]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=own, layout=layout)
+        stream.bit_rate = 1000 * kbit_s
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
+        frame.sample_rate = own
+        for part in (frame, None):
+            container.mux(stream.encode(part))
+    whole = audio.decode(path, 16_000)
+    spans = spread(SECONDS, 16_000, count=18, heard_s=0.3)
+    found, _ = heard(path, 16_000, spans)
+    for (start, count), part in zip(spans, found, strict=True):
+        np.testing.assert_allclose(part, whole[start : start + count], atol=2e-6)
 
 
 def test_an_excerpt_of_aac_differs_only_by_the_noise_of_its_decoder(tmp_path: Path) -> None:
