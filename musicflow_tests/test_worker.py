@@ -190,11 +190,13 @@ def test_a_process_that_does_not_end_is_ended(
     assert not psutil.pid_exists(process)
 
 
+# Tests that run in the background of a shell inherit that Ctrl-C is not heard.
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from musicflow import worker
 from musicflow_tests.test_worker import go_on
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with worker.forking(["colorsys"]):
     for process in worker.iterate("going on", go_on, Path(sys.argv[1])):
         print(process, flush=True)
