@@ -199,7 +199,7 @@ def confusion(rows: Sequence[Row]) -> dict[str, bytes]:
     scored = [row for row in rows if row.confusion and row.kind != "baseline"]
     genres = sorted({genre for row in scored for genre in row.confusion})
     are_few = len(genres) <= _MAX_GENRES
-    side = max(3.6, 1.2 + 0.33 * len(genres)) if are_few else 5.0
+    side = max(3.2, 0.8 + 0.33 * len(genres)) if are_few else 5.0
     figure, panels = _panels(len(scored), side)
     shares = [
         [[row.confusion.get(g, {}).get(h, 0.0) for h in genres] for g in genres] for row in scored
@@ -207,10 +207,15 @@ def confusion(rows: Sequence[Row]) -> dict[str, bytes]:
     for axes, row, share in zip(panels, scored, shares, strict=True):
         picture = axes.imshow(share, cmap=_SHARE, vmin=0, vmax=1)
         axes.set_title(fused.short(row.embedder))
-        size = 9 if are_few else 5
-        axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
+        axes.tick_params(length=0, labelbottom=False, labelleft=False)
+    # Names of genres at the left and at the bottom are enough.
+    size = 9 if are_few else 5
+    for axes in panels[::_COLUMNS]:
+        axes.tick_params(labelleft=True)
         axes.set_yticks(range(len(genres)), genres, fontsize=size)
-        axes.tick_params(length=0)
+    for axes in panels[-_COLUMNS:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xticks(range(len(genres)), genres, rotation=90, fontsize=size)
     if panels:
         scale = figure.colorbar(picture, ax=panels, shrink=0.6, aspect=30, format="{x:.0%}")
         scale.set_label("share of the ten nearest")
@@ -276,7 +281,7 @@ def _lay_out(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
 
 
 def _drawn(figure: Figure) -> dict[str, bytes]:
