@@ -1,6 +1,7 @@
 """Runs of a plan, and of sweeps: recorded by Dagster and MLflow where these are installed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from musicflow import extras
 from musicflow.embedders import EmbedderSpec
@@ -11,23 +12,23 @@ from musicflow.pipeline.embed import one_import
 from musicflow.pipeline.layers import sweep_layers
 from musicflow.pipeline.plan import Plan
 from musicflow.pipeline.run import run_plan, run_tuned
-from musicflow.settings import Settings, remember
+from musicflow.settings import Home, Settings, remember
 from musicflow.store import store_of
 from musicflow.tuning import TuningError
 
 _OF_EVALUATION = (
     "musicflow.kernels.ranking",
-    "matplotlib.figure",
-    "musicflow.evaluation.figures",
     "sklearn.utils",
     "sklearn.cluster",
-    "sklearn.manifold",
     "sklearn.linear_model",
     "sklearn.pipeline",
     "mlflow.entities",
     "musicflow.tracking",
 )
 """What an evaluation takes long to import, in small steps."""
+
+_OF_PICTURES = ("musicflow.pipeline.evaluate", "sklearn.manifold", "musicflow.evaluation.figures")
+"""The same for the map and the pictures, which are drawn beside it."""
 
 
 def _tell_nobody(_text: str) -> None:
@@ -59,13 +60,23 @@ def carry_out(
         If it was interrupted. All finished work is kept.
     """
     evaluates = any(step.kind == "evaluate" for step in plan.steps)
-    with one_import(plan, settings, _OF_EVALUATION if evaluates else ()):
+    later = [partial(extras.import_ahead, name) for name in _OF_EVALUATION]
+    given = ([*later, partial(_open_records, settings.paths)], _OF_PICTURES)
+    with one_import(plan, settings, *(given if evaluates else ((), ()))):
         if not extras.are_installed(*extras.RECORDS):
             tell("Dagster and MLflow are not installed: this run is not recorded there.")
             return run_plan(plan, settings, progress)
         from musicflow.orchestration.run import materialize
 
         return materialize(plan, settings, lambda _context: progress, tell)
+
+
+def _open_records(home: Home) -> None:
+    """Open MLflow's database, which stays open; a server may be slow to answer."""
+    from musicflow import tracking
+
+    if home.tracking_uri.startswith("sqlite"):
+        tracking.prepare(home)
 
 
 def tune(

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -196,7 +196,7 @@ def log_comparison(
     home: Home,
     comparison: Comparison,
     specs: Sequence[EmbedderSpec],
-    files: Sequence[Path],
+    files: Callable[[], Sequence[Path]],
     tags: Mapping[str, str] = {},
 ) -> Comparison:
     """Log a comparison: a parent run; a child run and a model per embedder.
@@ -210,7 +210,7 @@ def log_comparison(
     specs
         The embedders.
     files
-        The report: artifacts of the parent run.
+        Returns the report: artifacts of the parent run. It is called when all else is logged.
     tags
         Further tags of all runs.
 
@@ -246,7 +246,7 @@ def _log_runs(
     client: MlflowClient,
     comparison: Comparison,
     specs: Sequence[EmbedderSpec],
-    files: Sequence[Path],
+    files: Callable[[], Sequence[Path]],
     about: Mapping[str, str],
     parent: str,
     children: dict[str, str],
@@ -278,9 +278,10 @@ def _log_runs(
     client.log_inputs(parent, [_dataset(comparison)])
     experiment = client.get_run(parent).info.experiment_id
     logged = comparison.with_runs(experiment, parent, children)
-    for file in files:
+    report = files()
+    for file in report:
         client.log_artifact(parent, str(file))
-    names = {file.name for file in files}
+    names = {file.name for file in report}
     picture = f"![Quality and speed](get-artifact?path={_PICTURE}&run_uuid={parent})"
     note = [" ".join(verdict(logged)), *([picture] if _PICTURE in names else []), about.get(_NOTE)]
     client.set_tag(parent, _NOTE, "\n\n".join(filter(None, note)))

@@ -29,14 +29,15 @@ import traceback
 from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, TypeAlias, TypeVar
 
 from musicflow.errors import MusicflowError
-from musicflow.extras import import_ahead
 from musicflow.forks import CAN_FORK, Forked, ForkServer
 
 _T = TypeVar("_T")
@@ -152,10 +153,12 @@ def iterate(
     Exception
         The error that the generator raises.
     """
-    with _Worker(names, timeout_s, log, rations, heavy) as worker:
+    with _Worker(names, timeout_s, log, rations, _heavy if heavy else _base) as worker:
         worker.send(pickle.dumps((function, arguments)))
         while _later and not worker.has_answered():
-            import_ahead(_later.popleft())
+            # What fails ahead of its time says so when it is due.
+            with contextlib.suppress(Exception):
+                _later.popleft()()
         while (message := worker.receive()) is not None:
             more, item = message
             if not more:
@@ -211,15 +214,77 @@ def each(
             yield from crew.results()
 
 
+@contextlib.contextmanager
+def beside(
+    name: str, function: Callable[..., _Result], *arguments: Any
+) -> Iterator[Callable[[], _Result]]:
+    """Let a function run beside the context, where a worker for it can be forked.
+
+    Elsewhere it runs when its result is asked for: to start an interpreter would take longer than
+    is gained.
+
+    Parameters
+    ----------
+    name
+        What runs there, for people.
+    function
+        A function that can be imported; it, its arguments and its result must be picklable.
+    *arguments
+        Its arguments.
+
+    Yields
+    ------
+    callable
+        A function that waits for the result and returns it. It raises what the function raises,
+        or a `WorkerError`; see `iterate`. Each call of it comes to the same.
+    """
+    if _aside is None:
+        yield _kept(partial(function, *arguments))
+        return
+    with _Worker((), None, None, None, _aside) as worker:
+        worker.send(pickle.dumps((_once, (function, arguments))))
+        yield _kept(partial(_result, worker, name))
+
+
+def _kept(function: Callable[[], _Result]) -> Callable[[], _Result]:
+    """Return a function that calls another once, and keeps what it returns or raises."""
+    kept: Future[_Result] = Future()
+
+    def result() -> _Result:
+        if not kept.done():
+            try:
+                kept.set_result(function())
+            except Exception as error:
+                kept.set_exception(error)
+        return kept.result()
+
+    return result
+
+
+def _result(worker: "_Worker", name: str) -> Any:
+    message = worker.receive()
+    if message is None:
+        raise worker.error(name)
+    succeeded, result = message
+    if not succeeded:
+        raise result
+    return result
+
+
 _base: ForkServer | None = None
 _heavy: ForkServer | None = None
+_aside: ForkServer | None = None
 
-_later: "deque[str]" = deque()
+_later: "deque[Callable[[], object]]" = deque()
+"""What this process does while it waits for a worker."""
 
 
 @contextlib.contextmanager
 def forking(
-    modules: Sequence[str], heavy: Sequence[str] = (), later: Sequence[str] = ()
+    modules: Sequence[str],
+    heavy: Sequence[str] = (),
+    later: Sequence[Callable[[], object]] = (),
+    aside: Sequence[str] = (),
 ) -> Iterator[None]:
     """Fork workers from a process that has imported modules, where that is safe.
 
@@ -232,22 +297,31 @@ def forking(
     heavy
         More modules, for the workers that ask for them.
     later
-        Modules that this process itself imports in the end. It does so, one by one, while it waits
-        for the first answer of a worker.
+        Small steps that this process takes in any case, in their order, such as imports. It takes
+        them ahead while it waits for the first answer of a worker.
+    aside
+        Modules of what runs `beside`. They are imported after those steps.
     """
-    global _base, _heavy
+    global _base, _heavy, _aside
     if not CAN_FORK or not modules or _base is not None:
         yield
         return
+
+    def step_aside() -> None:
+        global _aside
+        _aside = servers.enter_context(ForkServer(aside, _base))
+
     with contextlib.ExitStack() as servers:
         _base = _heavy = servers.enter_context(ForkServer(modules))
         if heavy:
             _heavy = servers.enter_context(ForkServer(heavy, _base))
         _later.extend(later)
+        if aside:
+            _later.append(step_aside)
         try:
             yield
         finally:
-            _base = _heavy = None
+            _base = _heavy = _aside = None
             _later.clear()
 
 
@@ -516,6 +590,10 @@ def _apply(function: Callable[[Any], Any]) -> Generator[tuple[int, bytes], None,
             yield number, result
 
 
+def _once(function: Callable[..., _T], arguments: Sequence[Any]) -> Generator[_T, None, None]:
+    yield function(*arguments)
+
+
 # --- in the parent -----------------------------------------------------------------------------
 
 
@@ -527,8 +605,8 @@ class _Worker:
         names: Sequence[str],
         timeout_s: float | None,
         log: Path | None,
-        rations: Rations | None = None,
-        heavy: bool = False,
+        rations: Rations | None,
+        server: ForkServer | None,
     ) -> None:
         self._names = names
         self._timeout_s = timeout_s
@@ -542,7 +620,7 @@ class _Worker:
             else:
                 errors = stack.enter_context(tempfile.TemporaryFile()).fileno()
                 self._words = _Words(errors, log, names)
-            forked = _fork(errors, heavy) if rations is None else None
+            forked = _fork(errors, server) if rations is None else None
             self._process = forked or _start(errors, rations is not None)
             self._end = stack.pop_all()
         self._guard = threading.Thread(target=self._keep_watch, name="worker", daemon=True)
@@ -633,9 +711,8 @@ class _Worker:
             self._words.collect(self._watch.number)
 
 
-def _fork(errors: int, heavy: bool) -> Forked | None:
+def _fork(errors: int, server: ForkServer | None) -> Forked | None:
     """Fork a worker; return None where that cannot be, which costs time alone."""
-    server = _heavy if heavy else _base
     try:
         return server.fork(main, errors) if server is not None else None
     except OSError:
@@ -741,7 +818,7 @@ class _Crew:
 
     def _work(self, waiting: "deque[int]") -> None:
         """Let one worker answer the waiting items until it ends or dies."""
-        with _Worker(*self._how) as worker, self._in_reach(worker):
+        with _Worker(*self._how, None, _base) as worker, self._in_reach(worker):
             worker.send(pickle.dumps((_apply, (self._function,))))
             self._send(worker, waiting)
             answered = 0

@@ -63,7 +63,7 @@ def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_
     report = tmp_path / "report.md"
     report.write_text("hello")
     odd = replace(comparison(), doubts=(Doubt("few-genres", "one genre", "name more", voids=True),))
-    logged = tracking.log_comparison(home, odd, SPECS, [report], {"dagster_run_id": "7"})
+    logged = tracking.log_comparison(home, odd, SPECS, lambda: [report], {"dagster_run_id": "7"})
     client = tracking.prepare(home)
     assert logged.mlflow_run_id is not None
     parent = client.get_run(logged.mlflow_run_id)
@@ -119,7 +119,7 @@ def test_a_server_that_fails_midway_keeps_no_half(
 
     monkeypatch.setattr(tracking.MlflowClient, "log_table", fail)
     with pytest.raises(ConnectionError):
-        tracking.log_comparison(home, comparison(), SPECS, [])
+        tracking.log_comparison(home, comparison(), SPECS, list)
     monkeypatch.undo()
     client = tracking.prepare(home)
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
@@ -129,8 +129,8 @@ def test_a_server_that_fails_midway_keeps_no_half(
 
 
 def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(home: Home) -> None:
-    first = tracking.log_comparison(home, comparison(), SPECS, [])
-    second = tracking.log_comparison(home, comparison(), SPECS, [])
+    first = tracking.log_comparison(home, comparison(), SPECS, list)
+    second = tracking.log_comparison(home, comparison(), SPECS, list)
     client = tracking.prepare(home)
     runs = [client.get_run(str(logged.rows[0].mlflow_run_id)) for logged in (first, second)]
     [[model], [same]] = [run.inputs.model_inputs for run in runs]

@@ -1,6 +1,7 @@
 import contextlib
 import ctypes
 import errno
+import importlib
 import os
 import pickle
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -382,7 +384,7 @@ time.sleep(0.5)
 
 
 @forks
-def test_what_is_needed_later_is_imported_until_a_worker_answers(
+def test_what_is_needed_later_is_done_until_a_worker_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
@@ -393,11 +395,66 @@ def test_what_is_needed_later_is_imported_until_a_worker_answers(
         module = LATER.format(paths=[str(path) for path in paths[name]])
         (tmp_path / f"{name}_of_later.py").write_text(module)
     later = [f"{name}_of_later" for name in ("broken", "one", "two")]
-    with worker.forking(["colorsys"], later=later):
+    steps = [partial(importlib.import_module, name) for name in later]
+    with worker.forking(["colorsys"], later=steps):
         list(worker.iterate("x", answer, *paths["one"]))
         assert [name in sys.modules for name in later] == [False, True, False]
         list(worker.iterate("x", answer, *paths["two"]))
     assert [name in sys.modules for name in later] == [False, True, True]
+
+
+def process_with(name: str) -> tuple[int, bool]:
+    """Return the id of this process, and whether it has imported a module."""
+    return os.getpid(), name in sys.modules
+
+
+@contextlib.contextmanager
+def aside(module: str) -> Iterator[None]:
+    """Yield where functions can run beside, in processes that have imported a module."""
+    with worker.forking(["colorsys"], aside=[module]):
+        assert list(worker.iterate("waiting a moment", work_on, [0.5]))
+        yield
+
+
+def test_without_a_process_to_fork_a_function_runs_here_when_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    with worker.beside("x", process_with, "plistlib") as found:
+        assert found() == found()
+        assert found()[0] == os.getpid()
+    with worker.beside("x", (tmp_path / "made").touch):
+        pass
+    assert not (tmp_path / "made").exists()
+
+
+@forks
+def test_a_function_runs_beside_in_a_process_with_its_modules(tmp_path: Path) -> None:
+    with aside("plistlib"), worker.beside("x", process_with, "plistlib") as found:
+        with worker.beside("y", (tmp_path / "made").touch):
+            wait_until((tmp_path / "made").exists)
+        process, is_imported = found()
+    assert process != os.getpid()
+    assert is_imported
+
+
+@forks
+def test_the_error_of_a_function_beside_is_raised_where_its_result_is_asked_for() -> None:
+    with aside("plistlib"), worker.beside("x", int, "no number") as found:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no number"):
+                found()
+        crashed = pytest.raises(WorkerError, match=r"^the drawing crashed \(SIGABRT\)$")
+        with worker.beside("the drawing", os.abort) as drawn, crashed:
+            drawn()
+
+
+@forks
+def test_what_nobody_waits_for_ends_with_the_context() -> None:
+    with aside("plistlib"):
+        before = base().children(recursive=True)
+        with worker.beside("x", time.sleep, 600):
+            [process] = set(base().children(recursive=True)) - set(before)
+        assert not process.is_running()
 
 
 def test_an_error_of_a_worker_survives_the_way_between_processes() -> None:

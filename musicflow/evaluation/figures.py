@@ -26,8 +26,6 @@ from musicflow.evaluation.results import Row
 from musicflow.evaluation.statistics import Score
 from musicflow.index import fused
 
-SUFFIXES = (".png", ".svg")
-
 _COLUMNS = 2
 """Panels beside each other."""
 

@@ -6,13 +6,14 @@ The page holds its pictures and its style, and needs no network.
 import base64
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
 from html import escape
 from pathlib import Path
 
+from musicflow import worker
 from musicflow.audio.deformations import DEFORMATIONS
 from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
@@ -97,35 +98,94 @@ class Section:
     """Whether the page shows the table only to those who ask."""
 
 
-def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write all forms of the report into `folder`, and return their paths."""
-    # Imported here: drawing takes a second to load, and most commands only print.
-    from musicflow.evaluation import figures, projection
+PICTURES = ("confusion", "projection", "by_genre", "quality_speed")
+"""The pictures of a comparison; what takes long comes first."""
 
+SUFFIXES = (".png", ".svg")
+
+
+@contextmanager
+def drawing(comparison: Comparison, folder: Path) -> Iterator[Callable[[], dict[str, bytes]]]:
+    """Draw the pictures of a report beside the context, if they can be; see `worker.beside`.
+
+    Parameters
+    ----------
+    comparison
+        What is drawn.
+    folder
+        The folder of reports.
+
+    Yields
+    ------
+    callable
+        A function that waits for the pictures and returns them by the names of their files.
+    """
+    names = [*PICTURES, *(sweep.file for sweep in layers.load_all(folder))]
+    with ExitStack() as stack:
+        given = [(f"drawing {name}", draw, name, comparison, folder) for name in names]
+        drawn = [stack.enter_context(worker.beside(*one)) for one in given]
+        yield lambda: {name: content for one in drawn for name, content in one().items()}
+
+
+def draw(picture: str, comparison: Comparison, folder: Path) -> dict[str, bytes]:
+    """Return a picture of a report by the names of its files; none if there is nothing to draw.
+
+    Parameters
+    ----------
+    picture
+        One of `PICTURES`, or the `file` of a sweep.
+    comparison
+        What is drawn.
+    folder
+        The folder of reports. A picture in it of the same evaluation is taken as it is.
+    """
+    files = [folder / (picture + suffix) for suffix in SUFFIXES]
     last = Comparison.load(folder / COMPARISON)
     is_drawn = last is not None and last.created == comparison.created
-    comparison.save(folder / COMPARISON)
+    if is_drawn and all(file.exists() for file in files):
+        return {file.name: file.read_bytes() for file in files}
+    # Imported here: it takes a second, and most commands only print.
+    from musicflow.evaluation import figures, projection
+
+    rows = comparison.rows
+    match picture:
+        case "confusion":
+            drawn = figures.confusion(rows)
+        case "projection":
+            shown = [row.embedder for row in rows if row.kind == "embedder" and not row.error]
+            points = projection.load(folder, shown)
+            drawn = figures.projection(points) if len(points) else {}
+        case "by_genre":
+            drawn = figures.by_genre(rows)
+        case "quality_speed":
+            drawn = figures.quality_and_speed(rows)
+        case _:
+            [sweep] = [one for one in layers.load_all(folder) if one.file == picture]
+            drawn = figures.layers(sweep)
+    return {picture + suffix: content for suffix, content in drawn.items()}
+
+
+def write(
+    comparison: Comparison, folder: Path, pictures: Mapping[str, bytes] | None = None
+) -> list[Path]:
+    """Write all forms of the report into `folder`, and return their paths.
+
+    Parameters
+    ----------
+    comparison
+        What is reported.
+    folder
+        The folder of reports.
+    pictures
+        Those of `drawing`; they are drawn if they are not given.
+    """
+    if pictures is None:
+        with drawing(comparison, folder) as drawn:
+            pictures = drawn()
     sweeps, rows = layers.load_all(folder), comparison.rows
     grouped = [clusters.load(folder, row.embedder) for row in rows if row.meaningful]
     found = [one for one in grouped if one is not None]
-    drawings: dict[str, Callable[[], dict[str, bytes]]] = {
-        "quality_speed": partial(figures.quality_and_speed, rows),
-        "by_genre": partial(figures.by_genre, rows),
-        "confusion": partial(figures.confusion, rows),
-    }
-    shown = [row.embedder for row in rows if row.kind == "embedder" and not row.error]
-    points = projection.load(folder, shown)
-    if len(points):
-        drawings["projection"] = partial(figures.projection, points)
-    drawings |= {sweep.file: partial(figures.layers, sweep) for sweep in sweeps}
-    pictures: dict[str, bytes] = {}
-    for name, draw in drawings.items():
-        # Drawing takes seconds: the pictures of the same evaluation are taken as they are.
-        files = [folder / (name + suffix) for suffix in figures.SUFFIXES]
-        if is_drawn and all(file.exists() for file in files):
-            pictures |= {file.name: file.read_bytes() for file in files}
-        else:
-            pictures |= {name + suffix: content for suffix, content in draw().items()}
+    comparison.save(folder / COMPARISON)
     contents = {
         "comparison.md": markdown(comparison, sweeps, found).encode(),
         "comparison.csv": _csv(comparison).encode(),

@@ -7,6 +7,7 @@ repeated without measuring again, when MLflow was down for example.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -125,22 +126,27 @@ def _logged(
     # Imported here: it takes half a second, and a run without changes does not need it.
     from musicflow import tracking
 
-    files = report.write(comparison, home.reports)
     tags = _tags(context, workspace)
-    try:
-        comparison = shown_as(
-            "Logging to MLflow",
-            lambda: tracking.log_comparison(home, comparison, workspace.specs, files, tags),
-            progress,
-        )
-    except Exception as error:
-        # Whatever keeps MLflow from taking them, the figures are there: a run is not lost by it.
-        _log.warning(
-            "MLflow at %s did not take the figures: %s. They are kept, and logged by the next run.",
-            *(home.tracking_uri, words_of(error)),
-        )
-    comparison.save(home.reports / report.COMPARISON)
-    return comparison
+    with report.drawing(comparison, home.reports) as drawn:
+        # Files are the last that MLflow is given.
+        files = cache(lambda: report.write(comparison, home.reports, drawn()))
+        try:
+            logged = shown_as(
+                "Logging to MLflow",
+                lambda: tracking.log_comparison(home, comparison, workspace.specs, files, tags),
+                progress,
+            )
+        except Exception as error:
+            # Whatever keeps MLflow from taking them, the figures are there: a run is not lost.
+            logged = comparison
+            files()
+            _log.warning(
+                "MLflow at %s did not take the figures: %s. They are kept, and logged by the next "
+                "run.",
+                *(home.tracking_uri, words_of(error)),
+            )
+    logged.save(home.reports / report.COMPARISON)
+    return logged
 
 
 def _tags(context: dg.AssetExecutionContext, workspace: Workspace) -> dict[str, str]:

@@ -230,7 +230,7 @@ def _run(
     return failed
 
 
-_LOOK_S = 2.0
+_LOOK_S = 5.0
 
 _POOLS = (EMBEDDING, GPU, INDEX)
 

@@ -39,14 +39,19 @@ class Embedded:
 
 
 @contextmanager
-def one_import(plan: Plan, settings: Settings, later: Sequence[str]) -> Iterator[None]:
+def one_import(
+    plan: Plan,
+    settings: Settings,
+    later: Sequence[Callable[[], object]],
+    aside: Sequence[str],
+) -> Iterator[None]:
     """Import once what the embedders of a plan are made of, beside the work that comes first.
 
     Parameters
     ----------
     plan, settings
         What is to be done.
-    later
+    later, aside
         See `worker.forking`.
     """
     busy = {step.subject for step in plan.steps if step.kind == "embed"}
@@ -56,7 +61,7 @@ def one_import(plan: Plan, settings: Settings, later: Sequence[str]) -> Iterator
         with suppress(embedders.EmbedderError):
             modules |= dict.fromkeys(embedders.imports_of(spec) if spec.label in busy else ())
     common = (embed_and_keep.__module__,) if busy else ()
-    with worker.forking(common, (*modules,), later):
+    with worker.forking(common, (*modules,), later, aside):
         yield
 
 

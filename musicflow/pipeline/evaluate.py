@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from musicflow import worker
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, clusters, compare, projection, state
@@ -14,7 +15,7 @@ from musicflow.evaluation.neighbours import KeptNeighbours
 from musicflow.evaluation.state import ready_of
 from musicflow.evaluation.stress import Deformed
 from musicflow.evaluation.words import texts_of
-from musicflow.index import TrackIndex, fused
+from musicflow.index import TrackIndex, fused, open_index
 from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.cuts import are_looked_for, find_cuts
@@ -24,7 +25,7 @@ from musicflow.pipeline.stress import deformed_vectors, tracks_to_deform
 from musicflow.pipeline.tune import are_measured, with_tuned
 from musicflow.pipeline.words import vectors_of_texts
 from musicflow.settings import Settings
-from musicflow.store import ALL_TRACKS, EmbeddingStore
+from musicflow.store import ALL_TRACKS, EmbeddingStore, store_of
 from musicflow.text import about
 from musicflow.worker import WorkerError
 
@@ -82,7 +83,8 @@ def _evaluated(
     if are_looked_for(library, settings):
         find_cuts(library, verdicts, settings, progress)
     pace, count = Pace(home.pace), len(library.tracks)
-    with pace.measure(EVALUATION, count):
+    laying_out = worker.beside("the map", _lay_out, specs, settings)
+    with pace.measure(EVALUATION, count), laying_out as laid_out:
         comparison = shown_as(
             f"Evaluating {count} tracks{about(pace.estimate(EVALUATION, count))}",
             lambda: compare(
@@ -90,15 +92,14 @@ def _evaluated(
             ),
             progress,
         )
-        shown_as("Drawing the map", lambda: _lay_out(specs, store, index, home.reports), progress)
+        shown_as("Drawing the map", laid_out, progress)
     verdicts.save(home.recordings)
     return replace(comparison, problems=(*comparison.problems, *problems))
 
 
-def _lay_out(
-    specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex, folder: Path
-) -> None:
+def _lay_out(specs: Sequence[EmbedderSpec], settings: Settings) -> None:
     """Bring the maps and clusters of all current collections up to date."""
+    store, index, folder = store_of(settings), open_index(settings), settings.paths.reports
     manifests = {spec.label: index.manifest(spec.label) for spec in specs}
     for spec in ready_of(specs, manifests, store):
         with index.open(spec.label) as collection:

@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     good = replace(before.rows[0], scores={"precision_at_10": Score(0.62, 0.6, 0.64)})
     after = replace(before, rows=(good, *before.rows[1:]), created="2026-01-02")
     for one in (before, after):
-        tracking.log_comparison(home, one, SPECS, [])
+        tracking.log_comparison(home, one, SPECS, list)
     with serving(home.root, folder / "log.txt", "mlflow", "/health") as address:
         yield address
 
