@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from musicflow import worker
 from musicflow.embedders import DeviceError, compute
 from musicflow.index import EmbeddedIndex
+from musicflow.kernels import processor
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 X86 = "flags\t\t: fpu sse2 avx512f {}\n"
@@ -17,8 +19,10 @@ AARCH64 = "Features\t: fp asimd evtstrm {} i8mm\n"
 
 
 @pytest.fixture
-def _fresh() -> None:
-    compute.fastest_precision.cache_clear()
+def _fresh() -> Iterator[None]:
+    processor._flags.cache_clear()
+    yield
+    processor._flags.cache_clear()
 
 
 @pytest.mark.usefixtures("_fresh")
@@ -36,15 +40,14 @@ def _fresh() -> None:
 def test_bfloat16_is_read_from_the_processors_own_flags(
     text: str | None, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(compute, "NVIDIA", tmp_path / "nvidia")
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
     assert compute.fastest_precision() == precision
-    compute.fastest_precision.cache_clear()
+    assert processor.has_tiles() == ("amx" in (text or ""))
     (tmp_path / "nvidia").touch()
     assert compute.fastest_precision() == "bf16"
-    compute.fastest_precision.cache_clear()
 
 
 def test_apples_gpu_is_taken_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

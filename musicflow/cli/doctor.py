@@ -24,8 +24,9 @@ from musicflow.cli.console import (
     table_of,
 )
 from musicflow.embedders import EmbedderError
-from musicflow.embedders.compute import CPU_INFO, fastest_precision
+from musicflow.embedders.compute import fastest_precision
 from musicflow.index import TrackIndexError, open_index
+from musicflow.kernels.processor import CPU_INFO
 from musicflow.places import FileElsewhereError, Place, PlaceError, place
 from musicflow.settings import Settings, explain
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from musicflow.embedders.errors import DeviceError
 from musicflow.embedders.spec import EmbedderSpec
+from musicflow.kernels import processor
 from musicflow.settings import Device
 
 if TYPE_CHECKING:
@@ -103,31 +103,17 @@ def in_chunks(function: "Callable[[Tensor], Tensor]", batch: "Tensor", size: int
 
 def prepare_convolutions(spec: EmbedderSpec) -> None:
     """Compile the convolutions of an embedder, if it runs on the processor; see `EmbedderEntry`."""
-    if device(spec.device) == "cpu":
-        from musicflow.kernels.convolution import compile_winograd
+    from musicflow.kernels import convolution
 
+    rounded = spec.precision == "bf16"
+    if convolution.are_compiled(device(spec.device), rounded):
         _log.info("Compiling convolutions for this processor: up to 15 s the first time.")
-        compile_winograd(spec.precision == "bf16")
+        convolution.compile_winograd(rounded)
 
 
-CPU_INFO = Path("/proc/cpuinfo")
 NVIDIA = Path("/proc/driver/nvidia/version")
 
-_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}
-"""Flags of processors that compute in bfloat16; the last is that of aarch64."""
 
-
-@cache
 def fastest_precision() -> Literal["fp32", "bf16"]:
-    """``bf16`` where a GPU or the processor's instructions compute it, else ``fp32``.
-
-    Read from the system rather than from torch, so that naming a spec costs no import of torch.
-    """
-    if NVIDIA.exists():
-        return "bf16"
-    try:
-        flags = set(CPU_INFO.read_text("utf-8").split())
-    except OSError:
-        # Not Linux.
-        return "fp32"
-    return "bf16" if flags & _BF16 else "fp32"
+    """``bf16`` where a GPU or the processor's instructions compute it, else ``fp32``."""
+    return "bf16" if NVIDIA.exists() or processor.computes_in_bf16() else "fp32"

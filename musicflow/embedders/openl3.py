@@ -23,7 +23,7 @@ from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.keras import numbered, scale_and_shift
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights
-from musicflow.kernels.convolution import COMPILED, Layer, convolutions
+from musicflow.kernels.convolution import Layer, convolutions, long_imports
 
 if TYPE_CHECKING:
     import torch
@@ -391,7 +391,7 @@ _entry = partial(
     EmbedderEntry,
     load=load,
     prepare=compute.prepare_convolutions,
-    imports=("torch", "torchaudio", "h5py", COMPILED),
+    imports=("torch", "torchaudio", "h5py", *long_imports(SPEC.precision == "bf16")),
 )
 
 OPENL3 = _entry(SPEC)

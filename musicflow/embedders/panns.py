@@ -25,7 +25,7 @@ from musicflow.embedders.checkpoint import checked, read_checkpoint
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
 from musicflow.embedders.weights import UrlWeights, WheelWeights
-from musicflow.kernels.convolution import COMPILED, Layer, convolutions
+from musicflow.kernels.convolution import Layer, convolutions, long_imports
 
 if TYPE_CHECKING:
     import torch
@@ -325,4 +325,9 @@ def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
     )
 
 
-ENTRY = EmbedderEntry(SPEC, load, compute.prepare_convolutions, imports=("torch", COMPILED))
+ENTRY = EmbedderEntry(
+    SPEC,
+    load,
+    compute.prepare_convolutions,
+    imports=("torch", *long_imports(SPEC.precision == "bf16")),
+)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from musicflow.kernels import processor
+from musicflow.kernels.fused import Convolution
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _log = logging.getLogger("musicflow")
 
-COMPILED = "musicflow.kernels.winograd"
+_COMPILED = "musicflow.kernels.winograd"
 """The module of what is compiled, which takes long to import."""
 
 _BLOCK = 24
@@ -60,9 +63,23 @@ def convolutions(
     import torch
 
     rounded = dtype == torch.bfloat16
-    if device == "cpu" and compile_winograd(rounded):
+    if are_compiled(device, rounded) and compile_winograd(rounded):
         return Winograd(layers, rounded)
     return Plain(layers, device, dtype)
+
+
+def are_compiled(device: str, rounded: bool) -> bool:
+    """Return whether `Winograd` is to be used.
+
+    With AMX, a processor multiplies numbers of bfloat16 so fast that to need fewer of them does not
+    pay: torch's own convolutions take half the time.
+    """
+    return device == "cpu" and not (rounded and processor.has_tiles())
+
+
+def long_imports(rounded: bool) -> tuple[str, ...]:
+    """Return the modules of convolutions on this processor that take long to import."""
+    return (_COMPILED,) if are_compiled("cpu", rounded) else ()
 
 
 @functools.cache
@@ -102,32 +119,50 @@ class Plain:
     """The chain by torch's own operators; see `convolutions`."""
 
     def __init__(self, layers: Iterable[Layer], device: str, dtype: "torch.dtype") -> None:
-        import torch
-
         self._dtype = dtype
-        self._layers = [
-            layer._replace(
-                kernel=layer.kernel.to(device, dtype, memory_format=torch.channels_last),
-                bias=layer.bias.to(device, dtype),
+        self._steps = [
+            (
+                layer.pooling,
+                layer.relu,
+                Convolution.of(
+                    layer.kernel.to(device, dtype), layer.bias.to(device, dtype), layer.relu
+                ),
             )
             for layer in layers
         ]
 
     def __call__(self, images: "Tensor") -> "Tensor":
         """From images ``(B, H, W, C)`` to ``(B, H', W', C')``."""
-        from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
+        import torch
+        from torch.nn.functional import avg_pool2d
 
         x = images.to(self._dtype).permute(0, 3, 1, 2)
-        for layer in self._layers:
-            x = conv2d(x, layer.kernel, layer.bias, padding=1)
-            if layer.pooling == "max":
+        for pooling, relu, convolution in self._steps:
+            x = convolution(x)
+            if pooling == "max":
                 # Before the ReLU, with which it commutes and which then has a quarter of the work.
-                x = max_pool2d(x, 2)
-            if layer.relu:
+                x = _max_pool(x)
+            if relu and not convolution.fused:
                 x = x.relu_()
-            if layer.pooling == "mean":
+            if pooling == "mean":
                 x = avg_pool2d(x, 2)
-        return x.permute(0, 2, 3, 1).float()
+        result = x.permute(0, 2, 3, 1).float()
+        if any(convolution.fused for *_, convolution in self._steps):
+            # A fused ReLU makes a zero of what is not a number.
+            result[~images.isfinite().flatten(1).all(dim=1)] = torch.nan
+        return result
+
+
+def _max_pool(x: "Tensor") -> "Tensor":
+    """Pool 2 x 2 of ``(B, C, H, W)``; an odd line at the end is left out."""
+    import torch
+
+    if x.device.type != "cpu":
+        return torch.nn.functional.max_pool2d(x, 2)
+    # With channels last, torch's own takes up to five times as long on a processor.
+    height, width = (size // 2 * 2 for size in x.shape[2:])
+    x = torch.maximum(x[:, :, 0:height:2], x[:, :, 1:height:2])
+    return torch.maximum(x[..., 0:width:2], x[..., 1:width:2])
 
 
 class Winograd:

@@ -1,4 +1,4 @@
-"""Layers of a network with their GELU applied on the way out, where torch can."""
+"""Layers of a network with their ReLU or GELU applied on the way out, where torch can."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,6 +53,58 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """A 3 x 3 convolution with zeros around the image, on ``(B, C, H, W)`` with channels last.
+
+    Its ReLU is applied only where it is `fused`.
+    """
+
+    kernel: "Tensor"
+    bias: "Tensor"
+    relu: bool
+    fused: bool
+
+    @classmethod
+    def of(cls, kernel: "Tensor", bias: "Tensor", relu: bool) -> "Convolution":
+        """Lay a kernel ``(C_out, C_in, 3, 3)`` out for its device.
+
+        Parameters
+        ----------
+        kernel
+            The kernel.
+        bias
+            Shape ``(C_out,)``.
+        relu
+            Whether a ReLU follows.
+        """
+        import torch
+
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        # A fused ReLU would hide what is not a number.
+        fused = _can_fuse(kernel) and bool(kernel.isfinite().all() and bias.isfinite().all())
+        if fused:
+            # For images of any size: what one image gives must not hang on others beside it.
+            kernel = torch.ops.mkldnn._reorder_convolution_weight(kernel, *_AROUND, 1, None)
+        return cls(kernel, bias, relu, fused)
+
+    def __call__(self, x: "Tensor") -> "Tensor":
+        """Convolve: ``(B, C_in, H, W)`` to ``(B, C_out, H, W)``."""
+        import torch
+
+        if self.fused:
+            after = "relu" if self.relu else "none"
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, self.kernel, self.bias, *_AROUND, 1, after, [], ""
+            )
+            return y
+        return torch.nn.functional.conv2d(x, self.kernel, self.bias, padding=1)
+
+
+_AROUND = [1, 1], [1, 1], [1, 1]
+"""Padding, stride and dilation of a 3 x 3 convolution that keeps an image's size."""
+
+
+@dataclass(frozen=True)
 class TimeConvolution:
     """A convolution over time and its GELU, on ``(B, C, 1, T)`` with channels last.
 
@@ -88,7 +140,7 @@ class TimeConvolution:
 def _can_fuse(weight: "Tensor") -> bool:
     """Return whether the operators of torch's own compiler take a weight.
 
-    They take it laid out in advance and apply the GELU on the way out, a tenth of the time.
+    They take it laid out in advance and apply the ReLU or GELU on the way out, a tenth of the time.
     torch promises nothing about them, so a torch without them falls back to the public ones,
     which give the same to rounding.
     """
@@ -101,6 +153,7 @@ def _can_fuse(weight: "Tensor") -> bool:
         packed = torch.ops.mkldnn._reorder_linear_weight(w, 1)
         torch.ops.mkldnn._linear_pointwise(x, packed, x[0], "gelu", [], "none")
         x, w = x[..., None, None], w[..., None, None]
+        torch.ops.mkldnn._reorder_convolution_weight(w, *_AROUND, 1, None)
         torch.ops.mkldnn._convolution_pointwise(
             x, w, None, [0, 0], [1, 1], [1, 1], 1, "gelu", [], "none"
         )

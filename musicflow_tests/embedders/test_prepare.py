@@ -14,7 +14,7 @@ from musicflow.embedders import EmbedderEntry, InterfaceError, compute
 from musicflow.embedders.openl3 import OPENL3
 from musicflow.embedders.panns import ENTRY
 from musicflow.embedders.weights import MIRROR_VARIABLE, UrlWeights
-from musicflow.kernels import convolution
+from musicflow.kernels import convolution, processor
 from musicflow.settings import Settings
 
 CONTENT = b"weights"
@@ -76,6 +76,7 @@ def test_convolutions_are_compiled_for_the_precision_with_a_word_about_it(
     entry: EmbedderEntry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     compiled: list[bool] = []
+    monkeypatch.setattr(processor, "has_tiles", lambda: False)
     monkeypatch.setattr(convolution, "compile_winograd", compiled.append)
     assert entry.prepare is not None
     with caplog.at_level("INFO", "musicflow"):
@@ -83,6 +84,19 @@ def test_convolutions_are_compiled_for_the_precision_with_a_word_about_it(
             entry.prepare(replace(entry.spec, precision=precision, device="cpu"))
     assert compiled == [False, True]
     assert all("up to 15 s" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_a_processor_with_amx_needs_none_in_bfloat16(
+    tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "has_tiles", lambda: tiles)
+    monkeypatch.setattr(convolution, "compile_winograd", lambda _rounded: compiled.append(1))
+    compiled: list[int] = []
+    compute.prepare_convolutions(replace(SPEC, precision="bf16", device="cpu"))
+    assert bool(compiled) is not tiles
+    assert bool(convolution.long_imports(rounded=True)) is not tiles
+    assert convolution.long_imports(rounded=False)
 
 
 def test_a_graphics_card_needs_no_compiled_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:

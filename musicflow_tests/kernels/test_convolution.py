@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 from musicflow import kernels
-from musicflow.kernels import convolution, winograd
+from musicflow.kernels import convolution, processor, winograd
 from musicflow.kernels.convolution import Layer, Plain, Winograd, convolutions
 
 
@@ -133,10 +133,45 @@ def test_what_is_not_a_number_is_not_made_one(rounded):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_what_is_no_processor_is_left_to_torch(precision):
+@pytest.mark.parametrize("tiles", [False, True])
+def test_torch_has_what_is_no_processor_and_bfloat16_where_there_is_amx(
+    precision, tiles, monkeypatch
+):
+    monkeypatch.setattr(processor, "has_tiles", lambda: tiles)
     layers = [layer(64, 64)]
-    assert isinstance(convolutions(layers, "cpu", precision), Winograd)
+    wanted = Plain if tiles and precision == torch.bfloat16 else Winograd
+    assert isinstance(convolutions(layers, "cpu", precision), wanted)
     assert isinstance(convolutions(layers, "meta", precision), Plain)
+
+
+CHAIN = [layer(1, 64, 1), layer(64, 128, 2, pooling="max"), layer(128, 64, 3, pooling="mean")]
+
+
+@pytest.mark.parametrize("height", [20, 21])
+def test_by_torch_in_bfloat16_a_chain_errs_by_its_rounding(height):
+    chain, x = Plain(CHAIN, "cpu", torch.bfloat16), images(2, height, 15, 1)
+    ours, expected = chain(x).numpy(), exact(x, CHAIN)
+    assert ours.shape == expected.shape
+    assert np.abs(ours - expected).max() < 0.02 * np.abs(expected).max()
+    assert np.linalg.norm(ours - expected) < 0.006 * np.linalg.norm(expected)
+
+
+@pytest.mark.skipif(not processor.has_tiles(), reason="this processor has no AMX")
+def test_by_torch_in_bfloat16_an_image_has_the_same_beside_any_others():
+    chain, x = Plain(CHAIN, "cpu", torch.bfloat16), images(9, 128, 99, 1)
+    together = chain(x).numpy()
+    for count in (1, 2, 5):
+        np.testing.assert_array_equal(chain(x[:count]).numpy(), together[:count])
+
+
+def test_by_torch_in_bfloat16_what_is_not_a_number_is_not_made_one():
+    x, one = images(3, 8, 8, 64), layer(64, 64)
+    x[1, 3, 3] = float("nan")
+    found = Plain([one], "cpu", torch.bfloat16)(x)
+    assert found.isnan().flatten(1).any(dim=1).tolist() == [False, True, False]
+    assert found[1, 2:5, 2:5].isnan().all()
+    one.kernel[0, 0, 1, 1] = float("nan")
+    assert Plain([one], "cpu", torch.bfloat16)(x)[..., 0].isnan().all()
 
 
 @pytest.fixture
