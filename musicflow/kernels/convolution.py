@@ -131,8 +131,25 @@ class Plain:
             for layer in layers
         ]
 
+        self._is_fused = any(convolution.fused for *_, convolution in self._steps)
+
     def __call__(self, images: "Tensor") -> "Tensor":
         """From images ``(B, H, W, C)`` to ``(B, H', W', C')``."""
+        import torch
+
+        if not self._is_fused or len(images) == 1:
+            return self._chain(images)
+        # torch gives each core an equal share of an operator, and waits for one that something else
+        # keeps busy, as decoding does. An image per core leaves the next one to whoever is free.
+        return torch.cat(list(_lone_threads().map(self._alone, images.split(1))))
+
+    def _alone(self, image: "Tensor") -> "Tensor":
+        import torch
+
+        with torch.inference_mode():
+            return self._chain(image)
+
+    def _chain(self, images: "Tensor") -> "Tensor":
         import torch
         from torch.nn.functional import avg_pool2d
 
@@ -147,10 +164,25 @@ class Plain:
             if pooling == "mean":
                 x = avg_pool2d(x, 2)
         result = x.permute(0, 2, 3, 1).float()
-        if any(convolution.fused for *_, convolution in self._steps):
+        if self._is_fused:
             # A fused ReLU makes a zero of what is not a number.
             result[~images.isfinite().flatten(1).all(dim=1)] = torch.nan
         return result
+
+
+@functools.cache
+def _lone_threads() -> ThreadPoolExecutor:
+    """Return threads whose operators run in themselves alone, one per core."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    def be_alone() -> None:
+        # In this order: torch sets a number of its own when a thread first asks. By torch, the
+        # number would be that of all threads yet to come.
+        torch.get_num_threads()
+        threadpool_limits(1, "openmp")
+
+    return ThreadPoolExecutor(torch.get_num_threads(), "convolution", be_alone)
 
 
 def _max_pool(x: "Tensor") -> "Tensor":

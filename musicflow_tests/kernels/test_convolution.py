@@ -164,6 +164,15 @@ def test_by_torch_in_bfloat16_an_image_has_the_same_beside_any_others():
         np.testing.assert_array_equal(chain(x[:count]).numpy(), together[:count])
 
 
+def test_threads_for_images_leave_all_others_as_many_as_before():
+    threads = torch.get_num_threads
+    before = threads()
+    Plain(CHAIN, "cpu", torch.bfloat16)(images(4, 8, 8, 1))
+    with ThreadPoolExecutor(1) as another:
+        assert [threads(), another.submit(threads).result()] == [before, before]
+    assert convolution._lone_threads().submit(threads).result() == 1
+
+
 def test_by_torch_in_bfloat16_what_is_not_a_number_is_not_made_one():
     x, one = images(3, 8, 8, 64), layer(64, 64)
     x[1, 3, 3] = float("nan")
