@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
 import numpy as np
 from machine import machine
+from throughput import RATE, SONG_S
+from throughput import _write as write
 
 from musicflow import audio, embedders
 from musicflow.embedders import Embedder
@@ -27,8 +28,6 @@ from musicflow.kernels import processor
 
 NAMES = ("openl3", "panns")
 KINDS = ("Winograd", "torch")
-RATE = 44_100
-SONG_S = 240
 
 
 def main() -> None:
@@ -63,13 +62,8 @@ def main() -> None:
 
 
 def _song(path: Path) -> Path:
-    noise = 0.1 * np.random.default_rng(0).standard_normal((2, SONG_S * RATE))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libmp3lame", rate=RATE, layout="stereo")
-        frame = av.AudioFrame.from_ndarray(noise.astype(np.float32), "fltp", "stereo")
-        frame.sample_rate = RATE
-        for part in (frame, None):
-            container.mux(stream.encode(part))
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, SONG_S * RATE), np.float32)
+    write(path, noise)
     return path
 
 
