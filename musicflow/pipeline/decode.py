@@ -7,10 +7,11 @@ many lanes there are, and memory grows neither with the length of a track nor wi
 library.
 """
 
+import math
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,6 +33,10 @@ _QUEUED_S = 300.0
 """The most seconds of each of several lanes that wait: about a song. With less, a lane would stand
 still until its turn comes, and its song would then be decoded while all others wait."""
 
+_SENT_BYTES = 4_000_000
+"""The size of a process's messages, about. For each, and each part of it, a thread waits until
+Python lets it run: with a message per window that is most of what a GPU waits for."""
+
 
 @dataclass
 class Decoded:
@@ -46,6 +51,7 @@ class Decoded:
 
 
 _Item: TypeAlias = np.ndarray | Decoded | BaseException
+"""A window, or several of one length as rows; the end of a track; the end of all."""
 
 
 class Feed:
@@ -68,9 +74,12 @@ class Feed:
         self, tracks: Sequence[Track], spec: EmbedderSpec, limits: audio.Limits, lanes: int = 1
     ) -> None:
         self._tracks, self._spec, self._limits = tracks, spec, limits
-        samples = _QUEUED_SAMPLES if lanes == 1 else int(_QUEUED_S * spec.sample_rate)
-        limit = max(2, samples // spec.window_samples)
-        self._queues: list[queue.Queue[_Item]] = [queue.Queue(limit) for _ in range(lanes)]
+        limit = (
+            _QUEUED_SAMPLES // spec.window_samples
+            if lanes == 1
+            else math.ceil(_QUEUED_S / spec.hop_s / _per_message(spec))
+        )
+        self._queues: list[queue.Queue[_Item]] = [queue.Queue(max(2, limit)) for _ in range(lanes)]
         self._over = threading.Event()
         self.apart_s = 0.0
         """Processor time that other processes took so far, in seconds."""
@@ -98,11 +107,12 @@ class Feed:
             item = waiting.get()
             if isinstance(item, BaseException):
                 raise item
-            yield item
             if isinstance(item, Decoded):
                 if len(self._queues) > 1:
                     self.apart_s += item.decode_s
+                yield item
                 return
+            yield from item if item.ndim == 2 else [item]
 
     def _fill(self, lane: int) -> None:
         waiting, step = self._queues[lane], len(self._queues)
@@ -126,6 +136,7 @@ def _decode_apart(
         left = tracks[done:]
         items = worker.iterate(
             "the decoder",
+            _decode_together,
             _decode_each,
             left,
             spec,
@@ -157,6 +168,32 @@ def _decode_each(
                     yield item
     finally:
         worker.end()
+
+
+def _decode_together(
+    decode_them: Callable[..., Generator[np.ndarray | Decoded, None, None]],
+    tracks: Sequence[Track],
+    spec: EmbedderSpec,
+    limits: audio.Limits,
+) -> Generator[np.ndarray | Decoded, None, None]:
+    """Yield windows that follow each other as rows of one array, as far as they are of a length."""
+    group: list[np.ndarray] = []
+    most = _per_message(spec)
+    with closing(decode_them(tracks, spec, limits)) as items:
+        for item in items:
+            window = None if isinstance(item, Decoded) else item
+            if group and (window is None or len(group) == most or len(window) != len(group[0])):
+                yield np.stack(group)
+                group.clear()
+            if window is None:
+                yield item
+            else:
+                group.append(window)
+
+
+def _per_message(spec: EmbedderSpec) -> int:
+    """Return how many windows a process sends at a time."""
+    return max(1, _SENT_BYTES // (4 * spec.window_samples))
 
 
 def _drain(waiting: queue.Queue) -> None:
