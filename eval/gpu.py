@@ -29,6 +29,7 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.library import Track
 from musicflow.pipeline.decode import decode
 from musicflow.settings import Settings
+from musicflow.store import Embedding
 
 ON_PROCESSOR = 4
 """Songs that the processor embeds in float32, to compare."""
@@ -43,11 +44,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=NAMES)
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
-    specs = [
-        dataclasses.replace(spec_of(name), precision=precision, device=options.device)
-        for name in options.only or NAMES
-        for precision in spec_of(name).precisions or ("fp32",)
-    ]
+    names = options.only or [name for name in NAMES if name != "mfcc"]
     with tempfile.TemporaryDirectory() as folder:
         made = songs(options.music, Path(folder), options.songs)
         tracks = [
@@ -57,7 +54,7 @@ def main() -> None:
             for n in range(options.times)
             for track in made
         ]
-        rows = [_row(spec, tracks) for spec in specs]
+        rows = [row for name in names for row in _rows(name, options.device, tracks)]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     text = "\n".join(
         [
@@ -82,30 +79,38 @@ def main() -> None:
     print(text)
 
 
-def _row(spec: EmbedderSpec, tracks: Sequence[Track]) -> str:
+def _rows(name: str, device: str, tracks: Sequence[Track]) -> list[str]:
+    """Return a row for each precision of an embedder."""
+    spec = spec_of(name)
+    few = tracks[:ON_PROCESSOR]
+    here = rows_of(dataclasses.replace(spec, precision="fp32", device="cpu"), few)
+    there = [dataclasses.replace(spec, precision=p, device=device) for p in spec.precisions]
+    return [_row(one, tracks, here) for one in there]
+
+
+def _row(spec: EmbedderSpec, tracks: Sequence[Track], here: Sequence[Embedding]) -> str:
     with _busy() as samples:
         rows = rows_of(spec, tracks)
         end_s = time.monotonic()
     passed_s = sum(row.wall_s for row in rows)
     busy = [share for at_s, share in samples if at_s > end_s - passed_s]
-    few = tracks[:ON_PROCESSOR]
-    here = rows_of(dataclasses.replace(spec, precision="fp32", device="cpu"), few)
-    cosine = min(
-        float(np.dot(a.vector, b.vector) / np.linalg.norm(a.vector) / np.linalg.norm(b.vector))
-        for a, b in zip(rows, here, strict=False)
-    )
     figures = [
         f"{3600 * len(rows) / passed_s:,.0f}",
         f"{statistics.mean(busy):.0f} %" if busy else "",
         f"{statistics.mean(row.cpu_s for row in rows):.2f}",
         f"{max(row.peak_rss_mb for row in rows):,.0f}",
         f"{3600 / statistics.mean(row.wall_s for row in here):,.0f}",
-        f"{cosine:.6f}",
+        f"{min(_cosine(a, b) for a, b in zip(rows, here, strict=False)):.7f}",
         f"{_rate(spec, tracks[0]):,.0f}",
     ]
     found = f"| {spec.name} | {spec.weights_state} | {spec.precision} | {' | '.join(figures)} |"
     print(found, flush=True)
     return found
+
+
+def _cosine(one: Embedding, other: Embedding) -> float:
+    a, b = np.asarray(one.vector, np.float64), np.asarray(other.vector, np.float64)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def _rate(spec: EmbedderSpec, track: Track) -> float:
