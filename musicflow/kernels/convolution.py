@@ -120,18 +120,19 @@ class Plain:
 
     def __init__(self, layers: Iterable[Layer], device: str, dtype: "torch.dtype") -> None:
         self._dtype = dtype
-        self._steps = [
-            (
-                layer.pooling,
-                layer.relu,
-                Convolution.of(
-                    layer.kernel.to(device, dtype), layer.bias.to(device, dtype), layer.relu
-                ),
-            )
+        cast = [
+            layer._replace(kernel=layer.kernel.to(device, dtype), bias=layer.bias.to(device, dtype))
             for layer in layers
         ]
-
-        self._is_fused = any(convolution.fused for *_, convolution in self._steps)
+        # The fused ReLU of any layer would hide what is not a number in those before.
+        fuse = device == "cpu" and all(
+            layer.kernel.isfinite().all() and layer.bias.isfinite().all() for layer in cast
+        )
+        self._steps = [
+            (Convolution.of(layer.kernel, layer.bias, layer.relu, fuse), layer.pooling)
+            for layer in cast
+        ]
+        self._is_fused = any(convolution.fused for convolution, _ in self._steps)
 
     def __call__(self, images: "Tensor") -> "Tensor":
         """From images ``(B, H, W, C)`` to ``(B, H', W', C')``."""
@@ -154,12 +155,12 @@ class Plain:
         from torch.nn.functional import avg_pool2d
 
         x = images.to(self._dtype).permute(0, 3, 1, 2)
-        for pooling, relu, convolution in self._steps:
+        for convolution, pooling in self._steps:
             x = convolution(x)
             if pooling == "max":
                 # Before the ReLU, with which it commutes and which then has a quarter of the work.
                 x = _max_pool(x)
-            if relu and not convolution.fused:
+            if convolution.relu and not convolution.fused:
                 x = x.relu_()
             if pooling == "mean":
                 x = avg_pool2d(x, 2)

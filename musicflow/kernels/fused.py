@@ -65,7 +65,7 @@ class Convolution:
     fused: bool
 
     @classmethod
-    def of(cls, kernel: "Tensor", bias: "Tensor", relu: bool) -> "Convolution":
+    def of(cls, kernel: "Tensor", bias: "Tensor", relu: bool, fuse: bool) -> "Convolution":
         """Lay a kernel ``(C_out, C_in, 3, 3)`` out for its device.
 
         Parameters
@@ -76,12 +76,13 @@ class Convolution:
             Shape ``(C_out,)``.
         relu
             Whether a ReLU follows.
+        fuse
+            Whether to fuse it, where torch can. A fused ReLU makes a zero of what is not a number.
         """
         import torch
 
         kernel = kernel.contiguous(memory_format=torch.channels_last)
-        # A fused ReLU would hide what is not a number.
-        fused = _can_fuse(kernel) and bool(kernel.isfinite().all() and bias.isfinite().all())
+        fused = fuse and _can_fuse(kernel)
         if fused:
             # For images of any size: what one image gives must not hang on others beside it.
             kernel = torch.ops.mkldnn._reorder_convolution_weight(kernel, *_AROUND, 1, None)

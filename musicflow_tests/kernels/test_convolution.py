@@ -1,5 +1,6 @@
 """Winograd's convolutions against torch's own, in double precision."""
 
+import math
 import os
 import platform
 import shutil
@@ -179,8 +180,18 @@ def test_by_torch_in_bfloat16_what_is_not_a_number_is_not_made_one():
     found = Plain([one], "cpu", torch.bfloat16)(x)
     assert found.isnan().flatten(1).any(dim=1).tolist() == [False, True, False]
     assert found[1, 2:5, 2:5].isnan().all()
-    one.kernel[0, 0, 1, 1] = float("nan")
-    assert Plain([one], "cpu", torch.bfloat16)(x)[..., 0].isnan().all()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("part", ["kernel", "bias"])
+def test_by_torch_in_bfloat16_a_bad_weight_is_heard_to_the_end(at, value, part):
+    chain = [layer(1, 64, 1), layer(64, 64, 2, pooling="max"), layer(64, 64, 3)]
+    getattr(chain[at], part).view(-1)[0] = value
+    x = images(2, 12, 12, 1)
+    found = Plain(chain, "cpu", torch.bfloat16)(x).numpy()
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(exact(x, chain)))
+    assert not np.isfinite(found).all()
 
 
 @pytest.fixture
