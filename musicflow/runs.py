@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+
 from musicflow import extras
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Row, report
@@ -61,7 +63,7 @@ def carry_out(
     """
     evaluates = any(step.kind == "evaluate" for step in plan.steps)
     later = [partial(extras.import_ahead, name) for name in _OF_EVALUATION]
-    given = ([*later, partial(_open_records, settings.paths)], _OF_PICTURES)
+    given = ([*later, partial(_open_records, settings.paths), _rank_once], _OF_PICTURES)
     with one_import(plan, settings, *(given if evaluates else ((), ()))):
         if not extras.are_installed(*extras.RECORDS):
             tell("Dagster and MLflow are not installed: this run is not recorded there.")
@@ -77,6 +79,13 @@ def _open_records(home: Home) -> None:
 
     if home.tracking_uri.startswith("sqlite"):
         tracking.prepare(home)
+
+
+def _rank_once() -> None:
+    """Rank next to nothing: the first time, numba takes a second to load what it compiled."""
+    from musicflow.evaluation import space
+
+    space.neighbours(np.eye(2, dtype=np.float32))
 
 
 def tune(
