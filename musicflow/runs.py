@@ -26,8 +26,9 @@ _OF_EVALUATION = (
     "sklearn.pipeline",
     "mlflow.entities",
     "musicflow.tracking",
+    "git",
 )
-"""What an evaluation takes long to import, in small steps."""
+"""What an evaluation takes long to import, in small steps. MLflow finds a commit by the last."""
 
 _OF_PICTURES = ("musicflow.pipeline.evaluate", "sklearn.manifold", "musicflow.evaluation.figures")
 """The same for the map and the pictures, which are drawn beside it."""
