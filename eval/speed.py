@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -142,7 +143,9 @@ def openl3(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
 
     with mock.patch.object(ours, "convolutions", Plain):
         plain = ours.OpenL3(spec, weights)
-    return Sides(upstream, ours.OpenL3(spec, weights), plain.embed)
+    return Sides(
+        upstream, ours.OpenL3(spec, weights), partial(plain.embed, sample_rate=spec.sample_rate)
+    )
 
 
 def musicnn(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
@@ -161,7 +164,7 @@ def musicnn(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:
         return features["penultimate"].mean(axis=0)
 
     embedder = ours.load(dataclasses.replace(spec, trained=True), cache)
-    return Sides(upstream, embedder, embedder.embed)
+    return Sides(upstream, embedder, partial(embedder.embed, sample_rate=spec.sample_rate))
 
 
 PEERS = {
