@@ -319,9 +319,13 @@ def _layer(tensors: dict[str, "Tensor"], block: int, which: int) -> Layer:
     scale, shift = _norm(tensors, f"conv_block{block}.bn{which}")
     kernel = tensors[f"conv_block{block}.conv{which}.weight"] * scale[:, None, None, None]
     last = block == _BLOCKS
-    # Two bands are left of the image in the last block.
+    # Of 64 bands, four are left in the last block but one, and two in the last.
     return Layer(
-        kernel, shift, pooling="mean" if which == 2 and not last else "none", tile=2 if last else 4
+        kernel,
+        shift,
+        pooling="mean" if which == 2 and not last else "none",
+        tile=2 if last else 4,
+        narrow=block >= _BLOCKS - 1,
     )
 
 

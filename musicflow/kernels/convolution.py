@@ -39,6 +39,8 @@ class Layer(NamedTuple):
     tile: Literal[2, 4] = 4
     """For Winograd's F(m x m, 3 x 3): m, the outputs of a tile along each axis. Tiles of 2 waste
     less of a narrow image, and their kernels take less than half the memory."""
+    narrow: bool = False
+    """Whether images are at most 4 pixels wide; see `Convolution`."""
 
 
 def convolutions(
@@ -129,7 +131,10 @@ class Plain:
             layer.kernel.isfinite().all() and layer.bias.isfinite().all() for layer in cast
         )
         self._steps = [
-            (Convolution.of(layer.kernel, layer.bias, layer.relu, fuse), layer.pooling)
+            (
+                Convolution.of(layer.kernel, layer.bias, layer.relu, fuse, layer.narrow),
+                layer.pooling,
+            )
             for layer in cast
         ]
         self._is_fused = any(convolution.fused for convolution, _ in self._steps)

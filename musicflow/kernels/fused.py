@@ -63,9 +63,12 @@ class Convolution:
     bias: "Tensor"
     relu: bool
     fused: bool
+    narrow: bool
 
     @classmethod
-    def of(cls, kernel: "Tensor", bias: "Tensor", relu: bool, fuse: bool) -> "Convolution":
+    def of(
+        cls, kernel: "Tensor", bias: "Tensor", relu: bool, fuse: bool, narrow: bool = False
+    ) -> "Convolution":
         """Lay a kernel ``(C_out, C_in, 3, 3)`` out for its device.
 
         Parameters
@@ -78,28 +81,45 @@ class Convolution:
             Whether a ReLU follows.
         fuse
             Whether to fuse it, where torch can. A fused ReLU makes a zero of what is not a number.
+        narrow
+            Whether images are a few pixels wide. If fused, it is then a matrix product: a
+            convolution's inner loop runs over the width, and would hardly begin.
         """
         import torch
 
         kernel = kernel.contiguous(memory_format=torch.channels_last)
         fused = fuse and _can_fuse(kernel)
-        if fused:
+        if fused and narrow:
+            kernel = kernel.permute(0, 2, 3, 1).flatten(1)
+            kernel = torch.ops.mkldnn._reorder_linear_weight(kernel, _PIXELS)
+        elif fused:
             # For images of any size: what one image gives must not hang on others beside it.
             kernel = torch.ops.mkldnn._reorder_convolution_weight(kernel, *_AROUND, 1, None)
-        return cls(kernel, bias, relu, fused)
+        return cls(kernel, bias, relu, fused, narrow)
 
     def __call__(self, x: "Tensor") -> "Tensor":
         """Convolve: ``(B, C_in, H, W)`` to ``(B, C_out, H, W)``."""
         import torch
+        from torch.nn import functional
 
-        if self.fused:
-            after = "relu" if self.relu else "none"
-            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self.kernel, self.bias, *_AROUND, 1, after, [], ""
+        if not self.fused:
+            return functional.conv2d(x, self.kernel, self.bias, padding=1)
+        after = "relu" if self.relu else "none"
+        if self.narrow:
+            framed = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+            seen = framed.unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 1, 2, 4, 5, 3).flatten(3)
+            product: Tensor = torch.ops.mkldnn._linear_pointwise(
+                seen, self.kernel, self.bias, after, [], "none"
             )
-            return y
-        return torch.nn.functional.conv2d(x, self.kernel, self.bias, padding=1)
+            return product.permute(0, 3, 1, 2)
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.kernel, self.bias, *_AROUND, 1, after, [], ""
+        )
+        return y
 
+
+_PIXELS = 512
+"""About how many a narrow image has; others are multiplied too."""
 
 _AROUND = [1, 1], [1, 1], [1, 1]
 """Padding, stride and dilation of a 3 x 3 convolution that keeps an image's size."""
