@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
-
 from musicflow import extras
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Row, report
@@ -26,9 +24,8 @@ _OF_EVALUATION = (
     "sklearn.pipeline",
     "mlflow.entities",
     "musicflow.tracking",
-    "git",
 )
-"""What an evaluation takes long to import, in small steps. MLflow finds a commit by the last."""
+"""What an evaluation takes long to import, in small steps."""
 
 _OF_PICTURES = ("musicflow.pipeline.evaluate", "sklearn.manifold", "musicflow.evaluation.figures")
 """The same for the map and the pictures, which are drawn beside it."""
@@ -64,7 +61,7 @@ def carry_out(
     """
     evaluates = any(step.kind == "evaluate" for step in plan.steps)
     later = [partial(extras.import_ahead, name) for name in _OF_EVALUATION]
-    given = ([*later, partial(_open_records, settings.paths), _rank_once], _OF_PICTURES)
+    given = ([*later, partial(_open_records, settings.paths)], _OF_PICTURES)
     with one_import(plan, settings, *(given if evaluates else ((), ()))):
         if not extras.are_installed(*extras.RECORDS):
             tell("Dagster and MLflow are not installed: this run is not recorded there.")
@@ -80,13 +77,6 @@ def _open_records(home: Home) -> None:
 
     if home.tracking_uri.startswith("sqlite"):
         tracking.prepare(home)
-
-
-def _rank_once() -> None:
-    """Rank next to nothing: the first time, numba takes a second to load what it compiled."""
-    from musicflow.evaluation import space
-
-    space.neighbours(np.eye(2, dtype=np.float32))
 
 
 def tune(
