@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine
-from throughput import RATE, SONG_S
-from throughput import _write as write
+from throughput import RATE, SONG_S, write
 
 from musicflow import audio, embedders
 from musicflow.embedders import Embedder

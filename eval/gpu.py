@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from machine import machine
+from speed import cosine
 from throughput import NAMES, SONG_S, rows_of, songs, spec_of
 
 from musicflow import audio, embedders
@@ -100,7 +101,7 @@ def _row(spec: EmbedderSpec, tracks: Sequence[Track], here: Sequence[Embedding])
         f"{statistics.mean(row.cpu_s for row in rows):.2f}",
         f"{max(row.peak_rss_mb for row in rows):,.0f}",
         f"{3600 / statistics.mean(row.wall_s for row in here):,.0f}",
-        f"{min(_cosine(a, b) for a, b in zip(rows, here, strict=False)):.7f}",
+        f"{min(map(cosine, _vectors(rows), _vectors(here))):.7f}",
         f"{_rate(spec, tracks[0]):,.0f}",
     ]
     found = f"| {spec.name} | {spec.weights_state} | {spec.precision} | {' | '.join(figures)} |"
@@ -108,9 +109,8 @@ def _row(spec: EmbedderSpec, tracks: Sequence[Track], here: Sequence[Embedding])
     return found
 
 
-def _cosine(one: Embedding, other: Embedding) -> float:
-    a, b = np.asarray(one.vector, np.float64), np.asarray(other.vector, np.float64)
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+def _vectors(rows: Sequence[Embedding]) -> list[np.ndarray]:
+    return [row.vector for row in rows if row.vector is not None]
 
 
 def _rate(spec: EmbedderSpec, track: Track) -> float:

@@ -242,8 +242,11 @@ def _row(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "weights": spec.weights_state,
             "precision": spec.precision,
             "device": sides.ours.device,
-            "cosine_of_a_window": _cosine(
-                sides.upstream(window), sides.ours.embed(window, sides.ours.spec.sample_rate)
+            "cosine_of_a_window": round(
+                cosine(
+                    sides.upstream(window), sides.ours.embed(window, sides.ours.spec.sample_rate)
+                ),
+                6,
             ),
             **_times(sides, clip, options.rounds),
         }
@@ -348,9 +351,10 @@ def _synthesised(samples: int, rate: int) -> np.ndarray:
     return (0.01 * chord + 0.03 * beat).astype(np.float32)
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the cosine of two vectors, in double precision."""
     a, b = a.astype(float), b.astype(float)
-    return round(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)), 6)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def _machine(threads: int) -> str:

@@ -93,7 +93,7 @@ def _song(paths: Sequence[Path], folder: Path, number: int) -> Track:
             break
     song = np.concatenate(parts)[: SONG_S * RATE]
     path = folder / f"{number}.mp3"
-    _write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
+    write(path, np.stack([song, 0.8 * np.roll(song, 300)]).astype(np.float32))
     return track_of(path)
 
 
@@ -104,7 +104,8 @@ def track_of(path: Path) -> Track:
     return Track(path.name, str(path), *about, marks=info.marks)
 
 
-def _write(path: Path, song: np.ndarray) -> None:
+def write(path: Path, song: np.ndarray) -> None:
+    """Write a song of two channels, shape ``(2, n)``, as MP3 at 192 kbit/s."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libmp3lame", rate=RATE, layout="stereo")
         stream.bit_rate = 192_000
