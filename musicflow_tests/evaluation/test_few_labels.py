@@ -8,6 +8,9 @@ import pytest
 from scipy import stats
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from musicflow.evaluation import clusters, probe, statistics
 from musicflow_tests.evaluation.made_up import around, unit
@@ -33,6 +36,20 @@ def test_few_shots_train_on_eight_tracks_per_genre_and_test_on_all_others() -> N
     score = statistics.over_draws(found)
     ends = stats.t.interval(0.95, 9, np.mean(wanted), stats.sem(wanted))
     assert (score.value, score.low, score.high) == pytest.approx((np.mean(wanted), *ends))
+
+
+def test_more_dimensions_than_tracks_change_no_answer() -> None:
+    genres = GENRES[:90]
+    vectors = around([*genres], 3, spread=4, dim=400)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    right, folds = np.zeros(90), StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    for train, test in folds.split(vectors, genres, np.arange(90)):
+        told = model.fit(vectors[train], genres[train]).predict(vectors[test])
+        right[test] = told == genres[test]
+    found = probe.probe(vectors, genres, ALONE[:90])
+    assert found is not None
+    assert found.tolist() == right.tolist()
+    assert 0.4 < found.mean() < 1
 
 
 def test_few_shots_never_know_an_artist_and_need_enough_of_them() -> None:
