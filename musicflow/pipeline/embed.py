@@ -61,7 +61,9 @@ def one_import(
         with suppress(embedders.EmbedderError):
             modules |= dict.fromkeys(embedders.imports_of(spec) if spec.label in busy else ())
     common = (embed_and_keep.__module__,) if busy else ()
-    with worker.forking(common, (*modules,), later, aside):
+    # pyarrow imports pandas for its first array, in each process that writes to the store.
+    heavy = ("pandas", *modules) if modules else ()
+    with worker.forking(common, heavy, later, aside):
         yield
 
 
