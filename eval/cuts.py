@@ -127,21 +127,22 @@ def told(
     cuts: dict[tuple[str, str], Cut],
 ) -> Iterator[str]:
     """Yield the table of what was found, and the pairs that are wrong, or not planted."""
-    found: dict[Kind, list[bool]] = defaultdict(list)
+    found: dict[Kind, list[bool | None]] = defaultdict(list)
     for path, (origin, kind, start) in starts.items():
         cut = cuts.get((path, origin)) or (
             cuts[origin, path].turned if (origin, path) in cuts else None
         )
         here = cut is not None and abs(cut.b_s - cut.a_s * cut.speed - start) < 0.2
-        found[kind].append(here or (cut is not None and None))  # type: ignore[arg-type]
+        found[kind].append(here if here or cut is None else None)
     yield f"## Planted in {len(whole)} tracks"
     yield ""
     yield "| excerpt | found there | found elsewhere in its track | not found |"
     yield "|---|---|---|---|"
     for kind, each in found.items():
         yield f"| {kind.name} | {each.count(True)} | {each.count(None)} | {each.count(False)} |"
-    origin = {path: path for path in whole} | {path: own for path, (own, *_) in starts.items()}
-    odd = sorted({tuple(sorted((origin[a], origin[b]))) for a, b in cuts if origin[a] != origin[b]})
+    origins = {path: path for path in whole} | {path: own for path, (own, *_) in starts.items()}
+    pairs = {tuple(sorted((origins[a], origins[b]))) for a, b in cuts}
+    odd = sorted((a, b) for a, b in pairs if a != b)
     yield ""
     yield f"Pairs of different files that were told: {len(odd)}."
     for a, b in odd:
@@ -159,6 +160,7 @@ def write(sound: np.ndarray, path: Path, bit_rate: int) -> None:
     codec, form = ("libmp3lame", "fltp") if bit_rate else ("pcm_f32le", "flt")
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         if bit_rate:
             stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), form, "mono")

@@ -17,7 +17,7 @@ lower than that of the copies, nor than 0.85.
 import argparse
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,22 +121,22 @@ def _measured(spec: EmbedderSpec, tracks: Sequence[Track], copies: int) -> tuple
 
 
 def _made(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[Made, list[int]]:
-    def progress(items: object, title: str, total: int) -> object:
-        return track(items, f"{title}, {spec.coverage_s:g} s …", total)
+    def progress(items: Iterable, title: str, total: int) -> Iterator:
+        yield from track(items, f"{title}, {spec.coverage_s:g} s …", total)
 
     with tempfile.TemporaryDirectory() as folder:
         store, cache = EmbeddingStore(Path(folder)), Settings().cache
-        rows = embed_tracks(tracks, spec, store, cache, progress).rows  # type: ignore[arg-type]
-    used = [n for n, one in enumerate(tracks) if rows[one.content_hash].vector is not None]
-    made = [rows[tracks[row].content_hash] for row in used]
-    vectors = np.stack([row.vector for row in made])
+        rows = embed_tracks(tracks, spec, store, cache, progress).rows
+    found = {n: rows[one.content_hash].vector for n, one in enumerate(tracks)}
+    used = [n for n, vector in found.items() if vector is not None]
+    vectors = np.stack([vector for vector in found.values() if vector is not None])
     unit = _unit(vectors, vectors, spec)
     labels = Labels([[tracks[row].genre] for row in used])
     ranked = retrieval.rank(
         {"": retrieval.cosine(unit)}, [labels], Exclusion(len(unit)), [metrics.get(metrics.MAIN)]
     )
     precision = ranked[""].scores[0].values[metrics.MAIN]
-    cpu_s = sum(row.cpu_s for row in made)
+    cpu_s = sum(rows[tracks[n].content_hash].cpu_s for n in used)
     return Made(vectors, precision, space.neighbours(unit).rows, cpu_s), used
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from musicflow import audio, embedders
 from musicflow.embedders import EmbedderSpec
 from musicflow.library import Track
 from musicflow.pipeline.decode import decode
-from musicflow.settings import Settings
+from musicflow.settings import Device, Settings
 from musicflow.store import Embedding
 
 ON_PROCESSOR = 4
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=16)
     parser.add_argument("--times", type=int, default=12, help="how often each song is embedded")
     parser.add_argument("--only", action="append", choices=NAMES)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", choices=get_args(Device), default="cuda")
     options = parser.parse_args()
     names = options.only or [name for name in NAMES if name != "mfcc"]
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +81,7 @@ def main() -> None:
     print(text)
 
 
-def _rows(name: str, device: str, tracks: Sequence[Track]) -> list[str]:
+def _rows(name: str, device: Device, tracks: Sequence[Track]) -> list[str]:
     """Return a row for each precision of an embedder."""
     spec = spec_of(name)
     few = tracks[:ON_PROCESSOR]

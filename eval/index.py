@@ -218,8 +218,8 @@ LATER_S = 30.0
 """How long after a publication its searches are timed again."""
 
 
-def on_server(url: str, count: int, dim: int, wait_s: float) -> dict[str, float]:
-    """Measure searches right after a publication on a server, and half a minute later."""
+def on_server(url: str, count: int, dim: int, wait_s: float) -> tuple[dict[str, float], str]:
+    """Measure searches right after a publication, and later; return the server's version, too."""
     queries = _block(0, dim)[:QUERIES_ON_SERVER]
     server = Server.connect(Access(url))
     owner = Owner(f"eval-{uuid.uuid4().hex[:8]}")
@@ -240,7 +240,7 @@ def on_server(url: str, count: int, dim: int, wait_s: float) -> dict[str, float]
         for one in server(lambda client: client.get_collections()).collections:
             if one.name.startswith(f"{owner.namespace}."):
                 server(lambda client, name=one.name: client.delete_collection(name))  # type: ignore[misc]
-    return found | {"version": server.version}  # type: ignore[dict-item]
+    return found, server.version
 
 
 def _wait_for_all(server: Server) -> None:
@@ -255,7 +255,7 @@ def _wait_for_all(server: Server) -> None:
 
 def _table_of_server(options: argparse.Namespace) -> str:
     given = options.server, options.count, options.dim
-    waiting, at_once = on_server(*given, wait_s=3600.0), on_server(*given, wait_s=0.0)
+    (waiting, version), (at_once, _) = (on_server(*given, wait_s=s) for s in (3600.0, 0.0))
     command = f"python eval/index.py --server URL --count {options.count} --dim {options.dim}"
     rows = [
         ("published after, s", "publish_s", "{:.1f}"),
@@ -266,7 +266,7 @@ def _table_of_server(options: argparse.Namespace) -> str:
     lines = [
         "# Searches right after a publication on a server",
         "",
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; Qdrant {waiting['version']}"
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {machine()}; Qdrant {version}"
         f"{options.about and ', '}{options.about}.",
         "",
         f"{QUERIES_ON_SERVER} searches one at a time, k = {K}.",

@@ -92,8 +92,8 @@ def _measured(count: int, spec: EmbedderSpec, quantization: str) -> list[str]:
     cells: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddingStore(Path(folder, "embeddings"))
-        for start in range(0, count + 1, FILE):
-            store.add(spec, _rows(tracks[start : start + FILE], start, spec.dim))
+        for first in range(0, count + 1, FILE):
+            store.add(spec, _rows(tracks[first : first + FILE], first, spec.dim))
         index = EmbeddedIndex(Path(folder, "collections"), quantization)  # type: ignore[arg-type]
         busy = time.process_time()
         with _told(cells):

@@ -71,7 +71,7 @@ def main() -> None:
 
 def _measured(count: int) -> Iterator[str]:
     with home(count) as music:
-        command = [Path(sys.executable).with_name("musicflow"), "run", music]
+        command: list[str | Path] = [Path(sys.executable).with_name("musicflow"), "run", music]
         timed(command)
         by_hand, by_hand_mb, said = timed(command)
         assert "Nothing changed" in said, said

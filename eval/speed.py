@@ -111,7 +111,7 @@ def wav2vec2(spec: EmbedderSpec, cache: Path, scratch: Path) -> Sides:  # noqa: 
         sampling_rate=spec.sample_rate, do_normalize=True
     )
     embedder = ours.Wav2Vec2(spec, model.state_dict())
-    model.to(embedder.device)
+    model.to(embedder.device)  # type: ignore[arg-type]
 
     def upstream(clip: np.ndarray) -> np.ndarray:
         inputs = extractor(clip, sampling_rate=spec.sample_rate, return_tensors="pt")

@@ -46,7 +46,8 @@ def main() -> None:
     names = given.embedders or ["musicnn", "mfcc"]
     levels: list[Loudness] = [None, *given.loudness]
     with tempfile.TemporaryDirectory() as temporary:
-        found, values = {}, {}
+        found: dict[Loudness, mf.Comparison] = {}
+        values: dict[tuple[str, Loudness], np.ndarray] = {}
         for level in levels:
             home = (given.home or Path(temporary)) / _told(level)
             remember(Home(home), stress=given.tracks, **({} if level is None else _level(level)))
@@ -109,7 +110,9 @@ def _plain(
     values: dict[tuple[str, Loudness], np.ndarray],
     names: list[str],
 ) -> Iterator[str]:
-    pairs = [(name, level) for name in names for level in found if level is not None]
+    pairs: list[tuple[str, Loudness]] = [
+        (name, level) for name in names for level in found if level is not None
+    ]
     changes = statistics.changes(
         [(values[name, None], values[name, level]) for name, level in pairs]
     )

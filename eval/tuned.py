@@ -124,7 +124,7 @@ def by_labels(one: Set) -> Iterator[tuple[int, Score, Score, Score]]:
             drawn.append(_searched_in_the_rest(one, rows, exclusion, kin, np.isin(labels, large)))
         pair = {name: np.array([own[name] for own in drawn]) for name in (AS_IT_IS, "tuned")}
         scores = scores_of({**pair, "gain": pair["tuned"] - pair[AS_IT_IS]})
-        yield count, *scores.values()
+        yield count, scores[AS_IT_IS], scores["tuned"], scores["gain"]
 
 
 def _searched_in_the_rest(
@@ -137,7 +137,9 @@ def _searched_in_the_rest(
     found = learn(one.joined[rows], own, choose(one.joined[rows], own, kin[rows]))
     unit = one.joined[rest]
     spaces = {AS_IT_IS: cosine(unit), "tuned": found.similarity(unit)}
-    among = Exclusion(len(rest), [exclusion.keys[n] for n in rest] if exclusion.keys else ())
+    among = Exclusion(
+        len(rest), [exclusion.keys[n] for n in rest.tolist()] if exclusion.keys else ()
+    )
     fit = judged(one.judgements.of(rest), spaces, among, np.arange(len(rest)))
     return {name: float(values.mean()) for name, values in fit.values.items()}
 
@@ -162,8 +164,9 @@ def drawn(curves: dict[str, list[tuple[int, Score, Score, Score]]]) -> None:
     for title, curve in curves.items():
         counts = [count for count, *_ in curve]
         gains = [gain for *_, gain in curve]
-        axes.plot(counts, [gain.value for gain in gains], marker="o", label=title)
-        axes.fill_between(counts, [g.low for g in gains], [g.high for g in gains], alpha=0.15)
+        low, middle, high = np.array([[g.low, g.value, g.high] for g in gains], float).T
+        axes.plot(counts, middle, marker="o", label=title)
+        axes.fill_between(counts, low, high, alpha=0.15)
     axes.axhline(0, color="#8a8a8a", linewidth=0.8)
     axes.set_xscale("log", base=2)
     axes.set_xticks(COUNTS, map(str, COUNTS))
