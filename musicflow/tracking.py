@@ -238,8 +238,17 @@ def log_comparison(
         # A half would stand beside the whole that is logged later.
         with contextlib.suppress(Exception):
             for run in (parent, *children.values()):
-                client.delete_run(run)
+                _undo(client, run)
         raise
+
+
+def _undo(client: MlflowClient, run: str) -> None:
+    """Delete a run, and the model that was made for it."""
+    client.delete_run(run)
+    experiment = client.get_run(run).info.experiment_id
+    made = f"attributes.source_run_id = '{run}'"
+    for model in client.search_logged_models([experiment], filter_string=made):
+        client.delete_logged_model(model.model_id)
 
 
 def _log_runs(
@@ -399,20 +408,23 @@ _MAX_NAME = 500
 
 
 def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, object]) -> str:
-    """Return the logged model of an embedder: one per version, made at first."""
+    """Return the logged model of an embedder: one per version, made at first.
+
+    It is that of the version's last run. To search for a model reads all its figures, more every
+    night. So a model that a person deletes is not made anew.
+    """
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    identity = f"{row.embedder} {row.spec_hash}".strip()
-    known = client.search_logged_models(
-        [experiment.experiment_id], filter_string=f"tags.identity = '{identity}'"
-    )
-    if known:
-        return str(known[0].model_id)
+    of_version = _where(embedder=row.embedder, spec_hash=row.spec_hash)
+    query = f"{of_version} and attributes.status = 'FINISHED'"
+    for last in client.search_runs([experiment.experiment_id], query, max_results=1):
+        inputs = client.get_run(last.info.run_id).inputs
+        for known in inputs.model_inputs if inputs else ():
+            return str(known.model_id)
     model = client.create_logged_model(
         experiment.experiment_id,
         name=re.sub(r"[/:.%\"']", "-", row.embedder),
         source_run_id=run,
-        tags={"identity": identity},
         params={name: str(value) for name, value in parameters.items()},
         model_type="embedder",
     )
@@ -427,13 +439,17 @@ def _add_point(
     experiment = client.get_experiment_by_name(OVER_TIME)
     assert experiment is not None
     tags = {"embedder": row.embedder, "dataset": data.name}
-    query = " and ".join(f"tags.{key} = '{_quoted(value)}'" for key, value in tags.items())
-    known = client.search_runs([experiment.experiment_id], query, max_results=1)
+    known = client.search_runs([experiment.experiment_id], _where(**tags), max_results=1)
     run = known[0].info.run_id if known else _start(client, OVER_TIME, row.embedder, tags)
     step = len(client.get_metric_history(run, "tracks"))
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
     _log(client, run, {}, {**counts, **values}, step=step)
     client.set_terminated(run)
+
+
+def _where(**tags: str) -> str:
+    """Return MLflow's filter for runs with some tags."""
+    return " and ".join(f"tags.{key} = '{_quoted(value)}'" for key, value in tags.items())
 
 
 def _quoted(text: str) -> str:

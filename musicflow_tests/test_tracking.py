@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row, Score
@@ -125,6 +127,7 @@ def test_a_server_that_fails_midway_keeps_no_half(
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
     assert experiment is not None
     assert not client.search_runs([experiment.experiment_id])
+    assert not client.search_logged_models([experiment.experiment_id])
     assert "precision_at_10" in experiment.tags[f"mlflow.sharedViewState.{tracking.VIEW}"]
 
 
@@ -145,6 +148,25 @@ def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(hom
         for run in client.search_runs([experiment.experiment_id], "tags.embedder = 'musicnn'")
     ]
     assert [[point.step for point in run] for run in points] == [[0, 1]]
+    other = replace(comparison().rows[0], spec_hash="s3")
+    anew = tracking.log_comparison(home, replace(comparison(), rows=(other,)), SPECS, list)
+    [apart] = client.get_run(str(anew.rows[0].mlflow_run_id)).inputs.model_inputs
+    assert apart.model_id != model.model_id
+
+
+def test_an_evaluation_reads_none_of_the_figures_of_earlier_ones(home: Home) -> None:
+    """They are as many as the nights."""
+    read: list[object] = []
+
+    def on_load(row: object, _: object) -> None:
+        read.append(row)
+
+    tracking.log_comparison(home, comparison(), SPECS, list)
+    listener = SqlLoggedModelMetric, "load", on_load
+    sqlalchemy.event.listen(*listener)
+    tracking.log_comparison(home, comparison(), SPECS, list)
+    sqlalchemy.event.remove(*listener)
+    assert not read
 
 
 @pytest.mark.slow
