@@ -1,1 +1,1 @@
-"""The Streamlit app, to hear the answers."""
+"""The app, to find music and to hear the answers, and its web API."""
