@@ -25,6 +25,12 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
+
+def add_to(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="embedders")
+
+
 _KINDS = {
     "here": "Here",
     "named": "Named by the settings",

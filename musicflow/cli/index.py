@@ -24,6 +24,12 @@ app = typer.Typer(
     help="The published collections.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
+
+def add_to(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="index")
+
+
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Collections; all if none is named.")
 ]

@@ -40,6 +40,11 @@ app = typer.Typer(
 )
 
 
+def add_to(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="library")
+
+
 @app.command()
 @takes_settings("embedders", "library_format", "genre", "genre_level", "ignore")
 def check(

@@ -1,28 +1,76 @@
-"""The program: all commands together, and their errors as sentences."""
+"""The program: all commands together, and their errors as sentences.
+
+A command's module is imported when the command is called or shown, so a search does not wait for
+what a run needs.
+"""
 
 import gc
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from musicflow import __version__
-from musicflow.cli import doctor, embedders, evidence, index, library, pages, run, search, weights
 from musicflow.cli.console import home_in_use, out, show_log, show_what_can_be_shown, stop
-from musicflow.cli.errors import sentence_of
+from musicflow.extras import quick_imports
+
+COMMANDS = {
+    "search": ("search", "recommend", "path", "why", "duplicates", "export"),
+    "evidence": ("estimate", "recommend-embedder", "layers", "tune", "votes", "clusters"),
+    "run": ("demo", "run", "compare"),
+    "pages": ("init", "dagster", "mlflow", "app"),
+    "doctor": ("doctor",),
+    "library": ("library",),
+    "embedders": ("embedders",),
+    "index": ("index",),
+    "weights": ("weights",),
+}
+"""The commands that each module of `musicflow.cli` adds, in the order of the help."""
+
+_MARKUP: Final = "markdown"
+
+
+class _Commands(Mapping[str, Any]):
+    """All commands, by name."""
+
+    def __getitem__(self, name: str) -> Any:
+        for module, names in COMMANDS.items():
+            if name in names:
+                return commands_of(module)[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for names in COMMANDS.values():
+            yield from names
+
+    def __len__(self) -> int:
+        return sum(map(len, COMMANDS.values()))
+
+
+@cache
+def commands_of(module: str) -> Mapping[str, Any]:
+    """Return the commands that a module of `musicflow.cli` adds, by name."""
+    program = typer.Typer(rich_markup_mode=_MARKUP)
+    with quick_imports():
+        import_module(f"musicflow.cli.{module}").add_to(program)
+    return typer.main.get_group(program).commands
+
+
+class _Program(TyperGroup):
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about | {"commands": _Commands()})
+
 
 app = typer.Typer(
+    cls=_Program,
     help="Which audio embedding serves your music best? Measure it, then search with it.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=_MARKUP,
     pretty_exceptions_show_locals=False,
 )
-
-for commands in (search, evidence, run, pages, doctor):
-    commands.add_to(app)
-app.add_typer(library.app, name="library")
-app.add_typer(embedders.app, name="embedders")
-app.add_typer(index.app, name="index")
-app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
@@ -35,6 +83,8 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        from musicflow.cli.errors import sentence_of
+
         stop(*sentence_of(error, home_in_use()))
     finally:
         # Python would look through all of it once more before it exits, for a second or two.

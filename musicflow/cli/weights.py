@@ -28,6 +28,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+
+def add_to(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    program.add_typer(app, name="weights")
+
+
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Embedders; all if none is named.")
 ]

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from musicflow import cli, embedders
-from musicflow.cli import console
+from musicflow.cli import console, program
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
@@ -31,6 +32,20 @@ ROW = {
     "tracks_per_s", "x_realtime", "load_s",
     "peak_rss_mb", "mlflow_run_id",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "names"), program.COMMANDS.items())
+def test_the_program_names_each_command_of_a_module(module: str, names: tuple[str, ...]) -> None:
+    assert tuple(program.commands_of(module)) == names
+
+
+def test_a_search_waits_for_nothing_that_a_run_imports() -> None:
+    code = "from musicflow.cli import main; main()"
+    command = [sys.executable, "-X", "importtime", "-c", code, "search", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "musicflow.search" in told
+    assert "musicflow.pipeline" not in told
+    assert "musicflow.evaluation" not in told
 
 
 @pytest.mark.usefixtures("ready")
