@@ -17,6 +17,8 @@ from pathlib import Path
 
 from machine import machine
 
+COMMANDS = ("--version", "search --help", "run --help")
+PROGRAM = "import sys; sys.argv[1:] = {}; from musicflow.cli import main; main()"
 CACHE = "from musicflow.settings import Settings; cache = Settings().cache; "
 LOAD = CACHE + "from musicflow import embedders; embedders.load({spec}, cache)"
 NAMED = "embedders.spec_of('{}')"
@@ -43,8 +45,7 @@ def main() -> None:
         openl3, panns, wav2vec2 = _seeded(Path(folder))
         programs = {
             "`import torch`, alone": "import torch",
-            "`musicflow --version`": "import sys; sys.argv[1:] = ['--version']; "
-            "from musicflow.cli import main; main()",
+            **{f"`musicflow {words}`": PROGRAM.format(words.split()) for words in COMMANDS},
             "mfcc": LOAD.format(spec=NAMED.format("mfcc")),
             "musicnn": LOAD.format(spec=NAMED.format("musicnn")),
             "openl3": OPENL3.format(path=str(openl3)),
