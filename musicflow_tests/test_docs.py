@@ -119,5 +119,23 @@ def test_the_docs_name_every_command() -> None:
     assert {name for name in group.commands if f"musicflow {name}" not in pages} == set()
 
 
+@pytest.mark.parametrize("guide", ["CONTRIBUTING.md", "docs/how-to-add.md"])
+def test_a_guide_names_files_and_constants_that_are_there(guide: str) -> None:
+    text = (ROOT / guide).read_text("utf-8")
+    paths = re.findall(r"`((?:musicflow|musicflow_tests|eval|docs|deploy)/[\w./]*)`", text)
+    assert paths
+    assert [p for p in paths if not (ROOT / p).exists() and "/my_" not in p] == []
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "musicflow").rglob("*.py"))
+    constants = set(re.findall(r"`(_?[A-Z]{3}[A-Z_]*)`", text))
+    assert {name for name in constants if not re.search(rf"\b{name}\b", code)} == set()
+
+
+def test_the_floors_hold_each_room() -> None:
+    floors = re.findall(r"^\| \d \|([^|]*)\|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    rooms = {room.rstrip("/") for floor in floors for room in re.findall(r"`([^`]+)`", floor)}
+    found = {path.name for path in (ROOT / "musicflow").iterdir()}
+    assert rooms == found - {"__init__.py", "__pycache__", "py.typed"}
+
+
 def test_the_readme_can_be_read_in_three_minutes() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
