@@ -30,6 +30,8 @@ COMMANDS = {
 }
 """The commands that each module of `musicflow.cli` adds, in the order of the help."""
 
+_MODULES = {name: module for module, names in COMMANDS.items() for name in names}
+
 _MARKUP: Final = "markdown"
 
 
@@ -37,17 +39,13 @@ class _Commands(Mapping[str, Any]):
     """All commands, by name."""
 
     def __getitem__(self, name: str) -> Any:
-        for module, names in COMMANDS.items():
-            if name in names:
-                return commands_of(module)[name]
-        raise KeyError(name)
+        return commands_of(_MODULES[name])[name]
 
     def __iter__(self) -> Iterator[str]:
-        for names in COMMANDS.values():
-            yield from names
+        return iter(_MODULES)
 
     def __len__(self) -> int:
-        return sum(map(len, COMMANDS.values()))
+        return len(_MODULES)
 
 
 @cache
