@@ -12,7 +12,15 @@ from pathlib import Path
 import filelock
 import mlflow
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    LoggedModelInput,
+    Metric,
+    Param,
+)
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
@@ -161,8 +169,7 @@ def _open(home: Home) -> MlflowClient:
 
 def _describe(client: MlflowClient, name: str) -> None:
     """Give an experiment its description, and the first one its view."""
-    found = client.get_experiment_by_name(name)
-    assert found is not None
+    found = _experiment(client, name)
     wanted = {_NOTE: _DESCRIPTIONS[name]} | ({_VIEW_TAG: _view()} if name == EXPERIMENT else {})
     for key, value in wanted.items():
         # A description that a person wrote stays.
@@ -245,9 +252,8 @@ def log_comparison(
 def _undo(client: MlflowClient, run: str) -> None:
     """Delete a run, and the model that was made for it."""
     client.delete_run(run)
-    experiment = client.get_run(run).info.experiment_id
-    made = f"attributes.source_run_id = '{run}'"
-    for model in client.search_logged_models([experiment], filter_string=made):
+    experiment, made = _experiment(client, EXPERIMENT), f"attributes.source_run_id = '{run}'"
+    for model in client.search_logged_models([experiment.experiment_id], filter_string=made):
         client.delete_logged_model(model.model_id)
 
 
@@ -370,10 +376,9 @@ def _start(
     client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], seconds: float = 0.0
 ) -> str:
     """Start a run whose duration is that of the work: it began so many seconds ago."""
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
     start = mlflow.utils.time.get_current_time_millis() - round(1000 * seconds)
-    run = client.create_run(found.experiment_id, start, run_name=name, tags=dict(tags))
+    place = _experiment(client, experiment).experiment_id
+    run = client.create_run(place, start, run_name=name, tags=dict(tags))
     run_id: str = run.info.run_id
     return run_id
 
@@ -413,8 +418,7 @@ def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, ob
     It is that of the version's last run. To search for a model reads all its figures, more every
     night. So a model that a person deletes is not made anew.
     """
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None
+    experiment = _experiment(client, EXPERIMENT)
     of_version = _where(embedder=row.embedder, spec_hash=row.spec_hash)
     query = f"{of_version} and attributes.status = 'FINISHED'"
     for last in client.search_runs([experiment.experiment_id], query, max_results=1):
@@ -436,8 +440,7 @@ def _add_point(
     client: MlflowClient, row: Row, data: evaluation.Dataset, values: Mapping[str, float]
 ) -> None:
     """Add this evaluation as a step to the embedder's run over time."""
-    experiment = client.get_experiment_by_name(OVER_TIME)
-    assert experiment is not None
+    experiment = _experiment(client, OVER_TIME)
     tags = {"embedder": row.embedder, "dataset": data.name}
     known = client.search_runs([experiment.experiment_id], _where(**tags), max_results=1)
     run = known[0].info.run_id if known else _start(client, OVER_TIME, row.embedder, tags)
@@ -449,11 +452,15 @@ def _add_point(
 
 def _where(**tags: str) -> str:
     """Return MLflow's filter for runs with some tags."""
-    return " and ".join(f"tags.{key} = '{_quoted(value)}'" for key, value in tags.items())
+    quoted = {key: value.replace("'", "\\'") for key, value in tags.items()}
+    return " and ".join(f"tags.{key} = '{value}'" for key, value in quoted.items())
 
 
-def _quoted(text: str) -> str:
-    return text.replace("'", "\\'")
+def _experiment(client: MlflowClient, name: str) -> Experiment:
+    """Return one of the experiments, which are made when MLflow is opened."""
+    found = client.get_experiment_by_name(name)
+    assert found is not None
+    return found
 
 
 def _about(comparison: Comparison) -> dict[str, object]:
