@@ -127,16 +127,16 @@ def _made(spec: EmbedderSpec, tracks: Sequence[Track]) -> tuple[Made, list[int]]
     with tempfile.TemporaryDirectory() as folder:
         store, cache = EmbeddingStore(Path(folder)), Settings().cache
         rows = embed_tracks(tracks, spec, store, cache, progress).rows
-    found = {n: rows[one.content_hash].vector for n, one in enumerate(tracks)}
-    used = [n for n, vector in found.items() if vector is not None]
-    vectors = np.stack([vector for vector in found.values() if vector is not None])
+    made = {n: rows[one.content_hash] for n, one in enumerate(tracks)}
+    found = {n: row.vector for n, row in made.items() if row.vector is not None}
+    used, vectors = [*found], np.stack([*found.values()])
     unit = _unit(vectors, vectors, spec)
     labels = Labels([[tracks[row].genre] for row in used])
     ranked = retrieval.rank(
         {"": retrieval.cosine(unit)}, [labels], Exclusion(len(unit)), [metrics.get(metrics.MAIN)]
     )
     precision = ranked[""].scores[0].values[metrics.MAIN]
-    cpu_s = sum(rows[tracks[n].content_hash].cpu_s for n in used)
+    cpu_s = sum(made[n].cpu_s for n in used)
     return Made(vectors, precision, space.neighbours(unit).rows, cpu_s), used
 
 
