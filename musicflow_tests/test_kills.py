@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicflow import embedders
-from musicflow.forks import CAN_FORK
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
+from musicflow.worker.forks import CAN_FORK
 from musicflow_tests.conftest import Run, noise, tone
 from musicflow_tests.index.conftest import DIM, points, vectors
 
@@ -118,7 +118,7 @@ def test_an_embedder_whose_process_is_killed_fails_alone_and_goes_on_next_time(
 
 def worker_of(pid: int) -> psutil.Process:
     """Return the worker that embeds for a run; it was forked from one that was forked itself."""
-    kind = "musicflow.forks" if CAN_FORK else "musicflow.worker"
+    kind = "musicflow.worker.forks" if CAN_FORK else "musicflow.worker.child"
     children = psutil.Process(pid).children()
     [found] = [child for child in children if kind in " ".join(child.cmdline())]
     if CAN_FORK:

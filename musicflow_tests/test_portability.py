@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicflow import worker
 from musicflow.embedders import DeviceError, compute
 from musicflow.index import EmbeddedIndex
 from musicflow.kernels import processor
+from musicflow.worker import child
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
 X86 = "flags\t\t: fpu sse2 avx512f {}\n"
@@ -64,13 +64,13 @@ def test_a_worker_runs_without_bounds_where_the_system_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
-    worker._hold_to(worker.Rations(cpu_s=0, memory_bytes=0))
+    child._hold_to(child.Rations(cpu_s=0, memory_bytes=0))
 
 
 def test_a_worker_ends_with_its_parent_where_threads_cannot_be_signalled() -> None:
     code = (
-        "import io, signal\nfrom musicflow import worker\n"
-        "del signal.pthread_kill\nworker._listen(io.BytesIO())"
+        "import io, signal\nfrom musicflow.worker import child\n"
+        "del signal.pthread_kill\nchild._listen(io.BytesIO())"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
 

@@ -19,8 +19,9 @@ import pytest
 
 from musicflow import worker
 from musicflow.errors import MusicflowError
-from musicflow.forks import CAN_FORK
-from musicflow.worker import Rations, WorkerError
+from musicflow.worker import Rations, WorkerError, watch
+from musicflow.worker.forks import CAN_FORK
+from musicflow.worker.servers import servers
 
 pytestmark = pytest.mark.workers
 
@@ -185,7 +186,7 @@ def test_who_iterates_no_further_ends_the_generator_and_its_process(
 def test_a_process_that_does_not_end_is_ended(
     iterate: Iterate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_GRACE_S", 0.5)
+    monkeypatch.setattr("musicflow.worker.process.GRACE_S", 0.5)
     items = iterate("refusing", refuse_to_end)
     process = next(items)
     items.close()
@@ -257,7 +258,7 @@ def test_waiting_between_items_starts_no_clock() -> None:
 def test_what_takes_long_is_named_once_while_it_does(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker, "_SLOW_S", 0.2)
+    monkeypatch.setattr("musicflow.worker.process._SLOW_S", 0.2)
     list(worker.iterate("the decoder", work_on, [1.5, 0.0], names=["a.mp3", "b"]))
     assert caplog.messages == ["still reading a.mp3 after 0 s"]
 
@@ -305,9 +306,10 @@ forks = pytest.mark.skipif(not CAN_FORK, reason="this system does not fork safel
 
 def base() -> psutil.Process:
     """Return the process that light workers are forked from."""
-    assert worker._base is not None
-    assert worker._base.process is not None
-    return psutil.Process(worker._base.process.pid)
+    base = servers().base
+    assert base is not None
+    assert base.process is not None
+    return psutil.Process(base.process.pid)
 
 
 @forks
@@ -577,10 +579,10 @@ def test_what_libraries_say_is_logged_with_the_file_and_shown_nowhere(
 def test_a_log_that_grew_large_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_LOG_BYTES", 100)
+    monkeypatch.setattr(watch, "_LOG_BYTES", 100)
     log, old = tmp_path / "a.log", tmp_path / "a.log.1"
     for number in range(6):
-        worker._append(log, f"{number}.mp3", b"word " * 10)
+        watch._append(log, f"{number}.mp3", b"word " * 10)
     assert "5.mp3" in log.read_text()
     assert "3.mp3" in old.read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"a.log", "a.log.1"}

@@ -515,7 +515,7 @@ class EmbedderEntry:
         The dims of each layer that a spec may name, lowest first; empty for that of `spec` alone.
     imports
         The modules that take long to import, such as ``torch``. A run imports them once for all of
-        its embedders where the system can fork; see `musicflow.forks.ForkServer`.
+        its embedders where the system can fork; see `musicflow.worker.forks.ForkServer`.
     """
 
     spec: EmbedderSpec
