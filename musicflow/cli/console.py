@@ -46,8 +46,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def settings_of(**given: Any) -> Settings:
-    """Return the settings, with the options that were given."""
-    settings = Settings(**{name: value for name, value in given.items() if value})
+    """Return the settings, with the options that were given: neither None nor an empty list."""
+    settings = Settings(**{name: one for name, one in given.items() if one not in (None, [], ())})
     _homes.append(settings.paths)
     return settings
 
