@@ -3,6 +3,7 @@
 As with vectors, rows are only ever added, in whole new files: a kill loses what was not yet added.
 """
 
+import contextlib
 import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -92,8 +94,8 @@ class LandmarkStore:
 
     def order(self) -> list[str]:
         """Return the known contents in the order in which `shelves` has them."""
-        parts = (pq.read_table(part, columns=["content_hash"]) for part in self._parts())
-        return list(dict.fromkeys(content for part in parts for content in _contents(part)))
+        tables = (file.read(columns=["content_hash"]) for file in self._files())
+        return list(dict.fromkeys(content for table in tables for content in _contents(table)))
 
     def add(self, found: Mapping[str, Landmarks]) -> None:
         """Keep landmarks by content hash; when this returns, they are on disk."""
@@ -138,9 +140,15 @@ class LandmarkStore:
     def _parts(self) -> list[Path]:
         return sorted(self._folder.glob("part-*.parquet"))
 
+    def _files(self) -> list[pq.ParquetFile]:
+        while True:
+            # A merge in another process may take a file away between listing and opening.
+            with contextlib.suppress(FileNotFoundError):
+                return [pq.ParquetFile(part) for part in self._parts()]
+
     def _tables(self) -> Iterator[pa.Table]:
-        for part in self._parts():
-            for batch in pq.ParquetFile(part).iter_batches(_GROUP):
+        for file in self._files():
+            for batch in file.iter_batches(_GROUP):
                 yield pa.Table.from_batches([batch])
 
     def _write(self, table: pa.Table) -> None:
@@ -158,11 +166,12 @@ class LandmarkStore:
         write_atomically(path, sink.getvalue().to_pybytes())
 
     def _merge(self) -> None:
-        small = [part for part in self._parts() if part.stat().st_size < _SMALL]
-        if len(small) > _MANY:
-            self._write(pa.concat_tables([pq.read_table(part) for part in small]))
-            for part in small:
-                part.unlink()
+        with filelock.FileLock(self._folder / ".lock"):
+            small = [part for part in self._parts() if part.stat().st_size < _SMALL]
+            if len(small) > _MANY:
+                self._write(pa.concat_tables([pq.read_table(part) for part in small]))
+                for part in small:
+                    part.unlink()
 
 
 def _contents(table: pa.Table) -> list[str]:

@@ -1,6 +1,7 @@
 """Cuts among planted sounds: what is one recording is found, and nothing else is."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -194,6 +195,20 @@ def test_landmarks_survive_on_disk_in_whatever_files(tmp_path: Path) -> None:
     assert ends == {"3": len(one.keys), "4": 0, "7": len(one.keys)}
     np.testing.assert_array_equal(shelf.keys, np.tile(one.keys, 2))
     np.testing.assert_array_equal(shelf.frames, np.tile(one.frames, 2))
+
+
+def test_several_processes_keep_landmarks_in_one_folder(tmp_path: Path) -> None:
+    one = landmarks([piece(6)[::2].astype(np.float32)])
+
+    def keep(name: str) -> None:
+        store = LandmarkStore(tmp_path)
+        for number in range(60):
+            store.add({f"{name}{number}": one})
+            assert f"{name}{number}" in store.known()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(keep, "abc"))
+    assert len(LandmarkStore(tmp_path).known()) == 180
 
 
 def test_cuts_of_one_recording_answer_each_other_neither_directly_nor_through_it() -> None:
