@@ -346,10 +346,10 @@ class Agreement:
     Parameters
     ----------
     agreement_at_10
-        The share of its first ten that are as near as the exact first ten; None if it lacks some
-        of the tracks.
+        The share of its first ten that are as near as exact search's first ones, of as many; None
+        if it lacks some of the tracks, or finds none of them.
     query_ms
-        The median time of one query, in milliseconds; None likewise.
+        The median time of one query, in milliseconds; None if it lacks some of the tracks.
     """
 
     agreement_at_10: float | None
@@ -374,8 +374,7 @@ def agreement(collection: Collection, vectors: np.ndarray, track_ids: Sequence[s
         embedder) do not count, nor does the query itself.
     """
     rows = {track_id: row for row, track_id in enumerate(track_ids)}
-    beyond = collection.manifest.count - len(track_ids)
-    if beyond < 0:
+    if collection.manifest.count < len(track_ids):
         # An embedder that failed midway has vectors that were never published.
         return Agreement(None, None)
     count = min(NEAREST, len(rows) - 1)
@@ -383,16 +382,18 @@ def agreement(collection: Collection, vectors: np.ndarray, track_ids: Sequence[s
     times, shares = [], []
     for row in queries:
         start = time.perf_counter()
-        [hits] = collection.query(vectors[row : row + 1], count + 1 + beyond)
+        [hits] = collection.query(vectors[row : row + 1], count + 1)
         times.append(time.perf_counter() - start)
         found = [rows[hit.track_id] for hit in hits if hit.track_id in rows]
-        found = [other for other in found if other != row][:count]
+        if not (found := [other for other in found if other != row][:count]):
+            continue
         exact = vectors @ vectors[row]
         exact[row] = -np.inf
         # Of tracks that are equally near, either will do.
-        worst = np.partition(exact, -count)[-count] - _TOLERANCE
-        shares.append((exact[found] >= worst).sum() / count)
-    return Agreement(float(np.mean(shares)), 1000 * float(np.median(times)))
+        worst = np.partition(exact, -len(found))[-len(found)] - _TOLERANCE
+        shares.append((exact[found] >= worst).mean())
+    agreed = float(np.mean(shares)) if shares else None
+    return Agreement(agreed, 1000 * float(np.median(times)))
 
 
 _TOLERANCE = 1e-5
