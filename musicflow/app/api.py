@@ -5,6 +5,7 @@ pages. An error is a problem document (RFC 9457) with a code for programs and ad
 """
 
 import mimetypes
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -575,29 +576,41 @@ def _file(path: Place, wanted: str | None) -> Response:
     if not isinstance(path, Remote):
         return FileResponse(path, media_type=kind)
     size = path.stat().st_size
-    start, end = _range(wanted, size)
+    part = _range(wanted, size)
+    start, end = part or (0, size)
     headers = {"accept-ranges": "bytes", "content-length": str(end - start)}
-    if wanted:
+    if part:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
-    status = 206 if wanted else 200
-    return StreamingResponse(_bytes(path, start, end), status, headers, media_type=kind)
+    content = _bytes(path, start, end)
+    return StreamingResponse(content, 206 if part else 200, headers, media_type=kind)
 
 
-def _range(wanted: str | None, size: int) -> tuple[int, int]:
-    """Return the first byte that is asked for, and the one behind the last; all if unclear.
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """Return the first byte that is asked for, and the one behind the last; None for the whole.
+
+    What is no single range is ignored, as RFC 9110 allows.
 
     Raises
     ------
     HTTPException
-        If it begins behind the file's end.
+        If the file has no such bytes.
     """
-    first, _, last = (wanted or "").removeprefix("bytes=").partition("-")
-    if first.isdigit():
-        start = int(first)
-        if start >= size:
-            raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
-        return start, min(int(last) + 1, size) if last.isdigit() else size
-    return (max(size - int(last), 0), size) if last.isdigit() else (0, size)
+    found = _RANGE.fullmatch(wanted or "")
+    if found is None or found[0] == "bytes=-":
+        return None
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is None:
+        start, end = max(size - (last or 0), 0), size
+    else:
+        start, end = first, size if last is None else min(last + 1, size)
+        if last is not None and last < first:
+            return None
+    if start >= size:
+        raise HTTPException(416, headers={"content-range": f"bytes */{size}"})
+    return start, end
 
 
 def _bytes(path: Remote, start: int, end: int) -> Iterator[bytes]:

@@ -22,10 +22,11 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from starlette.exceptions import HTTPException
 from typer.testing import CliRunner
 
 from musicflow import open_collection
-from musicflow.app.api import api
+from musicflow.app.api import _range, api
 from musicflow.app.catalogue import SORTS, Sort
 from musicflow.app.gate import COOKIE, Bounded, Gate
 from musicflow.app.problems import MEDIA_TYPE
@@ -225,7 +226,10 @@ def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    [None, "bytes=0-", "bytes=100-199", "bytes=-50", "bytes=9-999999", "bytes=999999999-"],
+    [
+        *(None, "bytes=0-", "bytes=100-199", "bytes=-50", "bytes=9-999999", "bytes=999999999-"),
+        *("bytes=0-0", "bytes=-999999"),
+    ],
 )
 def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
     client: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch, wanted: str | None
@@ -243,6 +247,29 @@ def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
         assert there.content == here.content
         shared = ("accept-ranges", "content-length", "content-type")
         assert [there.headers.get(name) for name in shared] == [here.headers[n] for n in shared]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("bytes=5-2", None),
+        ("bytes=-", None),
+        ("bytes=\xb2-", None),
+        ("bytes=0-4,6-9", None),
+        ("items=0-4", None),
+        ("bytes=-3", (7, 10)),
+        ("bytes=9-", (9, 10)),
+    ],
+)
+def test_a_range_is_one_or_is_ignored(wanted: str, found: tuple[int, int] | None) -> None:
+    assert _range(wanted, 10) == found
+
+
+@pytest.mark.parametrize("wanted", ["bytes=10-", "bytes=-0", "bytes=99-100"])
+def test_a_range_of_no_bytes_is_refused(wanted: str) -> None:
+    with pytest.raises(HTTPException) as refused:
+        _range(wanted, 10)
+    assert refused.value.status_code == 416
 
 
 def test_a_track_without_cover_art_shows_its_sound(client: TestClient) -> None:
