@@ -62,13 +62,10 @@ class Address:
         """The name that was given, or one made of the rest, safe for keys and folders."""
         if self.given:
             return self.given
-        parts = [
-            part for part in re.split(r"[/\\]", self.place) if part not in ("", ".", "..", "~")
-        ]
+        all_parts = re.split(r"[/\\]", self.place)
+        parts = [part for part in all_parts if part not in ("", ".", "..", "~")]
         # Only a repository's owner belongs to the name: a folder may move.
-        is_repository = (
-            self.kind == "hub" and len(parts) == 2 and parts[0] not in ("", ".", "..", "~")
-        )
+        is_repository = self.kind == "hub" and all_parts == parts and len(parts) == 2
         text = self.place if is_repository else next(filter(None, reversed(parts)), "")
         if self.kind in ("onnx", "vectors"):
             text = text.rpartition(".")[0] or text
