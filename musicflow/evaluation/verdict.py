@@ -74,7 +74,10 @@ def of_tuned(row: Row) -> str:
     if name not in tuned.known.scores:
         return f"{name} could not be measured: no two tracks share its label."
     own = tuned.known.scores[name].value
-    best = max((s.value, one) for one, s in tuned.known.scores.items() if one != name)
+    others = [(score.value, one) for one, score in tuned.known.scores.items() if one != name]
+    if not others:
+        return f"{name} is not recommended: {what} {own:.3f} has nothing to be compared with."
+    best = max(others)
     also = "" if tuned.new.is_surely_won_by(name) else ", though not surely among new songs alone"
     if row.meaningful and tuned.is_recommended(name):
         return (

@@ -11,7 +11,7 @@ from musicflow.evaluation.labelled import Disagreement, Label
 from musicflow.evaluation.protocol import Protocol
 from musicflow.evaluation.results import Contest, Tuned
 from musicflow.evaluation.statistics import Difference
-from musicflow.evaluation.verdict import verdict
+from musicflow.evaluation.verdict import of_tuned, verdict
 from musicflow.library import Doubt
 from musicflow_tests.evaluation.made_up import MEASURES
 
@@ -83,6 +83,16 @@ def test_a_tuned_space_is_recommended_only_where_it_is_surely_better(p: float, s
     assert found[0].startswith("Take musicnn:"), "an embedder is chosen beside it"
     assert found[-1].startswith(said)
     assert bool(rank_candidates([tuned])) == (p < 0.05)
+
+
+def test_a_tuned_space_of_embedders_without_meaning_stands_alone() -> None:
+    name = "tuned:musicnn@genre"
+    contest = Contest(12, {name: Score(0.75, 0.7, 0.8)}, ())
+    alone = Tuned("genre", 12, "tracks", 2, 0.5, None, contest, contest)
+    assert of_tuned(row(name, "tuned", 0.75, tuned=alone)) == (
+        "tuned:musicnn@genre is not recommended: P@10 by genre 0.750 has nothing to be compared "
+        "with."
+    )
 
 
 @pytest.mark.parametrize(("p", "taken"), [(0.01, "fusion:musicnn+mfcc"), (0.2, "musicnn")])
