@@ -245,6 +245,8 @@ class _HomeSource(TomlConfigSettingsSource):
     def _read_file(self, path: Any) -> dict[str, Any]:
         values = super()._read_file(path)
         table = values.pop("qdrant", {})
+        if not isinstance(table, dict):
+            raise HomeError(f"{path}: qdrant = {table!r} is no table. Write qdrant_url = {table!r}")
         return values | {f"qdrant_{name}": value for name, value in table.items()}
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from musicflow import cli, embedders
 from musicflow.cli import console, program
+from musicflow.cli.console import settings_of
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
@@ -208,6 +209,13 @@ def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
     assert run("search", str(music / "tones/1.wav"), "-k", "1")[0] == 0
 
 
+def test_a_zero_that_is_given_takes_the_place_of_what_the_home_remembers(home: Home) -> None:
+    home.root.mkdir()
+    home.settings_file.write_text("coverage_s = 30.0\nstress = 5\nloudness_lufs = -14\n")
+    settings = settings_of(home=home.root, coverage_s=0.0, stress=0, tags=[], seed=None)
+    assert (settings.coverage_s, settings.stress, settings.loudness_lufs) == (0.0, 0, -14)
+
+
 def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home) -> None:
     home.root.mkdir()
     home.settings_file.write_text("library_format = 'zip'\n")
@@ -245,6 +253,10 @@ def test_a_broken_settings_file_or_variable_is_named(
     code, _, errors = run("compare")
     assert code == 1
     assert f"{home.settings_file} is not valid TOML" in " ".join(errors.split())
+    home.settings_file.write_text("qdrant = 'http://qdrant:6333'\n")
+    code, _, errors = run("compare")
+    told = f"{home.settings_file}: qdrant = 'http://qdrant:6333' is no table. Write qdrant_url ="
+    assert (code, told in " ".join(errors.split())) == (1, True)
     home.settings_file.unlink()
     monkeypatch.setenv("MUSICFLOW_EMBEDDERS", "mfcc")
     code, _, errors = run("compare")
