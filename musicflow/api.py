@@ -312,8 +312,6 @@ class SearchableCollection:
         """
         import numpy as np
 
-        from musicflow.places import place
-        from musicflow.search import lookup
         from musicflow.search import query as queries
         from musicflow.search.corrected import corrected
 
@@ -323,12 +321,10 @@ class SearchableCollection:
         asked = self._filters(filters)
         if isinstance(query, np.ndarray):
             return queries.similar_to_vector(collection, query, k, asked)
-        path = place(query).expanduser()
-        if path.is_file():
-            vector = queries.example_of_file(collection, path, self._settings)
-            return queries.similar_to_vector(collection, vector, k, asked)
-        track_id = lookup.find_track(collection, str(query))
-        return queries.similar_to_track(collection, track_id, k, asked)
+        example = queries.example_of(collection, query, self._settings)
+        if isinstance(example, str):
+            return queries.similar_to_track(collection, example, k, asked)
+        return queries.similar_to_vector(collection, example, k, asked)
 
     def search_text(
         self,

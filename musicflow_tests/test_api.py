@@ -98,8 +98,9 @@ def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None
         assert len(collection.search("tones/0.wav", filters="duration_s<1")) == 0
         corrected = collection.search("tones/0.wav", k=3, correct="mutual-proximity")
         assert all(hit.payload["genre"] == ["tones"] for hit in corrected)
-        with pytest.raises(QueryError, match="no track"):
-            collection.search("nobody knows it")
+        for nobody in ("nobody knows it", "~Ambient", "x" * 300, "a\0b"):
+            with pytest.raises(QueryError, match="no track"):
+                collection.search(nobody)
         with pytest.raises(mf.MusicflowError, match="zip"):
             collection.search("tones/0.wav", filters={"zip": 3})
 

@@ -35,10 +35,8 @@ from musicflow.search import lookup, query
 from musicflow.search.answers import answers_of, group_of
 from musicflow.search.corrected import corrected
 from musicflow.search.duplicates import duplicates as find_duplicates
-from musicflow.search.errors import QueryError
 from musicflow.search.path import path as find_path
 from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, tracks_in
-from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
 from musicflow.search.why import why as why_alike
@@ -156,13 +154,13 @@ def recommend_command(
     with _opened(home, embedder, text=bool(like_text), correct=correct) as (collection, settings):
         filters = _filters(collection, where, settings)
         described = [query.example_of_text(collection, text, settings) for text in like_text or []]
-        liked = [_example(collection, text, settings) for text in like or []]
+        liked = [query.example_of(collection, text, settings) for text in like or []]
         if like_playlist is not None:
             liked += _tracks_in(like_playlist, collection)
         hits = recommend(
             collection,
             [*liked, *described],
-            [_example(collection, text, settings) for text in dislike or []],
+            [query.example_of(collection, text, settings) for text in dislike or []],
             k,
             filters,
             strategy=strategy,
@@ -374,16 +372,6 @@ def _by(correct: Correction | None) -> str:
     return f"; the score is that of {correct}" if correct else ""
 
 
-def _example(collection: Collection, text: str, settings: Settings) -> Example:
-    """Return a track of this id or name, else the vector of an audio file."""
-    try:
-        return lookup.find_track(collection, text)
-    except QueryError:
-        if not _is_file(text):
-            raise
-    return query.example_of_file(collection, place(text), settings)
-
-
 def _tracks_in(file: Path, collection: Collection) -> list[str]:
     """Return the tracks of a playlist, and say which of its entries are none."""
     try:
@@ -399,13 +387,6 @@ def _tracks_in(file: Path, collection: Collection) -> list[str]:
     if not found:
         stop(f"no entry of {file} is a track of the library", USAGE)
     return found
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return place(text).is_file()
-    except OSError:
-        return False
 
 
 def _show(

@@ -19,7 +19,7 @@ from musicflow.places.errors import (
 )
 from musicflow.places.listing import Entry, Status
 from musicflow.places.reading import RemoteFile, Source, settle
-from musicflow.places.remote import Place, Remote, fresh, is_elsewhere, listed, place
+from musicflow.places.remote import Place, Remote, file_named, fresh, is_elsewhere, listed, place
 from musicflow.places.view import View
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "Status",
     "View",
+    "file_named",
     "fresh",
     "is_elsewhere",
     "listed",

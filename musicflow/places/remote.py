@@ -51,6 +51,26 @@ def place(where: "str | os.PathLike[str] | Remote") -> "Place":
     return Path(found[2] if found is not None else text)
 
 
+def file_named(text: str) -> "Place | None":
+    """Return the file whose path or address a text is; None if it is that of none.
+
+    Any text will do, such as the name of a track.
+
+    Raises
+    ------
+    OSError
+        If a place elsewhere does not answer.
+    """
+    where = place(text)
+    if isinstance(where, Remote):
+        return where if where.is_file() else None
+    # Names may begin with ~, or be longer than a path.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        where = where.expanduser()
+        return where if where.is_file() else None
+    return None
+
+
 def fresh(where: "Place") -> "Place":
     """Return a place without what was listed of it before."""
     return Remote(where.address) if isinstance(where, Remote) else where

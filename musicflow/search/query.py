@@ -1,6 +1,7 @@
 """Search with a track of a collection, or with any audio file."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Collection as Collected
 from contextlib import closing
@@ -17,9 +18,9 @@ from musicflow.index import Collection, FilterError, Filters, Hit, fused, normal
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
 from musicflow.library.rows import UNKNOWN
-from musicflow.places import Place
+from musicflow.places import Place, file_named, place
 from musicflow.search.errors import NoTrackError, QueryError
-from musicflow.search.lookup import specs_of, with_text_side
+from musicflow.search.lookup import find_track, specs_of, with_text_side
 from musicflow.search.variety import Variety, varied
 from musicflow.settings import Settings
 from musicflow.text import folded, nearest
@@ -202,6 +203,41 @@ def example_of_file(collection: Collection, path: Place, settings: Settings) -> 
     rules = Rules.of(settings)
     given = settings.cache, rules.limits
     return np.concatenate([vector_of_file(path, spec, *given, log=rules.log) for spec in specs])
+
+
+def example_of(
+    collection: Collection, asked: "str | os.PathLike[str] | Place", settings: Settings
+) -> Example:
+    """Return the track that has an id, else embed the file of a path, else find a track's name.
+
+    Parameters
+    ----------
+    collection
+        The collection to look in.
+    asked
+        An id, a name or a path; what is no text is a path.
+    settings
+        Those of the home.
+
+    Raises
+    ------
+    QueryError
+        If there is neither, several tracks have the name, or the file cannot be used.
+    """
+    if not isinstance(asked, str):
+        return example_of_file(collection, place(asked).expanduser(), settings)
+    # In this order: to look among all names, and for the nearest, takes longest.
+    if (path := file_named(asked)) is None or _has(collection, asked):
+        return find_track(collection, asked)
+    return example_of_file(collection, path, settings)
+
+
+def _has(collection: Collection, track_id: str) -> bool:
+    try:
+        collection.payload(track_id)
+    except KeyError:
+        return False
+    return True
 
 
 def example_of_text(collection: Collection, text: str, settings: Settings) -> np.ndarray:
