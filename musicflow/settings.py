@@ -40,6 +40,7 @@ from pydantic_settings import (
 )
 
 from musicflow import address
+from musicflow.errors import MusicflowError
 from musicflow.places import Place, Remote, place
 from musicflow.registry import is_address
 from musicflow.text import normalized
@@ -246,7 +247,8 @@ class _HomeSource(TomlConfigSettingsSource):
         values = super()._read_file(path)
         table = values.pop("qdrant", {})
         if not isinstance(table, dict):
-            raise HomeError(f"{path}: qdrant = {table!r} is no table. Write qdrant_url = {table!r}")
+            advice = f"write qdrant_url = {table!r}"
+            raise HomeError(f"{path}: qdrant = {table!r} is no table", advice)
         return values | {f"qdrant_{name}": value for name, value in table.items()}
 
 
@@ -571,8 +573,10 @@ def choices(name: str) -> tuple[str, ...]:
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
-class HomeError(Exception):
-    """A home that cannot be worked in; the message says why and what to do."""
+class HomeError(MusicflowError):
+    """A home that cannot be worked in."""
+
+    code = "home"
 
 
 def expanded(path: Path) -> Path:
@@ -587,8 +591,8 @@ def expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise HomeError(
-            f"{path} cannot be found: the system knows no folder of this user. Set HOME, or "
-            "MUSICFLOW_HOME and MUSICFLOW_CACHE"
+            f"{path} cannot be found, since the system knows no folder of this user",
+            "set HOME, or MUSICFLOW_HOME and MUSICFLOW_CACHE",
         ) from error
 
 
@@ -606,7 +610,8 @@ def check_for_databases(home: "Home") -> None:
     if odd := [sign for sign in "?%" if sign in str(home.root)]:
         raise HomeError(
             f"the home {home.root} has {odd[0]!r} in its name, under which Dagster and MLflow "
-            "cannot find their databases. Name another with --home"
+            "cannot find their databases",
+            "name another with --home",
         )
 
 

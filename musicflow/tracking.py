@@ -144,8 +144,9 @@ def prepare(home: Home) -> MlflowClient:
         raise
     except Exception as error:
         raise HomeError(
-            f"MLflow at {home.tracking_uri} cannot be used: {words_of(error)}. Make room, give "
-            "the user of this process access, or name another in MLFLOW_TRACKING_URI"
+            f"MLflow at {home.tracking_uri} cannot be used: {words_of(error)}",
+            "make room, give the user of this process access, or name another in "
+            "MLFLOW_TRACKING_URI",
         ) from error
 
 

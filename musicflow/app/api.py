@@ -34,7 +34,6 @@ from musicflow.search.errors import NoTrackError
 from musicflow.search.playlist import MEDIA_TYPES, Paths, PlaylistFormat, playlist, tracks_in
 from musicflow.search.recommend import Strategy
 from musicflow.search.variety import Variety
-from musicflow.settings import HomeError
 
 MAX_K = 1000
 """The most answers to one question."""
@@ -313,7 +312,7 @@ def api(service: Service) -> FastAPI:
         description=__doc__.split("\n\n")[1],
         responses=RESPONSES,
     )
-    for kind in (MusicflowError, HomeError, OSError, RequestValidationError, ValidationError):
+    for kind in (MusicflowError, OSError, RequestValidationError, ValidationError):
         app.add_exception_handler(kind, refuse)
     app.add_exception_handler(HTTPException, refuse_http)
     app.add_exception_handler(Exception, fail)

@@ -75,12 +75,11 @@ def problem_of(error: Exception) -> Problem:
         given = str(first.get("input"))[:100]
         detail = f"{where} is {given!r}: {first['msg']}"
         return Problem.of(422, detail, "/docs lists all parameters", "parameter")
-    if isinstance(error, OSError) and not isinstance(error, MusicflowError):
+    if not isinstance(error, MusicflowError):
+        assert isinstance(error, OSError)
         return Problem.of(503, explain(error), code="system")
     status = 404 if isinstance(error, _NOT_THERE) else 503 if isinstance(error, _NOT_NOW) else 422
-    if isinstance(error, MusicflowError):
-        return Problem.of(status, error.message, error.advice, error.code)
-    return Problem.of(status, str(error), code="home")
+    return Problem.of(status, error.message, error.advice, error.code)
 
 
 def answer_with(problem: Problem) -> JSONResponse:

@@ -9,7 +9,6 @@ from typing import TypeVar
 from nicegui import events, ui
 from pydantic import ValidationError
 
-from musicflow import audio
 from musicflow.app import uploads
 from musicflow.app.address import MAX_PREFERENCES, Address
 from musicflow.app.cards import Deck, go
@@ -19,34 +18,18 @@ from musicflow.app.playlists import PlaylistDialog
 from musicflow.app.service import Open, Question, Service, Wanted
 from musicflow.app.uploads import Upload
 from musicflow.audio import AUDIO_SUFFIXES
-from musicflow.embedders import EmbedderError
-from musicflow.index import FilterError, TrackIndexError
-from musicflow.library import LibraryError
+from musicflow.errors import MusicflowError
 from musicflow.library.layouts.playlists import SUFFIXES
-from musicflow.places import PlaceError
-from musicflow.search.errors import QueryError
 from musicflow.search.playlist import tracks_in
 from musicflow.search.variety import Variety
-from musicflow.settings import HomeError, explain
-from musicflow.worker import WorkerError
+from musicflow.settings import explain
 
 _T = TypeVar("_T")
 
 MATCHES = 8
 """The most matches of a search that are shown."""
 
-FORESEEN = (
-    audio.AudioError,
-    EmbedderError,
-    FilterError,
-    HomeError,
-    LibraryError,
-    PlaceError,
-    QueryError,
-    TrackIndexError,
-    ValidationError,
-    WorkerError,
-)
+FORESEEN = (MusicflowError, ValidationError)
 
 
 @contextmanager

@@ -9,19 +9,14 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from musicflow.cli.console import FAILED, USAGE
-from musicflow.embedders import EmbedderError
 from musicflow.errors import MusicflowError, words_of, words_of_database
-from musicflow.index import FilterError, TrackIndexError
 from musicflow.places import FORBIDDEN, UNREACHABLE, PlaceError
-from musicflow.search.errors import QueryError
 from musicflow.settings import Home, HomeError, explain, explain_invalid
 from musicflow.worker import WorkerError
 
 _FAILURES = (HomeError, WorkerError, PlaceError)
 _UNREADABLE = frozenset((UNREACHABLE, FORBIDDEN))
 """Codes of places that may answer another time."""
-
-_REFUSALS = (EmbedderError, FilterError, MusicflowError, QueryError, TrackIndexError)
 
 
 def sentence_of(error: Exception, home: Home) -> tuple[str, int]:
@@ -38,7 +33,7 @@ def sentence_of(error: Exception, home: Home) -> tuple[str, int]:
         return str(error), FAILED
     if isinstance(error, MusicflowError) and error.code in _UNREADABLE:
         return str(error), FAILED
-    if isinstance(error, _REFUSALS):
+    if isinstance(error, MusicflowError):
         return str(error), USAGE
     if isinstance(error, ValidationError):
         return explain_invalid(error), USAGE

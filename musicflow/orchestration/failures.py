@@ -7,22 +7,12 @@ from typing import NoReturn
 import dagster as dg
 from pydantic import ValidationError
 
-from musicflow.embedders import EmbedderError
 from musicflow.errors import MusicflowError, words_of
-from musicflow.index import TrackIndexError
 from musicflow.library import LibraryChangingError
-from musicflow.settings import HomeError, explain, explain_invalid, is_lasting
+from musicflow.settings import explain, explain_invalid, is_lasting
 
 RETRIES, WAIT_S = 2, 5
 """The number of retries, and the seconds before the first; the second waits twice as long."""
-
-
-_FORESEEN = (
-    EmbedderError,
-    HomeError,
-    MusicflowError,
-    TrackIndexError,
-)
 
 
 @contextmanager
@@ -37,7 +27,7 @@ def explained() -> Iterator[None]:
         raise
     except (LibraryChangingError, ConnectionError, TimeoutError) as error:
         _try_again(str(error), error)
-    except _FORESEEN as error:
+    except MusicflowError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except ValidationError as error:
         raise dg.Failure(explain_invalid(error), allow_retries=False) from error

@@ -349,8 +349,9 @@ def _explained(home: Home) -> Iterator[None]:
         if not (words := words_of_database(error)):
             raise
         raise HomeError(
-            f"Dagster cannot keep its records in {home.dagster}: {words}. Make room, or give "
-            "the user of this process access. All finished work is kept: then run it again."
+            f"Dagster cannot keep its records in {home.dagster}: {words}",
+            "make room, or give the user of this process access. All finished work is kept: then "
+            "run it again",
         ) from error
 
 

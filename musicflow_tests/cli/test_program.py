@@ -255,7 +255,7 @@ def test_a_broken_settings_file_or_variable_is_named(
     assert f"{home.settings_file} is not valid TOML" in " ".join(errors.split())
     home.settings_file.write_text("qdrant = 'http://qdrant:6333'\n")
     code, _, errors = run("compare")
-    told = f"{home.settings_file}: qdrant = 'http://qdrant:6333' is no table. Write qdrant_url ="
+    told = f"{home.settings_file}: qdrant = 'http://qdrant:6333' is no table: write qdrant_url ="
     assert (code, told in " ".join(errors.split())) == (1, True)
     home.settings_file.unlink()
     monkeypatch.setenv("MUSICFLOW_EMBEDDERS", "mfcc")
@@ -458,7 +458,7 @@ def test_a_user_without_a_folder_is_told_what_to_set(run: Run, monkeypatch: Any)
     monkeypatch.setattr(Path, "expanduser", unknown)
     code, _, errors = run("compare")
     assert code == 1
-    assert "knows no folder of this user. Set HOME, or MUSICFLOW_HOME" in " ".join(errors.split())
+    assert "knows no folder of this user: set HOME, or MUSICFLOW_HOME" in " ".join(errors.split())
 
 
 def test_json_is_utf_8_and_tables_replace_what_a_terminal_lacks(
