@@ -8,9 +8,9 @@ once as ``?token=``, which sets the cookie.
 
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs
+
+from starlette.requests import HTTPConnection
 
 from musicflow.app.problems import Problem, answer_with
 
@@ -52,9 +52,9 @@ class Gate:
         return await answer_with(problem)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Problem | None:
-        headers = _headers(scope)
+        request = HTTPConnection(scope)
         if not self._token:
-            host = headers.get("host", "").rpartition(":")
+            host = request.headers.get("host", "").rpartition(":")
             name = host[0] if host[2].isdigit() else "".join(host)
             if name.lower() in _HERE:
                 return None
@@ -64,7 +64,7 @@ class Gate:
                 "ask http://localhost, or start it with a token: musicflow app --token TOKEN",
                 "host",
             )
-        if any(self._is_right(given) for given in _given(scope, headers)):
+        if any(self._is_right(given) for given in _given(request)):
             return None
         return Problem.of(
             401,
@@ -78,7 +78,7 @@ class Gate:
 
     def _remembering(self, scope: Scope, send: Send) -> Send:
         """Return a function that sends the cookie along, if the address had the token."""
-        if not self._token or not _asked(scope):
+        if not self._token or not _asked(HTTPConnection(scope)):
             return send
         cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
 
@@ -113,7 +113,7 @@ class Bounded:
         return await answer_with(problem)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Problem | None:
-        headers = _headers(scope)
+        headers = HTTPConnection(scope).headers
         if "transfer-encoding" in headers:
             advice = "send a Content-Length"
             return Problem.of(411, "the length of the body is not told", advice, "length")
@@ -124,24 +124,14 @@ class Bounded:
         return Problem.of(413, f"the body has {length} bytes", most, "too-large")
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _given(scope: Scope, headers: dict[str, str]) -> list[str]:
+def _given(request: HTTPConnection) -> list[str]:
     """Return the tokens that a request brings."""
-    kind, _, token = headers.get("authorization", "").partition(" ")
-    cookies: SimpleCookie = SimpleCookie()
-    # A cookie of somebody else's may be no cookie.
-    try:
-        cookies.load(headers.get("cookie", ""))
-    except Exception:
-        cookies = SimpleCookie()
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = [token.strip()] if kind.lower() == "bearer" else []
-    kept = [cookies[COOKIE].value] if COOKIE in cookies else []
-    return [*bearer, *kept, *_asked(scope)]
+    kept = [request.cookies[COOKIE]] if COOKIE in request.cookies else []
+    return [*bearer, *kept, *_asked(request)]
 
 
-def _asked(scope: Scope) -> list[str]:
+def _asked(request: HTTPConnection) -> list[str]:
     """Return the tokens in an address."""
-    return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+    return request.query_params.getlist("token")
