@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicflow.text import folded, joined, normalized
+from musicflow.text import clock, folded, joined, normalized
 
 anything = st.text(st.characters(exclude_categories=[]))
 
@@ -87,3 +87,7 @@ def test_line_breaks_part_words_and_control_characters_do_not() -> None:
 def test_names_are_joined_and_one_name_is_left_whole() -> None:
     assert joined(["Anna", "Otto"]) == "Anna, Otto"
     assert joined("AC/DC") == "AC/DC"
+
+
+def test_a_time_reads_as_on_a_clock() -> None:
+    assert [clock(seconds) for seconds in (0, 9.9, 61, 3601)] == ["0:00", "0:10", "1:01", "60:01"]

@@ -7,10 +7,10 @@ from nicegui import events, ui
 from nicegui.element import Element
 
 from musicflow.app.address import Address
-from musicflow.app.names import clean, known, length
+from musicflow.app.names import clean, known
 from musicflow.app.player import API, Player, song_of
 from musicflow.index import Hit
-from musicflow.text import joined
+from musicflow.text import clock, joined
 
 Action = Literal["play", "queue", "radio", "like", "dislike", "ask", "why"]
 ACTIONS: tuple[Action, ...] = ("play", "queue", "radio", "like", "dislike", "ask")
@@ -256,4 +256,4 @@ def _tags(payload: Mapping[str, Any], shared: Sequence[str]) -> list[str]:
 
 def _about(payload: Mapping[str, Any]) -> str:
     parts = [known(joined(payload["artist"])), clean(joined(payload["genre"]))]
-    return " · ".join(filter(None, [*parts, length(payload["duration_s"])]))
+    return " · ".join(filter(None, [*parts, clock(payload["duration_s"])]))

@@ -22,8 +22,3 @@ _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 def known(artist: str) -> str:
     """Return an artist's name; empty if not known."""
     return "" if artist == UNKNOWN else clean(artist)
-
-
-def length(seconds: float) -> str:
-    """Return minutes and seconds."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -41,7 +41,7 @@ from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
 from musicflow.search.why import why as why_alike
 from musicflow.settings import Settings, write_atomically
-from musicflow.text import joined
+from musicflow.text import clock, joined
 
 EmbedderOption = Annotated[
     str | None,
@@ -224,13 +224,9 @@ def why(
         out.print(plain(line))
     table = table_of(f"by {found.embedder}", ["score", "A from", "B from", "seconds"])
     for one in found.passages:
-        starts = (_clock(one.query_s), _clock(one.answer_s))
+        starts = (clock(one.query_s), clock(one.answer_s))
         table.add_row(f"{one.score:.3f}", *starts, f"{one.seconds:.1f}")
     out.print(table)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def duplicates(

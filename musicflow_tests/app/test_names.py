@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from musicflow.app.catalogue import Catalogue
 from musicflow.app.map import escaped
-from musicflow.app.names import clean, length
+from musicflow.app.names import clean
 from musicflow.library import Library, Track
 
 
@@ -46,10 +46,6 @@ def test_a_hostile_name_stays_one_short_line_without_markup(text: str) -> None:
         assert not set("\n\r\u2028\u2029\u202e\u2066\0\x1b") & set(shown)
         shown.encode()
     assert not set("<>\"'") & set(escaped(text))
-
-
-def test_lengths_read_as_on_a_clock() -> None:
-    assert [length(seconds) for seconds in (0, 9.9, 61, 3601)] == ["0:00", "0:09", "1:01", "60:01"]
 
 
 @pytest.mark.parametrize("words", ["beyonce", "BEYONCÉ halo", "hälo", "ハロ"])
