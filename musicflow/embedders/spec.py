@@ -424,20 +424,6 @@ class Embedder(ABC):
         samples = as_mono(source, sample_rate, self.spec.sample_rate)
         return self.embed_windows(coverage.windows_of_array(samples, self.spec))
 
-    def embed_stream(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """Return the vector of a track that comes in blocks of any length, heard whole.
-
-        Parameters
-        ----------
-        blocks
-            Float32 mono in [-1, 1] at ``spec.sample_rate``, each of shape ``(n,)``. They are all
-            kept where the spec asks for a loudness, which is known at their end.
-        """
-        if self.spec.loudness_lufs is not None:
-            blocks = list(blocks)
-        heard = levelled(lambda: blocks, self.spec.sample_rate, self.spec.loudness_lufs)
-        return self.embed_windows(windows_of(heard, self.spec))
-
     def embed_each(self, windows: Iterable[np.ndarray]) -> np.ndarray:
         """Return the vector of each window, shape ``(N, dim)``.
 
