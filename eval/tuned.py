@@ -31,6 +31,7 @@ from machine import machine
 from rich.progress import track
 
 from musicflow import embedders
+from musicflow.atomic import write_atomically
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation.choice import format_p
 from musicflow.evaluation.judgements import Judgements
@@ -43,7 +44,7 @@ from musicflow.index import EmbeddedIndex, normalize, open_index
 from musicflow.index.tuned import name_of, side_by_side
 from musicflow.library import Library, Track
 from musicflow.pipeline.tune import Wanted, ground_of, tune
-from musicflow.settings import Settings, write_atomically
+from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, store_of
 from musicflow.tuning.evidence import AS_IT_IS, Ground, contests, rules, scores_of
 from musicflow.tuning.goals import judged

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import re
-import tempfile
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from pydantic_settings import (
 )
 
 from musicflow import address
+from musicflow.atomic import write_atomically
 from musicflow.errors import MusicflowError
 from musicflow.places import Place, Remote, place
 from musicflow.registry import is_address
@@ -652,23 +652,6 @@ def remember(home: Home, **values: object) -> None:
     document = tomlkit.parse(text)
     document.update({name: _plain(value) for name, value in values.items()})
     write_atomically(home.settings_file, tomlkit.dumps(document).encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` whole or not at all, whatever is killed on the way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _plain(value: object) -> object:

@@ -27,12 +27,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicflow.atomic import write_atomically
 from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
 from musicflow.library import SHORT, Problem, Track
 from musicflow.places import Remote, place
-from musicflow.settings import Settings, write_atomically
+from musicflow.settings import Settings
 
 _MANY = 32
 """More small files than this are merged into one."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from musicflow.atomic import write_atomically
 from musicflow.cli.console import (
     USAGE,
     HomeOption,
@@ -40,7 +41,7 @@ from musicflow.search.playlist import Paths, PlaylistFormat, mapping, playlist, 
 from musicflow.search.recommend import Strategy, recommend
 from musicflow.search.variety import Variety
 from musicflow.search.why import why as why_alike
-from musicflow.settings import Settings, write_atomically
+from musicflow.settings import Settings
 from musicflow.text import clock, joined
 
 EmbedderOption = Annotated[

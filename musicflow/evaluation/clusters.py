@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
+from musicflow.atomic import write_atomically
 from musicflow.evaluation.protocol import blocks
 from musicflow.index import Collection
 from musicflow.library import UNKNOWN
-from musicflow.settings import write_atomically
 
 RUNS = 10
 MOST = 1000

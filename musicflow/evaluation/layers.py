@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from musicflow.atomic import write_atomically
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import duplicates, retrieval, space, statistics
 from musicflow.evaluation.choice import QUALITY
@@ -26,7 +27,6 @@ from musicflow.evaluation.statistics import Score
 from musicflow.index import normalize
 from musicflow.library import Library, Track
 from musicflow.library.recordings import Verdicts
-from musicflow.settings import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,17 +6,15 @@ neighbours are found as a whole.
 """
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from musicflow.atomic import read_arrays, write_arrays
 from musicflow.evaluation import space
 from musicflow.evaluation.space import Neighbours
 from musicflow.index.hubness import Kept
-from musicflow.settings import write_atomically
 
 _MARK = 16
 """Bytes of a mark."""
@@ -51,9 +49,7 @@ class KeptNeighbours:
         path = self._folder / f"{name}.npz"
         marks = _marks(unit, ids)
         found = space.neighbours(unit, space.K, *_known(path, marks))
-        sink = io.BytesIO()
-        np.savez(sink, marks=marks, rows=found.rows, cosines=found.cosines)
-        write_atomically(path, sink.getvalue())
+        write_arrays(path, marks=marks, rows=found.rows, cosines=found.cosines)
         return found
 
     def keep(self, name: str, crowd: Kept) -> None:
@@ -73,15 +69,12 @@ def _marks(unit: np.ndarray, ids: Sequence[str]) -> np.ndarray:
 
 def _known(path: Path, marks: np.ndarray) -> tuple[Neighbours | None, np.ndarray | None]:
     """Return what a file knows, and the row there of each track; -1 where it has none."""
-    try:
-        with np.load(path) as stored:
-            before = stored["marks"].tolist()
-            known = Neighbours(stored["rows"], stored["cosines"])
-    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    if (kept := read_arrays(path, "marks", "rows", "cosines")) is None:
         return None, None
-    place = {mark: row for row, mark in enumerate(before)}
+    before, rows, cosines = kept
+    place = {mark: row for row, mark in enumerate(before.tolist())}
     origin = np.array([place.get(mark, -1) for mark in marks.tolist()])
     # Ties go to the first: what is kept must be in the order of before.
     if (np.diff(origin[origin >= 0]) <= 0).any():
         return None, None
-    return known, origin
+    return Neighbours(rows, cosines), origin

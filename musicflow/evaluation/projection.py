@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from musicflow.atomic import write_atomically
 from musicflow.evaluation.protocol import blocks
 from musicflow.index import Collection
-from musicflow.settings import write_atomically
 from musicflow.text import joined
 
 if TYPE_CHECKING:

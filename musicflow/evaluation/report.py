@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 from musicflow import worker
+from musicflow.atomic import write_atomically
 from musicflow.audio.deformations import DEFORMATIONS
 from musicflow.embedders.catalogue import is_non_commercial, marked, published
 from musicflow.errors import MusicflowError
@@ -28,7 +29,6 @@ from musicflow.evaluation.statistics import Score
 from musicflow.evaluation.verdict import of_disagreement, of_tuned, verdict
 from musicflow.index import fused
 from musicflow.library import Problem, grouped, note_lines, skipped_line
-from musicflow.settings import write_atomically
 
 COMPARISON = "comparison.json"
 

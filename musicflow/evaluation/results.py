@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from musicflow.atomic import write_atomically
 from musicflow.evaluation.corrections import Corrected
 from musicflow.evaluation.labelled import ByLabel, Label
 from musicflow.evaluation.metrics import Measure
@@ -16,7 +17,6 @@ from musicflow.evaluation.space import Health
 from musicflow.evaluation.statistics import SURE, Difference, Interval, Score
 from musicflow.evaluation.stress import Stressed
 from musicflow.library import Doubt, Problem
-from musicflow.settings import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,22 +1,20 @@
 """The state of a comparison: a name for everything its results follow from."""
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from musicflow.atomic import read_arrays, write_arrays
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import labels, words
 from musicflow.evaluation.protocol import Method
 from musicflow.evaluation.results import AsOf, Comparison
 from musicflow.index import Manifest, TrackIndex
 from musicflow.library import Library, doubts
-from musicflow.settings import write_atomically
 from musicflow.store import EmbeddingStore
 
 VERSION = 6
@@ -69,9 +67,7 @@ def frame_of(library: Library, specs: Sequence[EmbedderSpec], method: Method) ->
 
 def save_tracks(path: Path, state: str, library: Library) -> None:
     """Keep which tracks a comparison is of."""
-    sink = io.BytesIO()
-    np.savez(sink, state=state, marks=library.marks)
-    write_atomically(path, sink.getvalue())
+    write_arrays(path, state=state, marks=library.marks)
 
 
 def as_of_now(path: Path, state: str, library: Library) -> AsOf | None:
@@ -86,13 +82,10 @@ def as_of_now(path: Path, state: str, library: Library) -> AsOf | None:
     library
         The library as it is now.
     """
-    try:
-        with np.load(path) as stored:
-            before, of = stored["marks"], str(stored["state"])
-    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    kept = read_arrays(path, "state", "marks")
+    if kept is None or str(kept[0]) != state:
         return None
-    if of != state:
-        return None
+    before = kept[1]
     covered = len(np.intersect1d(before, library.marks))
     return AsOf(covered, len(library.tracks), len(before))
 

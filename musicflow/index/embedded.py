@@ -29,6 +29,7 @@ from typing import Any
 import filelock
 import qdrant_edge as edge
 
+from musicflow.atomic import write_atomically
 from musicflow.index.qdrant import (
     LINKS_PER_FIELD,
     Dialect,
@@ -47,7 +48,6 @@ from musicflow.index.track_index import (
     ScoreStrategy,
     TrackIndexError,
 )
-from musicflow.settings import write_atomically
 
 _BATCH = 1000
 _ROOM = 200_000_000

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from musicflow.atomic import write_atomically
 from musicflow.index import fields, tuned
 from musicflow.index.filters import Condition, Filters
 from musicflow.index.normalization import check_normalized, normalize
@@ -28,7 +29,6 @@ from musicflow.index.track_index import (
     Point,
     ScoreStrategy,
 )
-from musicflow.settings import write_atomically
 
 WEIGHTED = "fusion:"
 BY_RANK = "rrf:"

@@ -13,8 +13,6 @@ A `Crowd` holds what both need of each track. Means and deviations are those of 
 sample of the tracks, drawn once, so that a query from outside is judged alike.
 """
 
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +21,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from musicflow.settings import write_atomically
+from musicflow.atomic import read_arrays, write_arrays
 
 Correction = Literal["csls", "mutual-proximity"]
 
@@ -166,21 +164,18 @@ class Kept:
 
     def save(self, folder: Path, name: str) -> None:
         """Keep it in a folder, by the name of the space."""
-        sink = io.BytesIO()
-        np.savez(
-            sink, ids=self.ids, sample=self.sample, spec_hash=self.spec_hash, **vars(self.crowd)
-        )
-        write_atomically(_file(folder, name), sink.getvalue())
+        ids, sample, spec_hash = self.ids, self.sample, self.spec_hash
+        path = _file(folder, name)
+        write_arrays(path, ids=ids, sample=sample, spec_hash=spec_hash, **vars(self.crowd))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Kept | None":
         """Return what is kept of a space; None if nothing is, or it cannot be read."""
-        try:
-            with np.load(_file(folder, name)) as stored:
-                crowd = Crowd(stored["near"], stored["mean"], stored["deviation"])
-                return cls(stored["ids"], crowd, stored["sample"], str(stored["spec_hash"]))
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        names = "near", "mean", "deviation", "ids", "sample", "spec_hash"
+        if (kept := read_arrays(_file(folder, name), *names)) is None:
             return None
+        *crowd, ids, sample, spec_hash = kept
+        return cls(ids, Crowd(*crowd), sample, str(spec_hash))
 
     @cached_property
     def _places(self) -> dict[str, int]:

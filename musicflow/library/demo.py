@@ -8,9 +8,9 @@ import json
 import shutil
 from pathlib import Path
 
+from musicflow.atomic import write_atomically
 from musicflow.library.layouts.ludwig import AUDIO, LABELS
 from musicflow.library.track import LibraryError
-from musicflow.settings import write_atomically
 
 ARTIST = "ACE-Step"
 

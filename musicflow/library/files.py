@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow import audio, worker
+from musicflow.atomic import write_atomically
 from musicflow.errors import words_of
 from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
@@ -26,7 +27,7 @@ from musicflow.library.tags import read_tags
 from musicflow.library.track import LibraryError
 from musicflow.library.walk import find
 from musicflow.places import Place, PlaceError, is_elsewhere, place
-from musicflow.settings import PARTITION_SIZE, Settings, write_atomically
+from musicflow.settings import PARTITION_SIZE, Settings
 
 VERSION = 1
 """Raised when known files must be examined again. Version 0 hashed them with their tags."""

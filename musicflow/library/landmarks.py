@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicflow.atomic import write_atomically
 from musicflow.audio.landmarks import FRAME_S, Landmarks
-from musicflow.settings import write_atomically
 
 _VERSION = 1
 """Raised when landmarks change."""

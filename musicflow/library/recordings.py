@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from musicflow.atomic import write_atomically
 from musicflow.library.track import Track
-from musicflow.settings import write_atomically
 from musicflow.text import clock
 
 _VERSION = 1

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicflow.atomic import write_atomically
 from musicflow.errors import MusicflowError
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
 from musicflow.library.rows import UNKNOWN, Extra, items_of, table_of
 from musicflow.library.tags import Tags
 from musicflow.places import Place, PlaceError, listed
-from musicflow.settings import write_atomically
 from musicflow.text import folded, joined, normalized
 
 

@@ -28,6 +28,7 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from musicflow.atomic import write_atomically
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import AudioFile, Library, times_of_partitions
@@ -56,7 +57,6 @@ from musicflow.settings import (
     Settings,
     check_for_databases,
     remember,
-    write_atomically,
 )
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from musicflow.settings import write_atomically
+from musicflow.atomic import write_atomically
 
 EVALUATION = "evaluate"
 LANDMARKS = "landmarks"

@@ -1,9 +1,7 @@
 """Tuned spaces: learned where labels or vectors changed, published, and measured."""
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from musicflow import embedders
+from musicflow.atomic import read_arrays, write_arrays
 from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, Row, duplicates, labels, retrieval, space
 from musicflow.evaluation.comparison import common_spaces
@@ -37,7 +36,7 @@ from musicflow.pipeline.publish import (
     is_published,
     standardizer,
 )
-from musicflow.settings import Home, Settings, is_file, write_atomically
+from musicflow.settings import Home, Settings, is_file
 from musicflow.store import Embedding, EmbeddingStore, stack
 from musicflow.tuning import TuningError, evidence, sources
 from musicflow.tuning import space as spaces
@@ -249,20 +248,15 @@ class Source:
 
     def save(self, path: Path, identity: str) -> None:
         """Keep it as the source of a learned space."""
-        sink = io.BytesIO()
-        np.savez(sink, identity=identity, contents=self.contents, told=self.told)
-        write_atomically(path, sink.getvalue())
+        write_arrays(path, identity=identity, contents=self.contents, told=self.told)
 
     @classmethod
     def load(cls, path: Path, identity: str) -> "Source | None":
         """Return the source of a learned space; None if it is not known."""
-        try:
-            with np.load(path) as stored:
-                if str(stored["identity"]) == identity:
-                    return cls(stored["contents"], stored["told"])
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass
-        return None
+        kept = read_arrays(path, "identity", "contents", "told")
+        if kept is None or str(kept[0]) != identity:
+            return None
+        return cls(*kept[1:])
 
 
 def _mark(values: Sequence) -> int:

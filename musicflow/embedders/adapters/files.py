@@ -13,9 +13,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from musicflow.atomic import write_atomically
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.weights import Weights, digest_of
-from musicflow.settings import Settings, write_atomically
+from musicflow.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

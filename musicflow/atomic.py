@@ -1,0 +1,49 @@
+"""Files that are there whole or not at all, whatever is killed on the way."""
+
+import io
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path`; folders above are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_arrays(path: Path, **arrays: "np.ndarray | str") -> None:
+    """Put arrays at `path`, as NumPy's npz."""
+    import numpy as np
+
+    sink = io.BytesIO()
+    # NumPy's types take the names for options of its own.
+    np.savez(sink, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, sink.getvalue())
+
+
+def read_arrays(path: Path, *names: str) -> "list[np.ndarray] | None":
+    """Return the arrays of these names; None if there is no file with them that can be read."""
+    import numpy as np
+
+    try:
+        with np.load(path) as stored:
+            return [stored[name] for name in names]
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
