@@ -9,7 +9,8 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, RedirectResponse, Response
-from nicegui import ui
+from nicegui import app as pages
+from nicegui import core, ui
 
 from musicflow.app import uploads
 from musicflow.app.api import api
@@ -21,6 +22,13 @@ from musicflow.settings import ORIGINS, TOKEN
 
 # The parts of a form that are not the file.
 _MORE = 1_000_000
+
+_AWAY_S = 1800
+"""How long a page is kept whose browser is away, as that of a phone that sleeps. One that is gone
+is loaded anew, without what was typed."""
+
+_PING_S, _ANSWER_S = 25, 20
+"""Engine.IO's own: the seconds between two pings, and those to wait for an answer."""
 
 MAX_BODY = uploads.MAX_MB * 1_000_000 + _MORE
 
@@ -56,8 +64,15 @@ def application(service: Service) -> FastAPI:
         language="en-US",
         tailwind=False,
         show_welcome_message=False,
+        reconnect_timeout=_AWAY_S,
     )
+    pages.on_startup(_ping_often)
     return app
+
+
+def _ping_often() -> None:
+    # NiceGUI pings once in most of the time that a page is kept.
+    core.sio.eio.ping_interval, core.sio.eio.ping_timeout = _PING_S, _ANSWER_S
 
 
 def gated(app: Application, token: str = "", origins: Sequence[str] = ()) -> Application:
