@@ -6,15 +6,17 @@ const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStar
 const ROW = 56; // Pixels per line of a long list, as the style has it.
 const BEFORE = 20; // Lines that are fetched above those in sight.
 const PRESSED = ["like", "dislike"];
+let pressed = null; // The button that led to this view by a key: another view is drawn anew.
 
 export default {
   template: `
     <component :is="kind" :class="{ cards: kind !== 'div' }" @scroll.passive="look">
-      <li v-if="total" role="presentation" :style="{ height: first * ROW + 'px' }"></li>
+      <li v-if="total" aria-hidden="true" :style="{ height: first * ROW + 'px' }"></li>
       <component :is="kind === 'div' ? 'div' : 'li'" v-for="(card, at) in cards" :key="first + at"
         :aria-setsize="total || null" :aria-posinset="total ? first + at + 1 : null">
         <article class="card" :data-track="card.song.id">
-          <img class="cover" alt="" loading="lazy" :src="base + 'cover/' + path(card.song.id)">
+          <img class="cover" alt="" loading="lazy" :src="base + 'cover/' + path(card.song.id)"
+            @error="$event.target.style.visibility = 'hidden'">
           <div class="what">
             <div class="name">
               <div v-if="card.rank" class="rank">{{ card.rank }}</div>
@@ -33,7 +35,7 @@ export default {
             </div>
           </div>
           <div class="actions">
-            <button v-for="action in actions" type="button" class="icon-button" @click="act(action, at)"
+            <button v-for="action in actions" type="button" class="icon-button" @click="act(action, at, $event)"
               :class="['do-' + action, { chosen: card.chosen.includes(action) }]"
               :aria-label="words(action, card)" :title="words(action, card)" :aria-pressed="pressed(action, card)">
               <i :class="outlined(action, card) ? 'material-icons-outlined' : 'material-icons'"
@@ -51,7 +53,7 @@ export default {
           </button>
         </div>
       </component>
-      <li v-if="total" role="presentation" :style="{ height: Math.max(total - first - cards.length, 0) * ROW + 'px' }"></li>
+      <li v-if="total" aria-hidden="true" :style="{ height: Math.max(total - first - cards.length, 0) * ROW + 'px' }"></li>
     </component>`,
   props: {
     cards: Array, kind: String, actions: Array, shown: Object, player: Number, options: Array, asked: String,
@@ -63,10 +65,11 @@ export default {
     cards() {
       this.told = {};
       this.awaited = false;
-      this.$nextTick(this.look);
+      this.$nextTick(() => { this.look(); this.refocus(); });
     },
   },
-  beforeUnmount() { this.sound?.pause(); },
+  mounted() { this.refocus(); },
+  beforeUnmount() { this.hush(); },
   methods: {
     path, clock,
     look() {
@@ -84,7 +87,13 @@ export default {
     },
     pressed(action, card) { return PRESSED.includes(action) ? String(card.chosen.includes(action)) : null; },
     outlined(action, card) { return PRESSED.includes(action) && !card.chosen.includes(action); },
-    act(action, at) {
+    refocus() {
+      if (!pressed || document.activeElement !== document.body) return;
+      const card = [...this.$el.querySelectorAll(".card")].find((one) => one.dataset.track === pressed.id);
+      const button = card?.querySelector(`.do-${pressed.action}`);
+      if (button) { pressed = null; button.focus(); }
+    },
+    act(action, at, event) {
       const player = getElement(this.player), song = { ...this.cards[at].song };
       if (action === "play") player.play(this.cards.map((card) => ({ ...card.song })), at);
       else if (action === "queue") player.add(song);
@@ -92,6 +101,7 @@ export default {
       else if (action === "why") this.tell(at);
       else {
         if (PRESSED.includes(action)) player.judge(song.id, this.cards[at].chosen.includes(action) ? "" : action);
+        pressed = event.detail ? null : { action, id: song.id };
         emitEvent("sub_pages_navigate", this.cards[at].links[action]);
       }
     },
@@ -113,8 +123,11 @@ export default {
       if (wrong) lines.push(wrong);
       return { lines, passages: said.passages };
     },
+    hush() { this.turn = (this.turn ?? 0) + 1; this.sound?.pause(); },
     async hear(passage, at) {
-      getElement(this.player).$refs.audio.pause();
+      const { audio } = getElement(this.player).$refs;
+      audio.pause();
+      audio.addEventListener("play", this.hush, { once: true });
       const sound = (this.sound ??= new Audio());
       const turn = (this.turn = (this.turn ?? 0) + 1);
       const pieces = [[this.asked, passage.query_s], [this.cards[at].song.id, passage.answer_s]];

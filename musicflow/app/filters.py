@@ -132,10 +132,12 @@ def _numbers(session: Session, opened: Open) -> Iterator[Update]:
             continue
         first, last = math.floor(extents[field.name][0]), math.ceil(extents[field.name][1])
         if first < last:
-            yield _number(session, field, first, last)
+            step = max(1, (last - first) // 100)
+            # In whole steps, or the slider would not reach its end.
+            yield _number(session, field, first, first + step * -(-(last - first) // step), step)
 
 
-def _number(session: Session, field: Field, first: int, last: int) -> Update:
+def _number(session: Session, field: Field, first: int, last: int, step: int) -> Update:
     title = f"{field.title} in {field.unit}" if field.unit else field.title
     shown = ui.label().classes("title")
     own = f"{field.name}>=", f"{field.name}<="
@@ -147,7 +149,6 @@ def _number(session: Session, field: Field, first: int, last: int) -> Update:
         bounds += [f"{field.name}<={most}"] * (most < last)
         _show(session, filters=(*others, *bounds))
 
-    step = max(1, (last - first) // 100)
     scale = ui.range(min=first, max=last, step=step).props("label").on("change", choose)
     scale.props["aria-label"] = title
 

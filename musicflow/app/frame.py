@@ -99,7 +99,11 @@ def _frame(service: Service) -> None:
         """Bring what stands around the page up to date with an address."""
         nonlocal drawn_for, update
         session.address = address
+        title = PAGES[address.page][0] if address.page in PAGES else "musicflow"
+        ui.page_title(f"{title} · musicflow")
         for path, link in links.items():
+            # Another page keeps the embedder, the filters and the likes.
+            link.props["href"] = address.to(page=path).url
             link.props["aria-current"] = "page" if path == address.page else "false"
             link.update()
         # A click leaves most as it is, and should cost no more than its answers.
@@ -124,7 +128,7 @@ def _frame(service: Service) -> None:
         page.__annotations__["arguments"] = PageArguments
         return page
 
-    with ui.element("main"):
+    with ui.element("div").classes("page"):
         Pages({path: drawn(draw) for path, (_, _, draw) in PAGES.items()})
 
 
@@ -153,7 +157,7 @@ def _embedder(session: Session) -> None:
 
 
 def _welcome(service: Service) -> None:
-    with ui.element("main").classes("welcome"):
+    with ui.element("div").classes("page welcome"):
         heading("Welcome to musicflow")
         ui.label("Nothing has been indexed yet. Point it at a folder of music, and come back here:")
         ui.code("musicflow run ~/Music", language="console")

@@ -3,6 +3,7 @@
 
 const HEARD_S = 2; // From here on a song counts as heard; from its half, if it is shorter.
 const SKIPPED = 0.5; // What is left before this share of a song is disliked by the radio.
+const KEPT = "musicflow-queue";
 const TASTE = 10; // Songs that the radio follows.
 
 const path = (id) => id.split("/").map(encodeURIComponent).join("/");
@@ -63,14 +64,31 @@ export default {
     };
     for (const [key, act] of Object.entries(keys)) session?.setActionHandler(key, act);
     this.onKey = (event) => {
+      if (event.key === "Escape") this.open = false;
       if (event.target.closest("input, textarea, button, [role=button], [role=combobox], a")) return;
       if (event.key === " " && this.song) { event.preventDefault(); this.toggle(); }
     };
     document.addEventListener("keydown", this.onKey);
+    window.addEventListener("pagehide", this.keep);
+    this.restore();
   },
-  beforeUnmount() { document.removeEventListener("keydown", this.onKey); },
+  beforeUnmount() {
+    document.removeEventListener("keydown", this.onKey);
+    window.removeEventListener("pagehide", this.keep);
+  },
   methods: {
     path, clock,
+    keep() {
+      const { queue, place, now, radio } = this;
+      sessionStorage.setItem(KEPT, JSON.stringify({ queue, place, now, radio }));
+    },
+    restore() {
+      // What was played before the page was loaded anew; browsers start no sound by themselves.
+      const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+      if (!kept?.queue[kept.place]) return;
+      Object.assign(this, kept, { counted: true, tried: false });
+      this.$refs.audio.src = `${this.base}audio/${path(this.song.id)}#t=${kept.now}`;
+    },
     play(songs, at = 0) { this.radio = null; this.queue = songs; this.go(at); },
     add(song) { this.queue.push(song); if (this.place < 0) this.go(0); },
     start_radio(song, options) {
