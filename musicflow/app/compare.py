@@ -9,6 +9,7 @@ from nicegui import ui
 
 from musicflow.app.cards import Deck, go, icon_button
 from musicflow.app.find import shift
+from musicflow.app.names import clean
 from musicflow.app.player import song_of
 from musicflow.app.service import Answer, Ballot, Question
 from musicflow.app.shared import (
@@ -55,6 +56,8 @@ async def compare(session: Session) -> None:
 def _choice(session: Session, published: Sequence[str]) -> list[str]:
     address = session.address
     labels = [label for label in address.against if label in published][:MAX_EMBEDDERS]
+    for label in set(address.against) - set(published):
+        problem(f"There is no collection {clean(label)!r} to compare.")
     labels = labels or list(published[:2])
     with ui.element("div").classes("choice"):
         ui.select(

@@ -6,7 +6,7 @@ from contextlib import suppress
 from nicegui import ui
 
 from musicflow.app.cards import Deck, go
-from musicflow.app.names import clean
+from musicflow.app.names import clean, counted
 from musicflow.app.service import Answer
 from musicflow.app.shared import (
     Session,
@@ -134,13 +134,22 @@ def _chosen(session: Session, deck: Deck) -> None:
             ui.button(
                 "Save likes",
                 icon="playlist_add",
-                on_click=lambda: session.save_playlist(address.likes),
+                on_click=lambda: _save_likes(session),
             ).props("flat dense no-caps")
         ui.button(
             "Start over",
             icon="restart_alt",
             on_click=lambda: go(address.to(likes=(), dislikes=())),
         ).props("flat dense no-caps")
+
+
+def _save_likes(session: Session) -> None:
+    likes, catalogue = session.address.likes, session.service.catalogue()
+    tracks = [key for key in likes if catalogue.get(key)]
+    if left := len(likes) - len(tracks):
+        ui.notify(f"{counted(left, 'like')} from outside the library left out.", type="warning")
+    if tracks:
+        session.save_playlist(tracks)
 
 
 def _name(session: Session, key: str) -> str:

@@ -10,7 +10,7 @@ from musicflow import embedders
 from musicflow.app import tuned
 from musicflow.app.cards import Deck, go
 from musicflow.app.catalogue import SORTS
-from musicflow.app.names import clean
+from musicflow.app.names import clean, counted
 from musicflow.app.service import Service
 from musicflow.app.shared import Session, errors_shown, heading, hint, problem, waiting
 from musicflow.evaluation import layers, report
@@ -105,7 +105,7 @@ async def _tracks(session: Session) -> None:
     def page(first: int, count: int) -> list[Hit]:
         return [Hit(one, 0.0, collection.payload(one)) for one in ids[first : first + count]]
 
-    ui.label(f"{len(ids):,} tracks").classes("about count")
+    ui.label(counted(len(ids), "track")).classes("about count")
     Deck(address, session.player, collection.manifest.embedder).rows(len(ids), page)
 
 

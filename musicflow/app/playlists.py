@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from musicflow.app.names import clean
+from musicflow.app.names import clean, counted
 from musicflow.errors import MusicflowError
 from musicflow.search.playlist import MEDIA_TYPES, Paths, playlist
 
@@ -46,7 +46,7 @@ class PlaylistDialog:
     def open(self, track_ids: Sequence[str], name: str = "") -> None:
         """Ask for some tracks; the file gets a name."""
         self._track_ids, self._name = track_ids, _NO_NAME.sub("-", name) or "playlist"
-        self._title.set_text(f"{clean(self._name)} · {len(track_ids):,} tracks")
+        self._title.set_text(f"{clean(self._name)} · {counted(len(track_ids), 'track')}")
         self._problem.set_text("")
         self._dialog.open()
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from musicflow.app import uploads
 from musicflow.app.address import MAX_PREFERENCES, Address
 from musicflow.app.cards import Deck, go
-from musicflow.app.names import clean, known
+from musicflow.app.names import clean, counted, known
 from musicflow.app.player import Player
 from musicflow.app.playlists import PlaylistDialog
 from musicflow.app.service import Open, Question, Service, Wanted
@@ -71,7 +71,9 @@ async def waiting(sentence: str, work: Callable[..., _T], *given: object, **name
     try:
         return await asyncio.to_thread(work, *given, **named)
     finally:
-        line.delete()
+        # Whoever left the page in the meantime took it along.
+        if not line.is_deleted:
+            line.delete()
 
 
 class Session:
@@ -144,8 +146,10 @@ def ask(session: Session, *, in_words: bool = False) -> None:
     """
     with ui.element("div").classes("ask"):
         _search(session)
-        if in_words and session.service.has_text_side(session.open()):
-            _describe(session)
+        # That there is no such collection is said above, and where answers would stand.
+        with suppress(*FORESEEN):
+            if in_words and session.service.has_text_side(session.open()):
+                _describe(session)
         _drop(session)
         ui.button("Surprise me", icon="casino", on_click=lambda: surprise(session)).props(
             "outline no-caps"
@@ -187,6 +191,7 @@ def _search(session: Session) -> None:
             'outlined dense clearable debounce=150 maxlength=200 aria-label="Search the library"'
         )
         field.on("keydown.enter", enter)
+        field.on("keydown.escape", lambda: field.set_value(""))
         with field.add_slot("prepend"):
             ui.icon("search")
         matches = ui.element("div").classes("matches").props("role=listbox aria-label=Matches")
@@ -204,6 +209,15 @@ def _describe(session: Session) -> None:
         ui.icon("chat")
 
 
+_REFUSED = {
+    "max-file-size": f"A song has at most {uploads.MAX_MB} MB.",
+    "accept": "This is neither a kind of audio file nor a playlist (M3U, M3U8).",
+}
+"""What to say of a file that the browser does not send, by Quasar's reason."""
+
+_REASONS = "(files) => emit([...new Set(files.map((one) => one.failedPropValidation))])"
+
+
 def _drop(session: Session) -> None:
     async def take(event: events.UploadEventArguments) -> None:
         with errors_shown():
@@ -214,15 +228,12 @@ def _drop(session: Session) -> None:
             upload = uploads.accept(event.file.name, content)
             go(session.address.to(upload=session.service.keep(upload), track="", text=""))
 
-    def refuse() -> None:
-        ui.notify(f"A song has at most {uploads.MAX_MB} MB.", type="negative")
+    def refuse(event: events.GenericEventArguments) -> None:
+        for why in event.args:
+            ui.notify(_REFUSED.get(why, f"The file was refused ({why})."), type="negative")
 
-    uploader = ui.upload(
-        auto_upload=True,
-        max_file_size=uploads.MAX_MB * 1_000_000,
-        on_upload=take,
-        on_rejected=refuse,
-    )
+    uploader = ui.upload(auto_upload=True, max_file_size=uploads.MAX_MB * 1_000_000, on_upload=take)
+    uploader.on("rejected", refuse, js_handler=_REASONS)
     kinds = ",".join([*sorted(AUDIO_SUFFIXES), *SUFFIXES])
     uploader.props(f"accept={kinds}").classes("drop")
     # In the browser: it opens a dialog for files only in answer to a click.
@@ -235,7 +246,7 @@ def _like_all(session: Session, content: bytes) -> None:
     """Like the tracks of a playlist."""
     found, unknown = tracks_in(content, session.open().collection)
     if unknown:
-        ui.notify(f"{len(unknown)} entries are no tracks of the library.", type="warning")
+        ui.notify(f"Not of the library: {counted(len(unknown), 'track')}.", type="warning")
     address = session.address
     kept = [key for key in address.likes if key not in found]
     likes = tuple([*kept, *found][-MAX_PREFERENCES:])
