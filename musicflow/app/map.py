@@ -13,7 +13,7 @@ from musicflow.app import cards
 from musicflow.app.address import MAX_STEPS
 from musicflow.app.cards import Deck
 from musicflow.app.find import playlist_button
-from musicflow.app.names import clean
+from musicflow.app.names import clean, counted
 from musicflow.app.player import song_of
 from musicflow.app.service import Answer
 from musicflow.app.shared import Session, errors_shown, heading, hint, waiting
@@ -95,6 +95,12 @@ def _select(session: Session, deck: Deck, place: ui.element, track_id: str) -> N
                 ui.button(text, on_click=lambda _, to=changed: cards.go(to)).props(
                     "outline no-caps dense"
                 )
+    _bring_in_sight(place)
+
+
+def _bring_in_sight(place: ui.element) -> None:
+    # A path is longer than a screen, and so is the map on a phone.
+    ui.run_javascript(f"getHtmlElement({place.id}).scrollIntoView({{block: 'nearest'}})")
 
 
 def _select_many(session: Session, place: ui.element, ids: list[str], name: str = "") -> None:
@@ -104,7 +110,7 @@ def _select_many(session: Session, place: ui.element, ids: list[str], name: str 
 
     place.clear()
     with place:
-        ui.label(" · ".join(filter(None, [name, f"{len(ids):,} tracks"]))).classes("name")
+        ui.label(" · ".join(filter(None, [name, counted(len(ids), "track")]))).classes("name")
         ui.button("Play", icon="play_arrow", on_click=play).props("no-caps")
         ui.button(
             "Save as playlist",
@@ -135,8 +141,7 @@ def _clusters(
     def choose(ids: list[str], name: str) -> None:
         light_up(ids)
         _select_many(session, place, ids, name)
-        # A path is longer than a screen.
-        ui.run_javascript(f"getHtmlElement({place.id}).scrollIntoView({{block: 'center'}})")
+        _bring_in_sight(place)
 
     with ui.element("div").classes("clusters"):
         for cluster in found.clusters:
@@ -217,7 +222,6 @@ def figure(points: pd.DataFrame, wanted: set[str] | None, walk: list[str]) -> go
     drawing.update_layout(
         xaxis=axis,
         yaxis=axis | {"scaleanchor": "x"},
-        height=620,
         margin={"l": 0, "r": 0, "t": 30, "b": 0},
         dragmode="pan",
         clickmode="event+select",

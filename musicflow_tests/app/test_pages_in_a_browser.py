@@ -61,6 +61,8 @@ def test_a_bad_upload_is_one_sentence_and_the_page_lives_on(app: str, visit: Vis
     visitor.page.get_by_role("option", name="Tone 3").click()
     expect(visitor.cards("answers")).to_have_count(4)
     expect(visitor.said()).to_have_count(0)
+    drop(visitor, "notes.txt", b"la la la")
+    expect(visitor.page.get_by_text("neither a kind of audio file nor a playlist")).to_be_visible()
 
 
 def test_words_find_and_enter_picks_the_first(app: str, visit: Visit) -> None:
@@ -68,6 +70,8 @@ def test_words_find_and_enter_picks_the_first(app: str, visit: Visit) -> None:
     field = visitor.page.get_by_label("Search the library")
     field.fill("nobody noise")
     expect(visitor.page.get_by_role("option")).to_have_count(7)
+    field.press("Escape")
+    expect(visitor.page.get_by_role("option")).to_have_count(0)
     field.fill("noise 4")
     expect(visitor.page.get_by_role("option")).to_have_count(1)
     field.press("Enter")
@@ -124,6 +128,58 @@ def test_a_queue_is_filled_and_emptied_and_saved_as_a_playlist(app: str, visit: 
     expect(visitor.cards("for-you").first).to_be_visible()
     visitor.page.get_by_role("button", name="Clear", exact=True).click()
     expect(visitor.page.get_by_role("region", name="Player")).to_be_hidden()
+
+
+def test_a_queue_outlives_a_page_that_is_loaded_anew(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?track=tones/3.flac&k=3")
+    visitor.press("play", ".answers", 1)
+    name = visitor.names("answers")[1]
+    expect(visitor.heard()).to_have_text(name)
+    visitor.page.get_by_role("button", name="Pause").click()
+    visitor.page.reload()
+    expect(visitor.heard()).to_have_text(name)
+    visitor.page.get_by_role("button", name="Queue", exact=True).click()
+    expect(visitor.page.get_by_role("dialog", name="Queue").locator(".pick")).to_have_count(3)
+    visitor.page.keyboard.press("Escape")
+    expect(visitor.page.get_by_role("dialog", name="Queue")).to_have_count(0)
+    visitor.page.get_by_role("button", name="Play", exact=True).click()
+    expect(visitor.page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_a_page_outlives_a_connection_that_breaks(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?track=tones/3.flac&k=3")
+    field = visitor.page.get_by_label("Another filter")
+    field.fill("genre=noises")
+    visitor.page.context.set_offline(True)
+    # Longer than NiceGUI would keep the page of a browser that is away.
+    visitor.page.wait_for_timeout(8_000)
+    visitor.page.context.set_offline(False)
+    expect(field).to_have_value("genre=noises")
+    field.press("Enter")
+    expect(visitor.page).to_have_url(re.compile("filter=genre%3Dnoises"))
+    expect(visitor.cards("answers").first).to_contain_text("Noise")
+
+
+def test_the_menu_keeps_the_view_and_a_key_keeps_its_place(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?track=tones/3.flac&k=3&embedder=mfcc")
+    like = visitor.page.locator(".question .do-like")
+    like.focus()
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.cards("for-you").first).to_be_visible()
+    expect(like).to_be_focused()
+    visitor.page.get_by_role("link", name="Library").click()
+    expect(visitor.page).to_have_title("Library · musicflow")
+    expect(visitor.page).to_have_url(re.compile("embedder=mfcc"))
+    visitor.page.get_by_role("link", name="Find").click()
+    expect(visitor.cards("question")).to_contain_text("Tone 3")
+    expect(visitor.page.locator(".chip")).to_contain_text("Tone 3")
+
+
+def test_an_embedder_that_is_gone_leaves_a_way_on(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?track=tones/3.flac&embedder=clap")
+    expect(visitor.said().first).to_contain_text("clap")
+    visitor.page.get_by_label("Search the library").fill("tone 3")
+    expect(visitor.page.get_by_role("option", name="Tone 3")).to_be_visible()
 
 
 def test_a_radio_goes_on_with_its_like_and_heeds_what_is_skipped(app: str, visit: Visit) -> None:
@@ -212,7 +268,8 @@ def test_filters_hold_for_every_answer_and_a_typo_keeps_the_last_good_ones(
     typed.fill("name!=Noise 1")
     typed.press("Enter")
     expect(visitor.cards("answers").filter(has_text="Noise 1")).to_have_count(0)
-    visitor.page.get_by_role("button", name="Clear").click()
+    expect(typed).to_have_value("")
+    visitor.page.locator(".held").get_by_role("button", name="Clear").click()
     expect(visitor.cards("answers").filter(has_text="Tone")).not_to_have_count(0)
     expect(visitor.page.locator(".by-genre")).not_to_contain_text("noises")
     visitor.page.go_back()
@@ -374,7 +431,7 @@ LONG_LIST = """async () => {
     const page = (first) => Array.from({ length: 60 }, (_, n) => card(first + n));
     const given = { kind: "ul", actions: [], shown: {}, total: 50_000, base: "", class: "rows" };
     const onNeed = function (first) { this.first = first; };
-    const place = document.querySelector("main").appendChild(document.createElement("div"));
+    const place = document.querySelector(".page").appendChild(document.createElement("div"));
     createApp({
         data: () => ({ first: 0 }),
         render() {
@@ -434,7 +491,7 @@ def test_pages_ask_no_other_host_and_fit_a_phone(app: str, visit: Visit) -> None
         visitor.page.set_viewport_size({"width": width, "height": 844})
         for page in ("/?track=tones/3.flac&like=tones/1.flac", "/compare", "/map", "/library"):
             visitor.go(f"{app}{page}")
-            expect(visitor.page.locator("main .said, main .card").first).to_be_visible()
+            expect(visitor.page.locator(".page .said, .page .card").first).to_be_visible()
             assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width, page
         assert visitor.hosts == {host}
 
@@ -468,7 +525,7 @@ def test_a_home_begins_empty_then_shows_hostile_names_as_text(tmp_path: Path, vi
         nothing_but_text(visitor)
         for page in ("map", "library", "compare"):
             visitor.go(f"{app}/{page}")
-            expect(visitor.page.locator("main").first).to_be_visible()
+            expect(visitor.page.locator(".page").first).to_be_visible()
             nothing_but_text(visitor)
 
 
