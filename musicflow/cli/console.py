@@ -77,11 +77,11 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
         last = time.monotonic()
         if total == 1:
             # One piece of work may take minutes, and has no parts to count.
-            err.print(plain(f"{title} …"), soft_wrap=True, highlight=False)
+            say(f"{title} …", err)
         for number, item in enumerate(items):
             if time.monotonic() - last > _LINE_EVERY_S:
                 last = time.monotonic()
-                err.print(plain(f"{title}: {number} of {total}"), soft_wrap=True, highlight=False)
+                say(f"{title}: {number} of {total}", err)
             yield item
         return
     bar = BarColumn(bar_width=None)
@@ -95,7 +95,7 @@ class _Lines(logging.Handler):
     """Prints each record as a plain line, above a progress bar if one is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(plain(record.getMessage()), soft_wrap=True, highlight=False)
+        say(record.getMessage(), err)
 
 
 def show_log() -> None:
@@ -123,6 +123,11 @@ def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
 def plain(text: object) -> str:
     """Return a text from outside without effect as markup, and as valid UTF-8."""
     return escape(str(text).encode("utf-8", "replace").decode())
+
+
+def say(text: object, console: Console = out) -> None:
+    """Print a text from outside as it is, on one line however long: terminals break it."""
+    console.print(plain(text), soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:

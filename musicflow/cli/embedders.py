@@ -13,6 +13,7 @@ from musicflow.cli.console import (
     out,
     plain,
     print_json,
+    say,
     settings_of,
     table_of,
 )
@@ -92,9 +93,9 @@ def check(
             "faults": "none" if not found.faults else "",
         }
         for title, text in lines.items():
-            out.print(f"{title:9} {plain(text)}", soft_wrap=True, highlight=False)
+            say(f"{title:9} {text}")
         for fault in found.faults:
-            out.print(f"  {fault.code}: {plain(fault.reason)}", soft_wrap=True, highlight=False)
+            say(f"  {fault.code}: {fault.reason}")
     if any(fault.code != "remote-code" for fault in found.faults):
         raise SystemExit(FAILED)
 
@@ -120,5 +121,5 @@ def _show(title: str, offers: list[Offer]) -> None:
         words = "takes words" if offer.text else ""
         how = ". ".join(filter(None, (offer.error, offer.address, words, offer.install)))
         if how:
-            out.print(f"{offer.name}: {plain(how)}", soft_wrap=True, highlight=False)
+            say(f"{offer.name}: {how}")
     out.print()

@@ -16,6 +16,7 @@ from musicflow.cli.console import (
     plain,
     print_json,
     progress,
+    say,
     settings_of,
     stop,
     table_of,
@@ -170,7 +171,7 @@ def recommend_embedder(
         table.add_row(one.row.embedder, f"{one.score:.2f}", score, *costs, front)
     out.print(table)
     out.print("(front: no other is at least as good in all three and better in one)")
-    out.print(plain(why), soft_wrap=True, highlight=False)
+    say(why)
 
 
 @takes_settings("embedders", "ignore", "exclude")
@@ -200,15 +201,15 @@ def layers(
         return
     for sweep in found:
         title = f"{sweep.dataset.name}: {sweep.embedder}, {sweep.n_queries} queries"
-        out.print(plain(title), soft_wrap=True, highlight=False)
+        say(title)
         table = table_of("", report.LAYERS_HEAD)
         for line in report.layer_lines(sweep):
             table.add_row(*map(plain, line))
         out.print(table)
         for note in (f"Protocol: {sweep.protocol}", *report.layer_notes(sweep)):
-            out.print(plain(note), soft_wrap=True, highlight=False)
+            say(note)
         page = settings.paths.reports / f"{sweep.file}.html"
-        out.print(f"Report: {plain(page)}", soft_wrap=True, highlight=False)
+        say(f"Report: {page}")
 
 
 @takes_settings("embedders")
@@ -243,7 +244,7 @@ def tune(
     show_tuned(row)
     place = "" if home is None else f" --home {settings.home}"
     command = f"musicflow search --embedder {row.embedder} --track TRACK{place}"
-    out.print(f"Search   {plain(command)}", soft_wrap=True, highlight=False)
+    say(f"Search   {command}")
 
 
 def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -308,7 +309,7 @@ def show_tuned(row: Row) -> None:
                 table.add_row(*map(plain, line))
             out.print(table)
         for text in section.text:
-            out.print(plain(text), soft_wrap=True, highlight=False)
+            say(text)
 
 
 def show(comparison: Comparison) -> None:
@@ -318,7 +319,7 @@ def show(comparison: Comparison) -> None:
         f"{data.name}: {data.tracks} tracks, {data.failed} failed, "
         f"{last.n_queries} queries, chance {report.cell(last, 'chance')}"
     )
-    out.print(plain(title), soft_wrap=True, highlight=False)
+    say(title)
     for line in report.doubt_lines(comparison):
         out.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True, highlight=False)
     # These fit into 80 columns; the report has the rest.
@@ -345,7 +346,7 @@ def show(comparison: Comparison) -> None:
         if section.rows:
             out.print(by_label)
         for sentence in section.text:
-            out.print(plain(sentence), soft_wrap=True, highlight=False)
+            say(sentence)
     notes = [f"Protocol: {comparison.protocol}", comparison.protocol.note]
     if named := [
         f"{row.embedder} {report.cell(row, 'licence')}"
@@ -355,4 +356,4 @@ def show(comparison: Comparison) -> None:
         notes += [f"Licences: {', '.join(named)}", *report.licence_notes(comparison.rows)]
     for note in (*notes, *report.fusion_notes(comparison.rows)):
         if note:
-            out.print(plain(note), soft_wrap=True, highlight=False)
+            say(note)

@@ -14,6 +14,7 @@ from musicflow.cli.console import (
     plain,
     print_json,
     progress,
+    say,
     settings_of,
     stop,
     table_of,
@@ -44,7 +45,7 @@ def list_collections(home: HomeOption = None, as_json: JsonOption = False) -> No
     index = open_index(settings_of(home=home))
     manifests = [index.manifest(name) for name in index.names()]
     _show([manifest for manifest in manifests if manifest is not None], as_json)
-    err.print(plain(index.describe()), soft_wrap=True, highlight=False)
+    say(index.describe(), err)
 
 
 @app.command()

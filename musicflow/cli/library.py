@@ -17,6 +17,7 @@ from musicflow.cli.console import (
     plain,
     print_json,
     progress,
+    say,
     settings_of,
     stop,
     table_of,
@@ -82,14 +83,14 @@ def fetch(
     Example: `musicflow library fetch fma ~/fma --size small`
     """
     found, target = data_set(name, size), folder.expanduser().absolute()
-    _say(f"{found.title}. Licence: {found.licence}.")
+    say(f"{found.title}. Licence: {found.licence}.")
     for source in found.sources:
-        _say(f"  {source.address} ({source.megabytes:g} MB)")
-    _say(f"About {found.megabytes:,.0f} MB are downloaded into {target}, and unpacked there.")
+        say(f"  {source.address} ({source.megabytes:g} MB)")
+    say(f"About {found.megabytes:,.0f} MB are downloaded into {target}, and unpacked there.")
     if not yes and not (sys.stdin.isatty() and typer.confirm("Go on?", err=True)):
         stop("nothing was fetched: add --yes to agree", FAILED)
-    fetch_set(found, target, _say)
-    _say(f"Now: musicflow library check {target}")
+    fetch_set(found, target, say)
+    say(f"Now: musicflow library check {target}")
 
 
 def _json(found: Check) -> dict[str, Any]:
@@ -105,19 +106,19 @@ def _json(found: Check) -> dict[str, Any]:
 
 def _show(found: Check) -> None:
     summary = found.summary
-    _say(f"{found.root}: {found.library.reading}")
+    say(f"{found.root}: {found.library.reading}")
     formats = ", ".join(f"{count} {suffix}" for suffix, count in summary.formats.items())
-    _say(f"{summary.tracks} tracks, {summary.hours:.1f} hours: {formats}")
+    say(f"{summary.tracks} tracks, {summary.hours:.1f} hours: {formats}")
     _show_labels(summary)
     _show_genres(summary)
     for line in _lines(summary):
-        _say(line)
+        say(line)
     for one, other, cut in found.cuts[:MOST]:
-        _say(f"{one.track_id} is a cut of {other.track_id}: {cut}")
+        say(f"{one.track_id} is a cut of {other.track_id}: {cut}")
     if (more := len(found.cuts) - MOST) > 0:
-        _say(f"… and {more} more cuts")
+        say(f"… and {more} more cuts")
     for doubt in found.doubts:
-        _say(f"{doubt}")
+        say(f"{doubt}")
     _show_problems(found.library)
     _show_costs(found.costs)
 
@@ -135,7 +136,7 @@ def _show_genres(summary: Summary) -> None:
         table.add_row(plain(name), str(count))
     out.print(table)
     if (more := len(summary.genres) - MOST) > 0:
-        _say(f"… and {more} more")
+        say(f"… and {more} more")
 
 
 def _lines(summary: Summary) -> Iterable[str]:
@@ -161,7 +162,7 @@ def _show_problems(library: Library) -> None:
         table.add_row(plain(what), plain(reason))
     out.print(table)
     if (more := len(problems) - MOST) > 0:
-        _say(f"… and {more} more")
+        say(f"… and {more} more")
 
 
 def _show_costs(costs: Iterable[Cost]) -> None:
@@ -172,8 +173,4 @@ def _show_costs(costs: Iterable[Cost]) -> None:
         table.add_row(*row)
     out.print(table)
     if any(cost.seconds is None for cost in costs):
-        _say("`musicflow estimate LIBRARY` measures the time on a sample.")
-
-
-def _say(text: str) -> None:
-    out.print(plain(text), soft_wrap=True, highlight=False)
+        say("`musicflow estimate LIBRARY` measures the time on a sample.")

@@ -25,6 +25,7 @@ from musicflow.cli.console import (
     plain,
     print_json,
     progress,
+    say,
     settings_of,
     stop,
     table_of,
@@ -144,7 +145,7 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
 
 def _tell_of(library: Library) -> None:
     """Report how a library was read, and what is odd about it."""
-    err.print(plain(f"{library.name}: {library.reading}"), soft_wrap=True, highlight=False)
+    say(f"{library.name}: {library.reading}", err)
     for doubt in doubts(library):
         err.print(f"[yellow]{plain(str(doubt))}[/yellow]", soft_wrap=True, highlight=False)
 
@@ -235,12 +236,12 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         return
     evidence.show(comparison)
     for sentence in report.put_off_lines(comparison):
-        out.print(sentence, soft_wrap=True, highlight=False)
+        say(sentence)
     if any(row.weights == "untrained" for row in comparison.rows):
         out.print(report.UNTRAINED_NOTE)
     for row in comparison.rows:
         if row.error:
-            out.print(f"{row.embedder}: {plain(row.error)}", soft_wrap=True, highlight=False)
+            say(f"{row.embedder}: {row.error}")
     if any(row.advice for row in comparison.rows):
         out.print("What to do about it: see the report, or musicflow weights --help")
     if lines := report.problem_lines(comparison.problems):
@@ -248,9 +249,9 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
         for line in lines:
             problems.add_row(*map(plain, line))
         out.print(problems)
-    out.print(plain(" ".join(verdict(comparison))), soft_wrap=True, highlight=False)
+    say(" ".join(verdict(comparison)))
     for sentence in report.counts(comparison):
-        out.print(plain(sentence), soft_wrap=True, highlight=False)
+        say(sentence)
     _show_where_next(settings)
 
 
@@ -269,4 +270,4 @@ def _show_where_next(settings: Settings) -> None:
             lines[name] = f"{program} {name.lower()}{option}"
     out.print()
     for name, text in lines.items():
-        out.print(f"{name:8} {plain(text)}", soft_wrap=True, highlight=False)
+        say(f"{name:8} {text}")

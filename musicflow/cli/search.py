@@ -21,6 +21,7 @@ from musicflow.cli.console import (
     print_bytes,
     print_json,
     progress,
+    say,
     settings_of,
     stop,
     table_of,
@@ -267,7 +268,7 @@ def duplicates(
             table.add_row(str(number), f"{hit.score:.4f}", *row)
     out.print(table)
     for shared in (shared for group in groups for shared in group.cuts):
-        out.print(plain(f"{shared}"), soft_wrap=True, highlight=False)
+        say(shared)
 
 
 def _show_common(other: Path, home: Path | None, as_json: bool) -> None:
@@ -283,10 +284,10 @@ def _show_common(other: Path, home: Path | None, as_json: bool) -> None:
         print_json([one.as_json for one in found])
         return
     for one in found:
-        out.print(plain(f"{one}"), soft_wrap=True, highlight=False)
+        say(one)
     tracks = f"{len(mine.tracks)} tracks of {mine.name} and {len(theirs.tracks)} of {theirs.name}"
     told = "nothing in common" if not found else f"{len(found)} recordings in common"
-    out.print(plain(f"The {tracks} have {told}."), soft_wrap=True, highlight=False)
+    say(f"The {tracks} have {told}.")
 
 
 def export(
@@ -322,7 +323,7 @@ def export(
         payloads = [collection.payload(lookup.find_track(collection, name)) for name in names]
     written = playlist(payloads, form, Paths(relative_to, mapping(mapped) if mapped else None))
     for one in written.left_out:
-        err.print(plain(str(one)), soft_wrap=True, highlight=False)
+        say(str(one), err)
     content = written.text.encode("utf-8", "surrogateescape")
     if output is None:
         print_bytes(content)
@@ -380,7 +381,7 @@ def _tracks_in(file: Path, collection: Collection) -> list[str]:
         some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
         total = len(found) + len(unknown)
         said = f"{len(unknown)} of {total} entries of {file} are no tracks of the library: {some}"
-        err.print(plain(said), soft_wrap=True, highlight=False)
+        say(said, err)
     if not found:
         stop(f"no entry of {file} is a track of the library", USAGE)
     return found
