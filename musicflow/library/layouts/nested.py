@@ -10,14 +10,22 @@ MOST = 20
 
 
 def bases(root: Place) -> Iterator[str]:
-    """Yield the folders in which a data set may begin, as paths below `root`; itself is empty."""
+    """Yield the folders in which a data set may begin, as paths below `root`; itself is empty.
+
+    Those that may not be entered, such as ``lost+found``, are left out.
+    """
     yield ""
     try:
-        found = [e.name for e in entries(root) if not e.name.startswith(".") and e.is_dir()]
+        found = [e.name for e in entries(root) if not e.name.startswith(".") and _is_open(e)]
     except OSError:
         return
     if len(found) <= MOST:
         yield from sorted(found)
+
+
+def _is_open(entry: "os.DirEntry[str] | Entry") -> bool:
+    may_enter = isinstance(entry, Entry) or os.access(entry.path, os.X_OK)
+    return entry.is_dir() and may_enter
 
 
 def entries(folder: Place) -> "list[os.DirEntry[str] | Entry]":
