@@ -154,8 +154,7 @@ def _chosen(
     about: dict[Source, str] = {"folder": f"the folders of level {level}", "tag": "the tags"}
     if own == "layout":
         listed = [track.labels for track in tracks]
-        named = genres.unified(listed, rule.names) if rule.names else listed
-        candidates["layout"] = named
+        candidates["layout"] = genres.unified(listed, rule.names)
         about["layout"] = "the layout's own labels"
     if rule.source != AUTO:
         source: Source = "tag" if rule.source == "tag" else "folder"
