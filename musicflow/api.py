@@ -67,7 +67,7 @@ class Embedded(NamedTuple):
 
 
 def embed_files(
-    paths: Iterable[File], embedder: str = "musicnn", *, home: File | None = None
+    paths: File | Iterable[File], embedder: str = "musicnn", *, home: File | None = None
 ) -> Embedded:
     """Embed files, doing only what the home does not know yet.
 
@@ -77,7 +77,7 @@ def embed_files(
     Parameters
     ----------
     paths
-        The files; paths, or addresses such as ``s3://bucket/song.mp3``.
+        The files, or one; paths, or addresses such as ``s3://bucket/song.mp3``.
     embedder
         Its name or address; see `load_embedder`.
     home
@@ -96,14 +96,15 @@ def embed_files(
 
     settings = _settings(home)
     spec = embedders.spec_for(embedder, settings)
-    return Embedded(*embed_files([place(path) for path in paths], spec, settings))
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return Embedded(*embed_files([place(path) for path in several], spec, settings))
 
 
 def compare(
     library: File,
-    embedders: Sequence[str] | None = None,
+    embedders: str | Sequence[str] | None = None,
     *,
-    labels: Sequence[str] | None = None,
+    labels: str | Sequence[str] | None = None,
     home: File | None = None,
 ) -> "Comparison":
     """Compare embedders on a folder of music, as ``musicflow run`` does.
@@ -143,9 +144,9 @@ def compare(
 
     settings = _settings(
         home,
-        library=place(library),
-        embedders=tuple(embedders) if embedders else None,
-        labels=None if labels is None else tuple(labels),
+        library=library if isinstance(library, str) else place(library),
+        embedders=_several(embedders),
+        labels=_several(labels),
     )
     plan = plan_of(settings)
     found, failed = plan.comparison, {}
@@ -405,5 +406,27 @@ def _settings(home: File | None, **given: Any) -> "Settings":
 def _filter_texts(filters: Mapping[str, Any] | Iterable[str]) -> list[str]:
     if not isinstance(filters, Mapping):
         return [filters] if isinstance(filters, str) else list(filters)
-    values = {k: [v] if isinstance(v, str | int | float) else v for k, v in filters.items()}
+    values = {
+        k: [v] if isinstance(v, str) or not isinstance(v, Iterable) else [*v]
+        for k, v in filters.items()
+    }
+    for name, several in values.items():
+        _check_condition(name, several)
     return [f"{name}={value}" for name, several in values.items() for value in several]
+
+
+def _check_condition(name: str, values: Sequence[Any]) -> None:
+    from musicflow.index import FilterError
+
+    if not name.isidentifier():
+        text = f"{name}{values[0] if values else 'VALUE'}"
+        raise FilterError(f"{name!r} is no field", f"write the condition as a text: {text!r}")
+    if not values or None in values:
+        raise FilterError(f"the filter {name!r} has no value", "leave it out, or name one")
+
+
+def _several(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return what was given, of which one text is one."""
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)

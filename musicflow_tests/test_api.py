@@ -11,6 +11,7 @@ import soundfile
 
 import musicflow as mf
 from musicflow import extras, runs, tracking
+from musicflow.index import FilterError
 from musicflow.library import LibraryError
 from musicflow.search.errors import QueryError
 from musicflow_tests.conftest import noise, tone
@@ -103,6 +104,11 @@ def test_a_library_is_compared_and_searched(music: Path, tmp_path: Path) -> None
                 collection.search(nobody)
         with pytest.raises(mf.MusicflowError, match="zip"):
             collection.search("tones/0.wav", filters={"zip": 3})
+        for odd in ({"duration_s<": 1}, {"genre": []}, {"genre": None}):
+            with pytest.raises(FilterError):
+                collection.search("tones/0.wav", filters=odd)
+        with pytest.raises(QueryError, match="no correction"):
+            collection.search("tones/0.wav", correct="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("recorded", [True, False])
@@ -135,3 +141,14 @@ def test_arrays_are_evaluated() -> None:
     found = mf.evaluate(vectors, ["a"] * 20 + ["b"] * 20)
     assert found.scores["precision_at_1"].value > 0.8
     assert {"value", "low", "high"} <= set(found.to_dataframe().columns)
+
+
+def test_one_text_is_one_item_and_none_is_no_library(music: Path, tmp_path: Path) -> None:
+    one = str(music / "tones" / "0.wav")
+    found = mf.embed_files(one, "mfcc", home=tmp_path / "lab")
+    assert found.vectors.shape == (1, 60)
+    compared = mf.compare(music, "mfcc", labels="genre", home=tmp_path / "lab")
+    assert [row.embedder for row in compared.rows] == ["mfcc", "random"]
+    for library, names in (("", ["mfcc"]), (music, [])):
+        with pytest.raises(ValueError, match=r"empty|at least 1"):
+            mf.compare(library, names, home=tmp_path / "lab")

@@ -7,7 +7,16 @@ from typing import Any, cast
 import numpy as np
 
 from musicflow.index import Collection, Filters, Hit
-from musicflow.index.hubness import NEAREST, Correction, Crowd, Kept, csls, mutual_proximity, spread
+from musicflow.index.hubness import (
+    CORRECTIONS,
+    NEAREST,
+    Correction,
+    Crowd,
+    Kept,
+    csls,
+    mutual_proximity,
+    spread,
+)
 from musicflow.search.errors import QueryError
 from musicflow.settings import Settings
 
@@ -39,9 +48,12 @@ def corrected(collection: Collection, correction: Correction, settings: Settings
     Raises
     ------
     QueryError
-        If nothing is kept of the collection, as of a fusion, or of another version of its
-        embedder; its code is `NO_CROWD`.
+        If there is no such correction; or if nothing is kept of the collection, as of a fusion, or
+        of another version of its embedder: its code is `NO_CROWD`.
     """
+    if correction not in CORRECTIONS:
+        advice = f"take {' or '.join(CORRECTIONS)}"
+        raise QueryError(f"{correction!r} is no correction", advice)
     name = collection.manifest.embedder
     kept = Kept.load(settings.paths.neighbours, name)
     if kept is None or kept.spec_hash != collection.manifest.spec_hash:
