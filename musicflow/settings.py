@@ -259,7 +259,7 @@ def _text(where: Place | None) -> str | None:
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSICFLOW_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="MUSICFLOW_", extra="forbid", allow_inf_nan=False)
 
     home: Path = Field(Path(HOME), description="The folder everything is kept in.")
     cache: Path = Field(
@@ -330,6 +330,7 @@ class Settings(BaseSettings):
     )
     embedders: Annotated[tuple[str, ...], Option("--embedder", "NAME")] = Field(
         ("musicnn", "openl3", "panns", "wav2vec2", "mfcc"),
+        min_length=1,
         description="The embedders to compare, each a name or an address.",
     )
     tuned: tuple[str, ...] = Field(
@@ -452,6 +453,8 @@ class Settings(BaseSettings):
     @field_validator("library", mode="before")
     @classmethod
     def _somewhere(cls, library: Any) -> Any:
+        if library == "":
+            raise ValueError("its name is empty: write a folder, or . for this one")
         return place(library) if isinstance(library, str) else library
 
     @field_validator("genre")

@@ -213,6 +213,8 @@ def test_a_zero_that_is_given_takes_the_place_of_what_the_home_remembers(home: H
     home.root.mkdir()
     home.settings_file.write_text("coverage_s = 30.0\nstress = 5\nloudness_lufs = -14\n")
     settings = settings_of(home=home.root, coverage_s=0.0, stress=0, tags=[], seed=None)
+    with pytest.raises(ValueError, match="finite number"):
+        settings_of(home=home.root, coverage_s=float("inf"))
     assert (settings.coverage_s, settings.stress, settings.loudness_lufs) == (0.0, 0, -14)
 
 
