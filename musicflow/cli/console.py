@@ -19,7 +19,8 @@ from rich.table import Table
 
 from musicflow.settings import HOME, Home, HomeError, Settings, expanded
 
-out = Console()
+# A pipe has no width, so that nothing is cut for it.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000)
 err = Console(stderr=True)
 
 USAGE = 2

@@ -329,7 +329,12 @@ def export(
         print_bytes(content)
         return
     try:
-        write_atomically(output.absolute(), content)
+        # A link stays one, and what is no file, such as a pipe, is written to.
+        target = output.resolve()
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            write_atomically(target, content)
     except OSError as error:
         stop(f"{output} cannot be written: {error.strerror}", USAGE)
 
