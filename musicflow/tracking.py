@@ -17,6 +17,7 @@ from mlflow.entities import (
     DatasetInput,
     Experiment,
     InputTag,
+    LifecycleStage,
     LoggedModelInput,
     Metric,
     Param,
@@ -161,7 +162,11 @@ def _open(home: Home) -> MlflowClient:
     with filelock.FileLock(home.mlflow / ".lock"):
         client = MlflowClient(home.tracking_uri)
         for name in (EXPERIMENT, OVER_TIME, LAYERS):
-            if client.get_experiment_by_name(name) is None:
+            found = client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+                # Only so can it be logged to again: MLflow keeps the name of what is deleted.
+                client.restore_experiment(found.experiment_id)
+            if found is None:
                 artifacts = (home.mlflow / "artifacts").as_uri()
                 client.create_experiment(name, artifact_location=artifacts)
             _describe(client, name)

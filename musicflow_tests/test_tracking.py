@@ -171,6 +171,15 @@ def test_an_evaluation_reads_none_of_the_figures_of_earlier_ones(home: Home) -> 
 
 
 @pytest.mark.slow
+def test_what_was_deleted_in_mlflow_is_restored_when_it_is_needed_again(home: Home) -> None:
+    client = tracking.prepare(home)
+    found = client.get_experiment_by_name(tracking.EXPERIMENT)
+    assert found is not None
+    client.delete_experiment(found.experiment_id)
+    again = tracking.prepare(home).get_experiment(found.experiment_id)
+    assert again.lifecycle_stage == "active"
+
+
 def test_several_that_start_at_once_all_find_a_database(home: Home) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=tracking.prepare, args=(home,)) for _ in range(4)]
