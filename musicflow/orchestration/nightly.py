@@ -3,7 +3,7 @@
 import dagster as dg
 
 from musicflow.errors import MusicflowError
-from musicflow.library import LibraryError, Rules, changes, library_as_scanned
+from musicflow.library import LibraryError, Rules, changes, forget_partitions, library_as_scanned
 from musicflow.orchestration.automation import ingest, refresh
 from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs, incomplete
 from musicflow.orchestration.resources import Workspace
@@ -38,7 +38,10 @@ def nightly(
     assert context.repository_def is not None
     graph = context.repository_def.asset_graph
     parted = ingest.selection.resolve(graph)
-    # What is gone stays scanned until the sensor misses it twice.
+    # What was gone the last night, too, is forgotten; the sensor does so at its second look.
+    keys = set(context.instance.get_dynamic_partitions(str(PARTITIONS.name)))
+    gone = seen.known.keys() - seen.found.keys() - keys
+    forget_partitions(settings.paths.library, gone)
     follow(context.instance, seen.found)
     changed, plan = set(seen.changed), None
     unfinished = incomplete(context.instance, parted, seen.found)

@@ -11,6 +11,7 @@ import soundfile
 
 from musicflow.embedders import spec_of
 from musicflow.library import load_files, scan
+from musicflow.library.files import known_partitions
 from musicflow.orchestration import partitions
 from musicflow.orchestration.definitions import definitions_for
 from musicflow.orchestration.nightly import nightly
@@ -96,6 +97,16 @@ def test_a_night_with_ten_new_songs_is_a_run_per_partition_and_what_is_complete_
     music.rename(music.with_name("away"))
     assert "Nothing is taken for deleted" in str(asked_at_night(instance, DEFS))
     assert len(instance.get_dynamic_partitions("parts")) == 31
+
+
+def test_what_is_gone_for_two_nights_is_forgotten(
+    home: Home, instance: dg.DagsterInstance, music: Path
+) -> None:
+    (music / PARTS[3]).rename(music.with_name("elsewhere"))
+    asked_at_night(instance, DEFS)
+    assert PARTS[3] in known_partitions(home.library), "an unmounted folder may come back"
+    asked_at_night(instance, DEFS)
+    assert known_partitions(home.library) == {*PARTS} - {PARTS[3]}
 
 
 def test_partitions_far_apart_share_a_handful_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
