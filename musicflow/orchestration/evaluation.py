@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
+import filelock
 
 from musicflow.errors import words_of
 from musicflow.evaluation import Comparison, report
@@ -94,14 +95,16 @@ def embedder_comparison(
     if comparison is None:
         reason = "nothing has been measured: materialize retrieval_evaluation first"
         raise dg.Failure(reason, allow_retries=False)
-    last = Comparison.load(home.reports / report.COMPARISON)
-    if last is not None and last.is_of(comparison) and last.mlflow_run_id:
-        # What was put off has the figures that MLflow has, and problems of now.
-        comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
-        if comparison != last:
-            report.write(comparison, home.reports)
-    else:
-        comparison = _logged(context, workspace, comparison, reporter(context))
+    # Of two runs that measured the same at once, the second finds what the first has logged.
+    with filelock.FileLock(home.reports / ".lock"):
+        last = Comparison.load(home.reports / report.COMPARISON)
+        if last is not None and last.is_of(comparison) and last.mlflow_run_id:
+            # What was put off has the figures that MLflow has, and problems of now.
+            comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
+            if comparison != last:
+                report.write(comparison, home.reports)
+        else:
+            comparison = _logged(context, workspace, comparison, reporter(context))
     _link(context, workspace, comparison)
     return dg.MaterializeResult(
         metadata={
