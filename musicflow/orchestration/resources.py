@@ -1,14 +1,18 @@
 """The resources of assets: the settings, and a way to show progress."""
 
+import json
+import os
+import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
 import dagster as dg
+import psutil
 from pydantic import Field, create_model
 
-from musicflow.embedders import EmbedderSpec, spec_or_stand_in, specs_for
+from musicflow.embedders import EmbedderSpec, check_names, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import (
     AudioFile,
@@ -41,13 +45,21 @@ OWNERS = ["team:musicflow"]
 PROCESS = "musicflow/process"
 """The tag of a command's run: the host, number and start time of its process."""
 
+WORKER = "musicflow/worker"
+"""The tag of a run of Dagster's own, likewise."""
+
 KILLED = "musicflow/killed"
-"""The tag of a command's run whose process was killed, and could say nothing more."""
+"""The tag of a run whose process was killed, and could say nothing more."""
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 Reporter = Callable[[Context], Progress]
 """A function that makes the `Progress` of a step."""
+
+
+def this_process() -> str:
+    """Return what tells this process from all others: its host, number and start time."""
+    return json.dumps([socket.gethostname(), os.getpid(), psutil.Process().create_time()])
 
 
 class Reading:
@@ -78,6 +90,12 @@ class Reading:
 
 class Workspace(dg.ConfigurableResource):
     """The settings of a run. See `workspace_of` for its fields in the launchpad."""
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note in which process a run is, so that others see when that was killed."""
+        run = context.run
+        if run is not None and context.instance is not None and PROCESS not in run.tags:
+            context.instance.add_run_tags(run.run_id, {WORKER: this_process()})
 
     @property
     def settings(self) -> Settings:
@@ -118,8 +136,16 @@ class Workspace(dg.ConfigurableResource):
 
     @property
     def specs(self) -> list[EmbedderSpec]:
-        """Return the embedders to compare."""
-        return specs_for(self.settings)
+        """Return the embedders to compare.
+
+        Raises
+        ------
+        UnknownEmbedderError
+            If one of their names is nobody's, or two have it.
+        """
+        settings = self.settings
+        check_names(settings)
+        return specs_for(settings)
 
     def spec(self, name: str) -> EmbedderSpec:
         """Return an embedder under the run's settings; see `spec_or_stand_in`."""

@@ -1,7 +1,6 @@
 """Runs of the assets in this process, for the command line and the Python API."""
 
 import json
-import os
 import shlex
 import shutil
 import socket
@@ -42,9 +41,11 @@ from musicflow.orchestration.resources import (
     INDEX,
     KILLED,
     PROCESS,
+    WORKER,
     Reading,
     Reporter,
     resources_of,
+    this_process,
     workspace_of,
 )
 from musicflow.orchestration.tuned import TUNED_SPACES
@@ -113,10 +114,6 @@ def has_own_configuration(home: Home) -> bool:
 _STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
 
 
-def _this_process() -> str:
-    return json.dumps([socket.gethostname(), os.getpid(), psutil.Process().create_time()])
-
-
 def _was_killed(process: str) -> bool:
     host, number, began = json.loads(process)
     if host != socket.gethostname():
@@ -128,9 +125,10 @@ def _was_killed(process: str) -> bool:
 
 
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """End the runs of killed commands, and free their places in the pools."""
+    """End the runs whose processes were killed, and free their places in the pools."""
     for run in instance.get_runs(_STARTED):
-        if PROCESS in run.tags and _was_killed(run.tags[PROCESS]):
+        process = run.tags.get(PROCESS) or run.tags.get(WORKER)
+        if process is not None and _was_killed(process):
             instance.add_run_tags(run.run_id, {KILLED: "true"})
             instance.report_run_failed(run, "the process of this run was killed")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -301,7 +299,7 @@ def _job(
 def _tags() -> dict[str, str]:
     program, *arguments = sys.argv
     return {
-        PROCESS: _this_process(),
+        PROCESS: this_process(),
         "musicflow/command": shlex.join([Path(program).name, *arguments]),
         # A person who ends a command does not want Dagster to go on with it.
         MAX_RETRIES_TAG: "0",
