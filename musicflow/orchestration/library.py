@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from musicflow.embedders import check_names
 from musicflow.index import TrackIndexError
 from musicflow.library import (
     AudioFile,
@@ -60,6 +61,8 @@ def raw_audio(
 
     An unchanged file is not opened again.
     """
+    # The first step of a run refuses names that later ones could not use.
+    check_names(workspace.settings)
     keys, root = context.partition_keys, workspace.root
     rules = Rules.of(workspace.settings)
     partitions = reading.scan(root, workspace.paths.library, keys, reporter(context), rules)
