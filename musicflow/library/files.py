@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow import audio, worker
-from musicflow.atomic import write_atomically
+from musicflow.atomic import told_of, write_atomically
 from musicflow.errors import words_of
 from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
@@ -163,8 +163,9 @@ def scan_partitions(
     Raises
     ------
     LibraryError
-        As `scan` does, and if a partition has no file. Only a look at the whole library can tell
-        that a partition is gone; see `forget_partitions`.
+        As `scan` does, and if no partition has a file. One that has none beside others is left out
+        with a warning. Only a look at the whole library can tell that it is gone; see
+        `forget_partitions`.
     """
     music = rules.music(root)
     choose = chooser(keys, music)
@@ -173,10 +174,16 @@ def scan_partitions(
         if key := choose(file.path):
             partitions[key].append(file)
     if empty := sorted(key for key, files in partitions.items() if not files):
-        raise LibraryError(
-            f"no audio files of {', '.join(empty)} lie below {root}: the folder was renamed, "
-            "moved away or emptied. Its files stay known until the whole library is scanned."
+        gone = LibraryError(
+            f"no audio files of {', '.join(empty)} lie below {root}: the folder was renamed, moved "
+            "away or emptied. Its files stay known",
+            f"`musicflow run {root}` looks at the whole library, and forgets them",
         )
+        if len(empty) == len(partitions):
+            raise gone
+        _log.warning("%s", gone)
+        partitions = {key: files for key, files in partitions.items() if files}
+        keys = partitions.keys()
     # A partition that is new may hold files of another: a folder that grew is split anew.
     known = load_partitions(folder, keys if known_partitions(folder).issuperset(keys) else None)
     return _examine_all(root, folder, partitions, known, progress, rules)
@@ -202,8 +209,14 @@ def load_partitions(
         # Another process may forget a partition between listing and reading.
         with contextlib.suppress(FileNotFoundError):
             path = _file(folder, key)
-            found.append((path.stat().st_mtime_ns, key, items_of(AudioFile, pq.read_table(path))))
+            files = _files_in(path)
+            found.append((path.stat().st_mtime_ns, key, files))
     return {key: files for _, key, files in sorted(found, key=lambda entry: entry[0])}
+
+
+def _files_in(path: Path) -> list[AudioFile]:
+    with told_of(path):
+        return items_of(AudioFile, pq.read_table(path))
 
 
 def load_files(folder: Path, partitions: Collection[str] | None = None) -> list[AudioFile]:
@@ -223,7 +236,7 @@ def load_states(folder: Path) -> dict[str, set[FileState]]:
 
 def _columns_of(path: Path, columns: list[str]) -> pa.Table:
     """Return those columns that a file has; one of an earlier version may lack some."""
-    with pq.ParquetFile(path) as file:
+    with told_of(path), pq.ParquetFile(path) as file:
         return file.read(columns)
 
 

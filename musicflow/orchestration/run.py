@@ -199,7 +199,10 @@ def _run(
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
         if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
-            tell(f"Also running: {', '.join(going_on)}. This run waits for resources in use.")
+            tell(
+                f"Also running: {', '.join(going_on)}. This run waits for resources in use. One "
+                "that is no longer at work is ended on its page: musicflow dagster"
+            )
         states = times_of_partitions(settings.paths.library)
         follow(instance, states)
         only = plan.partitions | _unseen(instance, settings.paths, states, parted)

@@ -155,6 +155,7 @@ def test_a_partition_whose_folder_is_gone_is_an_error_and_stays_known(
     (music / "tones").rename(tmp_path / "away")
     with pytest.raises(LibraryError, match="no audio files of tones"):
         scan_partitions(music, tmp_path / "known", ["tones"])
+    assert [*scan_partitions(music, tmp_path / "known", ["noises", "tones"])] == ["noises"]
     assert known_partitions(tmp_path / "known") == {"noises", "tones"}
     assert changes(music, tmp_path / "known").gone == ["tones"]
     forget_partitions(tmp_path / "known", ["tones"])
