@@ -1,14 +1,46 @@
 """Files that are there whole or not at all, whatever is killed on the way."""
 
+import contextlib
 import io
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from musicflow.errors import MusicflowError
+
 if TYPE_CHECKING:
     import numpy as np
+
+
+class DamagedError(MusicflowError):
+    """A file of the home that a disk or a person has damaged."""
+
+    code = "damaged"
+
+
+@contextlib.contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Read a Parquet file in the context.
+
+    Raises
+    ------
+    DamagedError
+        If it is damaged, in place of PyArrow's own error, which names no file.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        # Errors of the system have numbers; those of PyArrow have none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedError(
+            f"{path} is damaged", "delete it; the next run makes anew what was in it"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

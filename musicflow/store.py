@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.atomic import write_atomically
+from musicflow.atomic import told_of, write_atomically
 from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
@@ -398,7 +398,7 @@ def stack(rows: Sequence[Embedding]) -> np.ndarray:
 
 def _read(part: Path, columns: list[str] | None, wanted: Set[str] | None) -> pa.Table:
     """Read a file, or those of some columns that it has; of `wanted` contents, if any."""
-    with pq.ParquetFile(part) as file:
+    with told_of(part), pq.ParquetFile(part) as file:
         if wanted is None:
             return file.read(columns=columns)
         contents = file.read(["content_hash"])["content_hash"].to_pylist()

@@ -86,6 +86,25 @@ def test_a_full_and_a_read_only_disk_are_named_and_the_next_run_goes_on(
 
 
 @pytest.mark.usefixtures("ready")
+def test_a_damaged_file_is_named_and_made_anew_once_it_is_deleted(
+    run: Run, music: Path, home: Home
+) -> None:
+    given = ["run", str(music), "--embedder", "mfcc"]
+    assert run(*given)[0] == 0
+    kinds = ("library/tracks.parquet", "library/files/*.parquet", "embeddings/**/part-*.parquet")
+    for kind in kinds:
+        file = next(home.root.glob(kind))
+        file.write_bytes(file.read_bytes()[:100])
+        code, _, errors = run(*given)
+        told = f"{file} is damaged: delete it; the next run makes anew what was in it"
+        assert told in " ".join(errors.split()), kind
+        assert code != 0, kind
+        file.unlink()
+        code, _, errors = run(*given)
+        assert (code, is_whole(home)) == (0, True), errors
+
+
+@pytest.mark.usefixtures("ready")
 def test_without_mlflow_the_figures_are_kept_and_logged_later(
     run: Run, music: Path, home: Home
 ) -> None:

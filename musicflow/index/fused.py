@@ -76,7 +76,7 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 
 def load_weights(path: Path, report: Path) -> Weights:
-    """Read what `save_weights` wrote; none if it never did.
+    """Read what `save_weights` wrote, or the report has; none if neither can be read.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ def load_weights(path: Path, report: Path) -> Weights:
     """
     try:
         weights: Weights = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        # Each evaluation writes both.
         return _weights_in_report(report)
     return weights
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicflow.atomic import write_atomically
+from musicflow.atomic import told_of, write_atomically
 from musicflow.audio.landmarks import FRAME_S, Landmarks
 
 _VERSION = 1
@@ -144,7 +144,7 @@ class LandmarkStore:
         while True:
             # A merge in another process may take a file away between listing and opening.
             with contextlib.suppress(FileNotFoundError):
-                return [pq.ParquetFile(part) for part in self._parts()]
+                return [_opened(part) for part in self._parts()]
 
     def _tables(self) -> Iterator[pa.Table]:
         for file in self._files():
@@ -172,6 +172,11 @@ class LandmarkStore:
                 self._write(pa.concat_tables([pq.read_table(part) for part in small]))
                 for part in small:
                     part.unlink()
+
+
+def _opened(part: Path) -> pq.ParquetFile:
+    with told_of(part):
+        return pq.ParquetFile(part)
 
 
 def _contents(table: pa.Table) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.atomic import write_atomically
+from musicflow.atomic import told_of, write_atomically
 from musicflow.errors import MusicflowError
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
@@ -247,7 +247,8 @@ class Library:
     def root_in(folder: Path) -> str:
         """Return the root of the library that was saved in `folder`; empty if there is none."""
         try:
-            about = pq.read_schema(folder / _FILE).metadata or {}
+            with told_of(folder / _FILE):
+                about = pq.read_schema(folder / _FILE).metadata or {}
         except FileNotFoundError:
             return ""
         return about.get(b"root", b"").decode()
@@ -255,7 +256,7 @@ class Library:
     @staticmethod
     def first_id_in(folder: Path) -> str:
         """Return the id of the first track of the library that was saved in `folder`."""
-        with pq.ParquetFile(folder / _FILE) as file:
+        with told_of(folder / _FILE), pq.ParquetFile(folder / _FILE) as file:
             [track_id] = next(file.iter_batches(1, columns=["track_id"]))["track_id"].to_pylist()
         return str(track_id)
 
@@ -267,10 +268,13 @@ class Library:
         ------
         LibraryError
             If nothing was written.
+        DamagedError
+            If the file is damaged.
         """
         if not (folder / _FILE).exists():
             raise LibraryError("no library has been read yet: start with `musicflow run LIBRARY`")
-        table = pq.read_table(folder / _FILE)
+        with told_of(folder / _FILE):
+            table = pq.read_table(folder / _FILE)
         about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         problems = tuple(Problem(**row) for row in json.loads(about["problems"]))
         tracks = tuple(items_of(Track, table))

@@ -142,6 +142,8 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     last = Comparison.load(home.reports / report.COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
     measured = stands is not None and are_measured(stands, settings, index)
+    # Searches read the library as a run has joined it.
+    measured = measured and Library.root_in(home.library) != ""
     if stands is not None and measured and _is_recorded(stands) and (stands.as_of or not steps):
         return Plan(library, tuple(steps), None if steps else stands, stands.as_of, *about)
     reason, count = "new" if last is None else "results", len(library.tracks)

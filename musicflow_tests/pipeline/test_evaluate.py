@@ -34,6 +34,7 @@ def run(settings: Settings) -> tuple[Plan, Comparison]:
     plan = plan_of(settings)
     home = settings.paths
     store, index = EmbeddingStore(home.embeddings), open_index(settings)
+    plan.library.save(home.library)
     embed_tracks(plan.library.tracks, mfcc.SPEC, store, settings.cache)
     build_collection(plan.library.tracks, mfcc.SPEC, store, index)
     comparison = evaluate_library(plan.library, [mfcc.SPEC], store, index, settings)
