@@ -24,19 +24,22 @@ def verdict(comparison: Comparison) -> list[str]:
     if comparison.is_void:
         return ["These figures allow no choice: the doubts below say why."]
     able = [row for row in comparison.rows if row.meaningful and MAIN in row.scores]
-    ranked = sorted(
-        (row for row in able if row.kind != "baseline"), key=lambda row: -row.scores[MAIN].value
-    )
+    ranked = sorted(able, key=lambda row: -row.scores[MAIN].value)
     singles = [row for row in ranked if row.kind == "embedder"]
     if not singles:
         return ["No embedder with trained weights was compared: there is no choice to make."]
     best = singles[0]
     score, chance = best.scores[MAIN], best.chance
-    if chance is not None and score.low is not None and score.low <= chance:
+    baselines = [row for row in comparison.rows if row.kind == "baseline"]
+    random = [row.scores[MAIN].value for row in baselines if MAIN in row.scores]
+    # Of few tracks, the ten nearest may be the same in any order.
+    is_no_better = score.value <= max(random, default=-1.0)
+    if chance is not None and score.low is not None and (score.low <= chance or is_no_better):
         return [
             f"No embedder is surely better than a random order: the best, {best.embedder}, has "
-            f"P@10 {score.value:.3f} [{score.low:.2f}–{score.high:.2f}], and chance is "
-            f"{chance:.3f}."
+            f"P@10 {score.value:.3f} [{score.low:.2f}–{score.high:.2f}], chance is {chance:.3f}"
+            + "".join(f", and a random ranking has {value:.3f}" for value in random)
+            + ". Of few tracks, P@1 and mAP tell more."
         ]
     fusions = (row for row in ranked if row.kind == "fusion")
     best = next((row for row in fusions if _is_surely_better(comparison, row, best)), best)

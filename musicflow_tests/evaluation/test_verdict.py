@@ -111,6 +111,12 @@ def test_what_is_no_better_than_chance_is_not_recommended() -> None:
     assert "No embedder is surely better than a random order: the best, musicnn" in sentence
 
 
+def test_what_is_no_better_than_the_random_ranking_is_not_recommended() -> None:
+    rows = (*ROWS[:3], row("random", "baseline", 0.68))
+    [sentence] = verdict(compared(rows=rows))
+    assert "chance is 0.100, and a random ranking has 0.680" in sentence
+
+
 def test_without_figures_that_mean_something_there_is_no_choice() -> None:
     untrained = tuple(replace(one, weights="untrained") for one in ROWS)
     assert "no choice" in " ".join(verdict(compared(rows=untrained)))
