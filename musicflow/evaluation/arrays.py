@@ -14,6 +14,7 @@ from musicflow.evaluation.quality import Judge
 from musicflow.evaluation.statistics import Score
 from musicflow.index import normalize
 from musicflow.library import UNKNOWN, Track
+from musicflow.text import normalized
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,8 +123,8 @@ def evaluate(
     >>> found.to_dataframe().loc["map", "title"]
     'mAP'
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k must be a whole number from 1, not {k}")
     values = _checked(vectors)
     count = len(values)
     genres = [
@@ -184,10 +185,10 @@ def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
     if len(entries) != count:
         raise ValueError(f"{name} must have one entry per vector: {count}, not {len(entries)}")
     for row, entry in enumerate(entries):
-        if not (entry is None or np.isscalar(entry)):
+        if isinstance(entry, Iterable) and not (isinstance(entry, str) or entry is np.ma.masked):
             kind = type(entry).__name__
             raise ValueError(f"{name} must be texts or numbers, but entry {row} is a {kind}")
-    return [UNKNOWN if _is_missing(entry) else str(entry) for entry in entries]
+    return [UNKNOWN if _is_missing(entry) else normalized(str(entry)) for entry in entries]
 
 
 def _several(name: str, given: Iterable[Any], count: int) -> list[list[str]]:
@@ -204,5 +205,9 @@ def _several(name: str, given: Iterable[Any], count: int) -> list[list[str]]:
 
 
 def _is_missing(entry: Any) -> bool:
-    """Return whether an entry is None, empty or NaN."""
-    return bool(entry is None or entry == "" or entry != entry)
+    """Return whether an entry is None, masked, empty, NaN, or pandas' NA."""
+    if entry is None or entry is np.ma.masked:
+        return True
+    is_itself = entry == entry
+    # NaN is not, and NA does not even say.
+    return not isinstance(is_itself, bool | np.bool_) or not is_itself or bool(entry == "")

@@ -1,6 +1,7 @@
 """Arrays in, scores out: the same scores as the pipeline's, and one sentence for bad input."""
 
 import doctest
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,14 @@ def test_lists_series_and_numbers_are_labels_as_well() -> None:
     expected = evaluate(VECTORS, GENRES).scores
     assert evaluate(VECTORS.tolist(), numbers).scores == expected
     assert evaluate(VECTORS, pd.Series(GENRES)).scores == expected
+    accents = {genre: f"{genre}\u00e9" for genre in set(GENRES)}
+    mixed = [unicodedata.normalize(("NFC", "NFD")[n % 2], accents[g]) for n, g in enumerate(GENRES)]
+    assert evaluate(VECTORS, mixed).scores == expected
 
 
-@pytest.mark.parametrize("missing", [None, "", float("nan"), np.float32("nan"), "Unknown"])
+@pytest.mark.parametrize(
+    "missing", [None, "", float("nan"), np.float32("nan"), "Unknown", pd.NA, pd.NaT, np.ma.masked]
+)
 def test_what_has_no_label_is_no_query(missing: Any) -> None:
     found = evaluate(VECTORS, [missing, missing, *GENRES[2:]])
     assert found.n_queries == 58
@@ -128,7 +134,8 @@ MANY_INF = np.where(np.arange(60)[:, None] >= 50, np.inf, VECTORS)
         (VECTORS, ["a"] * 60, {}, "labels must hold at least two different labels, not 1"),
         (VECTORS[:0], [], {}, "labels must hold at least two different labels, not 0"),
         (VECTORS, list(range(60)), {}, "no label of 60 occurs twice"),
-        (VECTORS, GENRES, {"k": 0}, "k must be at least 1, not 0"),
+        (VECTORS, GENRES, {"k": 2.5}, "k must be a whole number from 1, not 2.5"),
+        (VECTORS, GENRES, {"k": 0}, "k must be a whole number from 1, not 0"),
     ],
 )
 def test_bad_input_is_one_sentence(vectors: Any, labels: Any, more: Any, said: str) -> None:
