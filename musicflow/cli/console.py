@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from musicflow.settings import HOME, Home, HomeError, Settings, expanded
 
@@ -106,9 +107,26 @@ def show_log() -> None:
     log.handlers = [_Lines()]
 
 
+class _Cut(Table):
+    """A table whose cells stay on one line; the widest columns are cut first."""
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        super().add_row(*map(self._on_one_line, cells), **how)
+
+    @staticmethod
+    def _on_one_line(cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return cell
+        # The cell rather than its column: Rich cuts columns that may not wrap all alike, until
+        # nothing is left of the short ones.
+        text = Text.from_markup(cell)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
     """Return an empty table that fits a terminal: long cells are cut, or folded."""
-    table = Table(
+    table = (Table if fold else _Cut)(
         title=plain(title) or None,
         title_justify="left",
         box=None,
@@ -117,7 +135,8 @@ def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
         pad_edge=False,
     )
     for name in columns:
-        table.add_column(name, overflow="fold" if fold else "ellipsis", no_wrap=not fold)
+        head = Text(name, no_wrap=not fold, overflow="ellipsis")
+        table.add_column(head, overflow="fold" if fold else "ellipsis")
     return table
 
 
