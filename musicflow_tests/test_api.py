@@ -11,6 +11,7 @@ import soundfile
 
 import musicflow as mf
 from musicflow import extras, runs, tracking
+from musicflow.audio import AudioError
 from musicflow.index import FilterError
 from musicflow.library import LibraryError
 from musicflow.search.errors import QueryError
@@ -58,6 +59,15 @@ def test_what_cannot_be_embedded_is_one_sentence(write: Write) -> None:
         model.embed("nowhere.wav")
     with pytest.raises(mf.MusicflowError, match="mfccc"):
         mf.load_embedder("mfccc")
+
+
+def test_an_error_of_a_file_names_it(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp3").touch()
+    model = mf.load_embedder("mfcc", home=tmp_path / "lab")
+    for embed in (model.embed, model.frames):
+        with pytest.raises(AudioError, match=r"empty\.mp3: the file is empty") as refused:
+            embed(tmp_path / "empty.mp3")
+        assert refused.value.code == "empty"
 
 
 def test_files_are_embedded_once_however_they_are_called(

@@ -10,13 +10,14 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from musicflow.audio import as_mono, guarded
+from musicflow.audio import AudioError, as_mono, guarded
 from musicflow.audio.loudness import levelled
 from musicflow.embedders.errors import EmbedderError, InterfaceError
 from musicflow.embedders.weights import Weights
@@ -385,7 +386,8 @@ class Embedder(ABC):
         """
         rate, target = self.spec.sample_rate, self.spec.loudness_lufs
         heard = levelled(lambda: self._blocks(source, sample_rate), rate, target)
-        windows = list(windows_of(heard, self.spec))
+        with _naming(source):
+            windows = list(windows_of(heard, self.spec))
         vectors = self.embed_each(windows)
         times = np.arange(len(windows)) * self.spec.hop_s - self.spec.pad_s[0]
         return Frames(vectors, times)
@@ -419,8 +421,9 @@ class Embedder(ABC):
         from musicflow.embedders import coverage
 
         if isinstance(source, str | os.PathLike):
-            windows = coverage.windows_of_file(place(source).expanduser(), self.spec)
-            return self.embed_windows(windows)
+            with _naming(source):
+                windows = coverage.windows_of_file(place(source).expanduser(), self.spec)
+                return self.embed_windows(windows)
         samples = as_mono(source, sample_rate, self.spec.sample_rate)
         return self.embed_windows(coverage.windows_of_array(samples, self.spec))
 
@@ -559,6 +562,17 @@ def infer_text(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
             f"{name} returned vectors of shape {vectors.shape} for texts instead of {wanted}"
         )
     return vectors
+
+
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Let errors of a file name it: whoever embeds thousands wants to know which."""
+    try:
+        yield
+    except AudioError as error:
+        if not isinstance(source, str | os.PathLike):
+            raise
+        raise AudioError(f"{source}: {error.message}", error.advice, error.code) from error
 
 
 def batches_of_one_length(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
