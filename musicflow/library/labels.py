@@ -4,6 +4,7 @@
 """
 
 import csv
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from musicflow.library.track import UNKNOWN, LibraryError, Track, known_artists
 from musicflow.places import Place, place
 from musicflow.settings import Settings
 from musicflow.text import folded, joined, normalized
+
+_log = logging.getLogger("musicflow")
 
 AUTO = "auto"
 
@@ -269,17 +272,22 @@ def from_table(
     said = _rows_of(table)
     files = Counter(PurePosixPath(path).name for path in paths)
     found: list[Genres] = []
-    named = False
+    used = set[str]()
     for track, path in zip(tracks, paths, strict=True):
         name = PurePosixPath(path).name
         keys = [path, str(root / path), track.track_id, *([name] if files[name] == 1 else [])]
         texts = next((said[key] for key in keys if key in said), None)
-        named |= texts is not None
+        used.update(key for key in keys if key in said)
         found.append(split_all(texts or ()))
-    if not named:
+    if not used:
         raise LibraryError(
             f"{table} names no track of the library: its column of paths should hold paths below "
             f"{root}, such as {paths[0]}"
+        )
+    if left := sorted(said.keys() - used):
+        some = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
+        _log.warning(
+            "%s: %d of %d names are no track of the library: %s", table, len(left), len(said), some
         )
     return found
 

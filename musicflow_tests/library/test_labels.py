@@ -141,7 +141,7 @@ def test_the_level_of_genres_is_the_first_with_few_names_that_repeat() -> None:
     assert from_folders(["rock/1.mp3", "rock/b/2.mp3", "3.mp3"], 2)[0] == [(), ("b",), ()]
 
 
-def test_a_table_names_tracks_in_any_way(tmp_path: Path) -> None:
+def test_a_table_names_tracks_in_any_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     table = tmp_path / "labels.csv"
     table.write_text(
         "﻿Artist,Path,Label\n"
@@ -151,6 +151,7 @@ def test_a_table_names_tracks_in_any_way(tmp_path: Path) -> None:
     )
     library = read(tmp_path, GENRES, source=str(table))
     assert (library.format, library.genre_source) == ("folders", "table")
+    assert caplog.messages == [f"{table}: 1 of 4 names are no track of the library: nowhere.mp3"]
     known = {track.track_id: track.genres for track in library.tracks if track.genres}
     assert known == {
         "jazz/0.mp3": ("Bop", "Cool"),
