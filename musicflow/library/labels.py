@@ -157,7 +157,8 @@ def _chosen(
     about: dict[Source, str] = {"folder": f"the folders of level {level}", "tag": "the tags"}
     if own == "layout":
         listed = [track.labels for track in tracks]
-        candidates["layout"] = genres.unified(listed, rule.names)
+        named = genres.unified(listed, rule.names) if rule.names else listed
+        candidates["layout"] = named
         about["layout"] = "the layout's own labels"
     if rule.source != AUTO:
         source: Source = "tag" if rule.source == "tag" else "folder"

@@ -80,6 +80,15 @@ def test_ludwig_labels_are_trimmed_flattened_and_joined(ludwig: Path, tmp_path: 
     assert third.genre == "jazz"
 
 
+def test_a_genre_of_ludwigs_folders_is_spelled_as_its_labels_have_it(
+    ludwig: Path, tmp_path: Path
+) -> None:
+    labels = {"1": {"genre": {"S": "Rock"}}, "2": {"genre": {"S": "JAZZ"}}}
+    (ludwig / "labels.json").write_text(json.dumps({"tracks": labels}))
+    genres = {track.track_id: track.genre for track in read(ludwig, tmp_path / "known").tracks}
+    assert genres == {"1": "Rock", "2": "JAZZ", "3": "JAZZ"}
+
+
 def test_ludwig_reports_what_has_no_partner(ludwig: Path, tmp_path: Path) -> None:
     found = read(ludwig, tmp_path / "known").problems
     problems = {p.subject: p for p in found if p.severity != "note"}

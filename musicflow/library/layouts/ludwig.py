@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from musicflow.library.audio_file import AudioFile
+from musicflow.library.genres import key
 from musicflow.library.layouts import Detection, Layout
 from musicflow.library.layouts.nested import bases, below, joined, state_of
 from musicflow.library.problems import (
@@ -58,6 +59,8 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
     """
     path, music = _place(root)
     labels = _labels(path)
+    said = (_first(label.get("genre")) for label in labels.values() if isinstance(label, dict))
+    spelled = {key(genre): genre for genre in said if genre}
     tracks: dict[str, Track] = {}
     problems: list[Problem] = []
 
@@ -84,10 +87,12 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
             continue
         label = label if isinstance(label, dict) else {}
         genre, folder = _first(label.get("genre")), PurePosixPath(inner).parent.name
+        # Where the labels have the genre, too, it is spelled as there.
+        as_folder = spelled.get(key(folder), normalized(folder))
         if not genre and folder and label:
             reason = f"no genre in {LABELS}; the folder names it"
             report(track_id, GENRE_OF_FOLDER, reason, "note")
-        tracks[track_id] = _track(root, file, track_id, label, genre or normalized(folder))
+        tracks[track_id] = _track(root, file, track_id, label, genre or as_folder)
     for track_id in labels:
         reason = f"labels without audio: no {music}/<genre>/{track_id}.*"
         report(track_id, LABELS_WITHOUT_AUDIO, reason)
