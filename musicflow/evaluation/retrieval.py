@@ -384,14 +384,16 @@ def agreement(collection: Collection, vectors: np.ndarray, track_ids: Sequence[s
         start = time.perf_counter()
         [hits] = collection.query(vectors[row : row + 1], count + 1)
         times.append(time.perf_counter() - start)
-        found = [rows[hit.track_id] for hit in hits if hit.track_id in rows]
-        if not (found := [other for other in found if other != row][:count]):
+        inside = [rows[hit.track_id] for hit in hits if hit.track_id in rows]
+        # Of those that are no candidates here, each takes the place of one that is.
+        if (due := count - (len(hits) - len(inside))) < 1:
             continue
+        found = [other for other in inside if other != row][:due]
         exact = vectors @ vectors[row]
         exact[row] = -np.inf
         # Of tracks that are equally near, either will do.
-        worst = np.partition(exact, -len(found))[-len(found)] - _TOLERANCE
-        shares.append((exact[found] >= worst).mean())
+        worst = np.partition(exact, -due)[-due] - _TOLERANCE
+        shares.append((exact[found] >= worst).sum() / due)
     agreed = float(np.mean(shares)) if shares else None
     return Agreement(agreed, 1000 * float(np.median(times)))
 
