@@ -134,7 +134,7 @@ def test_the_floors_hold_each_room() -> None:
     floors = re.findall(r"^\| \d \|([^|]*)\|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
     rooms = {room.rstrip("/") for floor in floors for room in re.findall(r"`([^`]+)`", floor)}
     found = {path.name for path in (ROOT / "musicflow").iterdir()}
-    assert rooms == found - {"__init__.py", "__pycache__", "py.typed"}
+    assert rooms == found - {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
 
 
 def test_the_readme_can_be_read_in_three_minutes() -> None:
