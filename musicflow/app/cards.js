@@ -6,7 +6,7 @@ const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStar
 const ROW = 56; // Pixels per line of a long list, as the style has it.
 const BEFORE = 20; // Lines that are fetched above those in sight.
 const PRESSED = ["like", "dislike"];
-let pressed = null; // The button that led to this view by a key: another view is drawn anew.
+let returning = null; // The button that a key pressed: the view that it leads to is drawn anew.
 
 export default {
   template: `
@@ -88,10 +88,10 @@ export default {
     pressed(action, card) { return PRESSED.includes(action) ? String(card.chosen.includes(action)) : null; },
     outlined(action, card) { return PRESSED.includes(action) && !card.chosen.includes(action); },
     refocus() {
-      if (!pressed || document.activeElement !== document.body) return;
-      const card = [...this.$el.querySelectorAll(".card")].find((one) => one.dataset.track === pressed.id);
-      const button = card?.querySelector(`.do-${pressed.action}`);
-      if (button) { pressed = null; button.focus(); }
+      if (!returning || document.activeElement !== document.body) return;
+      const card = [...this.$el.querySelectorAll(".card")].find((one) => one.dataset.track === returning.id);
+      const button = card?.querySelector(`.do-${returning.action}`);
+      if (button) { returning = null; button.focus(); }
     },
     act(action, at, event) {
       const player = getElement(this.player), song = { ...this.cards[at].song };
@@ -101,7 +101,7 @@ export default {
       else if (action === "why") this.tell(at);
       else {
         if (PRESSED.includes(action)) player.judge(song.id, this.cards[at].chosen.includes(action) ? "" : action);
-        pressed = event.detail ? null : { action, id: song.id };
+        returning = event.detail ? null : { action, id: song.id };
         emitEvent("sub_pages_navigate", this.cards[at].links[action]);
       }
     },
