@@ -96,8 +96,7 @@ def embed_files(
 
     settings = _settings(home)
     spec = embedders.spec_for(embedder, settings)
-    several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return Embedded(*embed_files([place(path) for path in several], spec, settings))
+    return Embedded(*embed_files([place(path) for path in _several(paths)], spec, settings))
 
 
 def compare(
@@ -145,8 +144,8 @@ def compare(
     settings = _settings(
         home,
         library=library if isinstance(library, str) else place(library),
-        embedders=_several(embedders),
-        labels=_several(labels),
+        embedders=None if embedders is None else _several(embedders),
+        labels=None if labels is None else _several(labels),
     )
     plan = plan_of(settings)
     found, failed = plan.comparison, {}
@@ -405,11 +404,8 @@ def _settings(home: File | None, **given: Any) -> "Settings":
 
 def _filter_texts(filters: Mapping[str, Any] | Iterable[str]) -> list[str]:
     if not isinstance(filters, Mapping):
-        return [filters] if isinstance(filters, str) else list(filters)
-    values = {
-        k: [v] if isinstance(v, str) or not isinstance(v, Iterable) else [*v]
-        for k, v in filters.items()
-    }
+        return list(_several(filters))
+    values = {name: _several(value) for name, value in filters.items()}
     for name, several in values.items():
         _check_condition(name, several)
     return [f"{name}={value}" for name, several in values.items() for value in several]
@@ -425,8 +421,8 @@ def _check_condition(name: str, values: Sequence[Any]) -> None:
         raise FilterError(f"the filter {name!r} has no value", "leave it out, or name one")
 
 
-def _several(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return what was given, of which one text is one."""
-    if given is None:
-        return None
-    return (given,) if isinstance(given, str) else tuple(given)
+def _several(given: Any) -> tuple[Any, ...]:
+    """Return what was given as several: a text, a path or a number is one."""
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
+        return (given,)
+    return tuple(given)

@@ -40,7 +40,7 @@ def nightly(
     parted = ingest.selection.resolve(graph)
     # What was gone the last night, too, is forgotten; the sensor does so at its second look.
     keys = set(context.instance.get_dynamic_partitions(str(PARTITIONS.name)))
-    gone = seen.known.keys() - seen.found.keys() - keys
+    gone = set(seen.gone) - keys
     forget_partitions(settings.paths.library, gone)
     follow(context.instance, seen.found)
     changed, plan = set(seen.changed), None

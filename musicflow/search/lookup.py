@@ -143,6 +143,15 @@ def each_open(settings: Settings) -> Iterator[Collection]:
             yield collection
 
 
+def has_track(collection: Collection, track_id: str) -> bool:
+    """Return whether a collection holds a track of this id."""
+    try:
+        collection.payload(track_id)
+    except KeyError:
+        return False
+    return True
+
+
 def find_track(collection: Collection, text: str) -> str:
     """Return the id of a track by its id or its name.
 
@@ -159,11 +168,7 @@ def find_track(collection: Collection, text: str) -> str:
         If no track has this name, or several have; it names the nearest.
     """
     text = text.encode("utf-8", "replace").decode()
-    try:
-        collection.payload(text)
-    except KeyError:
-        pass
-    else:
+    if has_track(collection, text):
         return text
     wanted = folded(text)
     known = sorted(collection.payloads(), key=lambda track: track["track_id"])

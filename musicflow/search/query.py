@@ -20,7 +20,7 @@ from musicflow.library import Rules
 from musicflow.library.rows import UNKNOWN
 from musicflow.places import Place, file_named, place
 from musicflow.search.errors import NoTrackError, QueryError
-from musicflow.search.lookup import find_track, specs_of, with_text_side
+from musicflow.search.lookup import find_track, has_track, specs_of, with_text_side
 from musicflow.search.variety import Variety, varied
 from musicflow.settings import Settings
 from musicflow.text import folded, nearest
@@ -227,17 +227,9 @@ def example_of(
     if not isinstance(asked, str):
         return example_of_file(collection, place(asked).expanduser(), settings)
     # In this order: to look among all names, and for the nearest, takes longest.
-    if (path := file_named(asked)) is None or _has(collection, asked):
+    if (path := file_named(asked)) is None or has_track(collection, asked):
         return find_track(collection, asked)
     return example_of_file(collection, path, settings)
-
-
-def _has(collection: Collection, track_id: str) -> bool:
-    try:
-        collection.payload(track_id)
-    except KeyError:
-        return False
-    return True
 
 
 def example_of_text(collection: Collection, text: str, settings: Settings) -> np.ndarray:
