@@ -4,6 +4,7 @@ python eval/musicnn_onnx.py musicnn.onnx
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -18,7 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path)
     file: Path = parser.parse_args().file
-    network = Network(musicnn.load(musicnn.SPEC, Settings().cache))
+    spec = dataclasses.replace(musicnn.SPEC, device="cpu")
+    network = Network(musicnn.load(spec, Settings().cache))
     export(network, torch.zeros(2, 187, 96), file, ["penultimate", "tags"])
     file.with_suffix(".toml").write_text(MUSICNN)
 

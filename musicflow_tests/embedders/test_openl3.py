@@ -80,7 +80,9 @@ def test_first_window_is_centred_on_the_start(small):
     frames = small.frames(clip(48_000), 48_000)
     np.testing.assert_allclose(frames.times_s, [-0.5, 0.0, 0.5])
     half_silent = np.concatenate([np.zeros(24_000, np.float32), clip(48_000)[:24_000]])
-    np.testing.assert_allclose(small.infer(half_silent[None]).vectors[0], frames.vectors[0])
+    vector = small.infer(half_silent[None]).vectors[0]
+    # On a GPU, a window's last digits differ by the batch it is in.
+    np.testing.assert_allclose(vector, frames.vectors[0], rtol=1e-3)
 
 
 def test_windows_do_not_touch_each_other(small):

@@ -1,5 +1,6 @@
 """Ours against `panns_inference.models.Cnn14` called plainly, with the same weights."""
 
+import copy
 import dataclasses
 import subprocess
 import sys
@@ -129,9 +130,11 @@ SAMPLERS = {
 @pytest.mark.parametrize("new", [False, True], ids=["old format", "new format"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_checkpoint_loads_as_upstreams_training_saves_it(model, tmp_path, sampler, new):
+    # It moves the module to a GPU where there is one.
+    parallel = torch.nn.DataParallel(copy.deepcopy(model))
     saved = {
         "iteration": 600_000,
-        "model": torch.nn.DataParallel(model).module.state_dict(),
+        "model": parallel.module.state_dict(),
         "sampler": SAMPLERS[sampler],
     }
     path = tmp_path / "Cnn14.pth"
