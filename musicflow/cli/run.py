@@ -255,9 +255,16 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
     _show_where_next(settings)
 
 
-def _show_where_next(settings: Settings) -> None:
+def typed_program() -> str:
+    """Return what to type for this program, as a shell reads it."""
     typed = Path(sys.argv[0])
-    program = typed.name if shutil.which(typed.name) else str(typed)
+    if typed.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m musicflow"
+    return typed.name if shutil.which(typed.name) else shlex.quote(str(typed))
+
+
+def _show_where_next(settings: Settings) -> None:
+    program = typed_program()
     known = Settings().home == settings.home
     option = "" if known else f" --home {shlex.quote(str(settings.home))}"
     track = Library.first_id_in(settings.paths.library)

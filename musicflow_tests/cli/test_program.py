@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from musicflow import cli, embedders
 from musicflow.cli import console, program
 from musicflow.cli.console import settings_of
+from musicflow.cli.run import typed_program
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
@@ -47,6 +48,23 @@ def test_a_search_waits_for_nothing_that_a_run_imports() -> None:
     assert "musicflow.search" in told
     assert "musicflow.pipeline" not in told
     assert "musicflow.evaluation" not in told
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("/site/musicflow/__main__.py", [sys.executable, "-m", "musicflow"]),
+        ("/no where/musicflow", ["/no where/musicflow"]),
+        ("/no where/python3", ["python3"]),
+    ],
+)
+def test_what_is_printed_to_be_typed_starts_the_program(
+    typed: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [typed])
+    found = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: name != "musicflow" and found(name))
+    assert shlex.split(typed_program()) == words
 
 
 @pytest.mark.usefixtures("ready")
