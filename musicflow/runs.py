@@ -64,7 +64,7 @@ def carry_out(
     given = ([*later, partial(_open_records, settings.paths)], _OF_PICTURES)
     with one_import(plan, settings, *(given if evaluates else ((), ()))):
         if not extras.are_installed(*extras.RECORDS):
-            tell("Dagster and MLflow are not installed: this run is not recorded there.")
+            tell("Dagster, MLflow or both are not installed: this run is not recorded there.")
             return run_plan(plan, settings, progress)
         from musicflow.orchestration.run import materialize
 
