@@ -1,6 +1,7 @@
 """The embedded engine's own: files, and readers beside writers."""
 
 import hashlib
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,22 @@ def test_reading_never_changes_what_is_published(index: EmbeddedIndex, tmp_path:
         collection.query(vectors(3), 5, Filters.parse(["genre=even"]))
         collection.facet("genre")
     assert digest(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="open files keep their names there")
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_reader_that_is_killed_leaves_nothing_behind(
+    writable: bool, index: EmbeddedIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.publish("toy", MANIFEST, points(vectors(50)))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr("musicflow.index.embedded.os.access", lambda *_: writable)
+    with index.open("toy") as collection:
+        collection.query(vectors(1), 5)
+        assert list(scratch.iterdir()) == []
+        assert collection.facet("genre") == {"even": 25, "odd": 25}
 
 
 def test_only_the_last_two_versions_are_kept(index: EmbeddedIndex) -> None:
