@@ -17,7 +17,10 @@ from musicflow.app.shared import (
     show_question,
     waiting,
 )
+from musicflow.app.uploads import Upload
 from musicflow.index import Hit
+from musicflow.search.errors import NoTrackError
+from musicflow.search.lookup import find_track
 from musicflow.search.recommend import Strategy
 
 STRATEGIES: dict[Strategy, str] = {
@@ -66,19 +69,22 @@ async def _for_you(session: Session) -> None:
         return
     deck = Deck(address, session.player, session.open().label)
     _chosen(session, deck)
-    if not address.likes:
+    service = session.service
+    liked, disliked = (_there(session, keys) for keys in (address.likes, address.dislikes))
+    if gone := len(address.likes) + len(address.dislikes) - len(liked) - len(disliked):
+        hint(f"Gone, and left out of this: {counted(gone, 'song')}.", "link_off")
+    if not liked:
         hint("Like some tracks, too: a dislike alone has no direction.", "thumb_up")
         return
     _how(session)
-    service = session.service
     # A home that cannot be written to can be searched all the same.
     with suppress(OSError):
         service.keep_likes(address.likes, address.dislikes)
     found: Answer = await waiting(
         "Listening …",
         service.recommend,
-        [service.kept(key) or key for key in address.likes],
-        [service.kept(key) or key for key in address.dislikes],
+        liked,
+        disliked,
         (),
         session.wanted,
         strategy=address.strategy,
@@ -89,6 +95,15 @@ async def _for_you(session: Session) -> None:
     notes = _moves(session, found.hits)
     deck.answers(found.hits, "for-you", actions=("play", "queue", "like", "dislike"), notes=notes)
     playlist_button(session, found.hits)
+
+
+def _there(session: Session, keys: Sequence[str]) -> list[str | Upload]:
+    """Return the uploads that are kept and the tracks that the collection holds."""
+    collection, found = session.open().collection, list[str | Upload]()
+    for key in keys:
+        with suppress(NoTrackError):
+            found.append(session.service.kept(key) or find_track(collection, key))
+    return found
 
 
 def _moves(session: Session, hits: Sequence[Hit]) -> list[str]:

@@ -250,6 +250,12 @@ def test_likes_and_dislikes_change_the_answers_and_back_takes_them_back(
     expect(visitor.page.locator(".chip")).to_have_count(0)
 
 
+def test_what_was_liked_and_is_gone_is_left_out(app: str, visit: Visit) -> None:
+    visitor = visit(f"{app}/?k=3&like=noises%2F2.flac&like=0123456789abcdef&dislike=gone.flac")
+    expect(visitor.cards("for-you")).to_have_count(3)
+    expect(visitor.page.get_by_text("Gone, and left out of this: 2 songs.")).to_be_visible()
+
+
 def test_filters_hold_for_every_answer_and_a_typo_keeps_the_last_good_ones(
     app: str, visit: Visit
 ) -> None:
