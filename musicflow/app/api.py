@@ -376,10 +376,12 @@ def track(service: Answering, track_id: str, embedder: Embedder = None) -> Track
         raise NoTrackError(f"no track has the id {track_id!r}") from None
 
 
+# Players ask for the head first.
+@router.head("/audio/{track_id:path}", response_class=FileResponse, include_in_schema=False)
 @router.get("/audio/{track_id:path}", response_class=FileResponse)
 def audio(service: Answering, track_id: str, request: Request) -> Response:
     """Return a track's file as it is; ranges of bytes can be asked for."""
-    return _file(place(service.track(track_id).path), request.headers.get("range"))
+    return _file(place(service.track(track_id).path), request)
 
 
 @router.get("/excerpt/{track_id:path}", response_class=Response)
@@ -567,7 +569,7 @@ def _answers(answer: Answer) -> Answers:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _file(path: Place, wanted: str | None) -> Response:
+def _file(path: Place, request: Request) -> Response:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if not path.is_file():
         advice = "`musicflow run` brings the library up to date"
@@ -575,12 +577,12 @@ def _file(path: Place, wanted: str | None) -> Response:
     if not isinstance(path, Remote):
         return FileResponse(path, media_type=kind)
     size = path.stat().st_size
-    part = _range(wanted, size)
+    part = _range(request.headers.get("range"), size)
     start, end = part or (0, size)
     headers = {"accept-ranges": "bytes", "content-length": str(end - start)}
     if part:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
-    content = _bytes(path, start, end)
+    content = _bytes(path, start, end) if request.method == "GET" else ()
     return StreamingResponse(content, 206 if part else 200, headers, media_type=kind)
 
 

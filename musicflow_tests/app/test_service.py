@@ -220,6 +220,8 @@ def test_a_track_is_heard_from_any_place(client: TestClient) -> None:
     assert whole.headers["content-type"] == "audio/flac"
     samples, _ = soundfile.read(io.BytesIO(whole.content))
     np.testing.assert_allclose(samples, tone(280), atol=1e-3)
+    head = client.head("/audio/tones/3.flac")
+    assert (head.content, head.headers) == (b"", whole.headers)
     part = client.get("/audio/tones/3.flac", headers={"range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, whole.content[100:200])
 
@@ -247,6 +249,9 @@ def test_a_track_that_lies_elsewhere_is_played_as_a_local_one(
         assert there.content == here.content
         shared = ("accept-ranges", "content-length", "content-type")
         assert [there.headers.get(name) for name in shared] == [here.headers[n] for n in shared]
+        head = client.head("/audio/tones/3.flac", headers=headers)
+        assert (head.status_code, head.content) == (here.status_code, b"")
+        assert [head.headers[name] for name in shared] == [here.headers[n] for n in shared]
 
 
 @pytest.mark.parametrize(
