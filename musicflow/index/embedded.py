@@ -212,8 +212,8 @@ class EmbeddedCollection(QdrantCollection):
         _lay(segments, folder / _SEGMENTS)
         shard = edge.EdgeShard.load(str(folder))
         self._end.callback(shard.close)
-        # What is open needs no name, and a process that is killed leaves nothing behind. On Windows,
-        # where open files stay, closing removes them.
+        # What is open needs no name, so a process that is killed leaves nothing behind. On Windows
+        # open files keep their names, and closing removes them.
         shutil.rmtree(folder, ignore_errors=True)
         return shard
 
