@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from musicflow.evaluation import Comparison
-from musicflow.evaluation.report import COMPARISON
+from musicflow.evaluation.results import COMPARISON
 from musicflow.index import EmbeddedIndex
 from musicflow.library import Problem
 from musicflow.library.files import split

@@ -21,6 +21,9 @@ from musicflow.library import Doubt, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+COMPARISON = "comparison.json"
+"""The file of the last comparison in the folder of reports."""
+
 Kind = Literal["embedder", "fusion", "tuned", "baseline"]
 
 NO_COLLECTION = "no-collection"

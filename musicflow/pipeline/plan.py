@@ -8,8 +8,8 @@ from typing import Literal
 from musicflow import embedders, extras
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.evaluation import Comparison, Method, is_up_to_date, report, state
-from musicflow.evaluation.results import AsOf
+from musicflow.evaluation import Comparison, Method, is_up_to_date, state
+from musicflow.evaluation.results import COMPARISON, AsOf
 from musicflow.index import TrackIndex, open_index
 from musicflow.library import Library, Progress, Track, no_progress, read_library
 from musicflow.pipeline.cuts import without_landmarks
@@ -139,7 +139,7 @@ def make_plan(settings: Settings, library: Library) -> Plan:
             reason = "new" if index.manifest(one.name) is None else "content"
             steps.append(Step("tune", one.name, len(library.tracks), reason))
     about = published, _holding(lacking, library)
-    last = Comparison.load(home.reports / report.COMPARISON)
+    last = Comparison.load(home.reports / COMPARISON)
     stands = still_stands(last, library, specs, store, index, settings)
     measured = stands is not None and are_measured(stands, settings, index)
     # Searches read the library as a run has joined it.

@@ -12,6 +12,7 @@ from musicflow.evaluation import Comparison, Dataset, Method, Row, metrics, repo
 from musicflow.evaluation.metrics import Metric, MetricError, RankedRelevance
 from musicflow.evaluation.protocol import Labels, Protocol
 from musicflow.evaluation.quality import measure
+from musicflow.evaluation.report import plain
 from musicflow.settings import Settings
 from musicflow_tests.evaluation.made_up import around, scores, track
 
@@ -149,7 +150,7 @@ def test_everything_follows_from_the_table() -> None:
     rows = tuple(Row(name, "embedder", "none", 8, f.scores) for name, f in found.figures.items())
     made = comparison(metrics.measures(method.metrics, 10), *rows)
     assert "1st" in report.markdown(made)
-    assert "first,first_low,first_high" in report._csv(made)
+    assert "first,first_low,first_high" in plain.as_csv(made)
     assert [m.title for m in report.columns(made, "console")] == ["P@1", "P@10", "mAP", "1st"]
 
 
