@@ -81,7 +81,8 @@ def test_an_embedder_goes_through_run_search_dagster_and_app(
     assert {"embeddings/loudness", "collections/loudness"} <= set(done.stdout.split()), done.stderr
 
     done = run(
-        "from musicflow.app.service import Question, Service, Wanted\n"
+        "from musicflow.app.questions import Question, Wanted\n"
+        "from musicflow.app.service import Service\n"
         "service = Service()\n"
         "answer = service.similar(Question('tones/3.wav'), Wanted(2, (), 'loudness'))\n"
         "print(service.labels()[:2], len(answer.hits))"

@@ -21,7 +21,8 @@ import musicflow
 from musicflow.app import uploads
 from musicflow.app.catalogue import Sort
 from musicflow.app.problems import RESPONSES, Problem, fail, problem_of, refuse, refuse_http
-from musicflow.app.service import Answer, Question, Service, Wanted
+from musicflow.app.questions import Answer, Question, Wanted
+from musicflow.app.service import Service
 from musicflow.errors import MusicflowError
 from musicflow.evaluation import Comparison
 from musicflow.evaluation.clusters import Clusters

@@ -11,7 +11,7 @@ from musicflow.app.cards import Deck, go, icon_button
 from musicflow.app.find import shift
 from musicflow.app.names import clean
 from musicflow.app.player import song_of
-from musicflow.app.service import Answer, Ballot, Question
+from musicflow.app.questions import Answer, Ballot, Question
 from musicflow.app.shared import (
     Session,
     ask,

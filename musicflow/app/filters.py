@@ -9,7 +9,7 @@ from nicegui import events, ui
 from musicflow.app.address import Address
 from musicflow.app.cards import go
 from musicflow.app.names import clean
-from musicflow.app.service import Open
+from musicflow.app.questions import Open
 from musicflow.app.shared import Session, errors_shown
 from musicflow.index import FilterError
 from musicflow.index.fields import Field, of_kind

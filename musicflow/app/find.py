@@ -7,7 +7,7 @@ from nicegui import ui
 
 from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean, counted
-from musicflow.app.service import Answer
+from musicflow.app.questions import Answer
 from musicflow.app.shared import (
     Session,
     ask,

@@ -9,27 +9,28 @@ import itertools
 import random
 import threading
 import wave
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Collected
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musicflow import embedders
 from musicflow.app import uploads
 from musicflow.app.catalogue import Catalogue, Sort
+from musicflow.app.kept import Kept, Together
 from musicflow.app.pictures import PICTURE_S, RATE, spectrogram
+from musicflow.app.questions import Answer, Ballot, Open, Question, Wanted
 from musicflow.app.uploads import Upload
 from musicflow.audio import guarded
 from musicflow.embedders import Embedder, EmbedderSpec
 from musicflow.errors import words_of
-from musicflow.evaluation import Comparison, abx, clusters, projection, report, votes
-from musicflow.evaluation.abx import Triplet
+from musicflow.evaluation import Comparison, abx, clusters, projection, votes
 from musicflow.evaluation.clusters import Clusters
+from musicflow.evaluation.results import COMPARISON
 from musicflow.evaluation.votes import Standing, Vote
 from musicflow.index import (
     Collection,
@@ -42,7 +43,6 @@ from musicflow.index import (
 )
 from musicflow.index.fields import of_kind
 from musicflow.index.filters import field_of
-from musicflow.index.hubness import Correction
 from musicflow.library import Library, Track
 from musicflow.library.artwork import artwork
 from musicflow.library.recordings import Verdicts
@@ -55,15 +55,11 @@ from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.search.path import path
 from musicflow.search.query import Example
 from musicflow.search.recommend import Strategy, recommend
-from musicflow.search.variety import Variety
 from musicflow.search.why import Why, why
 from musicflow.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_K = TypeVar("_K")
-_T = TypeVar("_T")
 
 _MODELS = 4
 """The most models that stay in memory."""
@@ -75,160 +71,6 @@ _POOL = 5000
 
 _UPLOADS = 20
 """The most uploads that stay in memory."""
-
-
-class Kept:
-    """Results that are kept while what they were made of stays as it is.
-
-    Parameters
-    ----------
-    most
-        The most results; the one that was not asked for the longest goes first.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._made: dict[Hashable, tuple[Hashable, Any]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> Any:
-        """Return the result for a key; None if there is none."""
-        return self._made.get(key, (None, None))[1]
-
-    def once(self, key: Hashable, state: Hashable, make: Callable[[], _T]) -> _T:
-        """Return the result for a key in a state; make it if that is not known."""
-        with self._lock:
-            known = self._made.pop(key, None)
-            if known is not None and known[0] == state:
-                self._made[key] = known
-                found: _T = known[1]
-                return found
-        made = make()
-        with self._lock:
-            self._made[key] = state, made
-            for oldest in list(self._made)[: -self._most]:
-                del self._made[oldest]
-        return made
-
-
-class Together(Generic[_K, _T]):
-    """Does for many callers at once what costs as much for one: those that wait share a turn.
-
-    Parameters
-    ----------
-    work
-        Given keys, returns a result for each.
-    """
-
-    def __init__(self, work: Callable[[list[_K]], list[_T]]) -> None:
-        self._work = work
-        self._waiting: dict[_K, Future[_T]] = {}
-        self._lock, self._turn = threading.Lock(), threading.Lock()
-
-    def __call__(self, key: _K) -> _T:
-        """Return the result for a key."""
-        with self._lock:
-            mine = self._waiting.setdefault(key, Future())
-        with self._turn:
-            if not mine.done():
-                with self._lock:
-                    taken, self._waiting = self._waiting, {}
-                self._do(taken)
-        return mine.result()
-
-    def _do(self, taken: dict[_K, Future[_T]]) -> None:
-        try:
-            results = self._work(list(taken))
-        except Exception as error:
-            for future in taken.values():
-                future.set_exception(error)
-        else:
-            for future, result in zip(taken.values(), results, strict=True):
-                future.set_result(result)
-
-
-@dataclass(frozen=True)
-class Question:
-    """The source of a query: one of a track's id or name, a description, or an upload."""
-
-    track: str | None = None
-    text: str | None = None
-    upload: Upload | None = None
-
-    def __post_init__(self) -> None:
-        if [self.track, self.text, self.upload].count(None) != 2:
-            raise QueryError(
-                "a query needs one source", "give a track, a text or a file", "no-question"
-            )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What answers are wanted, whatever the question.
-
-    Parameters
-    ----------
-    k
-        How many at most.
-    filters
-        What each must fulfil, as the command line takes it.
-    embedder
-        The embedder or fusion that answers; the home's first if not given.
-    correct
-        A correction of hubness; see `musicflow.search.corrected`.
-    variety
-        What a list of them may hold.
-    """
-
-    k: int = 10
-    filters: tuple[str, ...] = ()
-    embedder: str | None = None
-    correct: Correction | None = None
-    variety: Variety = Variety()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one embedder answers to a question, or why it does not."""
-
-    embedder: str
-    hits: Sequence[Hit] = ()
-    error: FilterError | QueryError | None = None
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """A question of the blind test.
-
-    Parameters
-    ----------
-    pair
-        The embedders.
-    versions
-        The hashes of their specs.
-    filters
-        What the tracks fulfil.
-    triplet
-        The query, and the track that each of the two has nearer.
-    """
-
-    pair: tuple[str, str]
-    versions: tuple[str, str]
-    filters: tuple[str, ...]
-    triplet: Triplet
-
-
-@dataclass(frozen=True)
-class Open:
-    """A collection, and the settings under which files and texts can ask it."""
-
-    collection: Collection
-    settings: Settings
-
-    @property
-    def label(self) -> str:
-        """Return the name of its embedder or fusion."""
-        return self.collection.manifest.embedder
 
 
 class Service:
@@ -321,6 +163,11 @@ class Service:
         except KeyError:
             raise NoTrackError(f"no track has the id {track_id!r}") from None
 
+    def payloads(self, names: Sequence[str], embedder: str | None = None) -> list[dict[str, Any]]:
+        """Return the payloads of some tracks, by their ids or names."""
+        collection = self.open(embedder).collection
+        return [collection.payload(lookup.find_track(collection, name)) for name in names]
+
     def cover(self, track: Track) -> tuple[bytes, str] | None:
         """Return the picture of a track and its media type.
 
@@ -356,7 +203,7 @@ class Service:
 
     def comparison(self) -> Comparison | None:
         """Return the last comparison of the home's embedders; None if there is none."""
-        return Comparison.load(self.settings.paths.reports / report.COMPARISON)
+        return Comparison.load(self.settings.paths.reports / COMPARISON)
 
     def extents(self, opened: Open) -> dict[str, tuple[float, float]]:
         """Return the least and greatest value of each number field of a collection."""
@@ -581,6 +428,8 @@ class Service:
         make = partial(self.catalogue().ordered, held, sort)
         return self._results.once(("sorted", held, sort), state, make)
 
+    # --- what people say -------------------------------------------------------------------------
+
     def ballot(
         self, pair: tuple[str, str], filters: Sequence[str] = (), asked: Collected[str] = ()
     ) -> Ballot | None:
@@ -648,10 +497,7 @@ class Service:
         if len(likes) > 1 and not votes.ends_with(path, line):
             votes.append(path, line)
 
-    def payloads(self, names: Sequence[str], embedder: str | None = None) -> list[dict[str, Any]]:
-        """Return the payloads of some tracks, by their ids or names."""
-        collection = self.open(embedder).collection
-        return [collection.payload(lookup.find_track(collection, name)) for name in names]
+    # --- how they are answered -------------------------------------------------------------------
 
     def _ids(self, collection: Collection, filters: Filters) -> frozenset[str]:
         manifest = collection.manifest

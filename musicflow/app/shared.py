@@ -15,7 +15,8 @@ from musicflow.app.cards import Deck, go
 from musicflow.app.names import clean, counted, known
 from musicflow.app.player import Player
 from musicflow.app.playlists import PlaylistDialog
-from musicflow.app.service import Open, Question, Service, Wanted
+from musicflow.app.questions import Open, Question, Wanted
+from musicflow.app.service import Service
 from musicflow.app.uploads import Upload
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.errors import MusicflowError

@@ -6,10 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -31,7 +28,7 @@ from musicflow.app.catalogue import SORTS, Sort
 from musicflow.app.gate import COOKIE, Bounded, Gate
 from musicflow.app.problems import MEDIA_TYPE
 from musicflow.app.server import gated
-from musicflow.app.service import Kept, Service, Together
+from musicflow.app.service import Service
 from musicflow.cli import app as program
 from musicflow.index.fused import save_weights
 from musicflow.library.artwork import KINDS
@@ -314,17 +311,6 @@ def test_a_playlist_of_another_machine_is_read_to_be_extended(client: TestClient
     assert said == {"tracks": ["tones/1.flac"], "unknown": ["/music/none.mp3"]}
 
 
-def test_an_answer_follows_a_new_state() -> None:
-    """A collection is opened once per state, not once for all."""
-    kept = Kept(2)
-    assert [kept.once("a", state, lambda s=state: [s]) for state in (1, 1, 2)] == [[1], [1], [2]]
-    made = kept.once("a", 2, list)
-    kept.once("b", 1, list)
-    assert kept.once("a", 2, list) is made
-    kept.once("c", 1, list)
-    assert kept.once("a", 2, list) is made, "the one asked for last stays"
-
-
 def test_settings_are_read_again_when_their_file_changes(tmp_path: Path) -> None:
     service, file = Service(tmp_path), Home(tmp_path).settings_file
     assert (service.settings.k, service.settings.k) == (10, 10)
@@ -332,31 +318,6 @@ def test_settings_are_read_again_when_their_file_changes(tmp_path: Path) -> None
     for k in (7, 123):
         file.write_text(f"k = {k}\n")
         assert service.settings.k == k
-
-
-def test_those_that_wait_share_a_turn() -> None:
-    begun, go_on, turns = threading.Event(), threading.Event(), []
-
-    def work(keys: list[int]) -> list[int]:
-        turns.append(keys)
-        begun.set()
-        assert go_on.wait(10)
-        if 9 in keys:
-            raise ValueError("nine")
-        return [10 * key for key in keys]
-
-    together = Together(work)
-    with ThreadPoolExecutor(6) as pool:
-        first = pool.submit(together, 0)
-        assert begun.wait(10)
-        rest = [pool.submit(together, key) for key in (1, 2, 1)]
-        while len(together._waiting) < 2:
-            time.sleep(0.01)
-        go_on.set()
-        assert [one.result(10) for one in (first, *rest)] == [0, 10, 20, 10]
-    assert [sorted(keys) for keys in turns[:2]] == [[0], [1, 2]]
-    with pytest.raises(ValueError, match="nine"):
-        together(9)
 
 
 # --- errors --------------------------------------------------------------------------------------
