@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from musicflow.evaluation.quality import RANDOM, RANDOM_DIM, Quality, measure
 from musicflow.evaluation.results import NO_COLLECTION, Comparison, Dataset, Row
 from musicflow.evaluation.state import count_failed, frame_of, ready_of, state_of, states_of
 from musicflow.evaluation.stress import Deformed, Stressed
+from musicflow.evaluation.words import Words
 from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Problem, Track, doubts
 from musicflow.library.recordings import Verdicts
@@ -91,16 +93,18 @@ def compare(
         if kept_neighbours and (crowd := found.crowds.get(spec.label)):
             kept_neighbours.keep(spec.label, replace(crowd, spec_hash=spec.hash))
     kept = np.flatnonzero(found.first == np.arange(len(common)))
-    ids = [common[row].track_id for row in kept]
+    corpus = [common[row] for row in kept]
+    units = {label: unit[kept] for label, unit in spaces.items() if label in found.figures}
+    ids = [track.track_id for track in corpus]
     by_words = words.measure(
-        [common[row] for row in kept],
-        {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
+        corpus,
+        units,
         {label: _normalized(texts[label], manifests[label]) for label in texts if texts[label]},
     )
     stressed = _stressed(
-        [common[row] for row in kept],
-        {label: unit[kept] for label, unit in spaces.items() if label in found.figures},
-        {label: one for label, one in deformed.items() if label in found.figures},
+        corpus,
+        units,
+        {label: one for label, one in deformed.items() if label in units},
         manifests,
         method,
     )
@@ -111,48 +115,36 @@ def compare(
         found_out = _faults(spec, store, manifests[spec.label]) if spec in ready else []
         faults += faults_of(spec, [*found_out, *look_at_times(row)])
         row = replace(row, faults=tuple(fault.code for fault in found_out))
-        if spec not in ready:
-            why = store.unavailable(spec) or MusicflowError(
-                "no current collection is published", code=NO_COLLECTION
-            )
-            row = replace(row, error=why.message, advice=why.advice, code=why.code)
-        elif spec.label not in found.figures:
-            row = replace(row, error="fewer than two recordings have a vector of every embedder")
-        else:
+        if spec.label in units:
             with index.open(spec.label) as collection:
-                agreement = retrieval.agreement(collection, spaces[spec.label][kept], ids)
+                agreement = retrieval.agreement(collection, units[spec.label], ids)
             row = replace(row, **vars(found.figures[spec.label]), **asdict(agreement))
             row = replace(row, scores=row.scores | by_words.scores.get(spec.label, {}))
             row = replace(row, stressed=stressed.get(spec.label, ()))
+        else:
+            row = replace(row, **_why_unscored(spec, store, spec in ready))
         rows.append(row)
     rows += [
         _fusion(name, [row for row in rows if row.embedder in members], found)
         for name, members in found.members.items()
     ]
-    floor = Row(RANDOM, "baseline", "none", RANDOM_DIM)
-    if RANDOM in found.figures:
-        floor = replace(floor, **vars(found.figures[RANDOM]))
-        floor = replace(floor, scores=floor.scores | by_words.chance)
+    rows.append(_baseline(found, by_words))
     found_doubts = doubts(library)
     void = any(doubt.voids for doubt in found_doubts)
-    problems = [*_of_vectors(library, specs, ready, vectors), *faults]
+    problems = [*library.problems, *_of_vectors(library, specs, ready, vectors), *faults]
     problems += _duplicates(common, found.first)
     if found.protocol.cuts:
         problems += _cuts(common, verdicts)
-    failed = {
-        problem.subject for problem in (*library.problems, *problems) if problem.severity == "error"
-    }
+    failed = {problem.subject for problem in problems if problem.severity == "error"}
     return Comparison(
         dataset=Dataset(
             library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
         ),
         protocol=found.protocol,
         measures=metrics.measures(method.metrics, method.k) + by_words.measures,
-        rows=tuple(
-            replace(row, exclude=found.protocol.exclude, ranked=not void) for row in (*rows, floor)
-        ),
+        rows=tuple(replace(row, exclude=found.protocol.exclude, ranked=not void) for row in rows),
         differences=() if void else tuple(found.differences),
-        problems=(*library.problems, *problems),
+        problems=tuple(problems),
         state=state_of(library, states_of(specs, manifests, ready), method),
         frame=frame_of(library, specs, method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -297,6 +289,16 @@ def _row(spec: EmbedderSpec, library: Library, made: Mapping[str, Embedding], re
     )
 
 
+def _why_unscored(spec: EmbedderSpec, store: EmbeddingStore, is_ready: bool) -> dict[str, Any]:
+    """Return the fields of a row without scores that say why it has none."""
+    if is_ready:
+        return {"error": "fewer than two recordings have a vector of every embedder"}
+    why = store.unavailable(spec) or MusicflowError(
+        "no current collection is published", code=NO_COLLECTION
+    )
+    return {"error": why.message, "advice": why.advice, "code": why.code}
+
+
 def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None) -> list[Fault]:
     """Return what is to be known of an embedder from outside; none of one that ships."""
     if manifest is None or not looks.is_from_outside(spec):
@@ -327,6 +329,15 @@ def _fusion(name: str, members: Sequence[Row], found: Quality) -> Row:
         **cost_of_fusion(members),
         **vars(found.figures[name]),
     )
+
+
+def _baseline(found: Quality, by_words: Words) -> Row:
+    """Return the row of the random baseline."""
+    row = Row(RANDOM, "baseline", "none", RANDOM_DIM)
+    if RANDOM not in found.figures:
+        return row
+    row = replace(row, **vars(found.figures[RANDOM]))
+    return replace(row, scores=row.scores | by_words.chance)
 
 
 def _not_embedded(

@@ -33,7 +33,7 @@ from musicflow.evaluation.protocol import (
     groups,
     protocol_for,
 )
-from musicflow.evaluation.space import Health
+from musicflow.evaluation.space import Health, Neighbours
 from musicflow.evaluation.statistics import Score
 from musicflow.index import fused, normalize
 from musicflow.index.hubness import Crowd, Kept, crowd_of, sample_of
@@ -149,17 +149,12 @@ def measure(
         Labels of the tracks to rank by beside their genres.
     """
     method = method or Method()
-    neighbours = kept_neighbours or KeptNeighbours()
     first = np.arange(len(tracks))
     if len(tracks) < 2:
         return _nothing(first, method)
     names = [track.track_id for track in tracks]
     ids = np.array(names)
-    if len(tracks) > MAX_TRACKS:
-        queries = _queries(len(tracks), SEED)
-        near = {name: space.neighbours(unit, of=queries) for name, unit in spaces.items()}
-    else:
-        near = {name: neighbours.find(name, unit, names) for name, unit in spaces.items()}
+    near = _neighbours(spaces, names, kept_neighbours or KeptNeighbours())
     if method.exclude != "none":
         first = duplicates.recordings(tracks, [near[name] for name in meaningful], same, verdicts)
     shared = duplicates.cuts(tracks, first, verdicts)
@@ -172,22 +167,6 @@ def measure(
         tracks = [tracks[row] for row in kept.tolist()]
         spaces = {name: unit[kept] for name, unit in spaces.items()}
         names = [names[row] for row in kept.tolist()]
-    spaces = {**spaces, RANDOM: _random(len(tracks))}
-    judge = Judge(
-        tracks, method, len(first) - len(kept), cuts=[shared[row] for row in kept.tolist()]
-    )
-    cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
-    fusions, weights = {}, {}
-    if len(meaningful) > 1:
-        label = "+".join(meaningful)
-        members = {name: cosines[name] for name in meaningful}
-        by_weight, chosen = blend.weighted(members, judge.genres, judge.exclusion)
-        fusions = {
-            fused.WEIGHTED + label: by_weight,
-            fused.BY_RANK + label: blend.by_rank(meaningful),
-        }
-        weights = {fused.WEIGHTED + label: chosen}
-    if len(kept) < len(first):
         near = {
             name: space.neighbours(spaces[name], space.K, found, kept)
             for name, found in near.items()
@@ -195,16 +174,18 @@ def measure(
     crowds = {
         name: crowd_of(spaces[name], found.cosines.mean(axis=1)) for name, found in near.items()
     }
+    spaces = {**spaces, RANDOM: _random(len(tracks))}
+    judge = Judge(
+        tracks, method, len(first) - len(kept), cuts=[shared[row] for row in kept.tolist()]
+    )
+    cosines = {name: retrieval.cosine(unit) for name, unit in spaces.items()}
+    fusions, weights = _fusions({name: cosines[name] for name in meaningful}, judge)
     of_corrected = meaningful if method.hubness == "corrected" else ()
     judge.rank(cosines, fusions, {name: crowds[name] for name in of_corrected if name in crowds})
     for name, unit in spaces.items():
         judge.probe(name, unit)
         judge.cluster(name, unit)
-        most = RANDOM_TRACKS if name == RANDOM else HEALTH_TRACKS
-        if name in near:
-            judge.figures[name].space = space.health(unit, near[name], names)
-        else:
-            judge.figures[name].space = _health_of_some(unit, names, most)
+        judge.figures[name].space = _health(name, unit, near.get(name), names)
     for name, chosen in weights.items():
         judge.probe(name, *(spaces[member] for member in chosen))
         # The cosines of these are the weighted sums.
@@ -221,6 +202,7 @@ def measure(
         labels.append(replace(about, disagreements=told))
         for name, by_label in found.items():
             judge.figures[name].by_label[about.name] = by_label
+    recordings, sample = np.searchsorted(kept, first), sample_of(len(kept))
     return Quality(
         judge.protocol,
         first,
@@ -229,20 +211,44 @@ def measure(
         weights,
         differences,
         {
-            name: Kept(
-                ids, crowd.of(np.searchsorted(kept, first)), spaces[name][sample_of(len(kept))]
-            )
+            name: Kept(ids, crowd.of(recordings), spaces[name][sample])
             for name, crowd in crowds.items()
         },
         tuple(labels),
     )
 
 
-def _health_of_some(unit: np.ndarray, names: Sequence[str], most: int) -> Health:
-    """Return the health of a space; of a drawn sample, where it has more tracks than `most`."""
-    some = _drawn(len(unit), most)
+def _neighbours(
+    spaces: Mapping[str, np.ndarray], names: Sequence[str], kept: KeptNeighbours
+) -> dict[str, Neighbours]:
+    """Return the neighbours of each track by space; of too many tracks, those of the queries."""
+    if len(names) > MAX_TRACKS:
+        queries = _queries(len(names), SEED)
+        return {name: space.neighbours(unit, of=queries) for name, unit in spaces.items()}
+    return {name: kept.find(name, unit, names) for name, unit in spaces.items()}
+
+
+def _fusions(
+    members: Mapping[str, retrieval.Similarity], judge: "Judge"
+) -> tuple[dict[str, retrieval.Fusion], dict[str, dict[str, float]]]:
+    """Return the fusions of two spaces or more, and the weights of the weighted one."""
+    if len(members) < 2:
+        return {}, {}
+    by_weight, weights = blend.weighted(members, judge.genres, judge.exclusion)
+    label = "+".join(members)
+    weighted, by_rank = fused.WEIGHTED + label, fused.BY_RANK + label
+    return {weighted: by_weight, by_rank: blend.by_rank([*members])}, {weighted: weights}
+
+
+def _health(
+    name: str, unit: np.ndarray, near: Neighbours | None, track_ids: Sequence[str]
+) -> Health:
+    """Return the health of a space; of a drawn sample, where its neighbours are not known."""
+    if near is not None:
+        return space.health(unit, near, track_ids)
+    some = _drawn(len(unit), RANDOM_TRACKS if name == RANDOM else HEALTH_TRACKS)
     drawn = unit[some]
-    found = space.health(drawn, space.neighbours(drawn), [names[row] for row in some.tolist()])
+    found = space.health(drawn, space.neighbours(drawn), [track_ids[row] for row in some.tolist()])
     return replace(found, drawn=len(some) if len(some) < len(unit) else 0)
 
 
