@@ -39,14 +39,14 @@ from musicflow.evaluation.labels import labels_of
 from musicflow.evaluation.protocol import Exclusion
 from musicflow.evaluation.results import Contest
 from musicflow.evaluation.retrieval import cosine
-from musicflow.evaluation.statistics import Score
+from musicflow.evaluation.statistics import Score, scores_of
 from musicflow.index import EmbeddedIndex, normalize, open_index
 from musicflow.index.tuned import name_of, side_by_side
 from musicflow.library import Library, Track
 from musicflow.pipeline.tune import Wanted, ground_of, tune
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, store_of
-from musicflow.tuning.evidence import AS_IT_IS, Ground, contests, rules, scores_of
+from musicflow.tuning.evidence import AS_IT_IS, Ground, contests, rules
 from musicflow.tuning.goals import judged
 from musicflow.tuning.sources import usable
 from musicflow.tuning.space import Choice, balanced, choose, learn

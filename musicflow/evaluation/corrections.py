@@ -113,12 +113,9 @@ def corrected(
     results = [Corrected(one, **_hubs(ranked, name, one, ids)) for name, one in pairs]
     for metric in after[0]:
         both = [(b[metric], a[metric]) for b, a in zip(before, after, strict=True)]
-        ends = statistics.intervals(np.stack([values for _, values in both], axis=1), seed)
-        for one, (_, values), (low, high), change in zip(
-            results, both, ends, statistics.changes(both), strict=True
-        ):
-            one.scores[metric] = Score(float(values.mean()), float(low), float(high))
-            one.changes[metric] = change
+        scores = statistics.scores_of(dict(enumerate(a for _, a in both)), seed).values()
+        for one, score, change in zip(results, scores, statistics.changes(both), strict=True):
+            one.scores[metric], one.changes[metric] = score, change
     found: dict[str, tuple[Corrected, ...]] = {}
     for (name, _), one in zip(pairs, results, strict=True):
         found[name] = (*found.get(name, ()), one)

@@ -169,15 +169,9 @@ def _by_label(scores: Scores, by_value: dict[str, float]) -> ByLabel:
     count = len(scores.rows)
     if not count:
         return ByLabel()
-    ends = statistics.intervals(np.stack(list(scores.values.values()), axis=1))
-    found = {
-        name: Score(float(values.mean()), float(low), float(high))
-        for (name, values), (low, high) in zip(scores.values.items(), ends, strict=True)
-    }
+    found = statistics.scores_of(scores.values)
     if len(by_value) > 1:
-        values = np.array(list(by_value.values()))
-        [(low, high)] = statistics.intervals(values[:, None])
-        found[MACRO.name] = Score(float(values.mean()), float(low), float(high))
+        found |= statistics.scores_of({MACRO.name: np.array(list(by_value.values()))})
     return ByLabel(found, count, float(scores.chance.mean()), by_value)
 
 

@@ -259,10 +259,5 @@ def _first(
 
 def _scored(values: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, Score]]:
     """Return the means with their intervals; all scores are of the same queries."""
-    keys = [(name, metric) for name in values for metric in METRICS]
-    samples = np.stack([values[name][metric] for name, metric in keys], axis=1)
-    ends = statistics.intervals(samples)
-    scores: dict[str, dict[str, Score]] = {name: {} for name in values}
-    for (name, metric), mean, (low, high) in zip(keys, samples.mean(axis=0), ends, strict=True):
-        scores[name][metric] = Score(float(mean), float(low), float(high))
-    return scores
+    found = statistics.scores_of({(n, m): values[n][m] for n in values for m in METRICS})
+    return {name: {metric: found[name, metric] for metric in METRICS} for name in values}

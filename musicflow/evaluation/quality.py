@@ -297,7 +297,7 @@ class Judge:
         self.metrics, self.seed, self.cuts = method.metrics, seed, cuts
         self.figures: dict[str, Figures] = {}
         self.ranked: dict[str, retrieval.Scores] = {}
-        self._samples: list[tuple[str, str, np.ndarray]] = []
+        self._samples: dict[tuple[str, str], np.ndarray] = {}
 
     def rank(
         self,
@@ -369,14 +369,11 @@ class Judge:
 
     def add_intervals(self) -> None:
         """Bootstrap all scores; those of the same queries are resampled together."""
-        by_count: dict[int, list[tuple[str, str, np.ndarray]]] = {}
-        for sample in self._samples:
-            by_count.setdefault(len(sample[2]), []).append(sample)
+        by_count: dict[int, dict[tuple[str, str], np.ndarray]] = {}
+        for key, values in self._samples.items():
+            by_count.setdefault(len(values), {})[key] = values
         for samples in by_count.values():
-            values = np.stack([values for _, _, values in samples], axis=1)
-            ends = statistics.intervals(values, self.seed)
-            for (name, metric, of_queries), (low, high) in zip(samples, ends, strict=True):
-                score = Score(float(of_queries.mean()), float(low), float(high))
+            for (name, metric), score in statistics.scores_of(samples, self.seed).items():
                 self.figures[name].scores[metric] = score
         for name, found in retrieval.genre_intervals(self.names, self.ranked, self.seed).items():
             self.figures[name].genre_intervals = found
@@ -395,7 +392,7 @@ class Judge:
     def _add(self, name: str, metric: str, values: np.ndarray) -> None:
         if len(values):
             self.figures[name].scores[metric] = Score(float(values.mean()))
-            self._samples.append((name, metric, values))
+            self._samples[name, metric] = values
 
 
 def _queries(count: int, seed: int) -> np.ndarray:

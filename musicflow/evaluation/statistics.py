@@ -7,8 +7,11 @@ are given the same queries (Smucker, Allan and Carterette, 2007). All draws are 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 RESAMPLES = 1000
 PERMUTATIONS = 10_000
@@ -110,6 +113,23 @@ def intervals(values: np.ndarray, seed: int = SEED) -> np.ndarray:
         means[start : start + size] = weights @ values / count
     tail = 100 * (1 - COVERAGE) / 2
     return np.percentile(means, [tail, 100 - tail], axis=0).T
+
+
+def scores_of(values: Mapping[T, np.ndarray], seed: int = SEED) -> dict[T, Score]:
+    """Return means with their intervals, by the keys of `values`.
+
+    Parameters
+    ----------
+    values
+        The values of the same queries, each of shape ``(Q,)``; they are resampled together.
+    seed
+        Of the resamples.
+    """
+    ends = intervals(np.stack(list(values.values()), axis=1), seed)
+    return {
+        key: Score(float(own.mean()), float(low), float(high))
+        for (key, own), (low, high) in zip(values.items(), ends, strict=True)
+    }
 
 
 def over_draws(values: np.ndarray) -> Score:

@@ -107,13 +107,14 @@ def measure(
     pairs = [(space, name) for space, name in found if name != PLAIN]
     both = [(found[space, PLAIN][0], found[space, name][0]) for space, name in pairs]
     changes = statistics.changes(both)
+    scores = statistics.scores_of({key: one[0] for key, one in found.items()})
     results: dict[str, tuple[Stressed, ...]] = {}
-    for (space, name), (before, after), change in zip(pairs, both, changes, strict=True):
+    for (space, name), change in zip(pairs, changes, strict=True):
         nearest = zip(found[space, PLAIN][1], found[space, name][1], strict=True)
-        scores = _score(before), _score(after)
         kept = float(np.mean([_overlap(*pair) for pair in nearest]))
         first = float(found[space, name][2].mean())
-        one = Stressed(name, len(rows), *scores, change, kept, first)
+        before, after = scores[space, PLAIN], scores[space, name]
+        one = Stressed(name, len(rows), before, after, change, kept, first)
         results[space] = (*results.get(space, ()), one)
     return results
 
@@ -153,8 +154,3 @@ def _ranked(
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     return len(np.intersect1d(one, other)) / max(len(one), 1)
-
-
-def _score(values: np.ndarray) -> Score:
-    [[low, high]] = statistics.intervals(values[:, None])
-    return Score(float(values.mean()), float(low), float(high))

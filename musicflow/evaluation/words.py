@@ -67,12 +67,7 @@ class Queries:
 
     def scores(self, values: Mapping[int, np.ndarray]) -> dict[str, Score]:
         """Return the means of recalls of each query, by depth, with their intervals."""
-        table = np.stack([values[k] for k in DEPTHS], axis=1)
-        ends = statistics.intervals(table)
-        return {
-            self._name(k): Score(float(mean), float(low), float(high))
-            for k, mean, (low, high) in zip(DEPTHS, table.mean(axis=0), ends, strict=True)
-        }
+        return statistics.scores_of({self._name(k): values[k] for k in DEPTHS})
 
     @property
     def by_chance(self) -> dict[str, Score]:

@@ -31,7 +31,7 @@ from musicflow.evaluation.protocol import (
 from musicflow.evaluation.quality import MAX_QUERIES, Figures, Judge
 from musicflow.evaluation.results import Contest, Moved, Tuned
 from musicflow.evaluation.retrieval import Similarity, cosine
-from musicflow.evaluation.statistics import Score
+from musicflow.evaluation.statistics import Score, scores_of
 from musicflow.index import fused
 from musicflow.index.tuned import Projection, parts, side_by_side
 from musicflow.library import Track
@@ -281,15 +281,6 @@ def _contest(name: str, values: Mapping[str, np.ndarray], kin: np.ndarray) -> Co
     kept = [name, *(one for one in rivals if one == best or fused.is_fusion(one))]
     shown = {one: by_kin(values[one], kin) for one in kept}
     return Contest(queries, scores_of(shown), tuple(statistics.differences(MAIN, shown)))
-
-
-def scores_of(values: Mapping[str, np.ndarray]) -> dict[str, Score]:
-    """Return means of values of the same queries, with their intervals."""
-    ends = statistics.intervals(np.stack(list(values.values()), axis=1))
-    return {
-        name: Score(float(own.mean()), float(low), float(high))
-        for (name, own), (low, high) in zip(values.items(), ends, strict=True)
-    }
 
 
 def _others(
