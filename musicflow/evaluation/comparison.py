@@ -82,8 +82,7 @@ def compare(
     """
     method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    ready = ready_of(specs, manifests, store)
+    ready, manifests = ready_of(specs, store, index)
     common, spaces = common_spaces(library, ready, manifests, vectors)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained" and common]
     labellings, unread = _labellings(method.labels, common, ready, vectors)
@@ -99,7 +98,7 @@ def compare(
     by_words = words.measure(
         corpus,
         units,
-        {label: _normalized(texts[label], manifests[label]) for label in texts if texts[label]},
+        {label: _normalized(texts[label], manifests.get(label)) for label in texts if texts[label]},
     )
     stressed = _stressed(
         corpus,
@@ -145,7 +144,7 @@ def compare(
         rows=tuple(replace(row, exclude=found.protocol.exclude, ranked=not void) for row in rows),
         differences=() if void else tuple(found.differences),
         problems=tuple(problems),
-        state=state_of(library, states_of(specs, manifests, ready), method),
+        state=state_of(library, states_of(specs, manifests), method),
         frame=frame_of(library, specs, method),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         doubts=found_doubts,
@@ -179,7 +178,7 @@ def _stressed(
     tracks: Sequence[Track],
     spaces: Mapping[str, np.ndarray],
     deformed: Mapping[str, Deformed],
-    manifests: Mapping[str, Manifest | None],
+    manifests: Mapping[str, Manifest],
     method: Method,
 ) -> dict[str, tuple[Stressed, ...]]:
     """Return the results with deformed queries, on the tracks that all embedders have them of."""
@@ -299,9 +298,9 @@ def _why_unscored(spec: EmbedderSpec, store: EmbeddingStore, is_ready: bool) -> 
     return {"error": why.message, "advice": why.advice, "code": why.code}
 
 
-def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest | None) -> list[Fault]:
+def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest) -> list[Fault]:
     """Return what is to be known of an embedder from outside; none of one that ships."""
-    if manifest is None or not looks.is_from_outside(spec):
+    if not looks.is_from_outside(spec):
         return []
     spread = looks.look_at_spread(manifest.spread, manifest.count)
     return [*(store.faults(spec) or ()), *spread, *looks.look_at_code(spec)]

@@ -20,8 +20,6 @@ from musicflow.store import EmbeddingStore
 VERSION = 6
 """Raised when results would change for the same vectors."""
 
-Manifests = Mapping[str, Manifest | None]
-
 
 def state_of(
     library: Library, collections: Sequence[tuple[EmbedderSpec, str]], method: Method
@@ -99,31 +97,37 @@ def is_up_to_date(
     method: Method,
 ) -> bool:
     """Return whether the last comparison is up to date. No vector is read."""
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    ready = ready_of(specs, manifests, store)
+    ready, manifests = ready_of(specs, store, index)
     failed = {row.embedder: row.n_failed for row in last.rows}
-    return last.state == state_of(library, states_of(specs, manifests, ready), method) and all(
+    return last.state == state_of(library, states_of(specs, manifests), method) and all(
         failed.get(spec.label) == count_failed(library, store.known(spec), spec in ready)
         for spec in specs
     )
 
 
 def ready_of(
-    specs: Sequence[EmbedderSpec], manifests: Manifests, store: EmbeddingStore
-) -> list[EmbedderSpec]:
-    """Return the embedders that have a current collection and can be loaded."""
-    return [
-        spec
-        for spec in specs
-        if _is_current(manifests[spec.label], spec) and not store.unavailable(spec)
-    ]
+    specs: Sequence[EmbedderSpec], store: EmbeddingStore, index: TrackIndex
+) -> tuple[list[EmbedderSpec], dict[str, Manifest]]:
+    """Return the embedders that are ready, and their collections by label.
+
+    One is ready if it has a current collection and can be loaded.
+    """
+    ready, manifests = [], {}
+    for spec in specs:
+        one = index.manifest(spec.label)
+        if one is None or one.spec_hash != spec.hash or one.count < 2 or store.unavailable(spec):
+            continue
+        ready.append(spec)
+        manifests[spec.label] = one
+    return ready, manifests
 
 
 def states_of(
-    specs: Sequence[EmbedderSpec], manifests: Manifests, ready: Sequence[EmbedderSpec]
+    specs: Sequence[EmbedderSpec], manifests: Mapping[str, Manifest]
 ) -> list[tuple[EmbedderSpec, str]]:
     """Return each embedder with the state of its collection; empty if it is not ready."""
-    return [(spec, _state(manifests[spec.label]) if spec in ready else "") for spec in specs]
+    states = {label: manifest.state for label, manifest in manifests.items()}
+    return [(spec, states.get(spec.label, "")) for spec in specs]
 
 
 def count_failed(library: Library, errors: Mapping[str, str], ready: bool) -> int:
@@ -133,11 +137,3 @@ def count_failed(library: Library, errors: Mapping[str, str], ready: bool) -> in
     counts, unless the embedder itself could not be loaded.
     """
     return sum(bool(errors.get(track.content_hash, ready)) for track in library.tracks)
-
-
-def _is_current(manifest: Manifest | None, spec: EmbedderSpec) -> bool:
-    return manifest is not None and manifest.spec_hash == spec.hash and manifest.count > 1
-
-
-def _state(manifest: Manifest | None) -> str:
-    return manifest.state if manifest is not None else ""

@@ -100,8 +100,8 @@ def _evaluated(
 def _lay_out(specs: Sequence[EmbedderSpec], settings: Settings) -> None:
     """Bring the maps and clusters of all current collections up to date."""
     store, index, folder = store_of(settings), open_index(settings), settings.paths.reports
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    for spec in ready_of(specs, manifests, store):
+    ready, _ = ready_of(specs, store, index)
+    for spec in ready:
         with index.open(spec.label) as collection:
             projection.places(collection, folder)
             clusters.clusters(collection, folder)
@@ -118,8 +118,8 @@ def _vectors_of_queries(
 
     A text side that cannot be used costs itself: it is a problem of all tracks.
     """
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    speaking = [spec for spec in ready_of(specs, manifests, store) if spec.text]
+    ready, _ = ready_of(specs, store, index)
+    speaking = [spec for spec in ready if spec.text]
     found, problems = {}, []
     texts = texts_of(library.tracks) if speaking else []
     for spec in speaking:
@@ -146,9 +146,9 @@ def _deformed(
     """
     if not settings.stress:
         return {}
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
+    ready, _ = ready_of(specs, store, index)
     tracks, found = tracks_to_deform(library.tracks, settings.stress), {}
-    for spec in ready_of(specs, manifests, store):
+    for spec in ready:
         try:
             one = deformed_vectors(tracks, spec, settings, progress)
         except (EmbedderError, WorkerError) as error:

@@ -472,8 +472,7 @@ def ground_of(
     settings: Settings,
 ) -> evidence.Ground:
     """Return the tracks and vectors of the comparison, each recording once."""
-    manifests = {spec.label: index.manifest(spec.label) for spec in specs}
-    ready = ready_of(specs, manifests, store)
+    ready, manifests = ready_of(specs, store, index)
     rows = {spec.label: store.read(spec) for spec in ready}
     tracks, units = common_spaces(library, ready, manifests, rows)
     meaningful = [spec.label for spec in ready if spec.weights_state != "untrained"]
