@@ -50,6 +50,11 @@ def words_of(error: BaseException, longest: int = 300) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def described(error: BaseException, longest: int = 300) -> str:
+    """Return an error's kind and its words, such as ``KeyError: 'x'``; see `words_of`."""
+    return f"{type(error).__name__}: {words_of(error, longest)}"
+
+
 def words_of_database(error: BaseException) -> str:
     """Return the words of the database that an error comes from; empty if from none."""
     # What was never imported raised nothing.

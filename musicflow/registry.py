@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from musicflow.errors import MusicflowError, words_of
+from musicflow.errors import MusicflowError, described, words_of
 from musicflow.text import folded, nearest
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ def look_here(module: str) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ImportError | AttributeError):
         return words_of(error)
-    return f"{type(error).__name__}: {words_of(error)}"
+    return described(error)
 
 
 def _advice(error: BaseException, address: str) -> str:

@@ -36,7 +36,7 @@ from musicflow.embedders.spec import (
     infer_text,
 )
 from musicflow.embedders.weights import Weights
-from musicflow.errors import MusicflowError, words_of
+from musicflow.errors import MusicflowError, described, words_of
 from musicflow.extras import quick_imports
 from musicflow.registry import UNKNOWN, Registry
 from musicflow.registry import is_address as is_import
@@ -357,8 +357,7 @@ def _named(spec: EmbedderSpec, done: str) -> Iterator[None]:
         what = f"{spec.name} needs packages that are not installed ({words_of(error)})"
         raise MissingExtraError(what, spec.install) from error
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"{spec.name} cannot be {done}, {what}") from error
+        raise InterfaceError(f"{spec.name} cannot be {done}, {described(error)}") from error
 
 
 def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
@@ -412,8 +411,7 @@ def _adapted(outside: Address) -> EmbedderEntry:
     except (EmbedderError, MemoryError):
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"{outside} cannot be used, {what}") from error
+        raise InterfaceError(f"{outside} cannot be used, {described(error)}") from error
     return replace(entry, spec=replace(entry.spec, address=str(outside)))
 
 

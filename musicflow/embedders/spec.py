@@ -21,7 +21,7 @@ from musicflow.audio import AudioError, as_mono, guarded
 from musicflow.audio.loudness import levelled
 from musicflow.embedders.errors import EmbedderError, InterfaceError
 from musicflow.embedders.weights import Weights
-from musicflow.errors import words_of
+from musicflow.errors import described
 from musicflow.places import place
 from musicflow.settings import Device
 
@@ -529,8 +529,8 @@ def infer(embedder: Embedder, windows: np.ndarray) -> Inferred:
     except (EmbedderError, MemoryError):
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"{name} failed on a batch of windows with {what}") from error
+        what = f"{name} failed on a batch of windows with {described(error)}"
+        raise InterfaceError(what) from error
     wanted = len(windows), embedder.spec.dim
     if shape != wanted:
         raise InterfaceError(f"{name} returned vectors of shape {shape} instead of {wanted}")
@@ -555,8 +555,7 @@ def infer_text(embedder: Embedder, texts: Sequence[str]) -> np.ndarray:
     except (EmbedderError, MemoryError):
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"{name} failed on a text with {what}") from error
+        raise InterfaceError(f"{name} failed on a text with {described(error)}") from error
     if vectors.shape != wanted:
         raise InterfaceError(
             f"{name} returned vectors of shape {vectors.shape} for texts instead of {wanted}"

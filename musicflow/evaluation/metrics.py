@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from musicflow.errors import MusicflowError
+from musicflow.errors import MusicflowError, described
 from musicflow.registry import Registry
 
 MAIN = "precision_at_10"
@@ -227,8 +227,8 @@ class Metric:
         try:
             values = np.asarray(self.function(ranked), np.float64)
         except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            raise MetricError(f"the metric {self.name} failed with {what}") from error
+            what = f"the metric {self.name} failed with {described(error)}"
+            raise MetricError(what) from error
         if values.shape != (len(ranked.candidates),):
             shapes = f"{values.shape} for {len(ranked.candidates)} queries"
             raise MetricError(f"the metric {self.name} returned the shape {shapes}")

@@ -21,7 +21,7 @@ import numpy as np
 from musicflow import audio, worker
 from musicflow.embedders.coverage import Hearing
 from musicflow.embedders.spec import EmbedderSpec
-from musicflow.errors import words_of
+from musicflow.errors import described
 from musicflow.library import SHORT, Track
 from musicflow.library.problems import fault_of_reading
 from musicflow.places import PlaceError, place
@@ -222,7 +222,7 @@ def decode(
         raise
     except Exception as error:
         # A file may trigger any error of a decoder.
-        reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
+        reason = f"cannot be decoded: {described(error)}"
         yield decoded(error=reason, code="unexpected")
     else:
         notes = list(hearing.notes)

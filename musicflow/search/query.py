@@ -13,7 +13,7 @@ import numpy as np
 from musicflow import audio, embedders
 from musicflow.embedders.coverage import windows_of_file
 from musicflow.embedders.spec import Embedder, EmbedderSpec
-from musicflow.errors import words_of
+from musicflow.errors import described
 from musicflow.index import Collection, FilterError, Filters, Hit, fused, normalize
 from musicflow.index.filters import UNKNOWN_VALUE, Condition
 from musicflow.library import Rules
@@ -178,7 +178,7 @@ def _heard(path: Place, windows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         raise QueryError(f"{path}: {error}") from error
     except Exception as error:
         # They are the decoder's own: those of whoever takes the blocks do not come this way.
-        reason = f"cannot be decoded: {type(error).__name__}: {words_of(error)}"
+        reason = f"cannot be decoded: {described(error)}"
         raise QueryError(f"{path}: {reason}") from error
 
 

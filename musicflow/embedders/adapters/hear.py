@@ -31,7 +31,7 @@ from musicflow.embedders.errors import (
     WeightsError,
 )
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
-from musicflow.errors import words_of
+from musicflow.errors import described
 from musicflow.registry import NOT_IMPORTABLE, look_here
 
 WINDOW_S = 10.0
@@ -178,8 +178,8 @@ def _look(name: str) -> Generator[dict[str, Any], None, None]:
             **{name: str(getattr(model, name, "")) for name in ("licence", "trained_on")},
         }
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise InterfaceError(f"the model of {name} cannot be loaded, {what}") from error
+        what = f"the model of {name} cannot be loaded, {described(error)}"
+        raise InterfaceError(what) from error
     yield facts
 
 
@@ -188,9 +188,8 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
         raise UnknownEmbedderError(
-            f"the module {name} cannot be imported, {what}",
+            f"the module {name} cannot be imported, {described(error)}",
             "install it, or name its folder in PYTHONPATH",
             NOT_IMPORTABLE,
         ) from error

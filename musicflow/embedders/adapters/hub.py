@@ -20,7 +20,7 @@ from musicflow.embedders.adapters.files import LocalWeights
 from musicflow.embedders.adapters.repository import HubWeights
 from musicflow.embedders.errors import EmbedderError, WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred, Layers
-from musicflow.errors import words_of
+from musicflow.errors import described
 
 SHORTEST_S = 1.0
 
@@ -190,8 +190,7 @@ def _model(folder: Path, spec: EmbedderSpec, trust: bool) -> Any:
             output_loading_info=True,
         )  # fmt: skip
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise WeightsError(f"{folder} cannot be loaded, {what}") from error
+        raise WeightsError(f"{folder} cannot be loaded, {described(error)}") from error
     missing = {name for name in report["missing_keys"] if name.split(".")[-1] not in _NOT_NEEDED}
     if missing or report["mismatched_keys"]:
         some = ", ".join(sorted(map(str, missing or report["mismatched_keys"]))[:3])
@@ -216,8 +215,8 @@ def _tokenizer(folder: Path, trust: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {words_of(error)}"
-        raise WeightsError(f"the tokenizer in {folder} cannot be loaded, {what}") from error
+        what = f"the tokenizer in {folder} cannot be loaded, {described(error)}"
+        raise WeightsError(what) from error
 
 
 def _demand_own_class(address: Address, config: dict[str, Any]) -> None:

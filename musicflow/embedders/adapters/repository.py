@@ -15,7 +15,7 @@ from musicflow.address import Address
 from musicflow.embedders.adapters.files import LocalWeights, digest_of_files
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.weights import Weights
-from musicflow.errors import words_of
+from musicflow.errors import described, words_of
 
 CONFIG = "config.json"
 EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
@@ -237,8 +237,7 @@ def _file(repository: str, revision: str, name: str, *, offline: bool) -> Path:
 
 def _not_fetched(what: str, error: Exception) -> WeightsError:
     return WeightsError(
-        f"{what} could not be fetched from the Hugging Face hub, {type(error).__name__}: "
-        f"{words_of(error, 150)}",
+        f"{what} could not be fetched from the Hugging Face hub, {described(error, 150)}",
         "a folder that holds it works the same: hub:FOLDER",
     )
 

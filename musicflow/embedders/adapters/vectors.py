@@ -20,7 +20,7 @@ from musicflow.address import Address, parse
 from musicflow.embedders.adapters.files import LocalWeights, digest_of_files, remembered
 from musicflow.embedders.errors import EmbedderError, InterfaceError, WeightsError
 from musicflow.embedders.spec import Embedder, EmbedderEntry, EmbedderSpec, Inferred
-from musicflow.errors import words_of
+from musicflow.errors import described
 
 CODE = "vectors"
 """The code of a file of vectors that cannot be used."""
@@ -142,8 +142,7 @@ def read(file: Path) -> Table:
     except VectorsError:
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {words_of(error, 150)}"
-        raise VectorsError(f"{file} cannot be read, {what}") from error
+        raise VectorsError(f"{file} cannot be read, {described(error, 150)}") from error
     if values.ndim != 2 or not values.shape[1] or len(values) != len(keys):
         raise VectorsError(f"{file} holds {len(keys)} keys, and vectors of shape {values.shape}")
     if not np.isfinite(values).all():

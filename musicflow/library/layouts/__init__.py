@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from musicflow.errors import words_of
+from musicflow.errors import described
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
 from musicflow.library.track import LibraryError, Track, with_list
@@ -233,6 +233,4 @@ def _check(layout: Layout, things: Sequence[object], kind: type) -> None:
 
 
 def _failed(layout: Layout, error: Exception) -> LayoutError:
-    return LayoutError(
-        f"the layout {layout.name} failed, {type(error).__name__}: {words_of(error)}"
-    )
+    return LayoutError(f"the layout {layout.name} failed, {described(error)}")
