@@ -70,6 +70,11 @@ def nearest(wanted: str, known: Mapping[str, str]) -> str:
     return f"the nearest {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 track`` or ``1,200 tracks``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Return a duration as a person would say it, in seconds, minutes or hours."""
     if seconds < 90:

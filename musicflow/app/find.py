@@ -6,7 +6,7 @@ from contextlib import suppress
 from nicegui import ui
 
 from musicflow.app.cards import Deck, go
-from musicflow.app.names import clean, counted
+from musicflow.app.names import clean
 from musicflow.app.questions import Answer
 from musicflow.app.shared import (
     Session,
@@ -22,6 +22,7 @@ from musicflow.index import Hit
 from musicflow.search.errors import NoTrackError
 from musicflow.search.lookup import find_track
 from musicflow.search.recommend import Strategy
+from musicflow.text import counted
 
 STRATEGIES: dict[Strategy, str] = {
     "average": "near the middle of what you like",

@@ -10,7 +10,7 @@ from musicflow import embedders
 from musicflow.app import tuned
 from musicflow.app.cards import Deck, go
 from musicflow.app.catalogue import SORTS
-from musicflow.app.names import clean, counted
+from musicflow.app.names import clean
 from musicflow.app.service import Service
 from musicflow.app.shared import Session, errors_shown, heading, hint, problem, waiting
 from musicflow.evaluation import layers, report
@@ -25,6 +25,7 @@ from musicflow.library import (
     without_notes,
 )
 from musicflow.store import ALL_TRACKS, faults_of, problems_of, store_of
+from musicflow.text import counted
 
 MAX_GROUPS = 50
 """The most groups of duplicates that are shown."""
@@ -196,7 +197,7 @@ def _problems(problems: Sequence[Problem]) -> None:
         hint("Every file could be used.", "check_circle")
         return
     severities = Counter(one.severity for one in problems)
-    counts = ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in severities.items())
+    counts = ", ".join(counted(n, name) for name, n in severities.items())
     ui.label(counts).classes("about")
     rows: list[dict[str, Any]] = [
         {

@@ -13,12 +13,13 @@ from musicflow.app import cards
 from musicflow.app.address import MAX_STEPS
 from musicflow.app.cards import Deck
 from musicflow.app.find import playlist_button
-from musicflow.app.names import clean, counted
+from musicflow.app.names import clean
 from musicflow.app.player import song_of
 from musicflow.app.questions import Answer
 from musicflow.app.shared import Session, errors_shown, heading, hint, waiting
 from musicflow.evaluation.clusters import Clusters
 from musicflow.evaluation.projection import GREY, colours
+from musicflow.text import counted
 
 _CONFIG = {
     "scrollZoom": True,

@@ -16,11 +16,6 @@ def clean(text: object, longest: int = 100) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 track`` or ``1,200 tracks``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from nicegui import ui
 
-from musicflow.app.names import clean, counted
+from musicflow.app.names import clean
 from musicflow.errors import MusicflowError
 from musicflow.search.playlist import MEDIA_TYPES, Paths, playlist
+from musicflow.text import counted
 
 _NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 """Signs that some file systems do not take in a name."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from musicflow.app import uploads
 from musicflow.app.address import MAX_PREFERENCES, Address
 from musicflow.app.cards import Deck, go
-from musicflow.app.names import clean, counted, known
+from musicflow.app.names import clean, known
 from musicflow.app.player import Player
 from musicflow.app.playlists import PlaylistDialog
 from musicflow.app.questions import Open, Question, Wanted
@@ -24,6 +24,7 @@ from musicflow.library.layouts.playlists import SUFFIXES
 from musicflow.search.playlist import tracks_in
 from musicflow.search.variety import Variety
 from musicflow.settings import explain
+from musicflow.text import counted
 
 _T = TypeVar("_T")
 

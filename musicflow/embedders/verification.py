@@ -17,6 +17,7 @@ import numpy as np
 from musicflow.embedders import load, openl3, panns, spec_of, wav2vec2_upstream
 from musicflow.embedders.errors import WeightsError
 from musicflow.embedders.spec import EmbedderSpec, windows_of
+from musicflow.text import counted
 
 ENOUGH = 0.999
 """The least cosine to upstream's vectors; resampling and rounding leave more than this."""
@@ -143,7 +144,7 @@ def _compared(
             f"not those of its package: the lowest cosine is {lowest:.4f}. This is a fault of "
             "musicflow on this machine; please report it with the processor's name"
         )
-    windows = "1 window" if len(vectors) == 1 else f"{len(vectors)} windows"
+    windows = counted(len(vectors), "window")
     return Check(f"vectors of {windows} of a tone", reference, f"lowest cosine {lowest:.5f}")
 
 

@@ -18,7 +18,7 @@ from musicflow.library.genres import Genres
 from musicflow.library.track import UNKNOWN, LibraryError, Track, known_artists
 from musicflow.places import Place, place
 from musicflow.settings import Settings
-from musicflow.text import folded, joined, normalized
+from musicflow.text import counted, folded, joined, normalized
 
 _log = logging.getLogger("musicflow")
 
@@ -242,12 +242,7 @@ def _makers(artists: tuple[str, ...], album_artist: str, album: str) -> tuple[st
 def _told(labels: Sequence[Genres]) -> str:
     known = sum(map(bool, labels))
     count = len({name for several in labels for name in several})
-    names = "1 genre" if count == 1 else f"{count} genres"
-    return f"{names} for {_tracks(known)} of {len(labels)}"
-
-
-def _tracks(count: int) -> str:
-    return "1 track" if count == 1 else f"{count} tracks"
+    return f"{counted(count, 'genre')} for {counted(known, 'track')} of {len(labels):,}"
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from musicflow import places
+from musicflow.text import counted
 
 FOLDER_UNREADABLE = "folder-unreadable"
 KIND_NOT_READ = "kind-not-read"
@@ -136,10 +137,9 @@ def skipped_line(kinds: Mapping[str, int], most: int = 10) -> str:
     """
     if not kinds:
         return ""
-    named = [f"{count} {kind}" for kind, count in list(kinds.items())[:most]]
+    named = [f"{count:,} {kind}" for kind, count in list(kinds.items())[:most]]
     total, more = sum(kinds.values()), "" if len(kinds) <= most else ", …"
-    files = "1 file" if total == 1 else f"{total} files"
-    return f"{files} of kinds that are not read: {', '.join(named)}{more}"
+    return f"{counted(total, 'file')} of kinds that are not read: {', '.join(named)}{more}"
 
 
 def _note_line(code: str, stage: str, count: int) -> str:
