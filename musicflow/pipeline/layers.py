@@ -1,6 +1,6 @@
 """Every layer of an embedder in one pass, each kept in the store as an embedder of its own."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from musicflow.evaluation.layers import Sweep, sweep
 from musicflow.library import Progress, no_progress, read_library
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.embed import embed_for
+from musicflow.pipeline.joined import JoinedStore
 from musicflow.settings import Settings
 from musicflow.store import Embedding, EmbeddingStore, store_of
 
@@ -20,7 +21,7 @@ NOTHING = "nothing-compared"
 """The code of an error: no query has a relevant candidate."""
 
 
-class LayerStore(EmbeddingStore):
+class LayerStore(JoinedStore):
     """A store for rows whose vector is that of several layers behind one another.
 
     Each row is kept layer by layer, under the layers' own specs; a layer that knows it keeps its
@@ -35,64 +36,36 @@ class LayerStore(EmbeddingStore):
     """
 
     def __init__(self, store: EmbeddingStore, layers: Sequence[EmbedderSpec]) -> None:
-        super().__init__(store.root)
-        self._store = store
-        self._layers = layers
-        self._before = [set(self._store.known(layer)) for layer in layers]
-
-    def known(self, _: EmbedderSpec) -> dict[str, str]:
-        """Return the contents that every layer knows, each with its error; see the store's."""
-        first, *others = (self._store.known(layer) for layer in self._layers)
-        return {
-            content: next((known[content] for known in (first, *others) if known[content]), "")
-            for content in first
-            if all(content in known for known in others)
-        }
-
-    def read(self, spec: EmbedderSpec, only: Collection[str] | None = None) -> dict[str, Embedding]:
-        """Return the rows that every layer has, joined; see the store's."""
-        contents = self.known(spec).keys()
-        wanted = contents if only is None else contents & set(only)
-        parts = [self._store.read(layer, wanted) for layer in self._layers]
-        return {content: _joined([part[content] for part in parts]) for content in wanted}
-
-    def outcomes(
-        self,
-        spec: EmbedderSpec,
-        _names: Collection[str] = (),
-        only: Collection[str] | None = None,
-    ) -> dict[str, Embedding]:
-        """Return the rows that every layer has, without their vectors; see the store's."""
-        rows = self.read(spec, only)
-        return {content: replace(row, vector=None) for content, row in rows.items()}
+        super().__init__(store, layers)
+        self._before = [set(store.known(layer)) for layer in layers]
 
     def add(self, _: EmbedderSpec, rows: Iterable[Embedding]) -> None:
         """Keep the part of each layer; see the store's."""
         rows, start = list(rows), 0
-        for layer, before in zip(self._layers, self._before, strict=True):
+        for layer, before in zip(self._specs, self._before, strict=True):
             part = slice(start, start := start + layer.dim)
             new = [row for row in rows if row.content_hash not in before]
             self._store.add(layer, [_part(row, part) for row in new])
 
     def adopt(self, _: EmbedderSpec, former: Mapping[str, str]) -> None:
         """Let contents be known by their own hashes; see the store's."""
-        for layer in self._layers:
+        for layer in self._specs:
             self._store.adopt(layer, former)
 
     def set_unavailable(self, _: EmbedderSpec, error: MusicflowError | None) -> None:
         """Keep why the embedder could not be loaded; see the store's."""
-        for layer in self._layers:
+        for layer in self._specs:
             self._store.set_unavailable(layer, error)
 
     def set_faults(self, _: EmbedderSpec, faults: Iterable[Fault]) -> None:
         """Keep what the first look found, for every layer; see the store's."""
         faults = list(faults)
-        for layer in self._layers:
+        for layer in self._specs:
             self._store.set_faults(layer, faults)
 
     def faults(self, _: EmbedderSpec) -> list[Fault] | None:
         """Return what the first look found; see the store's."""
-        found = [self._store.faults(layer) for layer in self._layers]
+        found = [self._store.faults(layer) for layer in self._specs]
         return None if None in found else found[0]
 
 
@@ -103,13 +76,6 @@ def _part(row: Embedding, part: slice) -> Embedding:
     if not vector.any():
         return replace(row, vector=None, error="the layer gave no usable vector", code="no-vector")
     return replace(row, vector=vector)
-
-
-def _joined(parts: Sequence[Embedding]) -> Embedding:
-    vectors = [part.vector for part in parts if part.vector is not None]
-    if len(vectors) == len(parts):
-        return replace(parts[0], vector=np.concatenate(vectors))
-    return next(part for part in parts if part.vector is None)
 
 
 def sweep_layers(spec: EmbedderSpec, settings: Settings, progress: Progress = no_progress) -> Sweep:
