@@ -7,12 +7,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musicflow.errors import MusicflowError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 class DamagedError(MusicflowError):
@@ -58,6 +59,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def parquet_of(table: "pa.Table", **options: Any) -> bytes:
+    """Return a table as the content of a Parquet file; see `pyarrow.parquet.write_table`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **options)
+    return sink.getvalue().to_pybytes()
 
 
 def write_arrays(path: Path, **arrays: "np.ndarray | str") -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.atomic import told_of, write_atomically
+from musicflow.atomic import parquet_of, told_of, write_atomically
 from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
@@ -187,9 +187,8 @@ class EmbeddingStore:
     def set_published(self, spec: EmbedderSpec, state: str, marks: Mapping[str, bytes]) -> None:
         """Keep what a collection was published of: a mark per track, by the collection's state."""
         columns = pa.array(marks.keys(), pa.string()), pa.array(marks.values(), pa.binary())
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(dict(zip(("track_id", "mark"), columns, strict=True))), sink)
-        write_atomically(self._published(spec, state), sink.getvalue().to_pybytes())
+        table = pa.table(dict(zip(("track_id", "mark"), columns, strict=True)))
+        write_atomically(self._published(spec, state), parquet_of(table))
         kept = sorted(self._published(spec, "*").parent.glob(_PUBLISHED), key=_time_of)
         for old in kept[:-_VERSIONS]:
             old.unlink(missing_ok=True)
@@ -332,9 +331,8 @@ class EmbeddingStore:
                 return [_read(part, columns, wanted) for part in self._parts(spec)]
 
     def _write(self, spec: EmbedderSpec, table: pa.Table, kind: str = "part") -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, row_group_size=_GROUP)
-        name, content = f"{kind}-{uuid.uuid4().hex}.parquet", sink.getvalue().to_pybytes()
+        name = f"{kind}-{uuid.uuid4().hex}.parquet"
+        content = parquet_of(table, row_group_size=_GROUP)
         if self.shared is not None:
             self._there(self.shared, spec, name).write_bytes(content)
         write_atomically(self._folder(spec) / name, content)

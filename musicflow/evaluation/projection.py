@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musicflow.atomic import write_atomically
+from musicflow.atomic import parquet_of, write_atomically
 from musicflow.evaluation.protocol import blocks
 from musicflow.index import Collection
 from musicflow.text import joined
@@ -71,7 +71,6 @@ def places(collection: Collection, folder: Path) -> "pd.DataFrame":
         laid out.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     tracks, spec = _tracks(collection), collection.manifest.spec_hash
     path = _file(folder, collection.manifest.embedder)
@@ -86,9 +85,8 @@ def places(collection: Collection, folder: Path) -> "pd.DataFrame":
     kept = found[list(_COLUMNS)]
     # A map that stands as it is needs no place to write to.
     if last is None or not kept.equals(last):
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pandas(kept, preserve_index=False), sink)
-        write_atomically(path, sink.getvalue().to_pybytes())
+        table = pa.Table.from_pandas(kept, preserve_index=False)
+        write_atomically(path, parquet_of(table))
     return found
 
 

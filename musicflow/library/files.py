@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicflow import audio, worker
-from musicflow.atomic import told_of, write_atomically
+from musicflow.atomic import parquet_of, told_of, write_atomically
 from musicflow.errors import words_of
 from musicflow.library import layouts
 from musicflow.library.audio_file import AudioFile, FileState, state_of_file
@@ -386,9 +386,7 @@ def _sorted(files: Iterable[AudioFile]) -> list[AudioFile]:
 
 
 def _save(folder: Path, partition: str, files: list[AudioFile]) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table_of(AudioFile, files), sink)
-    write_atomically(_file(folder, partition), sink.getvalue().to_pybytes())
+    write_atomically(_file(folder, partition), parquet_of(table_of(AudioFile, files)))
 
 
 def _file(folder: Path, partition: str) -> Path:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicflow.atomic import told_of, write_atomically
+from musicflow.atomic import parquet_of, told_of, write_atomically
 from musicflow.audio.landmarks import FRAME_S, Landmarks
 
 _VERSION = 1
@@ -152,18 +152,16 @@ class LandmarkStore:
                 yield pa.Table.from_batches([batch])
 
     def _write(self, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
         # Keys are as good as random; the times ascend.
-        pq.write_table(
+        content = parquet_of(
             table,
-            sink,
             row_group_size=_GROUP,
             compression="zstd",
             use_dictionary=False,
             column_encoding={"frames.list.element": "DELTA_BINARY_PACKED"},
         )
         path = self._folder / f"part-{uuid.uuid4().hex}.parquet"
-        write_atomically(path, sink.getvalue().to_pybytes())
+        write_atomically(path, content)
 
     def _merge(self) -> None:
         with filelock.FileLock(self._folder / ".lock"):

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.atomic import told_of, write_atomically
+from musicflow.atomic import parquet_of, told_of, write_atomically
 from musicflow.errors import MusicflowError
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.problems import Problem
@@ -239,9 +238,7 @@ class Library:
         about["skipped"] = json.dumps(self.skipped)
         about["problems"] = json.dumps([asdict(problem) for problem in self.problems])
         table = table_of(Track, self.tracks)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(about), sink)
-        write_atomically(folder / _FILE, sink.getvalue().to_pybytes())
+        write_atomically(folder / _FILE, parquet_of(table.replace_schema_metadata(about)))
 
     @staticmethod
     def root_in(folder: Path) -> str:
