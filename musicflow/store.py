@@ -5,18 +5,13 @@ makes of them. So ``<root>/<embedder>/<spec hash>/`` holds rows by content hash:
 keeps its vector, a copy shares it, and another version of an embedder starts a folder of its own.
 Beside them lie the vectors of texts that were asked for, of an embedder with a text side.
 
-Rows are only ever added, in whole new files. A kill loses what was not yet added and damages
-nothing; two writers do not disturb each other.
-
-A store may lie elsewhere, at an address that several homes share. Its files are put there whole,
-and, as they never change, are fetched once and read from a copy on this machine.
+Rows are only ever added. They may lie elsewhere, at an address that several homes share: see
+`parts`.
 """
 
-import contextlib
 import hashlib
 import json
 import shutil
-import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,21 +22,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicflow.atomic import parquet_of, told_of, write_atomically
+from musicflow.atomic import parquet_of, write_atomically
 from musicflow.embedders.looks import Fault
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.errors import MusicflowError
 from musicflow.library import SHORT, Problem, Track
+from musicflow.parts import Parts
 from musicflow.places import Remote, place
 from musicflow.settings import Settings
-
-_MANY = 32
-"""More small files than this are merged into one."""
-
-_SMALL = 16_000_000
-"""Files of fewer bytes are small; larger ones are left alone, so a long pass does not copy its
-beginning over and over."""
-
 
 _GROUP = 1024
 """Rows that are read together."""
@@ -208,14 +196,13 @@ class EmbeddingStore:
         """Keep the vectors of texts, each of shape ``(dim,)``."""
         values = pa.array(np.concatenate(list(vectors.values())).astype(np.float32))
         columns = [pa.array(vectors), pa.FixedSizeListArray.from_arrays(values, spec.dim)]
-        self._write(spec, pa.table(dict(zip(("text", "vector"), columns, strict=True))), _TEXTS)
+        table = pa.table(dict(zip(("text", "vector"), columns, strict=True)))
+        self._parts(spec, _TEXTS).add(table)
 
     def read_texts(self, spec: EmbedderSpec) -> dict[str, np.ndarray]:
         """Return the vectors of all known texts, each of shape ``(dim,)``."""
         found: dict[str, np.ndarray] = {}
-        self._fetch(spec)
-        for part in sorted(self._folder(spec).glob(f"{_TEXTS}-*.parquet")):
-            table = pq.read_table(part)
+        for table in self._parts(spec, _TEXTS).read(pq.ParquetFile.read):
             texts = map(str, table["text"].to_pylist())
             found |= zip(texts, _vectors(table, spec.dim), strict=True)
         return found
@@ -224,21 +211,17 @@ class EmbeddingStore:
         """Keep rows; when this returns, they are on disk."""
         table = _table(list(rows), spec.dim)
         if table.num_rows:
-            self._write(spec, table)
-            if len(self._small_parts(spec)) > _MANY:
-                self._merge(spec)
+            self._parts(spec).add(table)
 
     def known_elsewhere(self, spec: EmbedderSpec) -> set[str]:
         """Return the contents with a vector by another version, or under other settings."""
-        folders = (self.root / spec.label).glob("*/")
-        tables = (
-            pq.read_table(part, columns=["content_hash", "error"])
-            for folder in folders
-            if folder != self._folder(spec)
-            for part in folder.glob("part-*.parquet")
-        )
         return {
-            row["content_hash"] for table in tables for row in table.to_pylist() if not row["error"]
+            row["content_hash"]
+            for folder in (self.root / spec.label).glob("*/")
+            if folder != self._folder(spec)
+            for table in Parts(folder).read(lambda file: file.read(["content_hash", "error"]))
+            for row in table.to_pylist()
+            if not row["error"]
         }
 
     def pace(self, spec: EmbedderSpec) -> tuple[float | None, float]:
@@ -269,18 +252,6 @@ class EmbeddingStore:
             rows = self.read(spec, news.keys())
             self.add(spec, [replace(rows[old], content_hash=new) for old, new in news.items()])
 
-    def _merge(self, spec: EmbedderSpec) -> None:
-        with filelock.FileLock(self._folder(spec) / ".lock"):
-            parts = self._small_parts(spec)
-            tables = [pq.read_table(part) for part in parts]
-            merged = pa.concat_tables(tables, promote_options="default")
-            self._write(spec, merged)
-            # Killed before here, rows stand twice; the reader takes one of them.
-            for part in parts:
-                if self.shared is not None:
-                    self._there(self.shared, spec, part.name).unlink(missing_ok=True)
-                part.unlink()
-
     def _folder(self, spec: EmbedderSpec) -> Path:
         folder = self.root / spec.label / spec.hash
         for former in spec.former_hashes:
@@ -288,35 +259,15 @@ class EmbeddingStore:
                 _take_over(folder.with_name(former), folder)
         return folder
 
-    @staticmethod
-    def _there(shared: Remote, spec: EmbedderSpec, *names: str) -> Remote:
-        return shared.joinpath(spec.label, spec.hash, *names)
-
-    def _fetch(self, spec: EmbedderSpec) -> None:
-        """Make the folder a copy of what lies elsewhere, if the rows do."""
-        if self.shared is None:
-            return
-        far, folder = self._there(self.shared, spec), self._folder(spec)
-        for former in spec.former_hashes:
-            for part in far.with_name(former).glob("part-*.parquet"):
-                (far / part.name).write_bytes(part.read_bytes())
-                part.unlink(missing_ok=True)
-        # In this order, as whoever adds a file puts it there first.
-        here = {part.name: part for part in folder.glob("*.parquet")}
-        there = {part.name: part for part in far.glob("*.parquet")}
-        for name in there.keys() - here.keys():
-            write_atomically(folder / name, there[name].read_bytes())
-        # Another home may have merged some.
-        for name in here.keys() - there.keys():
-            here[name].unlink(missing_ok=True)
-
-    def _parts(self, spec: EmbedderSpec) -> list[Path]:
-        self._fetch(spec)
-        return sorted(self._folder(spec).glob("part-*.parquet"))
-
-    def _small_parts(self, spec: EmbedderSpec) -> list[Path]:
-        sizes = [(part, part.stat().st_size) for part in self._parts(spec)]
-        return [part for part, size in sizes if size < _SMALL]
+    def _parts(self, spec: EmbedderSpec, kind: str = "part") -> Parts:
+        shared = None
+        if self.shared is not None:
+            shared = self.shared.joinpath(spec.label, spec.hash)
+            for former in spec.former_hashes:
+                for part in shared.with_name(former).glob("part-*.parquet"):
+                    (shared / part.name).write_bytes(part.read_bytes())
+                    part.unlink(missing_ok=True)
+        return Parts(self._folder(spec), shared, kind, row_group_size=_GROUP)
 
     def _tables(
         self,
@@ -325,17 +276,7 @@ class EmbeddingStore:
         only: Collection[str] | None = None,
     ) -> list[pa.Table]:
         wanted = None if only is None else frozenset(only)
-        while True:
-            # A merge in another process may take a file away between listing and reading.
-            with contextlib.suppress(FileNotFoundError):
-                return [_read(part, columns, wanted) for part in self._parts(spec)]
-
-    def _write(self, spec: EmbedderSpec, table: pa.Table, kind: str = "part") -> None:
-        name = f"{kind}-{uuid.uuid4().hex}.parquet"
-        content = parquet_of(table, row_group_size=_GROUP)
-        if self.shared is not None:
-            self._there(self.shared, spec, name).write_bytes(content)
-        write_atomically(self._folder(spec) / name, content)
+        return self._parts(spec).read(lambda file: _read(file, columns, wanted))
 
 
 def store_of(settings: Settings) -> EmbeddingStore:
@@ -394,20 +335,19 @@ def stack(rows: Sequence[Embedding]) -> np.ndarray:
     return np.stack([row.vector for row in rows if row.vector is not None])
 
 
-def _read(part: Path, columns: list[str] | None, wanted: Set[str] | None) -> pa.Table:
+def _read(file: pq.ParquetFile, columns: list[str] | None, wanted: Set[str] | None) -> pa.Table:
     """Read a file, or those of some columns that it has; of `wanted` contents, if any."""
-    with told_of(part), pq.ParquetFile(part) as file:
-        if wanted is None:
-            return file.read(columns=columns)
-        contents = file.read(["content_hash"])["content_hash"].to_pylist()
-        # The groups of rows that hold none are not read: a few new ones cost no more than they are.
-        groups, chosen, end = [], [], 0
-        for group in range(file.num_row_groups):
-            start, end = end, end + file.metadata.row_group(group).num_rows
-            if any(found := [content in wanted for content in contents[start:end]]):
-                groups.append(group)
-                chosen += found
-        return file.read_row_groups(groups, columns).filter(pa.array(chosen, pa.bool_()))
+    if wanted is None:
+        return file.read(columns)
+    contents = file.read(["content_hash"])["content_hash"].to_pylist()
+    # The groups of rows that hold none are not read: a few new ones cost no more than they are.
+    groups, chosen, end = [], [], 0
+    for group in range(file.num_row_groups):
+        start, end = end, end + file.metadata.row_group(group).num_rows
+        if any(found := [content in wanted for content in contents[start:end]]):
+            groups.append(group)
+            chosen += found
+    return file.read_row_groups(groups, columns).filter(pa.array(chosen, pa.bool_()))
 
 
 def _embedding(row: dict[str, Any], vector: np.ndarray | None) -> Embedding:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from fsspec import AbstractFileSystem
 
-from musicflow import audio, cli, embedders, extras, places, store
+from musicflow import audio, cli, embedders, extras, parts, places
 from musicflow.audio.excerpts import Excerpts
 from musicflow.errors import MusicflowError
 from musicflow.library import Library, LibraryError, examine_files, find, read_library
@@ -365,7 +365,7 @@ def test_homes_share_vectors_that_lie_elsewhere(bucket: Bucket, home: Home, tmp_
 def test_what_one_home_merges_the_other_takes_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_MANY", 4)
+    monkeypatch.setattr(parts, "_MANY", 4)
     where = Remote(f"s3://{NAME}/vectors")
     one, other = (EmbeddingStore(tmp_path / name, where) for name in "ab")
     vector = np.ones(SPEC.dim, np.float32)

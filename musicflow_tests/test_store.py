@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from musicflow import store as store_module
+from musicflow import parts as parts_module
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.store import Embedding, EmbeddingStore
 
@@ -44,7 +44,7 @@ def test_rows_of_before_had_one_note_and_no_codes(
 ) -> None:
     store = EmbeddingStore(tmp_path)
     store.add(SPEC, [row("a"), row("b"), Embedding("c", None, error="cut off")])
-    [part] = store._parts(SPEC)
+    [part] = parts(tmp_path)
     table = pq.read_table(part).drop_columns(["notes", "note_codes", "code"])
     pq.write_table(table.append_column("note", [["", "short: 0.3 s", ""]]), part)
     expected = {
@@ -56,9 +56,9 @@ def test_rows_of_before_had_one_note_and_no_codes(
         key: repr(one) for key, one in expected.items()
     }
     noted = replace(row("d"), notes=("x", "y"), note_codes=("quiet", "short"))
-    monkeypatch.setattr(store_module, "_MANY", 1)
+    monkeypatch.setattr(parts_module, "_MANY", 1)
     store.add(SPEC, [noted])
-    assert len(store._parts(SPEC)) == 1
+    assert len(parts(tmp_path)) == 1
     expected["d"] = noted
     assert {key: repr(one) for key, one in store.read(SPEC).items()} == {
         key: repr(one) for key, one in expected.items()
@@ -93,7 +93,7 @@ def parts(folder: Path) -> list[Path]:
 def test_many_files_become_one_and_no_row_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_MANY", 3)
+    monkeypatch.setattr(parts_module, "_MANY", 3)
     store = EmbeddingStore(tmp_path)
     for number in range(4):
         store.add(SPEC, [row(str(number), number)])
@@ -101,12 +101,26 @@ def test_many_files_become_one_and_no_row_is_lost(
     assert store.read(SPEC).keys() == set("0123")
 
 
+def test_vectors_of_texts_are_merged_as_those_of_tracks_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts_module, "_MANY", 2)
+    store = EmbeddingStore(tmp_path)
+    store.add(SPEC, [row("a")])
+    for number in range(3):
+        store.add_texts(SPEC, {f"{number}": np.full(SPEC.dim, number, np.float32)})
+    assert len(list(tmp_path.rglob("texts-*.parquet"))) == len(parts(tmp_path)) == 1
+    assert {text: vector[0] for text, vector in store.read_texts(SPEC).items()} == {
+        f"{number}": number for number in range(3)
+    }
+
+
 def test_large_files_are_not_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = EmbeddingStore(tmp_path)
     store.add(SPEC, [row("large")])
     [large] = parts(tmp_path)
-    monkeypatch.setattr(store_module, "_MANY", 1)
-    monkeypatch.setattr(store_module, "_SMALL", large.stat().st_size)
+    monkeypatch.setattr(parts_module, "_MANY", 1)
+    monkeypatch.setattr(parts_module, "_SMALL", large.stat().st_size)
     before = large.stat().st_mtime_ns
     for number in range(3):
         store.add(SPEC, [Embedding(str(number), None, error="x")])
@@ -124,7 +138,7 @@ def test_a_merge_killed_before_its_end_leaves_all_rows(
     def killed(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_module, "_MANY", 1)
+    monkeypatch.setattr(parts_module, "_MANY", 1)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -144,7 +158,7 @@ def test_rows_from_before_a_column_are_read_and_merged_with_those_that_have_it(
     pq.write_table(pq.read_table(part).drop_columns(["load_s"]), part)
     old = replace(row("old"), load_s=0.0)
     assert same(store.read(SPEC)["old"], old)
-    monkeypatch.setattr(store_module, "_MANY", 1)
+    monkeypatch.setattr(parts_module, "_MANY", 1)
     store.add(SPEC, [row("new")])
     assert len(parts(tmp_path)) == 1
     rows = store.read(SPEC)

@@ -1,31 +1,24 @@
 """Landmarks on disk: Parquet files, by content hash, and the contents that were compared.
 
-As with vectors, rows are only ever added, in whole new files: a kill loses what was not yet added.
+As with vectors, rows are only ever added: see `parts`.
 """
 
-import contextlib
 import json
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from musicflow.atomic import parquet_of, told_of, write_atomically
+from musicflow.atomic import write_atomically
 from musicflow.audio.landmarks import FRAME_S, Landmarks
+from musicflow.parts import Parts
 
 _VERSION = 1
 """Raised when landmarks change."""
-
-_MANY = 32
-_SMALL = 16_000_000
-"""More files than this, of fewer bytes than that, are merged into one."""
 
 LONG_S = 30.0
 """Sounds from this length on have more landmarks in common than need be looked at."""
@@ -85,8 +78,16 @@ class LandmarkStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / str(_VERSION)
-        self._compared = self._folder / "compared.json"
+        folder = root / str(_VERSION)
+        self._compared = folder / "compared.json"
+        # Keys are as good as random; the times ascend.
+        self._parts = Parts(
+            folder,
+            row_group_size=_GROUP,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={"frames.list.element": "DELTA_BINARY_PACKED"},
+        )
 
     def known(self) -> set[str]:
         """Return the contents whose landmarks are known."""
@@ -94,18 +95,17 @@ class LandmarkStore:
 
     def order(self) -> list[str]:
         """Return the known contents in the order in which `shelves` has them."""
-        tables = (file.read(columns=["content_hash"]) for file in self._files())
+        tables = self._parts.read(lambda file: file.read(["content_hash"]))
         return list(dict.fromkeys(content for table in tables for content in _contents(table)))
 
     def add(self, found: Mapping[str, Landmarks]) -> None:
         """Keep landmarks by content hash; when this returns, they are on disk."""
         if found:
-            self._write(pa.table({
+            self._parts.add(pa.table({
                 "content_hash": pa.array(found, pa.string()),
                 "keys": _lists([each.keys for each in found.values()]),
                 "frames": _lists([each.frames for each in found.values()]),
             }))  # fmt: skip
-            self._merge()
 
     def shelves(self, only: Collection[str], size: int) -> Iterator[Shelf]:
         """Yield the landmarks of some contents, about `size` landmarks at a time."""
@@ -137,44 +137,10 @@ class LandmarkStore:
         """Keep which contents were compared with one another."""
         write_atomically(self._compared, json.dumps(sorted(contents)).encode())
 
-    def _parts(self) -> list[Path]:
-        return sorted(self._folder.glob("part-*.parquet"))
-
-    def _files(self) -> list[pq.ParquetFile]:
-        while True:
-            # A merge in another process may take a file away between listing and opening.
-            with contextlib.suppress(FileNotFoundError):
-                return [_opened(part) for part in self._parts()]
-
     def _tables(self) -> Iterator[pa.Table]:
-        for file in self._files():
+        for file in self._parts.read(lambda file: file):
             for batch in file.iter_batches(_GROUP):
                 yield pa.Table.from_batches([batch])
-
-    def _write(self, table: pa.Table) -> None:
-        # Keys are as good as random; the times ascend.
-        content = parquet_of(
-            table,
-            row_group_size=_GROUP,
-            compression="zstd",
-            use_dictionary=False,
-            column_encoding={"frames.list.element": "DELTA_BINARY_PACKED"},
-        )
-        path = self._folder / f"part-{uuid.uuid4().hex}.parquet"
-        write_atomically(path, content)
-
-    def _merge(self) -> None:
-        with filelock.FileLock(self._folder / ".lock"):
-            small = [part for part in self._parts() if part.stat().st_size < _SMALL]
-            if len(small) > _MANY:
-                self._write(pa.concat_tables([pq.read_table(part) for part in small]))
-                for part in small:
-                    part.unlink()
-
-
-def _opened(part: Path) -> pq.ParquetFile:
-    with told_of(part):
-        return pq.ParquetFile(part)
 
 
 def _contents(table: pa.Table) -> list[str]:
