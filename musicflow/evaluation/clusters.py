@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
 from musicflow.atomic import write_atomically
-from musicflow.evaluation.protocol import blocks
+from musicflow.evaluation.protocol import blocks, drawn_rows
 from musicflow.index import Collection
 from musicflow.library import UNKNOWN
 
@@ -219,7 +219,7 @@ def _found(
 
     if len(ids) <= count:
         return np.arange(len(ids))
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(ids))[:DRAWN])
+    drawn = drawn_rows(len(ids), DRAWN, SEED)
     unit = collection.vectors([ids[row] for row in drawn.tolist()])
     start: Any = "k-means++"
     if before is not None:

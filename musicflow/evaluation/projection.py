@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from musicflow.atomic import parquet_of, write_atomically
-from musicflow.evaluation.protocol import blocks
+from musicflow.evaluation.protocol import blocks, drawn_rows
 from musicflow.index import Collection
 from musicflow.text import joined
 
@@ -153,7 +153,7 @@ def _standing(
 
 def _laid_out(tracks: "pd.DataFrame", collection: Collection) -> "pd.DataFrame":
     """Return tracks with the places of those that are drawn for t-SNE."""
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(tracks))[:MAX_TRACKS])
+    drawn = drawn_rows(len(tracks), MAX_TRACKS, SEED)
     plane = np.full((len(tracks), 2), np.nan, np.float32)
     if len(drawn):
         plane[drawn] = tsne(collection.vectors(tracks["track_id"].iloc[drawn].tolist()))

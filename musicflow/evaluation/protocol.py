@@ -417,6 +417,11 @@ def _able(tracks: Sequence[Track], keys: Keys) -> int:
     return able
 
 
+def drawn_rows(count: int, most: int, seed: int) -> np.ndarray:
+    """Return row numbers of so many tracks, rising: all, or `most` of them, drawn."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
+
+
 def blocks(count: int, size: int = _BLOCK) -> list[np.ndarray]:
     """Return the numbers from 0 to `count` in blocks."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]

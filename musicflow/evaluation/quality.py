@@ -29,6 +29,7 @@ from musicflow.evaluation.protocol import (
     all_keys,
     artist_keys,
     blocks,
+    drawn_rows,
     genre_labels,
     groups,
     protocol_for,
@@ -246,7 +247,7 @@ def _health(
     """Return the health of a space; of a drawn sample, where its neighbours are not known."""
     if near is not None:
         return space.health(unit, near, track_ids)
-    some = _drawn(len(unit), RANDOM_TRACKS if name == RANDOM else HEALTH_TRACKS)
+    some = drawn_rows(len(unit), RANDOM_TRACKS if name == RANDOM else HEALTH_TRACKS, SEED)
     drawn = unit[some]
     found = space.health(drawn, space.neighbours(drawn), [track_ids[row] for row in some.tolist()])
     return replace(found, drawn=len(some) if len(some) < len(unit) else 0)
@@ -319,7 +320,7 @@ class Judge:
         kinds = [self.genres, self.subgenres]
         some = None
         if self.protocol.drawn:
-            some = self.queries[_drawn(len(self.queries), MAX_CORRECTED, self.seed)]
+            some = self.queries[drawn_rows(len(self.queries), MAX_CORRECTED, self.seed)]
         further = {**fusions, **corrections.rankings(crowds, self.metrics, some)}
         found = retrieval.rank(
             spaces, kinds, self.exclusion, self.metrics, further, self.queries, self.protocol.k
@@ -398,12 +399,7 @@ class Judge:
 def _queries(count: int, seed: int) -> np.ndarray:
     """Return the row numbers of all tracks, or of as many as are enough, drawn."""
     most = MAX_QUERIES if count <= MAX_TRACKS else MAX_QUERIES * MAX_TRACKS // count
-    return _drawn(count, most, seed)
-
-
-def _drawn(count: int, most: int, seed: int = SEED) -> np.ndarray:
-    """Return row numbers of so many tracks, rising: all, or `most` of them, drawn."""
-    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
+    return drawn_rows(count, most, seed)
 
 
 def _random(count: int) -> np.ndarray:

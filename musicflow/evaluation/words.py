@@ -13,7 +13,7 @@ import numpy as np
 
 from musicflow.evaluation import retrieval, statistics
 from musicflow.evaluation.metrics import Measure
-from musicflow.evaluation.protocol import blocks
+from musicflow.evaluation.protocol import blocks, drawn_rows
 from musicflow.evaluation.statistics import SEED, Score
 from musicflow.library import Track
 
@@ -208,5 +208,5 @@ def _texts(track: Track, names: Sequence[str]) -> list[str]:
 
 def _drawn(asked: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     texts = sorted(asked)
-    drawn = np.random.default_rng(SEED).permutation(len(texts))[:MOST]
-    return {texts[number]: asked[texts[number]] for number in np.sort(drawn).tolist()}
+    numbers = drawn_rows(len(texts), MOST, SEED).tolist()
+    return {texts[number]: asked[texts[number]] for number in numbers}

@@ -19,7 +19,7 @@ from musicflow.evaluation.cost import BYTES_PER_VALUE, cost_of_fusion
 from musicflow.evaluation.judgements import Judgements
 from musicflow.evaluation.labels import LabelError
 from musicflow.evaluation.neighbours import KeptNeighbours
-from musicflow.evaluation.protocol import Keys
+from musicflow.evaluation.protocol import Keys, drawn_rows
 from musicflow.evaluation.quality import MAX_TRACKS
 from musicflow.evaluation.space import Neighbours
 from musicflow.evaluation.state import ready_of
@@ -340,8 +340,7 @@ def _to_choose_by(
     settings: Settings,
 ) -> tuple[np.ndarray, Judgements, np.ndarray]:
     """Return what the choice in folds is made by: each recording once, kin together."""
-    drawn = np.random.default_rng(spaces.SEED).permutation(len(whole))[: spaces.MAX_TRACKS]
-    drawn = np.sort(drawn)
+    drawn = drawn_rows(len(whole), spaces.MAX_TRACKS, spaces.SEED)
     some, unit = [tracks[row] for row in drawn.tolist()], whole[drawn]
     once, cuts = _each_once(some, [space.neighbours(unit)], settings)
     drawn, unit = drawn[once], unit[once]

@@ -24,6 +24,7 @@ from musicflow.evaluation.protocol import (
     all_keys,
     artist_keys,
     blocks,
+    drawn_rows,
     groups,
     numbered,
     protocol_for,
@@ -142,7 +143,7 @@ def contests(
     exclusion, kin = rules(ground, judgements, parts(name)[1])
     crossed = Crossed(joined, judgements, kin)
     rivals = _rivals(ground, judgements, exclusion)
-    queries = np.sort(np.random.default_rng(SEED).permutation(len(joined))[:MAX_QUERIES])
+    queries = drawn_rows(len(joined), MAX_QUERIES, SEED)
     known = judged(judgements, {name: crossed.similarity, **rivals(None)}, exclusion, queries)
     by_fold = [
         judged(
@@ -288,7 +289,7 @@ def _others(
 ) -> dict[str, tuple[Score, Score]]:
     """Return P@10 by each label of the library but its own, before tuning and after, in folds."""
     found = {}
-    queries = np.sort(np.random.default_rng(SEED).permutation(len(ground.tracks))[:MAX_QUERIES])
+    queries = drawn_rows(len(ground.tracks), MAX_QUERIES, SEED)
     for other in LABELS:
         judgements = Judgements(labels_of(other, ground.tracks))
         if other == label or not judgements:
@@ -320,7 +321,7 @@ def moves(
     One that came closer is among the ten nearest after; one that moved away was among them before.
     """
     count = len(ids)
-    asked = np.sort(np.random.default_rng(SEED).permutation(count)[:_ASKED])
+    asked = drawn_rows(count, _ASKED, SEED)
     closer: list[Moved] = []
     away: list[Moved] = []
     for block in blocks(len(asked)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicflow.evaluation.judgements import Judgements
-from musicflow.evaluation.protocol import Exclusion, numbered
+from musicflow.evaluation.protocol import Exclusion, drawn_rows, numbered
 from musicflow.evaluation.retrieval import Similarity, cosine
 from musicflow.tuning.goals import judged
 from musicflow.tuning.learner import Scatters, scatters
@@ -79,8 +79,7 @@ def balanced(units: Sequence[np.ndarray]) -> np.ndarray:
     units
         The vectors of each, of length one, shapes ``(N, dim)``.
     """
-    random = np.random.default_rng(SEED)
-    some = np.sort(random.permutation(len(units[0]))[:_BALANCED_BY])
+    some = drawn_rows(len(units[0]), _BALANCED_BY, SEED)
     spreads = [(unit[some] @ unit[some].T).std() for unit in units]
     scale = 1 / np.maximum(spreads, 1e-12)
     shares: np.ndarray = scale / scale.sum()
