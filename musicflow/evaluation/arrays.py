@@ -177,13 +177,18 @@ def _refuse(bad: Any, what: str) -> None:
         raise ValueError(f"rows {named}{more} of vectors {what}")
 
 
-def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
-    """Return one text per vector, `UNKNOWN` where there is none."""
+def _entries(name: str, given: Iterable[Any], count: int) -> list[Any]:
     if isinstance(given, str):
         raise ValueError(f"{name} must be a sequence with one entry per vector, not {given!r}")
     entries = list(given)
     if len(entries) != count:
         raise ValueError(f"{name} must have one entry per vector: {count}, not {len(entries)}")
+    return entries
+
+
+def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
+    """Return one text per vector, `UNKNOWN` where there is none."""
+    entries = _entries(name, given, count)
     for row, entry in enumerate(entries):
         if isinstance(entry, Iterable) and not (isinstance(entry, str) or entry is np.ma.masked):
             kind = type(entry).__name__
@@ -193,11 +198,7 @@ def _texts(name: str, given: Iterable[Any], count: int) -> list[str]:
 
 def _several(name: str, given: Iterable[Any], count: int) -> list[list[str]]:
     """Return the texts of each vector, any number of them."""
-    if isinstance(given, str):
-        raise ValueError(f"{name} must be a sequence with one entry per vector, not {given!r}")
-    entries = list(given)
-    if len(entries) != count:
-        raise ValueError(f"{name} must have one entry per vector: {count}, not {len(entries)}")
+    entries = _entries(name, given, count)
     several = [list(e) if isinstance(e, list | tuple | set) else [e] for e in entries]
     found = _texts(name, [one for own in several for one in own], sum(map(len, several)))
     texts = iter(found)
