@@ -330,6 +330,11 @@ def problems_of(
     return problems
 
 
+def with_vector(tracks: Iterable[Track], known: Mapping[str, str]) -> list[Track]:
+    """Return the tracks that have a vector, by what `EmbeddingStore.known` returns."""
+    return [track for track in tracks if known.get(track.content_hash) == ""]
+
+
 def stack(rows: Sequence[Embedding]) -> np.ndarray:
     """Return the vectors of rows that have one: float32, ``(N, dim)``."""
     return np.stack([row.vector for row in rows if row.vector is not None])

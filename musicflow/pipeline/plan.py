@@ -18,7 +18,7 @@ from musicflow.pipeline.publish import collection_state, is_published, published
 from musicflow.pipeline.tune import all_wanted, are_measured, is_current
 from musicflow.pipeline.words import tags_for
 from musicflow.settings import Settings, share_that_matters
-from musicflow.store import EmbeddingStore, store_of
+from musicflow.store import EmbeddingStore, store_of, with_vector
 
 EVALUATED = "evaluated.npz"
 """The file of the tracks that the last comparison is of, beside the report."""
@@ -125,8 +125,7 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         if store.unavailable(spec) and why_unavailable(spec, settings):
             continue
         steps += embedding_steps(work, spec, store)
-        known = store.known(spec)
-        usable = [track for track in library.tracks if known.get(track.content_hash) == ""]
+        usable = with_vector(library.tracks, store.known(spec))
         content = collection_state(usable, spec, tags_for(spec, settings))
         manifest = index.manifest(spec.label)
         if work or manifest is None or not is_published(manifest, content, index):

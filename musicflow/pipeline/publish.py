@@ -19,7 +19,7 @@ from musicflow.library import Progress, Track, no_progress
 from musicflow.pipeline.pace import Pace, publication
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.settings import Settings
-from musicflow.store import Embedding, EmbeddingStore, stack
+from musicflow.store import Embedding, EmbeddingStore, stack, with_vector
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def build_collection(
     EmbedderError
         If words are given and the embedder cannot read them.
     """
-    known = store.known(_in_store(spec))
-    usable = [track for track in tracks if known.get(track.content_hash) == ""]
+    usable = with_vector(tracks, store.known(_in_store(spec)))
     state, marks = _identified(usable, spec, tags)
     published = index.manifest(spec.label)
     if published is not None and is_published(published, state, index):

@@ -38,7 +38,7 @@ from musicflow.pipeline.publish import (
     standardizer,
 )
 from musicflow.settings import Home, Settings, is_file
-from musicflow.store import Embedding, EmbeddingStore, stack
+from musicflow.store import Embedding, EmbeddingStore, stack, with_vector
 from musicflow.tuning import TuningError, evidence, sources
 from musicflow.tuning import space as spaces
 
@@ -242,8 +242,7 @@ def _hash(one: Wanted) -> str:
 
 def usable_tracks(one: Wanted, tracks: Sequence[Track], store: EmbeddingStore) -> list[Track]:
     """Return the tracks that have a vector of each embedder of a tuned space."""
-    known = JoinedStore(store, one.specs).known(None)
-    return [track for track in tracks if known.get(track.content_hash) == ""]
+    return with_vector(tracks, JoinedStore(store, one.specs).known(None))
 
 
 def is_current(
