@@ -14,11 +14,15 @@ CHANCE_HIGH = "chance-high"
 CHANCE_LOW = "chance-low"
 FEW_LABELS = "few-labels"
 LONE_GENRES = "lone-genres"
+FEW_TRACKS = "few-tracks"
 ARTISTS = "artists-as-genres"
 """Codes of doubts."""
 
 HIGH, LOW = 0.9, 0.02
 """The precision of a random ranking beyond which scores say little."""
+
+FEW = 20
+"""The tracks up to which the ten nearest, by which embedders are ranked, are half of all or more."""
 
 _QUERIES = 300
 """The sets of genres, at most, that chance is estimated by."""
@@ -77,6 +81,9 @@ def doubts(library: Library) -> tuple[Doubt, ...]:
     if lone > MOST * len(counts):
         what = f"{lone} of {len(counts)} genres have one track"
         found.append(Doubt(LONE_GENRES, what, _ASK))
+    if len(tracks) <= FEW:
+        what = f"there are only {len(tracks)} tracks, and the ten nearest are most of them"
+        found.append(Doubt(FEW_TRACKS, what, "look at P@1 and mAP, or add music"))
     if library.genre_source == "folder" and are_artists(tracks, labels):
         what = "the folders that genres come from are called after artists or albums"
         found.append(Doubt(ARTISTS, what, _ASK, voids=True))

@@ -29,7 +29,7 @@ def paths(genres: int, each: int) -> list[str]:
 
 def test_a_library_of_some_genres_raises_no_doubt(tmp_path: Path) -> None:
     assert codes(tmp_path, paths(10, 5)) == {}
-    assert codes(tmp_path, paths(2, 2)) == {}
+    assert codes(tmp_path, paths(3, 7)) == {}
 
 
 def test_one_genre_or_nearly_one_is_no_comparison(tmp_path: Path) -> None:
@@ -41,8 +41,9 @@ def test_one_genre_or_nearly_one_is_no_comparison(tmp_path: Path) -> None:
 
 def test_what_is_only_odd_is_told_and_does_not_void(tmp_path: Path) -> None:
     assert codes(tmp_path, paths(60, 3)) == {"chance-low": False}
-    lone = [*paths(2, 4), *(f"lone {n}/1.mp3" for n in range(3))]
+    lone = [*paths(2, 9), *(f"lone {n}/1.mp3" for n in range(3))]
     assert codes(tmp_path, lone) == {"lone-genres": False}
+    assert codes(tmp_path, paths(4, 5)) == {"few-tracks": False}
     loose = [*paths(2, 2), *(f"{n}.mp3" for n in range(9))]
     assert "few-labels" in codes(tmp_path, loose, Rule("folder"))
 
