@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import filelock
@@ -21,6 +22,7 @@ from mlflow.entities import (
     LoggedModelInput,
     Metric,
     Param,
+    Run,
 )
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
@@ -52,7 +54,14 @@ OVER_TIME = "embedders over time"
 LAYERS = "layers of embedders"
 """The experiment with one run per sweep over an embedder's layers."""
 
+HOME = "musicflow.home"
+"""The tag of all runs: the identity of the home that logged them."""
+
+EVALUATION = "musicflow.evaluation"
+"""The tag of the runs of one evaluation: its state, and when it was made."""
+
 _NOTE = "mlflow.note.content"
+_PARENT = "mlflow.parentRunId"
 _DESCRIPTIONS = {
     EXPERIMENT: (
         "One parent run per evaluation of a library, with one child run per embedder. Each child "
@@ -232,7 +241,60 @@ def log_comparison(
     Comparison
         The same, with the ids of its runs.
     """
+    with _logging(home) as client:
+        mark = {HOME: home.identity, EVALUATION: f"{comparison.state} {comparison.created}"}
+        if (known := _recorded(client, comparison, mark)) is not None:
+            files()
+            return known
+        # A person may have deleted the parent run alone.
+        for child in _runs(client, EXPERIMENT, mark):
+            _undo(client, child.info.run_id)
+        return _logged(client, comparison, specs, files, {**mark, **tags})
+
+
+@contextlib.contextmanager
+def _logging(home: Home) -> Iterator[MlflowClient]:
+    """Log to MLflow in the context, alone in this home.
+
+    What is left of a logging that was broken off is removed first: half of an evaluation would
+    stand beside the whole.
+    """
     client = _open(home)
+    with filelock.FileLock(home.mlflow / ".logging.lock"):
+        mine = {HOME: home.identity}
+        for name in (EXPERIMENT, LAYERS):
+            for run in _runs(client, name, mine, "RUNNING"):
+                for part in (*_runs(client, name, {_PARENT: run.info.run_id}), run):
+                    _undo(client, part.info.run_id)
+        for run in _runs(client, OVER_TIME, mine, "RUNNING"):
+            client.set_terminated(run.info.run_id)
+        yield client
+
+
+def _recorded(
+    client: MlflowClient, comparison: Comparison, mark: Mapping[str, str]
+) -> Comparison | None:
+    """Return a comparison with its runs, if it was logged before; else None."""
+    runs = _runs(client, EXPERIMENT, mark)
+    parents = [r for r in runs if _PARENT not in r.data.tags and r.info.status == "FINISHED"]
+    if not parents:
+        return None
+    parent = parents[0].info
+    children = {
+        run.data.tags["embedder"]: run.info.run_id
+        for run in runs
+        if run.data.tags.get(_PARENT) == parent.run_id
+    }
+    return comparison.with_runs(parent.experiment_id, parent.run_id, children)
+
+
+def _logged(
+    client: MlflowClient,
+    comparison: Comparison,
+    specs: Sequence[EmbedderSpec],
+    files: Callable[[], Sequence[Path]],
+    tags: Mapping[str, str],
+) -> Comparison:
     data = comparison.dataset
     about = {
         "dataset": data.name,
@@ -248,19 +310,19 @@ def log_comparison(
     try:
         return _log_runs(client, comparison, specs, files, about, parent, children)
     except BaseException:
-        # A half would stand beside the whole that is logged later.
+        # At once where that is possible; else the next logging does so.
         with contextlib.suppress(Exception):
-            for run in (parent, *children.values()):
+            for run in (*children.values(), parent):
                 _undo(client, run)
         raise
 
 
 def _undo(client: MlflowClient, run: str) -> None:
     """Delete a run, and the model that was made for it."""
-    client.delete_run(run)
     experiment, made = _experiment(client, EXPERIMENT), f"attributes.source_run_id = '{run}'"
     for model in client.search_logged_models([experiment.experiment_id], filter_string=made):
         client.delete_logged_model(model.model_id)
+    client.delete_run(run)
 
 
 def _log_runs(
@@ -277,12 +339,13 @@ def _log_runs(
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
     _log(client, parent, _about(comparison), _by_embedder(comparison) | counts)
     by_label = {spec.label: spec for spec in specs}
+    points: list[tuple[Row, dict[str, float]]] = []
     for row in comparison.rows:
         spec = by_label.get(row.embedder)
         if row.kind == "baseline":
             continue
         parameters = _parameters(row, spec) | _about(comparison) | {"interval": interval(row)}
-        more = {"mlflow.parentRunId": parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
+        more = {_PARENT: parent, "embedder": row.embedder, "spec_hash": row.spec_hash}
         tags = {key: value for key, value in about.items() if key != _NOTE}
         child = _start(client, EXPERIMENT, row.embedder, tags | more, _seconds(row, data))
         children[row.embedder] = child
@@ -295,7 +358,7 @@ def _log_runs(
         if row.confusion:
             client.log_dict(child, row.confusion, "confusion.json")
         client.set_terminated(child, "FAILED" if row.error else "FINISHED")
-        _add_point(client, row, data, values)
+        points.append((row, values))
     client.log_inputs(parent, [_dataset(comparison)])
     experiment = client.get_run(parent).info.experiment_id
     logged = comparison.with_runs(experiment, parent, children)
@@ -312,6 +375,8 @@ def _log_runs(
     if comparison.differences:
         table = pd.DataFrame(asdict(difference) for difference in comparison.differences)
         client.log_table(parent, table, "differences_table.json")
+    _add_points(client, comparison, points, about[HOME])
+    # Last: of a run that has ended, all is there.
     client.set_terminated(parent)
     return logged
 
@@ -335,7 +400,13 @@ def log_sweep(home: Home, sweep: Sweep, spec: EmbedderSpec, files: Iterable[Path
     str
         The id of the run.
     """
-    client = _open(home)
+    with _logging(home) as client:
+        return _log_sweep(client, sweep, spec, files, home.identity)
+
+
+def _log_sweep(
+    client: MlflowClient, sweep: Sweep, spec: EmbedderSpec, files: Iterable[Path], home: str
+) -> str:
     data = sweep.dataset
     about = {
         "dataset": data.name,
@@ -343,7 +414,7 @@ def log_sweep(home: Home, sweep: Sweep, spec: EmbedderSpec, files: Iterable[Path
         "exclude": sweep.protocol.exclude,
         "protocol": str(sweep.protocol),
     }
-    tags = {"embedder": sweep.embedder, "spec_hash": sweep.spec_hash, **_commit()}
+    tags = {"embedder": sweep.embedder, "spec_hash": sweep.spec_hash, HOME: home, **_commit()}
     run = _start(client, LAYERS, sweep.embedder, tags)
     names = {f"layer_{step}": layer.name for step, layer in enumerate(sweep.layers)}
     choices = {
@@ -442,24 +513,48 @@ def _model(client: MlflowClient, run: str, row: Row, parameters: Mapping[str, ob
     return str(model.model_id)
 
 
-def _add_point(
-    client: MlflowClient, row: Row, data: evaluation.Dataset, values: Mapping[str, float]
+def _add_points(
+    client: MlflowClient,
+    comparison: Comparison,
+    points: Sequence[tuple[Row, Mapping[str, float]]],
+    home: str,
 ) -> None:
-    """Add this evaluation as a step to the embedder's run over time."""
-    experiment = _experiment(client, OVER_TIME)
-    tags = {"embedder": row.embedder, "dataset": data.name}
-    known = client.search_runs([experiment.experiment_id], _where(**tags), max_results=1)
-    run = known[0].info.run_id if known else _start(client, OVER_TIME, row.embedder, tags)
-    step = len(client.get_metric_history(run, "tracks"))
+    """Add this evaluation as a step to each embedder's run over time.
+
+    The time of a point is that of its evaluation. So one that is logged again is known.
+    """
+    data = comparison.dataset
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
-    _log(client, run, {}, {**counts, **values}, step=step)
-    client.set_terminated(run)
+    at = round(1000 * datetime.fromisoformat(comparison.created).timestamp())
+    known: dict[str, dict[int, int]] = {}
+    names: dict[str, str] = {}
+    for run in _runs(client, OVER_TIME, {"dataset": data.name}):
+        history = client.get_metric_history(run.info.run_id, "tracks")
+        known[run.info.run_id] = {point.timestamp: point.step for point in history}
+        names.setdefault(run.data.tags["embedder"], run.info.run_id)
+    steps = {when: step for of_run in known.values() for when, step in of_run.items()}
+    step = steps.get(at, max(steps.values(), default=-1) + 1)
+    for row, values in points:
+        tags = {"embedder": row.embedder, "dataset": data.name, HOME: home}
+        place = names.get(row.embedder) or _start(client, OVER_TIME, row.embedder, tags)
+        if at not in known.get(place, ()):
+            _log(client, place, {}, {**counts, **values}, step=step, at=at)
+        client.set_terminated(place)
+
+
+def _runs(
+    client: MlflowClient, experiment: str, tags: Mapping[str, str], status: str | None = None
+) -> list[Run]:
+    """Return the runs of an experiment with some tags, the last one first."""
+    place = _experiment(client, experiment).experiment_id
+    query = _where(**tags) + (f" and attributes.status = '{status}'" if status else "")
+    return list(client.search_runs([place], query))
 
 
 def _where(**tags: str) -> str:
     """Return MLflow's filter for runs with some tags."""
     quoted = {key: value.replace("'", "\\'") for key, value in tags.items()}
-    return " and ".join(f"tags.{key} = '{value}'" for key, value in quoted.items())
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in quoted.items())
 
 
 def _experiment(client: MlflowClient, name: str) -> Experiment:
@@ -585,8 +680,10 @@ def _log(
     step: int = 0,
     model: str | None = None,
     dataset: evaluation.Dataset | None = None,
+    at: int | None = None,
 ) -> None:
-    now = mlflow.utils.time.get_current_time_millis()
+    """Log to a run; `at` is the time of the metrics in milliseconds, now unless given."""
+    now = at if at is not None else mlflow.utils.time.get_current_time_millis()
     about = {}
     if dataset is not None:
         about = {"dataset_name": dataset.name, "dataset_digest": dataset.fingerprint}

@@ -1,10 +1,14 @@
 import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from mlflow.entities import Run
 from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric
+from mlflow.tracking import MlflowClient
 
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison, Dataset, Row, Score
@@ -27,7 +31,7 @@ CHANGE = Change(-0.25, (-0.3, -0.2), 0.01)
 STRESSED = Stressed("noise-0", 50, Score(0.75), Score(0.5), CHANGE, 0.3, 0.4)
 
 
-def comparison() -> Comparison:
+def comparison(created: str = "2026-01-01") -> Comparison:
     rows = (
         Row(
             "musicnn",
@@ -58,7 +62,23 @@ def comparison() -> Comparison:
     )
     dataset, protocol = Dataset("music", "abc", 12, 1), Protocol("artist", 12, 0, 5)
     difference = Difference("musicnn", "mfcc", "map", 0.1, (0.0, 0.2), 0.04)
-    return Comparison(dataset, protocol, MEASURES, rows, (difference,), (), "state", "2026-01-01")
+    return Comparison(dataset, protocol, MEASURES, rows, (difference,), (), "state", created)
+
+
+def runs_of(client: MlflowClient, experiment: str) -> list[Run]:
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_runs([found.experiment_id]))
+
+
+def points(client: MlflowClient, metric: str = "tracks") -> dict[str, list[int]]:
+    """Return the steps of each embedder over time."""
+    return {
+        run.data.tags["embedder"]: [
+            point.step for point in client.get_metric_history(run.info.run_id, metric)
+        ]
+        for run in runs_of(client, tracking.OVER_TIME)
+    }
 
 
 def test_an_evaluation_is_a_parent_run_and_a_child_per_embedder(home: Home, tmp_path: Path) -> None:
@@ -119,7 +139,7 @@ def test_a_server_that_fails_midway_keeps_no_half(
     def fail(*_: object) -> None:
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(tracking.MlflowClient, "log_table", fail)
+    monkeypatch.setattr(MlflowClient, "log_table", fail)
     with pytest.raises(ConnectionError):
         tracking.log_comparison(home, comparison(), SPECS, list)
     monkeypatch.undo()
@@ -133,7 +153,7 @@ def test_a_server_that_fails_midway_keeps_no_half(
 
 def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(home: Home) -> None:
     first = tracking.log_comparison(home, comparison(), SPECS, list)
-    second = tracking.log_comparison(home, comparison(), SPECS, list)
+    second = tracking.log_comparison(home, comparison("2026-01-02"), SPECS, list)
     client = tracking.prepare(home)
     for row in (2, 0):
         runs = [client.get_run(str(logged.rows[row].mlflow_run_id)) for logged in (first, second)]
@@ -142,15 +162,10 @@ def test_a_version_of_an_embedder_is_one_model_and_its_evaluations_are_steps(hom
     found = client.get_logged_model(model.model_id)
     assert (found.name, found.status) == ("musicnn", "READY")
     assert {metric.value for metric in found.metrics if metric.key == "map"} == {0.5}
-    experiment = client.get_experiment_by_name(tracking.OVER_TIME)
-    assert experiment is not None
-    points = [
-        client.get_metric_history(run.info.run_id, "map")
-        for run in client.search_runs([experiment.experiment_id], "tags.embedder = 'musicnn'")
-    ]
-    assert [[point.step for point in run] for run in points] == [[0, 1]]
+    assert points(client, "map")["musicnn"] == [0, 1]
     other = replace(comparison().rows[0], spec_hash="s3")
-    anew = tracking.log_comparison(home, replace(comparison(), rows=(other,)), SPECS, list)
+    third = replace(comparison("2026-01-03"), rows=(other,))
+    anew = tracking.log_comparison(home, third, SPECS, list)
     [apart] = client.get_run(str(anew.rows[0].mlflow_run_id)).inputs.model_inputs
     assert apart.model_id != model.model_id
 
@@ -165,9 +180,99 @@ def test_an_evaluation_reads_none_of_the_figures_of_earlier_ones(home: Home) -> 
     tracking.log_comparison(home, comparison(), SPECS, list)
     listener = SqlLoggedModelMetric, "load", on_load
     sqlalchemy.event.listen(*listener)
-    tracking.log_comparison(home, comparison(), SPECS, list)
+    tracking.log_comparison(home, comparison("2026-01-02"), SPECS, list)
     sqlalchemy.event.remove(*listener)
     assert not read
+
+
+EVERY = ["musicnn", "mfcc", "fusion:musicnn+mfcc"]
+
+
+@contextmanager
+def server_lost_at(method: str, number: int) -> Iterator[None]:
+    """Let no call of MLflow's client be heard from the given call of a method on."""
+    left = number
+    heard = {name: getattr(MlflowClient, name) for name in (*CALLS, "delete_run")}
+
+    def call(name: str) -> Callable:
+        def called(self: MlflowClient, *given: object, **named: object) -> object:
+            nonlocal left
+            left -= name == method
+            if left <= 0:
+                raise ConnectionError("gone")
+            return heard[name](self, *given, **named)
+
+        return called
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in heard:
+            patch.setattr(MlflowClient, name, call(name))
+        with pytest.raises(ConnectionError):
+            yield
+
+
+CALLS = ("create_run", "log_batch", "log_inputs", "log_table", "set_tag", "set_terminated")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ready")
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        ("create_run", 2),  # the first child
+        ("log_inputs", 4),  # the parent's
+        ("set_tag", 1),
+        ("create_run", 6),  # the second run over time
+        ("log_batch", 8),  # its first point
+        ("set_terminated", 4),  # of the first run over time
+        ("set_terminated", 7),  # of the parent
+    ],
+)
+def test_a_logging_that_was_broken_off_is_made_whole_by_the_next(
+    home: Home, method: str, number: int
+) -> None:
+    with server_lost_at(method, number):
+        tracking.log_comparison(home, comparison(), SPECS, list)
+    logged = tracking.log_comparison(home, comparison(), SPECS, list)
+    client = tracking.prepare(home)
+    runs = runs_of(client, tracking.EXPERIMENT)
+    assert sorted(run.info.run_id for run in runs) == sorted(
+        str(one) for one in (logged.mlflow_run_id, *(r.mlflow_run_id for r in logged.rows)) if one
+    )
+    over_time = runs_of(client, tracking.OVER_TIME)
+    assert {run.info.status for run in (*runs, *over_time)} == {"FINISHED", "FAILED"}
+    assert points(client) == {name: [0] for name in EVERY}
+    assert len(over_time) == len(EVERY)
+    tracking.log_comparison(home, comparison("2026-01-02"), SPECS, list)
+    assert points(client) == {name: [0, 1] for name in EVERY}
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_point_of_an_evaluation_that_was_never_logged_again_shifts_no_other(home: Home) -> None:
+    with server_lost_at("create_run", 6):
+        tracking.log_comparison(home, comparison(), SPECS, list)
+    tracking.log_comparison(home, comparison("2026-01-02"), SPECS, list)
+    steps = points(tracking.prepare(home))
+    assert steps.pop("musicnn") == [0, 1]
+    assert steps == {name: [1] for name in EVERY[1:]}
+
+
+@pytest.mark.usefixtures("ready")
+def test_what_was_logged_is_not_logged_twice(home: Home) -> None:
+    first = tracking.log_comparison(home, comparison(), SPECS, list)
+    written: list[int] = []
+    again = tracking.log_comparison(home, comparison(), SPECS, lambda: written.append(1) or [])
+    assert again == first
+    assert written, "the report is written all the same"
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_sweep_that_was_broken_off_does_not_stay(home: Home) -> None:
+    with server_lost_at("log_batch", 2):
+        tracking.log_sweep(home, SWEEP, SPECS[0], [])
+    run = tracking.log_sweep(home, SWEEP, SPECS[0], [])
+    left = runs_of(tracking.prepare(home), tracking.LAYERS)
+    assert [(one.info.run_id, one.info.status) for one in left] == [(run, "FINISHED")]
 
 
 @pytest.mark.slow
