@@ -36,6 +36,7 @@ from musicflow.evaluation import Comparison, Row, Score
 from musicflow.evaluation.layers import Sweep
 from musicflow.evaluation.metrics import Measure
 from musicflow.evaluation.report import interval
+from musicflow.evaluation.state import VERSION as RULES
 from musicflow.evaluation.verdict import verdict
 from musicflow.index import fused
 from musicflow.settings import Home, HomeError, check_for_databases
@@ -49,7 +50,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 EXPERIMENT = "embedder comparison"
 
 OVER_TIME = "embedders over time"
-"""The experiment with one run per embedder, to which each evaluation adds a point."""
+"""The experiment with a run per embedder and protocol, to which evaluations add points."""
 
 LAYERS = "layers of embedders"
 """The experiment with one run per sweep over an embedder's layers."""
@@ -68,7 +69,10 @@ _DESCRIPTIONS = {
         "has scores, their 95 % intervals, cost and licence. The chart icon shows quality against "
         "speed. To see what a change did, select two parents and compare them."
     ),
-    OVER_TIME: "One run per embedder and library; each evaluation is a step.",
+    OVER_TIME: (
+        "One run per embedder, library and protocol; each evaluation of the library is a step. "
+        "Curves of one protocol can be compared: filter by its tag."
+    ),
     LAYERS: "One run per sweep over an embedder's layers; layers are the steps.",
 }
 
@@ -519,11 +523,13 @@ def _add_points(
     points: Sequence[tuple[Row, Mapping[str, float]]],
     home: str,
 ) -> None:
-    """Add this evaluation as a step to each embedder's run over time.
+    """Add this evaluation as a step to each embedder's run over time, one per protocol.
 
     The time of a point is that of its evaluation. So one that is logged again is known.
     """
-    data = comparison.dataset
+    data, terms = comparison.dataset, comparison.protocol.terms
+    protocol = {"protocol": terms, "rules": str(RULES)}
+    depth = f"precision_at_{comparison.protocol.k}"
     counts = {"tracks": float(data.tracks), "failed": float(data.failed)}
     at = round(1000 * datetime.fromisoformat(comparison.created).timestamp())
     known: dict[str, dict[int, int]] = {}
@@ -531,14 +537,18 @@ def _add_points(
     for run in _runs(client, OVER_TIME, {"dataset": data.name}):
         history = client.get_metric_history(run.info.run_id, "tracks")
         known[run.info.run_id] = {point.timestamp: point.step for point in history}
-        names.setdefault(run.data.tags["embedder"], run.info.run_id)
+        if protocol.items() <= run.data.tags.items():
+            names.setdefault(run.data.tags["embedder"], run.info.run_id)
     steps = {when: step for of_run in known.values() for when, step in of_run.items()}
     step = steps.get(at, max(steps.values(), default=-1) + 1)
     for row, values in points:
-        tags = {"embedder": row.embedder, "dataset": data.name, HOME: home}
-        place = names.get(row.embedder) or _start(client, OVER_TIME, row.embedder, tags)
+        tags = {"embedder": row.embedder, "dataset": data.name, HOME: home, **protocol}
+        name = f"{row.embedder}: {terms}"
+        place = names.get(row.embedder) or _start(client, OVER_TIME, name, tags)
         if at not in known.get(place, ()):
-            _log(client, place, {}, {**counts, **values}, step=step, at=at)
+            # The setting `k` may be another the next time.
+            named = {name.replace("precision_at_k", depth): one for name, one in values.items()}
+            _log(client, place, {}, counts | named, step=step, at=at)
         client.set_terminated(place)
 
 

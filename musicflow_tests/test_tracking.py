@@ -258,6 +258,36 @@ def test_a_point_of_an_evaluation_that_was_never_logged_again_shifts_no_other(ho
 
 
 @pytest.mark.usefixtures("ready")
+def test_a_curve_over_time_is_of_one_protocol(home: Home) -> None:
+    """Scores of other queries, rules or genres would look like a change of the embedder."""
+    changes: list[dict[str, object]] = [
+        {}, {"exclude": "none"}, {"drawn": 100}, {"relevance": "genres from the tags"}, {"k": 20},
+    ]  # fmt: skip
+    for number, change in enumerate(changes):
+        made = comparison(f"2026-01-0{1 + number}")
+        row = made.rows[0]
+        row = replace(row, scores=row.scores | {"precision_at_k": Score(0.1)})
+        made = replace(made, rows=(row,), protocol=replace(made.protocol, **change))
+        tracking.log_comparison(home, made, SPECS, list)
+    client = tracking.prepare(home)
+    runs = {run.data.tags["protocol"]: run for run in runs_of(client, tracking.OVER_TIME)}
+    steps = {
+        terms: [p.step for p in client.get_metric_history(run.info.run_id, "map")]
+        for terms, run in runs.items()
+    }
+    assert steps == {
+        "exclude artist": [0, 4],
+        "exclude none": [1],
+        "exclude artist, 100 queries drawn": [2],
+        "exclude artist, genres from the tags": [3],
+    }
+    run = runs["exclude artist"]
+    assert run.info.run_name == "musicnn: exclude artist"
+    assert {"precision_at_10", "precision_at_20"} < run.data.metrics.keys()
+    assert "precision_at_k" not in run.data.metrics
+
+
+@pytest.mark.usefixtures("ready")
 def test_what_was_logged_is_not_logged_twice(home: Home) -> None:
     first = tracking.log_comparison(home, comparison(), SPECS, list)
     written: list[int] = []

@@ -139,7 +139,7 @@ def compare(
         dataset=Dataset(
             library.name, library.fingerprint, len(library.tracks), len(failed), library.skipped
         ),
-        protocol=found.protocol,
+        protocol=replace(found.protocol, relevance=_relevance(library)),
         measures=metrics.measures(method.metrics, method.k) + by_words.measures,
         rows=tuple(replace(row, exclude=found.protocol.exclude, ranked=not void) for row in rows),
         differences=() if void else tuple(found.differences),
@@ -151,6 +151,10 @@ def compare(
         labels=(*found.labels, *unread),
         reading=library.reading,
     )
+
+
+def _relevance(library: Library) -> str:
+    return f"genres from {library.genre_origin}" if library.genre_origin else ""
 
 
 def _labellings(

@@ -95,6 +95,8 @@ class Protocol:
         Queries drawn at random where not every track is one; else 0.
     cuts
         Tracks that have a stretch of sound in common with another that took part.
+    relevance
+        What a query and its hits share: "genres from the tags". Empty where that is not known.
     """
 
     exclude: Exclude
@@ -105,6 +107,13 @@ class Protocol:
     k: int = 10
     drawn: int = 0
     cuts: int = 0
+    relevance: str = ""
+
+    @property
+    def terms(self) -> str:
+        """What two evaluations must share for their scores to be compared, on one line."""
+        drawn = f"{self.drawn} queries drawn" if self.drawn else ""
+        return ", ".join(filter(None, (f"exclude {self.exclude}", drawn, self.relevance)))
 
     def __str__(self) -> str:
         excluded = {

@@ -184,6 +184,7 @@ def join(
         detection.reason,
         given.source,
         given.reason,
+        given.origin,
     )
 
 

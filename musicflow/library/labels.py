@@ -86,13 +86,16 @@ class Labels:
     genres
         In the order of the tracks.
     source
-        Where they come from.
+        The kind of place that they come from.
+    origin
+        The place: "the folders of level 1".
     reason
         Why, as a sentence without its stop.
     """
 
     genres: list[Genres]
     source: Source
+    origin: str
     reason: str
 
 
@@ -147,8 +150,8 @@ def _chosen(
     if rule.table is not None:
         given = from_table(rule.table, tracks, paths, root)
         named = genres.unified(given, rule.names)
-        reason = f"from {rule.table.name}, {_told(named)}"
-        return Labels(named, "table", reason)
+        origin = rule.table.name
+        return Labels(named, "table", origin, f"from {origin}, {_told(named)}")
     by_folder, level = from_folders(paths, rule.level)
     candidates: dict[Source, list[Genres]] = {
         "folder": genres.unified(by_folder, rule.names),
@@ -162,9 +165,8 @@ def _chosen(
         about["layout"] = "the layout's own labels"
     if rule.source != AUTO:
         source: Source = "tag" if rule.source == "tag" else "folder"
-        return Labels(
-            candidates[source], source, f"from {about[source]}, {_told(candidates[source])}"
-        )
+        named, origin = candidates[source], about[source]
+        return Labels(named, source, origin, f"from {origin}, {_told(named)}")
     covered = {source: coverage(several) for source, several in candidates.items()}
     are_names = own != "folder" and rule.level is None and are_artists(tracks, by_folder)
     if are_names:
@@ -177,7 +179,7 @@ def _chosen(
     reason = f"from {about[source]}, {_told(candidates[source])}"
     if are_names and source != "layout":
         reason += "; the folders are called after artists or albums"
-    return Labels(candidates[source], source, reason)
+    return Labels(candidates[source], source, about[source], reason)
 
 
 def split_all(texts: Iterable[str]) -> Genres:

@@ -202,6 +202,8 @@ class Library:
     """Where genres come from: ``layout``, ``folder``, ``tag`` or ``table``."""
     genre_reason: str = ""
     """Why they come from there."""
+    genre_origin: str = ""
+    """The very place: "the folders of level 1"."""
     partitions: Mapping[str, list[AudioFile]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -277,11 +279,11 @@ class Library:
         tracks = tuple(items_of(Track, table))
         where = about["name"], about["root"], about["format"]
         skipped = json.loads(about.get("skipped", "{}"))
-        layout, source, genre = (about.get(name, "") for name in _REASONS)
+        layout, source, genre, origin = (about.get(name, "") for name in _REASONS)
         labels = about.get("labels", "")
-        return cls(*where, tracks, problems, labels, skipped, layout, source, genre)
+        return cls(*where, tracks, problems, labels, skipped, layout, source, genre, origin)
 
 
 _FILE = "tracks.parquet"
-_REASONS = ("layout_reason", "genre_source", "genre_reason")
+_REASONS = ("layout_reason", "genre_source", "genre_reason", "genre_origin")
 _NO_ARTIST = frozenset({"", folded(UNKNOWN), "unknown artist", "various artists", "various"})

@@ -200,14 +200,14 @@ def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetChe
     low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
     text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
     yield _result("above_chance", not low, text, ERROR)
-    # Scores under different rules cannot be compared.
-    rows = last.rows if last else ()
-    before = {(row.embedder, row.spec_hash, row.exclude): row.value(MAIN) for row in rows}
+    # Scores of different protocols cannot be compared.
+    rows = last.rows if last and last.protocol.terms == now.protocol.terms else ()
+    before = {(row.embedder, row.spec_hash): row.value(MAIN) for row in rows}
     falls = {
         row.embedder: round(old - new, 4)
         for row in now.rows
         if (new := row.value(MAIN)) is not None
-        and (old := before.get((row.embedder, row.spec_hash, row.exclude))) is not None
+        and (old := before.get((row.embedder, row.spec_hash))) is not None
         and old - new > FALL
     }
     text = ", ".join(f"{name} by {fall:.3f}" for name, fall in falls.items())

@@ -149,7 +149,9 @@ def test_the_same_music_laid_out_otherwise_has_the_same_figures_without_embeddin
     assert other.genre_source == ("folder" if "Data" in form else "tag")
     assert {track.content_hash: track.genre for track in other.tracks} == made
     assert embed_tracks(other.tracks, mfcc.SPEC, store, Path("unused")).embedded == 0
-    after = evaluate(other, store, index).rows[0]
+    compared = evaluate(other, store, index)
+    assert compared.protocol.relevance == f"genres from {other.genre_origin}"
+    after = compared.rows[0]
     assert {
         name: score.value for name, score in after.scores.items() if name != "probe_accuracy"
     } == {name: score.value for name, score in before.scores.items() if name != "probe_accuracy"}

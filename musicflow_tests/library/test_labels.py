@@ -112,6 +112,13 @@ def test_a_person_decides_where_genres_come_from(tmp_path: Path) -> None:
     assert read(tmp_path, tagged, "tagged").genre_source == "tag"
 
 
+def test_a_library_names_the_place_that_its_genres_come_from(tmp_path: Path) -> None:
+    read(tmp_path, ARTISTS, source="folder", level=2).save(tmp_path / "kept")
+    assert Library.load(tmp_path / "kept").genre_origin == "the folders of level 2"
+    assert read(tmp_path, ARTISTS, source="folder").genre_origin == "the folders of level 1"
+    assert read(tmp_path, GENRES, source="tag").genre_origin == "the tags"
+
+
 def test_several_genres_are_several_labels_under_one_spelling(tmp_path: Path) -> None:
     files = [
         file("a.mp3", genres=("Hip-Hop; Jazz",)),

@@ -135,6 +135,15 @@ def test_scores_at_chance_and_sudden_falls_are_found() -> None:
     assert passed(checks.evaluation(now, comparison(musicnn=0.82)))["no_sudden_fall"]
 
 
+def test_scores_of_another_protocol_are_no_fall() -> None:
+    now, last = comparison(musicnn=0.5), comparison(musicnn=0.9)
+    for change in ({"exclude": "none"}, {"drawn": 100}, {"relevance": "genres from the tags"}):
+        other = dataclasses.replace(last.protocol, **change)  # type: ignore[arg-type]
+        of_other = dataclasses.replace(last, protocol=other)
+        assert passed(checks.evaluation(now, of_other))["no_sudden_fall"], change
+    assert not passed(checks.evaluation(now, last))["no_sudden_fall"]
+
+
 def test_a_red_check_stops_what_stands_on_it_and_nothing_else(
     music: Path, home: Home, tmp_path: Path
 ) -> None:
