@@ -191,11 +191,10 @@ def counts_agree(collection: Collection, with_vector: int) -> dg.AssetCheckResul
 
 
 def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetCheckResult]:
-    """Check `above_chance` and `no_sudden_fall`."""
+    """Check `above_chance` and `no_sudden_fall`, both of embedders alone."""
+    embedders = [row for row in now.rows if row.kind == "embedder" and MAIN in row.scores]
     scores = {
-        row.embedder: (row.scores[MAIN].value, row.chance)
-        for row in now.rows
-        if row.meaningful and MAIN in row.scores
+        row.embedder: (row.scores[MAIN].value, row.chance) for row in embedders if row.meaningful
     }
     low = [name for name, (score, chance) in scores.items() if chance and score <= chance]
     text = f"no better than chance: {', '.join(low)}" if low else f"{len(scores)} above chance"
@@ -205,7 +204,7 @@ def evaluation(now: Comparison, last: Comparison | None) -> Iterable[dg.AssetChe
     before = {(row.embedder, row.spec_hash): row.value(MAIN) for row in rows}
     falls = {
         row.embedder: round(old - new, 4)
-        for row in now.rows
+        for row in embedders
         if (new := row.value(MAIN)) is not None
         and (old := before.get((row.embedder, row.spec_hash))) is not None
         and old - new > FALL

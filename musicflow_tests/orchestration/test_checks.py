@@ -135,6 +135,17 @@ def test_scores_at_chance_and_sudden_falls_are_found() -> None:
     assert passed(checks.evaluation(now, comparison(musicnn=0.82)))["no_sudden_fall"]
 
 
+def test_fusions_and_tuned_spaces_are_no_embedders() -> None:
+    now = comparison(musicnn=0.8, mfcc=0.7, fusion=0.4, tuned=0.4)
+    kinds = ("embedder", "embedder", "fusion", "tuned")
+    rows = [dataclasses.replace(r, kind=kind) for r, kind in zip(now.rows, kinds, strict=True)]
+    now = dataclasses.replace(now, rows=tuple(rows))
+    before = comparison(musicnn=0.8, mfcc=0.7, fusion=0.9, tuned=0.9)
+    chance, fall = checks.evaluation(now, before)
+    assert (chance.passed, chance.description) == (True, "2 above chance")
+    assert (fall.passed, fall.description) == (True, "nothing fell")
+
+
 def test_scores_of_another_protocol_are_no_fall() -> None:
     now, last = comparison(musicnn=0.5), comparison(musicnn=0.9)
     for change in ({"exclude": "none"}, {"drawn": 100}, {"relevance": "genres from the tags"}):
