@@ -136,9 +136,9 @@ def compare(
     MusicflowError
         If no embedder could be compared; its advice says why.
     """
+    from musicflow import runs
     from musicflow.errors import MusicflowError
     from musicflow.evaluation import Comparison, report
-    from musicflow.pipeline import plan_of
     from musicflow.places import place
 
     settings = _settings(
@@ -147,12 +147,10 @@ def compare(
         embedders=None if embedders is None else _several(embedders),
         labels=None if labels is None else _several(labels),
     )
-    plan = plan_of(settings)
+    plan = runs.plan_of(settings)
     found, failed = plan.comparison, {}
     if found is None:
-        from musicflow.runs import carry_out
-
-        failed = carry_out(plan, settings)
+        failed = runs.carry_out(plan, settings)
         found = Comparison.load(settings.paths.reports / report.COMPARISON)
     if found is None or all(row.error for row in found.rows if row.kind != "baseline"):
         reasons = "; ".join(f"{asset}: {reason}" for asset, reason in failed.items())

@@ -8,10 +8,12 @@ from musicflow.embedders import EmbedderSpec
 from musicflow.evaluation import Comparison, Row, report
 from musicflow.evaluation.layers import Sweep
 from musicflow.library import Library, Progress, no_progress
+from musicflow.pipeline import plan as planning
 from musicflow.pipeline.embed import one_import
 from musicflow.pipeline.layers import sweep_layers
 from musicflow.pipeline.plan import Plan
 from musicflow.pipeline.run import run_plan, run_tuned
+from musicflow.recorded import is_recorded
 from musicflow.settings import Home, Settings, remember
 from musicflow.store import store_of
 from musicflow.tuning import TuningError
@@ -33,6 +35,17 @@ _OF_PICTURES = ("musicflow.pipeline.evaluate", "sklearn.manifold", "musicflow.ev
 
 def _tell_nobody(_text: str) -> None:
     """Do nothing with a sentence."""
+
+
+def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
+    """Scan the library of the settings, and return what is out of date or not recorded.
+
+    Raises
+    ------
+    MusicflowError
+        See `musicflow.pipeline.plan_of`.
+    """
+    return planning.plan_of(settings, progress, partial(is_recorded, settings.paths))
 
 
 def carry_out(

@@ -24,6 +24,8 @@ from mlflow.entities import (
     Param,
     Run,
 )
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
@@ -216,6 +218,15 @@ def _view() -> str:
         "isAccordionReordered": True,
     }
     return json.dumps(order | shown)
+
+
+def holds(home: Home, run: str) -> bool:
+    """Return whether a run is there, and was not deleted; of a store that fails, it is."""
+    try:
+        found = MlflowClient(home.tracking_uri).get_run(run)
+    except MlflowException as error:
+        return bool(error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
+    return bool(found.info.lifecycle_stage == LifecycleStage.ACTIVE)
 
 
 def log_comparison(

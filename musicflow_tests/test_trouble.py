@@ -121,6 +121,25 @@ def test_without_mlflow_the_figures_are_kept_and_logged_later(
 
 
 @pytest.mark.usefixtures("ready")
+def test_an_evaluation_that_was_deleted_in_mlflow_is_logged_again(
+    run: Run, music: Path, home: Home
+) -> None:
+    given = ["run", str(music), "--embedder", "mfcc"]
+    assert run(*given)[0] == 0
+    kept = home.reports / "comparison.json"
+    before = json.loads(kept.read_text())
+    mlflow.MlflowClient(home.tracking_uri).delete_run(before["mlflow_run_id"])
+    [step] = json.loads(run(*given, "--dry-run", "--json")[1])["steps"]
+    assert (step["kind"], step["reason"]) == ("evaluate", "record")
+    assert "MLflow does not have it" in " ".join(run(*given, "--dry-run")[1].split())
+    assert run(*given)[0] == 0
+    after = json.loads(kept.read_text())
+    assert after["mlflow_run_id"] != before["mlflow_run_id"]
+    assert after["created"] == before["created"], "nothing was measured again"
+    assert "Nothing changed" in run(*given)[2]
+
+
+@pytest.mark.usefixtures("ready")
 def test_two_runs_at_once_both_end_well(run: Run, music: Path, home: Home) -> None:
     processes = []
     for _ in range(2):

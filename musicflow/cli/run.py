@@ -36,7 +36,7 @@ from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import NO_COLLECTION
 from musicflow.evaluation.verdict import verdict
 from musicflow.library import Library, demo, doubts
-from musicflow.pipeline import Plan, has_shrunk, plan_of
+from musicflow.pipeline import Plan, has_shrunk
 from musicflow.pipeline.plan import why_unavailable
 from musicflow.pipeline.run import is_per_embedder
 from musicflow.settings import Settings
@@ -102,7 +102,7 @@ def run(
         names = [embedders.untrained(s).reference if s.weights else s.reference for s in specs]
         settings = settings_of(**given | {"embedders": names})
     if dry_run:
-        _show_plan(plan_of(settings, progress), as_json)
+        _show_plan(runs.plan_of(settings, progress), as_json)
     else:
         _run(settings, as_json, yes)
 
@@ -125,7 +125,7 @@ _NO_WORDS = "Your tags are not predicted: no embedder has a text side, as CLAP h
 
 def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     start = time.monotonic()
-    plan = plan_of(settings, progress)
+    plan = runs.plan_of(settings, progress)
     if settings.tags and not any(spec.text for spec in embedders.specs_for(settings)):
         err.print(_NO_WORDS, soft_wrap=True)
     comparison = plan.comparison
@@ -198,6 +198,7 @@ _WHY = {
     "version": "made by another version or other settings",
     "content": "tracks, labels, tags or vectors changed",
     "results": "the results it is made of changed",
+    "record": "MLflow does not have it",
 }
 
 

@@ -24,6 +24,7 @@ from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.resources import OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline.evaluate import MEASURED, evaluate_library
+from musicflow.recorded import is_recorded
 
 _log = logging.getLogger("musicflow")
 
@@ -98,7 +99,7 @@ def embedder_comparison(
     # Of two runs that measured the same at once, the second finds what the first has logged.
     with filelock.FileLock(home.reports / ".lock"):
         last = Comparison.load(home.reports / report.COMPARISON)
-        if last is not None and last.is_of(comparison) and last.mlflow_run_id:
+        if last is not None and last.is_of(comparison) and is_recorded(home, last):
             # What was put off has the figures that MLflow has, and problems of now.
             comparison = replace(last, as_of=comparison.as_of, problems=comparison.problems)
             if comparison != last:

@@ -1,5 +1,7 @@
 """The nightly schedule: what changed, what is not complete, and what follows from it."""
 
+from functools import partial
+
 import dagster as dg
 
 from musicflow.errors import MusicflowError
@@ -9,6 +11,7 @@ from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs, 
 from musicflow.orchestration.resources import Workspace
 from musicflow.pipeline import Plan
 from musicflow.pipeline.plan import make_plan
+from musicflow.recorded import is_recorded
 from musicflow.settings import Settings
 
 
@@ -75,6 +78,7 @@ def nightly(
 def _plan(settings: Settings) -> Plan | None:
     """Return what is out of date as the library was last scanned; None where a run has to tell."""
     try:
-        return make_plan(settings, library_as_scanned(settings))
+        recorded = partial(is_recorded, settings.paths)
+        return make_plan(settings, library_as_scanned(settings), recorded)
     except MusicflowError:
         return None

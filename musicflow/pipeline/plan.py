@@ -1,11 +1,11 @@
 """The plan: all work to do, and why. Nothing else decides what is up to date."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from musicflow import embedders, extras
+from musicflow import embedders
 from musicflow.embedders import EmbedderError
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.evaluation import Comparison, Method, is_up_to_date, state
@@ -23,7 +23,7 @@ from musicflow.store import EmbeddingStore, store_of, with_vector
 EVALUATED = "evaluated.npz"
 """The file of the tracks that the last comparison is of, beside the report."""
 
-Reason = Literal["new", "version", "content", "results"]
+Reason = Literal["new", "version", "content", "results", "record"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Step:
     reason
         ``new``: never done for these tracks. ``version``: done by another version of the embedder
         or under other settings. ``content``: tracks, labels, tags or vectors changed. ``results``:
-        the results it depends on changed.
+        the results it depends on changed. ``record``: it is no longer recorded.
     seconds
         The estimated time, at the speed measured before; None if nothing was measured.
     """
@@ -86,8 +86,27 @@ class Plan:
         return tuple(s for s in self.steps if s.kind == "embed" and s.reason == "version")
 
 
-def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
+IsRecorded = Callable[[Comparison], bool]
+"""A function that says whether a comparison is where it is recorded."""
+
+
+def _always(_comparison: Comparison) -> bool:
+    return True
+
+
+def plan_of(
+    settings: Settings, progress: Progress = no_progress, is_recorded: IsRecorded = _always
+) -> Plan:
     """Scan the library of the settings, and return what is out of date.
+
+    Parameters
+    ----------
+    settings
+        The library, the embedders and the method.
+    progress
+        Shows progress.
+    is_recorded
+        See `make_plan`.
 
     Raises
     ------
@@ -100,10 +119,10 @@ def plan_of(settings: Settings, progress: Progress = no_progress) -> Plan:
     embedders.check_names(settings)
     all_wanted(settings)
     Method.of(settings)
-    return make_plan(settings, read_library(settings, progress=progress))
+    return make_plan(settings, read_library(settings, progress=progress), is_recorded)
 
 
-def make_plan(settings: Settings, library: Library) -> Plan:
+def make_plan(settings: Settings, library: Library, is_recorded: IsRecorded = _always) -> Plan:
     """Return what is out of date. No vector is read, and no file is opened.
 
     Parameters
@@ -112,6 +131,9 @@ def make_plan(settings: Settings, library: Library) -> Plan:
         The embedders and the method.
     library
         The library, as it was just scanned.
+    is_recorded
+        Whether the last comparison is where comparisons are recorded. If not, the evaluation is
+        out of date; its figures are kept, and recorded again.
     """
     home = settings.paths
     store, index, pace = store_of(settings), open_index(settings), Pace(home.pace)
@@ -143,10 +165,15 @@ def make_plan(settings: Settings, library: Library) -> Plan:
     measured = stands is not None and are_measured(stands, settings, index)
     # Searches read the library as a run has joined it.
     measured = measured and Library.root_in(home.library) != ""
-    if stands is not None and measured and _is_recorded(stands) and (stands.as_of or not steps):
-        return Plan(library, tuple(steps), None if steps else stands, stands.as_of, *about)
-    reason, count = "new" if last is None else "results", len(library.tracks)
-    steps.append(Step("evaluate", "", count, reason, _seconds_of_evaluation(library, settings)))
+    count = len(library.tracks)
+    if stands is not None and measured and (stands.as_of or not steps):
+        if is_recorded(stands):
+            return Plan(library, tuple(steps), None if steps else stands, stands.as_of, *about)
+        steps.append(Step("evaluate", "", count, "record"))
+    else:
+        reason = "new" if last is None else "results"
+        seconds = _seconds_of_evaluation(library, settings)
+        steps.append(Step("evaluate", "", count, reason, seconds))
     return Plan(library, tuple(steps), None, None, *about)
 
 
@@ -200,10 +227,6 @@ def _may_wait(last: Comparison, as_of: AsOf, when: str) -> bool:
         return as_of.changed < share
     made = datetime.fromisoformat(last.created).astimezone().date()
     return when == "daily" and made == datetime.now().astimezone().date()
-
-
-def _is_recorded(comparison: Comparison) -> bool:
-    return bool(comparison.mlflow_run_id) or not extras.are_installed(*extras.RECORDS)
 
 
 def to_embed(tracks: Sequence[Track], spec: EmbedderSpec, store: EmbeddingStore) -> list[Track]:

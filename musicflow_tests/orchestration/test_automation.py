@@ -156,6 +156,9 @@ def daemon(
     monkeypatch.setattr(pictures, "spectrograms", lambda *_: nothing)
     monkeypatch.setattr(pictures, "durations", lambda *_: nothing)
     monkeypatch.setattr(evaluation, "_logged", _logged_without_mlflow)
+    for room in ("evaluation", "nightly"):
+        there = f"musicflow.orchestration.{room}.is_recorded"
+        monkeypatch.setattr(there, lambda _home, one: bool(one.mlflow_run_id))
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         yield Daemon(instance)
 

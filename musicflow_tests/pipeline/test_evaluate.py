@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from musicflow import extras
 from musicflow.embedders import mfcc
 from musicflow.evaluation import Comparison, report
 from musicflow.evaluation.results import AsOf
@@ -25,8 +24,7 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def settings(music: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(extras, "are_installed", lambda *_: False)
+def settings(music: Path) -> Settings:
     return Settings(library=music, embedders=("mfcc",), evaluate="when 20 % changed")
 
 
