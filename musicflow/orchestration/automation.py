@@ -15,7 +15,7 @@ from musicflow.library import (
     forget_partitions,
     labels_state,
 )
-from musicflow.orchestration.partitions import PARTITIONS, PER_RUN
+from musicflow.orchestration.partitions import PARTITIONS, PER_RUN, only_scanned
 from musicflow.orchestration.resources import Workspace
 
 EMBEDS = {"musicflow/embeds": "true"}
@@ -104,9 +104,11 @@ def library_changes(
 ) -> dg.SensorResult | dg.SkipReason:
     """Request a run per partition in which files were added, changed or deleted.
 
-    Only sizes and times are compared. A library that is missing or suddenly empty counts as
-    unmounted: nothing of it is deleted. A missing partition is forgotten at the second tick. Each
-    state of a partition is requested once. What failed waits for a change, or for the night.
+    Only sizes and times are compared. A partition that a look at the library scanned, such as
+    `musicflow library check`, has changed until a run ingests it. A library that is missing or
+    suddenly empty counts as unmounted: nothing of it is deleted. A missing partition is forgotten
+    at the second tick. Each state of a partition is requested once. What failed waits for a change,
+    or for the night.
     """
     settings, folder = workspace.settings, workspace.paths.library
     if settings.library is None:
@@ -118,12 +120,14 @@ def library_changes(
         return dg.SkipReason(f"{error}. Nothing is taken for deleted.")
     before = json.loads(context.cursor or "{}")
     keys = set(context.instance.get_dynamic_partitions(str(PARTITIONS.name)))
+    waiting = {*seen.changed, *only_scanned(workspace.paths, keys)}
+    changed = [partition for partition in seen.found if partition in waiting]
     asked = {
         partition: digest
         for partition, digest in before.get("asked", {}).items()
-        if partition in seen.changed and digest == seen.digest(partition)
+        if partition in changed and digest == seen.digest(partition)
     }
-    wanted = [partition for partition in seen.changed if partition not in asked]
+    wanted = [partition for partition in changed if partition not in asked]
     now, later = wanted[:REQUESTS], wanted[REQUESTS:]
     requests = [_ingest(partition, seen) for partition in now]
     gone = sorted((seen.known.keys() | keys) - seen.found.keys())
@@ -151,7 +155,7 @@ def library_changes(
 
 
 def _ingest(partition: str, seen: Changes) -> dg.RunRequest:
-    tags = {"musicflow/why": seen.describe(partition)}
+    tags = {"musicflow/why": seen.describe(partition) or "scanned, and not embedded"}
     return dg.RunRequest(job_name=ingest.name, partition_key=partition, tags=tags)
 
 

@@ -30,7 +30,7 @@ from musicflow.library.files import VERSION as SCAN
 from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
-from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS
+from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS, note_ingested
 from musicflow.orchestration.resources import OWNERS, PROCESS, Reading, Reporter, Workspace
 from musicflow.pipeline import published_count
 from musicflow.places import Place
@@ -73,6 +73,7 @@ def raw_audio(
     if len(keys) == 1:
         samples = _samples(context, root, partitions[keys[0]])
         context.add_asset_metadata(samples, partition_key=keys[0])
+    note_ingested(workspace.paths, partitions)
     folder = workspace.paths.library
     every = partitions if known_partitions(folder) <= {*keys} else reading.files(folder)
     return dg.MaterializeResult(check_results=[checks.decodable(sorted_files(every))])

@@ -7,7 +7,13 @@ import dagster as dg
 from musicflow.errors import MusicflowError
 from musicflow.library import LibraryError, Rules, changes, forget_partitions, library_as_scanned
 from musicflow.orchestration.automation import ingest, refresh
-from musicflow.orchestration.partitions import PARTITIONS, follow, in_few_runs, incomplete
+from musicflow.orchestration.partitions import (
+    PARTITIONS,
+    follow,
+    in_few_runs,
+    incomplete,
+    only_scanned,
+)
 from musicflow.orchestration.resources import Workspace
 from musicflow.pipeline import Plan
 from musicflow.pipeline.plan import make_plan
@@ -46,7 +52,8 @@ def nightly(
     gone = set(seen.gone) - keys
     forget_partitions(settings.paths.library, gone)
     follow(context.instance, seen.found)
-    changed, plan = set(seen.changed), None
+    scanned = only_scanned(settings.paths, keys) & seen.found.keys()
+    changed, plan = {*seen.changed, *scanned}, None
     unfinished = incomplete(context.instance, parted, seen.found)
     if changed | unfinished != seen.found.keys():
         plan = _plan(settings)

@@ -1,15 +1,19 @@
 """Dagster's partitions: those of the library. Their keys are discovered, never typed."""
 
+import json
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 import dagster as dg
+import filelock
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
+from musicflow.atomic import write_atomically
+from musicflow.library import times_of_partitions
 from musicflow.orchestration import checks
-from musicflow.settings import Settings
+from musicflow.settings import Home, Settings
 
 # Dagster warns of each use of a parameter that it may still change.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
@@ -90,6 +94,47 @@ def _range(first: str, last: str) -> dict[str, str]:
     return {
         "dagster/asset_partition_range_start": first,
         "dagster/asset_partition_range_end": last,
+    }
+
+
+INGESTED = "partitions.json"
+"""The file with the state of each partition's scan when Dagster was told of it."""
+
+
+def ingested(home: Home) -> dict[str, int]:
+    """Return the state of each partition's scan when `raw_audio` last told Dagster of it."""
+    try:
+        return dict(json.loads((home.dagster / INGESTED).read_text("utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def note_ingested(home: Home, keys: Collection[str]) -> None:
+    """Note that Dagster is told of the scans of some partitions."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home.dagster / f".{INGESTED}.lock"):
+        states, before = times_of_partitions(home.library), ingested(home)
+        kept = {key: state for key, state in before.items() if key in states}
+        now = kept | {key: states[key] for key in keys if key in states}
+        if now != before:
+            write_atomically(home.dagster / INGESTED, json.dumps(now).encode())
+
+
+def only_scanned(home: Home, known: Collection[str]) -> set[str]:
+    """Return the partitions that a look at the library scanned, and that no run has ingested.
+
+    Parameters
+    ----------
+    home
+        The home.
+    known
+        Dagster's partitions: of one that nothing is noted of, it was told by an earlier version.
+    """
+    told = ingested(home)
+    return {
+        key
+        for key, state in times_of_partitions(home.library).items()
+        if (told[key] != state if key in told else key not in known)
     }
 
 

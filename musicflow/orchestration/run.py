@@ -27,14 +27,13 @@ from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from musicflow.atomic import write_atomically
 from musicflow.embedders import specs_for
 from musicflow.errors import words_of_database
 from musicflow.library import AudioFile, Library, times_of_partitions
 from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
-from musicflow.orchestration.partitions import all_partitions, follow, incomplete
+from musicflow.orchestration.partitions import all_partitions, follow, incomplete, ingested
 from musicflow.orchestration.resources import (
     EMBEDDING,
     GPU,
@@ -221,8 +220,6 @@ def _run(
             for event in result.get_step_failure_events()
             if event.step_key
         }
-        if some and "raw_audio" not in failed:
-            write_atomically(settings.paths.dagster / _SEEN, json.dumps(states).encode())
     if failed:
         try:
             alerts.tell_of(run, failed, settings)
@@ -268,10 +265,6 @@ def _hand_out_places(instance: dg.DagsterInstance) -> None:
             storage.assign_pending_steps([pool])
 
 
-_SEEN = "partitions.json"
-"""The file with the state of each partition's files when a run told Dagster of them."""
-
-
 def _unseen(
     instance: dg.DagsterInstance,
     home: Home,
@@ -279,10 +272,7 @@ def _unseen(
     parted: Sequence[list[str]],
 ) -> set[str]:
     """Return the partitions that are not in Dagster as they are."""
-    try:
-        seen = json.loads((home.dagster / _SEEN).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        seen = {}
+    seen = ingested(home)
     unseen = {key for key, state in states.items() if seen.get(key) != state}
     return unseen | incomplete(instance, map(dg.AssetKey, parted), states)
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from musicflow import embedders, tracking
 from musicflow.evaluation import Comparison
 from musicflow.library import scan
-from musicflow.orchestration import checks, layers, resources, run
+from musicflow.orchestration import checks, layers, partitions, resources, run
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.embeddings import _partitions
 from musicflow.orchestration.partitions import all_partitions
@@ -353,7 +353,7 @@ def test_a_run_is_over_the_partitions_that_dagster_has_not_seen_as_they_are(
     def unseen() -> set[str]:
         return run._unseen(instance, home, states, assets)
 
-    (home.dagster / run._SEEN).write_text(json.dumps(states))
+    (home.dagster / partitions.INGESTED).write_text(json.dumps(states))
     instance.report_runless_asset_event(dg.AssetMaterialization("raw_audio", partition="noises"))
     assert unseen() == {"noises", "tones"}, "of noises, there are no vectors"
     for key in assets:

@@ -21,7 +21,7 @@ from musicflow.orchestration.resources import Workspace, workspace_of
 from musicflow.orchestration.run import prepare
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
-from musicflow_tests.conftest import noise, tone, work_here, write_music
+from musicflow_tests.conftest import Run, noise, tone, work_here, write_music
 from musicflow_tests.orchestration.test_nightly import asked_at_night
 
 pytestmark = pytest.mark.slow
@@ -193,6 +193,30 @@ def test_only_the_partition_with_a_new_file_is_asked_for_and_the_rest_follows(
     assert daemon.tick() == ["tones"]
     assert daemon.carry_on() == ALL
     assert genres(home) == {"noises": 6, "tones": 7}
+    assert daemon.tick() == daemon.carry_on() == []
+
+
+def test_a_look_at_the_library_is_not_taken_for_an_ingestion(
+    daemon: Daemon, music: Path, home: Home, write: Write, run: Run
+) -> None:
+    write("tones/new.wav", tone(333))
+    assert run("library", "check", str(music))[0] == 0
+    assert daemon.tick() == ["tones"]
+    assert daemon.carry_on() == ALL
+    assert genres(home) == {"noises": 6, "tones": 7}
+    assert daemon.tick() == daemon.carry_on() == []
+    (music / "tones" / "new.wav").unlink()
+    write("more/new.wav", tone(345))
+    assert run("run", str(music), "--dry-run")[0] == 0
+    assert daemon.tick() == ["more", "tones"]
+    assert daemon.carry_on() == ALL
+    assert genres(home) == {"more": 1, "noises": 6, "tones": 6}
+    write("noises/new.wav", noise(99))
+    assert run("library", "check", str(music))[0] == 0
+    [request] = daemon.night()
+    assert request.partition_key_range == dg.PartitionKeyRange("noises", "noises")
+    assert daemon.run(request).success
+    daemon.carry_on()
     assert daemon.tick() == daemon.carry_on() == []
 
 
