@@ -14,7 +14,8 @@ from typing import Any
 
 import dagster as dg
 
-from musicflow.orchestration.resources import KILLED, PROCESS
+from musicflow.orchestration.failures import NO_REASON, reason_of
+from musicflow.orchestration.processes import KILLED, PROCESS
 from musicflow.settings import Settings
 
 _ANSWER_S = 10.0
@@ -33,8 +34,8 @@ def alert(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     if PROCESS in run.tags and KILLED not in run.tags:
         return dg.SkipReason("the command that ran it sent an alert")
     reasons = {
-        event.step_key or "": _words(event) for event in context.get_step_failure_events()
-    } or {"": context.failure_event.message or "no reason is known"}
+        event.step_key or "": reason_of(event) for event in context.get_step_failure_events()
+    } or {"": context.failure_event.message or NO_REASON}
     tell_of(run, reasons, settings)
     return None
 
@@ -79,10 +80,3 @@ def send(target: str, message: dict[str, Any]) -> None:
         urllib.request.urlopen(request, timeout=_ANSWER_S).close()
     else:
         subprocess.run(shlex.split(target), input=content, check=True, timeout=_COMMAND_S)
-
-
-def _words(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    return failure.error.message.strip() if failure.error else "no reason is known"

@@ -15,6 +15,20 @@ RETRIES, WAIT_S = 2, 5
 """The number of retries, and the seconds before the first; the second waits twice as long."""
 
 
+NO_REASON = "no reason is known"
+
+
+def reason_of(event: dg.DagsterEvent) -> str:
+    """Return why a step failed, by the event that says so: its sentence, or the first error's."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else NO_REASON
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn any error into a `dagster.Failure` with a sentence to act on.

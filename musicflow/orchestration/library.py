@@ -31,7 +31,8 @@ from musicflow.orchestration import checks, pictures, shown
 from musicflow.orchestration.automation import when_something_new
 from musicflow.orchestration.failures import explained
 from musicflow.orchestration.partitions import BACKFILLS, PARTITIONS, note_ingested
-from musicflow.orchestration.resources import OWNERS, PROCESS, Reading, Reporter, Workspace
+from musicflow.orchestration.processes import PROCESS
+from musicflow.orchestration.resources import OWNERS, Reading, Reporter, Workspace
 from musicflow.pipeline import published_count
 from musicflow.places import Place
 

@@ -1,15 +1,11 @@
 """The resources of assets: the settings, and a way to show progress."""
 
-import json
-import os
-import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
 import dagster as dg
-import psutil
 from pydantic import Field, create_model
 
 from musicflow.embedders import EmbedderSpec, check_names, spec_or_stand_in, specs_for
@@ -26,6 +22,7 @@ from musicflow.library import (
     scan_partitions,
     sorted_files,
 )
+from musicflow.orchestration.processes import PROCESS, WORKER, this_process
 from musicflow.places import Place
 from musicflow.settings import Home, Settings, choices, options_of_a_run
 from musicflow.store import EmbeddingStore, store_of
@@ -42,24 +39,10 @@ INDEX = "index"
 OWNERS = ["team:musicflow"]
 """The owner of all assets, as Dagster's pages name it."""
 
-PROCESS = "musicflow/process"
-"""The tag of a command's run: the host, number and start time of its process."""
-
-WORKER = "musicflow/worker"
-"""The tag of a run of Dagster's own, likewise."""
-
-KILLED = "musicflow/killed"
-"""The tag of a run whose process was killed, and could say nothing more."""
-
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 Reporter = Callable[[Context], Progress]
 """A function that makes the `Progress` of a step."""
-
-
-def this_process() -> str:
-    """Return what tells this process from all others: its host, number and start time."""
-    return json.dumps([socket.gethostname(), os.getpid(), psutil.Process().create_time()])
 
 
 class Reading:

@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import dagster as dg
 import filelock
-import psutil
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 from dagster._core.instance.ref import InstanceRef
@@ -33,18 +31,16 @@ from musicflow.library import AudioFile, Library, times_of_partitions
 from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
+from musicflow.orchestration.failures import reason_of
 from musicflow.orchestration.partitions import all_partitions, follow, incomplete, ingested
+from musicflow.orchestration.processes import PROCESS, STARTED, end_killed_runs, this_process
 from musicflow.orchestration.resources import (
     EMBEDDING,
     GPU,
     INDEX,
-    KILLED,
-    PROCESS,
-    WORKER,
     Reading,
     Reporter,
     resources_of,
-    this_process,
     workspace_of,
 )
 from musicflow.orchestration.tuned import TUNED_SPACES
@@ -102,35 +98,12 @@ def _prepare_dagster(home: Home) -> None:
         known = {limit.name for limit in storage.get_pool_limits()}
         for pool in {*_POOLS} - known:
             storage.set_concurrency_slots(pool, 1)
-        _end_killed_runs(instance)
+        end_killed_runs(instance)
 
 
 def has_own_configuration(home: Home) -> bool:
     """Return whether a home's Dagster configuration differs from this version's."""
     return (home.dagster / CONFIG.name).read_bytes() != CONFIG.read_bytes()
-
-
-_STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-
-
-def _was_killed(process: str) -> bool:
-    host, number, began = json.loads(process)
-    if host != socket.gethostname():
-        return False
-    try:
-        return psutil.Process(number).create_time() != began
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """End the runs whose processes were killed, and free their places in the pools."""
-    for run in instance.get_runs(_STARTED):
-        process = run.tags.get(PROCESS) or run.tags.get(WORKER)
-        if process is not None and _was_killed(process):
-            instance.add_run_tags(run.run_id, {KILLED: "true"})
-            instance.report_run_failed(run, "the process of this run was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def materialize(
@@ -197,7 +170,7 @@ def _run(
     # tracebacks after Ctrl-C.
     instance_ref = InstanceRef.from_dir(str(settings.paths.dagster), overrides=_NO_COPIES)
     with _explained(settings.paths), dg.DagsterInstance.from_ref(instance_ref) as instance:
-        if going_on := [run.run_id[:8] for run in instance.get_runs(_STARTED)]:
+        if going_on := [run.run_id[:8] for run in instance.get_runs(STARTED)]:
             tell(
                 f"Also running: {', '.join(going_on)}. This run waits for resources in use. One "
                 "that is no longer at work is ended on its page: musicflow dagster"
@@ -347,13 +320,8 @@ def _explained(home: Home) -> Iterator[None]:
 
 
 def _reason(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.error is not None and failure.error.cls_name == _INTERRUPTED:
+    error = event.step_failure_data.error
+    if error is not None and error.cls_name == _INTERRUPTED:
         # Dagster takes Ctrl-C for a failed step, but it should end the whole run.
         raise KeyboardInterrupt
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    error = failure.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error.message.strip() if error is not None else "no reason is known"
+    return reason_of(event)

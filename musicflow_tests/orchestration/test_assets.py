@@ -18,7 +18,8 @@ from musicflow.orchestration import checks, layers, partitions, resources, run
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.embeddings import _partitions
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.resources import WORKER, resources_of, workspace_of
+from musicflow.orchestration.processes import WORKER
+from musicflow.orchestration.resources import resources_of, workspace_of
 from musicflow.orchestration.run import materialize, prepare_dagster
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings, explain_invalid
