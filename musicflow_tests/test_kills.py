@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ import pytest
 
 from musicflow import embedders
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
+from musicflow.orchestration.resources import EMBEDDING
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
 from musicflow.worker.forks import CAN_FORK
@@ -86,6 +88,23 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     assert "Traceback" not in errors
     assert 0 < len(store.known(spec)) < len(paths)
     assert not (home.reports / "comparison.json").exists()
+
+
+@pytest.mark.usefixtures("ready")
+def test_ctrl_c_ends_a_run_that_waits_for_another(music: Path, home: Home) -> None:
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        storage = instance.event_log_storage
+        assert storage.claim_concurrency_slot(EMBEDDING, "another run", "a step").is_claimed
+        command = [*PROGRAM, "run", str(music), "--embedder", "mfcc"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: storage.get_concurrency_info(EMBEDDING).pending_step_count > 0)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted; all finished work is kept" in errors
+        assert storage.get_concurrency_info(EMBEDDING).pending_step_count == 0
+        [run] = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
 
 
 @pytest.mark.usefixtures("ready")

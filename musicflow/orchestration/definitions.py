@@ -31,6 +31,7 @@ from musicflow.orchestration.library import raw_audio, track_metadata
 from musicflow.orchestration.nightly import nightly
 from musicflow.orchestration.resources import EMBEDDING, GPU, resources_of
 from musicflow.orchestration.tuned import tuned_asset
+from musicflow.orchestration.waiting import hear_interrupts
 from musicflow.settings import Device, Settings
 
 
@@ -76,5 +77,6 @@ def definitions_for(
     )
 
 
+hear_interrupts()
 _settings = Settings()
 defs = definitions_for(_settings.embedders, _settings.device, _settings.tuned)

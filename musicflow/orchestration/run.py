@@ -1,6 +1,5 @@
 """Runs of the assets in this process, for the command line and the Python API."""
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import dagster as dg
 import filelock
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
+from dagster._core.execution.job_execution_result import JobExecutionResult
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -31,7 +31,7 @@ from musicflow.library import AudioFile, Library, times_of_partitions
 from musicflow.orchestration import alerts
 from musicflow.orchestration.automation import EMBEDS, refresh
 from musicflow.orchestration.definitions import assets_for, definitions_for
-from musicflow.orchestration.failures import reason_of
+from musicflow.orchestration.failures import NO_REASON, reason_of
 from musicflow.orchestration.partitions import all_partitions, follow, incomplete, ingested
 from musicflow.orchestration.processes import PROCESS, STARTED, end_killed_runs, this_process
 from musicflow.orchestration.resources import (
@@ -188,11 +188,7 @@ def _run(
         )
         with _handing_out_places(instance):
             result = execute_run(InMemoryJob(job), run, instance)
-        failed = {
-            event.step_key.replace("__", "/"): _reason(event)
-            for event in result.get_step_failure_events()
-            if event.step_key
-        }
+        failed = _failed(result)
     if failed:
         try:
             alerts.tell_of(run, failed, settings)
@@ -319,9 +315,20 @@ def _explained(home: Home) -> Iterator[None]:
         ) from error
 
 
-def _reason(event: dg.DagsterEvent) -> str:
-    error = event.step_failure_data.error
-    if error is not None and error.cls_name == _INTERRUPTED:
-        # Dagster takes Ctrl-C for a failed step, but it should end the whole run.
+def _failed(result: JobExecutionResult) -> dict[str, str]:
+    """Return why a run failed, by asset.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted: Dagster takes that for a failure, of a step or of the run.
+    """
+    steps = result.get_step_failure_events()
+    ends = result.filter_events(lambda event: event.is_job_failure)
+    errors = [event.step_failure_data.error for event in steps]
+    errors += [event.job_failure_data.error for event in ends]
+    if any(error is not None and error.cls_name == _INTERRUPTED for error in errors):
         raise KeyboardInterrupt
-    return reason_of(event)
+    if ends and not steps:
+        return {"run": ends[0].message or NO_REASON}
+    return {str(event.step_key).replace("__", "/"): reason_of(event) for event in steps}
