@@ -1,12 +1,13 @@
 """The resources of assets: the settings, and a way to show progress."""
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
 import dagster as dg
-from pydantic import Field, create_model
+from pydantic import Field, PrivateAttr, create_model
 
 from musicflow.embedders import EmbedderSpec, check_names, spec_or_stand_in, specs_for
 from musicflow.index import TrackIndex, open_index
@@ -74,21 +75,29 @@ class Reading:
 class Workspace(dg.ConfigurableResource):
     """The settings of a run. See `workspace_of` for its fields in the launchpad."""
 
+    _written: Mapping[str, Any] | None = PrivateAttr(None)
+
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note in which process a run is, so that others see when that was killed."""
+        """Keep what was written for a run, and note its process: others see if that is killed."""
+        # The fields do not tell what was written: Dagster fills all others with None.
+        self._written = dict(context.resource_config)
         run = context.run
         if run is not None and context.instance is not None and PROCESS not in run.tags:
             context.instance.add_run_tags(run.run_id, {WORKER: this_process()})
 
     @property
     def settings(self) -> Settings:
-        """Return the current settings, with changes since Dagster was started."""
-        values = {
-            name: getattr(self, name)
-            for name, field in type(self).model_fields.items()
-            if getattr(self, name) != field.default
+        """Return the current settings: what was written for the run, and the home's as of now."""
+        written = self._written
+        if written is None:
+            written = {name: getattr(self, name) for name in self.model_fields_set}
+        settings = Settings(**written)
+        # To a table that was written, those of the home are added.
+        tables = {name: value for name, value in written.items() if isinstance(value, Mapping)}
+        whole = {
+            n: {key: getattr(settings, n)[key] for key in table} for n, table in tables.items()
         }
-        return Settings(**{name: v for name, v in values.items() if v not in (None, "", [], {})})
+        return settings.model_copy(update=whole)
 
     @property
     def paths(self) -> Home:
@@ -151,34 +160,42 @@ def workspace_of(settings: Settings | None = None) -> Workspace:
     Parameters
     ----------
     settings
-        Their values. If not given, the fields show the values in force, and those that are left as
-        they are follow the environment and the home.
+        Their values. If not given, no field has one: what is not written for a run follows the
+        environment and the home, as they are then. The descriptions say the values in force.
     """
     names = ("home", "library", *options_of_a_run())
-    in_force = Settings().model_dump(mode="json") if settings is None else {}
-    fields = {name: _field(name, in_force.get(name)) for name in names}
+    in_force = (settings or Settings()).model_dump(mode="json", include=set(names))
+    fields = {name: _field(name, in_force[name]) for name in names}
     made = create_model("Workspace", __base__=Workspace, **fields)
-    given = settings.model_dump(mode="json", include=set(names)) if settings is not None else {}
-    return made(**{name: value for name, value in given.items() if value is not None})
+    return made(**(in_force if settings is not None else {}))
 
 
 def _field(name: str, in_force: Any) -> Any:
-    """Return type and default of a setting's field."""
+    """Return the type of a setting's field, and the field.
+
+    It has no default: the launchpad would open with it, and send it as if it had been written.
+    """
     field = Settings.model_fields[name]
+    shown = "nothing" if in_force in (None, [], {}) else json.dumps(in_force, ensure_ascii=False)
     text = (
-        f"{field.description} Unless changed, MUSICFLOW_{name.upper()} or musicflow.toml decides."
+        f"{field.description} If left out, MUSICFLOW_{name.upper()} or musicflow.toml decides; "
+        f"when this page was loaded: {shown}."
     )
     kind: Any = field.annotation
     if get_origin(kind) is tuple:
-        return list[str], Field(default=in_force or [], description=text)
-    if get_origin(kind) is dict:
-        return dict[str, float], Field(default=in_force or {}, description=text)
-    if kind not in (int, float, bool, int | None, float | None):
+        kind = list[str]
+    elif get_origin(kind) is dict:
+        kind = dict[str, float]
+    elif kind not in (int, float, bool, int | None, float | None):
         if values := choices(name):
             text = f"One of {', '.join(values)}. {text}"
         # Dagster would refuse a value that is none of an enum's in words of its own.
-        return str, Field(default=in_force or "", description=text)
-    return kind | None, Field(default=in_force, description=text)
+        kind = str
+    return kind | None, Field(default_factory=_nothing, description=text)
+
+
+def _nothing() -> None:
+    """Return the value of a field that nobody wrote."""
 
 
 def resources_of(

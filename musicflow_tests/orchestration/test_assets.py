@@ -237,20 +237,67 @@ def test_the_launchpad_names_the_values_that_settings_take() -> None:
     assert str(fields["device"].description).startswith("One of auto, cpu, cuda, mps. Where models")
 
 
-def test_the_launchpad_opens_with_the_values_in_force_and_later_changes_hold(home: Home) -> None:
+def test_the_launchpad_says_the_values_in_force_and_later_changes_hold(home: Home) -> None:
     home.settings_file.parent.mkdir()
-    home.settings_file.write_text('k = 20\nembedders = ["mfcc"]\nprecision = "fp32"\n')
+    home.settings_file.write_text('k = 20\nembedders = ["mfcc"]\n')
     workspace = workspace_of()
     fields = type(workspace).model_fields
-    shown = {name: fields[name].default for name in ("home", "k", "embedders", "genre_level")}
-    assert shown == {
-        "home": str(home.root), "k": 20, "embedders": ["mfcc"], "genre_level": None,
-    }  # fmt: skip
-    assert fields["precision"].default == "fp32"
-    assert all(field.description for field in fields.values())
+    said = {name: str(fields[name].description) for name in fields}
+    assert all(said.values())
+    assert said["k"].endswith("when this page was loaded: 20.")
+    assert said["embedders"].endswith('loaded: ["mfcc"].')
+    assert said["genre_level"].endswith("loaded: nothing.")
     home.settings_file.write_text("k = 30\n")
     assert workspace.settings.k == 30
     assert workspace.model_copy(update={"k": 15}).settings.k == 15
+
+
+def test_what_is_written_in_the_launchpad_counts_whatever_the_home_says_by_then(
+    home: Home, instance: dg.DagsterInstance
+) -> None:
+    found: list[Settings] = []
+
+    @dg.asset
+    def seen(workspace: resources.Workspace) -> None:
+        found.append(workspace.settings)
+
+    before = 'precision = "fp32"\ntags = ["calm"]\nloudness_lufs = -14.0\nk = 20\n'
+    home.settings_file.write_text(before)
+    workspace = workspace_of()
+    after = 'precision = "bf16"\ntags = ["loud"]\nloudness_lufs = -20.0\nk = 30\n'
+    home.settings_file.write_text(after + 'hop_s = {mfcc = 1.0}\n')
+    written = {"precision": "fp32", "tags": [], "loudness_lufs": None, "hop_s": {}}
+    for config in (written, {}):
+        dg.materialize(
+            [seen],
+            instance=instance,
+            resources={"workspace": workspace},
+            run_config={"resources": {"workspace": {"config": config}}},
+        )
+    as_written, as_at_home = found
+    assert as_written.precision == "fp32", "it was that when Dagster was started"
+    assert (as_written.tags, as_written.hop_s, as_written.loudness_lufs) == ((), {}, None)
+    assert as_written.k == 30
+    assert (as_at_home.precision, as_at_home.tags) == ("bf16", ("loud",))
+    assert (as_at_home.loudness_lufs, as_at_home.hop_s) == (-20.0, {"mfcc": 1.0})
+
+
+def test_settings_of_a_command_are_taken_as_they_are(
+    home: Home, instance: dg.DagsterInstance
+) -> None:
+    settings = Settings(tags=("calm",), precision="fp32")
+    emptied = settings.model_copy(update={"tags": (), "loudness_lufs": None})
+    home.settings_file.write_text('tags = ["loud"]\nloudness_lufs = -14.0\n')
+    given = workspace_of(emptied)
+    assert (given.settings.tags, given.settings.loudness_lufs) == ((), None)
+    found: list[Settings] = []
+
+    @dg.asset
+    def seen(workspace: resources.Workspace) -> None:
+        found.append(workspace.settings)
+
+    dg.materialize([seen], instance=instance, resources={"workspace": given})
+    assert found == [given.settings]
 
 
 @pytest.mark.parametrize(("name", "value"), [("loudness_lufs", -14.0), ("genre_level", 2)])

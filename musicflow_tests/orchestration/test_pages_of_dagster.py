@@ -70,7 +70,11 @@ def test_a_partition_a_run_from_the_launchpad_and_the_comparison(dagster: str, p
     job = "locations/musicflow.orchestration.definitions/jobs/Refresh"
     page.goto(f"{dagster}/{job}/playground")
     expect(page.get_by_text("No errors")).to_be_visible()
-    expect(page.locator(".CodeMirror")).to_contain_text("evaluate: when 1 % changed")
+    expect(page.locator(".CodeMirror")).not_to_contain_text("evaluate")
+    page.locator(".CodeMirror").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text("resources: {workspace: {config: {evaluate: always, tags: []}}}")
+    expect(page.get_by_text("No errors")).to_be_visible()
     page.get_by_placeholder("Partition").click()
     page.get_by_text("tones", exact=True).last.click()
     page.get_by_role("button", name="Launch Run").click()
