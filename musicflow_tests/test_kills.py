@@ -21,7 +21,9 @@ import pytest
 
 from musicflow import embedders
 from musicflow.index import Collection, EmbeddedIndex, Manifest, Point, Revision
+from musicflow.orchestration.processes import KILLED, STARTED, WORKER
 from musicflow.orchestration.resources import EMBEDDING
+from musicflow.orchestration.run import prepare_dagster
 from musicflow.settings import Home
 from musicflow.store import EmbeddingStore
 from musicflow.worker.forks import CAN_FORK
@@ -88,6 +90,47 @@ def test_ctrl_c_ends_the_whole_run_with_a_sentence_and_keeps_what_was_done(
     assert "Traceback" not in errors
     assert 0 < len(store.known(spec)) < len(paths)
     assert not (home.reports / "comparison.json").exists()
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_run_of_dagster_that_was_killed_is_ended_by_the_next_command_which_carries_on(
+    run: Run, write: Callable[..., Path], home: Home
+) -> None:
+    paths = [write(f"noises/{number}.wav", noise(number, 15.0)) for number in range(16)]
+    music = paths[0].parents[1]
+    home.settings_file.write_text(f'library = "{music}"\nembedders = ["musicnn"]\ncuts = false\n')
+    store, spec = EmbeddingStore(home.embeddings), embedders.spec_of("musicnn")
+    job = ["-m", "musicflow.orchestration.definitions", "-j", "Ingest"]
+    command = ["dagster", "job", "execute", *job, "--tags", '{"dagster/partition": "noises"}']
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        instance.add_dynamic_partitions("parts", ["noises"])
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=os.environ | {"DAGSTER_HOME": str(home.dagster)},
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: any(WORKER in run.tags for run in instance.get_runs(STARTED)))
+        prepare_dagster(home)
+        [started] = instance.get_runs()
+        assert started.status == dg.DagsterRunStatus.STARTED, "a run at work is left alone"
+        wait_until(lambda: len(store.known(spec)) > 0)
+        kill(process)
+        assert 0 < len(store.known(spec)) < len(paths), "the kill came too late to test anything"
+
+        code, printed, errors = run("run", str(music), "--embedder", "musicnn", "--json")
+        assert code == 0, errors
+        assert json.loads(printed)["dataset"]["tracks"] == len(paths)
+        ended = instance.get_run_by_id(started.run_id)
+        assert ended is not None
+        assert (ended.status, ended.tags[KILLED]) == (dg.DagsterRunStatus.FAILURE, "true")
+        assert not instance.get_runs(STARTED)
+        assert instance.event_log_storage.get_concurrency_info(EMBEDDING).active_slot_count == 0
+    hashes = [
+        value
+        for part in home.embeddings.rglob("part-*.parquet")
+        for value in pq.read_table(part, columns=["content_hash"])["content_hash"].to_pylist()
+    ]
+    assert len(hashes) == len(set(hashes)) == len(paths), "something was embedded twice"
 
 
 @pytest.mark.usefixtures("ready")

@@ -1,6 +1,4 @@
 import json
-import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,9 +16,8 @@ from musicflow.orchestration import checks, layers, partitions, resources, run
 from musicflow.orchestration.definitions import assets_for, defs
 from musicflow.orchestration.embeddings import _partitions
 from musicflow.orchestration.partitions import all_partitions
-from musicflow.orchestration.processes import WORKER
 from musicflow.orchestration.resources import resources_of, workspace_of
-from musicflow.orchestration.run import materialize, prepare_dagster
+from musicflow.orchestration.run import materialize
 from musicflow.pipeline import plan_of
 from musicflow.settings import Home, Settings, explain_invalid
 from musicflow_tests.evaluation.made_up import SWEEP
@@ -203,35 +200,6 @@ def test_what_the_launchpad_says_goes_before_what_the_home_remembers(
     assert "no embedder is called 'nosuch'" in str(failure.step_failure_data)
 
 
-def test_a_run_whose_process_was_killed_is_ended_whoever_started_it(
-    music: Path, home: Home, instance: dg.DagsterInstance
-) -> None:
-    home.settings_file.write_text(f'library = "{music}"\nembedders = ["mfcc"]\n')
-    instance.add_dynamic_partitions("parts", ["noises", "tones"])
-    result = dg.materialize(
-        assets_for(["mfcc"]),
-        selection=[dg.AssetKey("raw_audio")],
-        resources=RESOURCES,
-        instance=instance,
-        tags=all_partitions(instance),
-    )
-    run = instance.get_run_by_id(result.run_id)
-    assert run is not None
-    assert json.loads(run.tags[WORKER])[1] == os.getpid()
-    process = [socket.gethostname(), 2**22 + 1, 0.0]
-    gone, going = (
-        instance.create_run_for_job(
-            defs.resolve_job_def("Refresh"),
-            tags={WORKER: one},
-            status=dg.DagsterRunStatus.STARTED,
-        )
-        for one in (json.dumps(process), run.tags[WORKER])
-    )
-    prepare_dagster(home)
-    found = [instance.get_run_by_id(one.run_id) for one in (gone, going)]
-    assert [one and one.status.value for one in found] == ["FAILURE", "STARTED"]
-
-
 def test_the_launchpad_names_the_values_that_settings_take() -> None:
     fields = type(workspace_of()).model_fields
     assert str(fields["device"].description).startswith("One of auto, cpu, cuda, mps. Where models")
@@ -265,7 +233,7 @@ def test_what_is_written_in_the_launchpad_counts_whatever_the_home_says_by_then(
     home.settings_file.write_text(before)
     workspace = workspace_of()
     after = 'precision = "bf16"\ntags = ["loud"]\nloudness_lufs = -20.0\nk = 30\n'
-    home.settings_file.write_text(after + 'hop_s = {mfcc = 1.0}\n')
+    home.settings_file.write_text(after + "hop_s = {mfcc = 1.0}\n")
     written = {"precision": "fp32", "tags": [], "loudness_lufs": None, "hop_s": {}}
     for config in (written, {}):
         dg.materialize(
