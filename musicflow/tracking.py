@@ -69,7 +69,8 @@ _DESCRIPTIONS = {
     EXPERIMENT: (
         "One parent run per evaluation of a library, with one child run per embedder. Each child "
         "has scores, their 95 % intervals, cost and licence. The chart icon shows quality against "
-        "speed. To see what a change did, select two parents and compare them."
+        "speed. The view opens with the last evaluation: clear its filter to see all. To see what "
+        "a change did, select two parents and compare them."
     ),
     OVER_TIME: (
         "One run per embedder, library and protocol; each evaluation of the library is a step. "
@@ -85,12 +86,14 @@ VIEW = "musicflow"
 _VIEW_COLUMNS = (
     ("metrics", "precision_at_10"),
     ("params", "interval"),
+    ("params", "exclude"),
     ("metrics", "map"),
     ("metrics", "tracks_per_hour"),
     ("metrics", "peak_rss_mb"),
     ("params", "dim"),
     ("params", "licence"),
     ("attributes", "Dataset"),
+    ("params", "relevance"),
     ("params", "fingerprint"),
 )
 # The first charts that its page draws of the same rows.
@@ -191,18 +194,35 @@ def _open(home: Home) -> MlflowClient:
 def _describe(client: MlflowClient, name: str) -> None:
     """Give an experiment its description, and the first one its view."""
     found = _experiment(client, name)
-    wanted = {_NOTE: _DESCRIPTIONS[name]} | ({_VIEW_TAG: _view()} if name == EXPERIMENT else {})
+    wanted = {_NOTE: _DESCRIPTIONS[name]}
+    if name == EXPERIMENT:
+        wanted[_VIEW_TAG] = _view(_last_evaluation(client, found))
     for key, value in wanted.items():
         # A description that a person wrote stays.
         if found.tags.get(key) != value and (key == _VIEW_TAG or key not in found.tags):
             client.set_experiment_tag(found.experiment_id, key, value)
 
 
-def _view() -> str:
-    """Return the view of the first experiment: what MLflow's page keeps of a table."""
+def _last_evaluation(client: MlflowClient, experiment: Experiment) -> str | None:
+    """Return the parent run that ended last; None if there is none."""
+    ended = "attributes.status = 'FINISHED'"
+    order = ["attributes.end_time DESC"]
+    for run in client.search_runs([experiment.experiment_id], ended, max_results=1, order_by=order):
+        return str(run.data.tags.get(_PARENT, run.info.run_id))
+    return None
+
+
+def _view(evaluation: str | None) -> str:
+    """Return the view of the first experiment: what MLflow's page keeps of a table.
+
+    It shows the embedders of the last evaluation alone. Ranked with those of others, they would
+    stand between scores of other tracks and protocols.
+    """
     columns = [f"{kind}.`{name}`" for kind, name in _VIEW_COLUMNS]
     # By a metric, embedders are rows of their own; by date they would be folded into their parent.
-    order = {"orderByKey": columns[0], "orderByAsc": False}
+    order: dict[str, object] = {"orderByKey": columns[0], "orderByAsc": False}
+    if evaluation is not None:
+        order["searchFilter"] = f"tags.`{_PARENT}` = '{evaluation}'"
     widths = {
         column: max(70, 24 + 8 * len(name))
         for column, (_, name) in zip(columns, _VIEW_COLUMNS, strict=True)
@@ -393,6 +413,7 @@ def _log_runs(
     _add_points(client, comparison, points, about[HOME])
     # Last: of a run that has ended, all is there.
     client.set_terminated(parent)
+    _describe(client, EXPERIMENT)
     return logged
 
 
@@ -594,6 +615,7 @@ def _about(comparison: Comparison) -> dict[str, object]:
         "exclude": comparison.protocol.exclude,
         "protocol": str(comparison.protocol),
         "corpus": comparison.protocol.corpus,
+        "relevance": comparison.protocol.relevance,
         "k": comparison.protocol.k,
         **doubts,
     }

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -285,6 +286,26 @@ def test_a_curve_over_time_is_of_one_protocol(home: Home) -> None:
     assert run.info.run_name == "musicnn: exclude artist"
     assert {"precision_at_10", "precision_at_20"} < run.data.metrics.keys()
     assert "precision_at_k" not in run.data.metrics
+
+
+@pytest.mark.usefixtures("ready")
+def test_the_view_opens_with_the_last_evaluation_that_is_there(home: Home) -> None:
+    def shown() -> dict[str, object]:
+        found = tracking.prepare(home).get_experiment_by_name(tracking.EXPERIMENT)
+        assert found is not None
+        return dict(json.loads(found.tags[f"mlflow.sharedViewState.{tracking.VIEW}"]))
+
+    assert "searchFilter" not in shown()
+    first = tracking.log_comparison(home, comparison(), SPECS, list)
+    last = tracking.log_comparison(home, comparison("2026-01-02"), SPECS, list)
+    query = str(shown()["searchFilter"])
+    assert str(last.mlflow_run_id) in query
+    client, experiment = tracking.prepare(home), str(last.mlflow_experiment_id)
+    ranked = client.search_runs([experiment], query)
+    assert {run.info.run_id for run in ranked} == {r.mlflow_run_id for r in last.rows} - {None}
+    for run in (*ranked, client.get_run(str(last.mlflow_run_id))):
+        client.delete_run(run.info.run_id)
+    assert str(first.mlflow_run_id) in str(shown()["searchFilter"])
 
 
 @pytest.mark.usefixtures("ready")
