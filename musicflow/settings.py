@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -33,6 +34,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -240,6 +242,29 @@ class Alias(BaseModel):
         return str(replace(found, given=name, trust_remote_code=trust))
 
 
+class SettingError(MusicflowError):
+    """A setting that cannot be read."""
+
+    code = "settings"
+
+
+_PREFIX = "MUSICFLOW_"
+
+
+class _Environment(EnvSettingsSource):
+    """The variables of the environment."""
+
+    def prepare_field_value(self, field_name: str, *given: Any) -> Any:
+        try:
+            return super().prepare_field_value(field_name, *given)
+        except ValueError as error:
+            variable = f"{_PREFIX}{field_name.upper()}"
+            raise SettingError(
+                f"the variable {variable} is no JSON: {os.environ.get(variable)!r}",
+                'write a list as in ["mfcc"], and a table as in {"mfcc": 0.5}',
+            ) from error
+
+
 class _HomeSource(TomlConfigSettingsSource):
     """The home's settings file, where ``qdrant.url`` is another spelling of ``qdrant_url``."""
 
@@ -259,7 +284,7 @@ def _text(where: Place | None) -> str | None:
 class Settings(BaseSettings):
     """What a run works on; see the module's docstring for where values come from."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSICFLOW_", extra="forbid", allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", allow_inf_nan=False)
 
     home: Path = Field(Path(HOME), description="The folder everything is kept in.")
     cache: Path = Field(
@@ -450,11 +475,37 @@ class Settings(BaseSettings):
         (), description="Metrics of other packages to add, each package.module:NAME."
     )
 
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            if where := self._origin(error.errors()[0]["loc"], given):
+                error.add_note(where)
+            raise
+
+    @classmethod
+    def _origin(cls, place: tuple[int | str, ...], given: Mapping[str, Any]) -> str:
+        """Return where a value stands, for people; empty of one that was given."""
+        if _holds(given, place):
+            return ""
+        environment = _Environment(cls)()
+        if _holds(environment, place):
+            return f"in the variable {_PREFIX}{str(place[0]).upper()}"
+        return f"in {cls._file(given, environment)}"
+
+    @classmethod
+    def _file(cls, given: Mapping[str, Any], environment: Mapping[str, Any]) -> Path:
+        """Return the settings file of the home that is given, or in the environment."""
+        home = given.get("home") or environment.get("home") or cls.model_fields["home"].default
+        return Home(expanded(Path(home))).settings_file
+
     @field_validator("library", mode="before")
     @classmethod
     def _somewhere(cls, library: Any) -> Any:
         if library == "":
             raise ValueError("its name is empty: write a folder, or . for this one")
+        if library is not None and not isinstance(library, str | Path | Remote):
+            raise ValueError(f"{library!r} is neither a folder nor an address")
         return place(library) if isinstance(library, str) else library
 
     @field_validator("genre")
@@ -511,19 +562,18 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the home's settings file last."""
-        default = cls.model_fields["home"].default
-        home = init_settings().get("home") or env_settings().get("home") or default
-        file = Home(expanded(Path(home))).settings_file
+        environment = _Environment(settings_cls)
+        file = cls._file(init_settings(), environment())
         try:
             remembered = _HomeSource(settings_cls, file)
         except ValueError as error:
             raise HomeError(f"{file} is not valid TOML: {error}") from error
-        return init_settings, env_settings, remembered
+        return init_settings, environment, remembered
 
     def model_post_init(self, _context: Any) -> None:
         """Make the paths absolute, so that a change of folder changes nothing."""
@@ -547,6 +597,17 @@ class Settings(BaseSettings):
     def paths(self) -> Home:
         """The layout of the home."""
         return Home(self.home)
+
+
+def _holds(values: Any, place: tuple[int | str, ...]) -> bool:
+    """Return whether there is a value at a place, by the names of nested tables."""
+    for name in place:
+        if not isinstance(values, Mapping):
+            return True
+        if name not in values:
+            return False
+        values = values[name]
+    return True
 
 
 def share_that_matters(when: str) -> float | None:
@@ -640,13 +701,17 @@ def explain(error: OSError) -> str:
 
 
 def explain_invalid(error: ValidationError) -> str:
-    """Return which setting is not valid, and why."""
+    """Return which setting is not valid, where it stands, and why."""
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
+    # Of a setting with several types, pydantic names the type as well.
+    name = repr(".".join(str(part) for part in first["loc"] if "[" not in str(part)))
+    where = " ".join((name, *getattr(error, "__notes__", ())))
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
         why = f"{first['input']!r} is none of {first['ctx']['expected']}"
-    return f"the setting {where!r} is not valid: {why}"
+    if first["type"] == "extra_forbidden":
+        why = "there is no setting of this name"
+    return f"the setting {where} is not valid: {why}"
 
 
 def remember(home: Home, **values: object) -> None:

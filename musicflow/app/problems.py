@@ -14,13 +14,13 @@ from musicflow.index import NoCollectionError
 from musicflow.library import LibraryError
 from musicflow.places import PlaceError
 from musicflow.search.errors import NoTrackError
-from musicflow.settings import HomeError, explain, explain_invalid
+from musicflow.settings import HomeError, SettingError, explain, explain_invalid
 from musicflow.worker import WorkerError
 
 MEDIA_TYPE = "application/problem+json"
 
 _NOT_THERE = (NoTrackError, NoCollectionError, UnknownEmbedderError)
-_NOT_NOW = (HomeError, LibraryError, PlaceError, WeightsError, WorkerError)
+_NOT_NOW = (HomeError, LibraryError, PlaceError, SettingError, WeightsError, WorkerError)
 _TITLES = {
     401: "Unauthorized",
     404: "Not found",

@@ -6,7 +6,6 @@ import traceback
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from musicflow.cli.console import FAILED, USAGE
 from musicflow.errors import MusicflowError, words_of, words_of_database
@@ -37,8 +36,6 @@ def sentence_of(error: Exception, home: Home) -> tuple[str, int]:
         return str(error), USAGE
     if isinstance(error, ValidationError):
         return explain_invalid(error), USAGE
-    if isinstance(error, SettingsError):
-        return f"{error}: a list is written as JSON, like '[\"mfcc\"]'", USAGE
     if isinstance(error, OSError):
         return explain(error), FAILED
     return _unforeseen(error, home), FAILED
