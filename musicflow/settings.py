@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -251,7 +251,17 @@ class SettingError(MusicflowError):
 _PREFIX = "MUSICFLOW_"
 
 
-class _Environment(EnvSettingsSource):
+class _Source(PydanticBaseSettingsSource):
+    """A source without the tables that were given empty: pydantic would add to them."""
+
+    emptied: Set[str] = frozenset()
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()  # type: ignore[safe-super]
+        return {name: one for name, one in values.items() if name not in self.emptied}
+
+
+class _Environment(_Source, EnvSettingsSource):
     """The variables of the environment."""
 
     def prepare_field_value(self, field_name: str, *given: Any) -> Any:
@@ -265,7 +275,7 @@ class _Environment(EnvSettingsSource):
             ) from error
 
 
-class _HomeSource(TomlConfigSettingsSource):
+class _HomeSource(_Source, TomlConfigSettingsSource):
     """The home's settings file, where ``qdrant.url`` is another spelling of ``qdrant_url``."""
 
     def _read_file(self, path: Any) -> dict[str, Any]:
@@ -313,7 +323,7 @@ class Settings(BaseSettings):
         description="Where genres come from: auto, tag, folder, or a table in CSV with the columns "
         "path and genre.",
     )
-    genre_level: Annotated[int | None, Option("--genre-level")] = Field(
+    genre_level: Annotated[int | None, Option("--genre-level", "LEVEL")] = Field(
         None, ge=1, description="The level of the folders that are genres, 1 for the topmost."
     )
     genre_names: dict[str, str] = Field(
@@ -567,12 +577,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the home's settings file last."""
-        environment = _Environment(settings_cls)
-        file = cls._file(init_settings(), environment())
+        given, environment = init_settings(), _Environment(settings_cls)
+        file = cls._file(given, environment())
         try:
             remembered = _HomeSource(settings_cls, file)
         except ValueError as error:
             raise HomeError(f"{file} is not valid TOML: {error}") from error
+        remembered.emptied = environment.emptied = {name for name in given if given[name] == {}}
         return init_settings, environment, remembered
 
     def model_post_init(self, _context: Any) -> None:
@@ -715,10 +726,17 @@ def explain_invalid(error: ValidationError) -> str:
 
 
 def remember(home: Home, **values: object) -> None:
-    """Keep `values` in the home's settings file; comments and other values stay."""
+    """Keep `values` in the home's settings file, which forgets empty ones.
+
+    Comments and other values stay.
+    """
     text = home.settings_file.read_text("utf-8") if home.settings_file.exists() else ""
     document = tomlkit.parse(text)
-    document.update({name: _plain(value) for name, value in values.items()})
+    for name, value in values.items():
+        if value in (None, (), {}):
+            document.pop(name, None)
+        else:
+            document[name] = _plain(value)
     write_atomically(home.settings_file, tomlkit.dumps(document).encode())
 
 

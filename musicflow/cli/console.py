@@ -47,9 +47,9 @@ LibraryArgument = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def settings_of(**given: Any) -> Settings:
-    """Return the settings, with the options that were given: neither None nor an empty list."""
-    settings = Settings(**{name: one for name, one in given.items() if one not in (None, [], ())})
+def settings_of(home: Path | None = None, **given: Any) -> Settings:
+    """Return the settings of a home, with the options that were given; None is a value."""
+    settings = Settings(**given if home is None else given | {"home": home})
     _homes.append(settings.paths)
     return settings
 

@@ -190,7 +190,7 @@ def layers(
     from musicflow.runs import measure_layers
 
     # Names are looked up among the embedders of the home, so that a label will do.
-    names = given.pop("embedders")
+    names = given.pop("embedders", ())
     if not names:
         stop("no embedder is named: name one as in --embedder musicnn", USAGE)
     settings = settings_of(home=home, library=folder, **given)
@@ -234,7 +234,7 @@ def tune(
     """
     from musicflow.runs import tune as learn
 
-    names = given.pop("embedders")
+    names = given.pop("embedders", ())
     settings = settings_of(home=home)
     text = f"{'+'.join(names or settings.embedders)}@{label}"
     [row] = learn([text], settings, progress)

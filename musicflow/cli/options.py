@@ -20,7 +20,8 @@ def takes_settings(*names: str) -> Callable[[Command], Command]:
     ----------
     *names
         The settings; all if none is named. The command has a parameter ``given``, which receives
-        those that were given, by name.
+        those that were given, by name. An empty value gives the default, so that the home forgets
+        what it remembers.
     """
     return partial(_with_options, names=names or tuple(options_of_a_run()))
 
@@ -28,7 +29,8 @@ def takes_settings(*names: str) -> Callable[[Command], Command]:
 def _with_options(command: Command, names: tuple[str, ...]) -> Command:
     @wraps(command)
     def with_options(**values: Any) -> None:
-        given = {name: _value(name, values.pop(name)) for name in names}
+        said = {name: values.pop(name) for name in names}
+        given = {name: _value(name, one) for name, one in said.items() if one not in (None, [], ())}
         command(**values, given=given)
 
     own = inspect.signature(command).parameters.values()
@@ -47,9 +49,13 @@ def _parameter(name: str) -> inspect.Parameter:
     field, mark = options_of_a_run()[name]
     several = get_origin(field.annotation) in (tuple, dict)
     values = choices(name)
-    kind: Any = list[str] if several else str if values else field.annotation
+    # An empty value is no number.
+    is_text = values or field.default is None
+    kind: Any = list[str] if several else str if is_text else field.annotation
     metavar = f"[{'|'.join(values)}]" if values else mark.metavar
     text = (field.description or "").removesuffix(".") + ("; repeatable." if several else ".")
+    if several or field.default is None:
+        text += ' "" unsets it.'
     option = typer.Option(
         mark.flag,
         metavar=metavar,
@@ -67,7 +73,9 @@ def _parameter(name: str) -> inspect.Parameter:
 def _value(name: str, value: Any) -> Any:
     """Return a setting's value; pairs such as NAME=SECONDS become a dictionary."""
     field, mark = options_of_a_run()[name]
-    if not value or get_origin(field.annotation) is not dict:
+    if value in ("", [""], ("",)):
+        return field.default
+    if get_origin(field.annotation) is not dict:
         return value
     pairs = [(text, *text.partition("=")) for text in value]
     for text, _, equals, _ in pairs:

@@ -230,10 +230,45 @@ def test_what_a_run_was_given_is_what_dagster_works_with_from_then_on(
 def test_a_zero_that_is_given_takes_the_place_of_what_the_home_remembers(home: Home) -> None:
     home.root.mkdir()
     home.settings_file.write_text("coverage_s = 30.0\nstress = 5\nloudness_lufs = -14\n")
-    settings = settings_of(home=home.root, coverage_s=0.0, stress=0, tags=[], seed=None)
+    settings = settings_of(home=home.root, coverage_s=0.0, stress=0)
     with pytest.raises(ValueError, match="finite number"):
         settings_of(home=home.root, coverage_s=float("inf"))
     assert (settings.coverage_s, settings.stress, settings.loudness_lufs) == (0.0, 0, -14)
+
+
+def test_an_empty_value_unsets_what_the_home_remembers(
+    run: Run, music: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "musicflow.cli.run._run", lambda one, *_: remember(one.paths, **one.remembered)
+    )
+    given = {
+        "--loudness": "-14",
+        "--genre-level": "2",
+        "--label": "playlist",
+        "--tag": "calm",
+        "--ignore": "*.tmp",
+        "--hop": "mfcc=1",
+        "--metric": "musicflow_tests.plugin:METRIC",
+    }
+    for flag, value in given.items():
+        assert run("run", str(music), "--embedder", "mfcc", flag, value)[0] == 0
+    assert Settings().loudness_lufs == -14
+    kept = home.settings_file.read_text()
+    for flag in given:
+        assert run("run", str(music), flag, "")[0] == 0
+    before = Settings.model_fields
+    for name in ("loudness_lufs", "genre_level", "labels", "tags", "ignore", "hop_s", "metrics"):
+        assert name in kept
+        assert name not in home.settings_file.read_text()
+        assert getattr(Settings(), name) == before[name].default
+    assert Settings().embedders == ("mfcc",)
+    assert run("run", str(music), "--embedder", "")[0] == 0
+    assert Settings().embedders == before["embedders"].default
+    code, _, errors = run("run", str(music), "--loudness", "loud")
+    assert (code, "'loudness_lufs' is not valid" in errors) == (2, True)
+    _, printed, _ = run("run", "--help")
+    assert " ".join(printed.replace("│", " ").split()).count('"" unsets it') == len(given) + 1
 
 
 def test_a_setting_that_is_not_valid_is_named(run: Run, music: Path, home: Home) -> None:
