@@ -19,6 +19,16 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFC", kept).strip()
 
 
+def shown(text: str) -> str:
+    """Return a text as a terminal shows it: on one line, with what it would obey as escapes.
+
+    These are control characters, among them those that begin a terminal's commands, and marks that
+    turn the direction of writing, so that a name reads as another. Half characters, which names of
+    files can hold, are no UTF-8.
+    """
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], _BREAKS.sub(" ", text))
+
+
 @lru_cache(1 << 15)
 def folded(text: str) -> str:
     """Return the form of a text that is matched: one for all that read alike.
@@ -97,6 +107,9 @@ def about(seconds: float | None) -> str:
 
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
+_OBEYED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _ACCENTS = re.compile(
     "[\u0300-\u036f\u1dc4-\u1dff"  # Latin, Greek, Cyrillic
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew

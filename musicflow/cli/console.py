@@ -13,16 +13,28 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from musicflow.settings import HOME, Home, HomeError, Settings, expanded
+from musicflow.text import shown
+
+
+class _Console(Console):
+    """A console on which all texts are `plain`: they come from files as often as from here."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*map(_plain, objects), **how)
+
+
+def _plain(printed: Any) -> Any:
+    return Text(plain(printed)) if isinstance(printed, str) else printed
+
 
 # A pipe has no width, so that nothing is cut for it.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000)
-err = Console(stderr=True)
+out = _Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000)
+err = _Console(stderr=True)
 
 USAGE = 2
 """The exit code of a command that was given wrong or missing arguments."""
@@ -87,10 +99,10 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
             yield item
         return
     bar = BarColumn(bar_width=None)
-    text = TextColumn("{task.description}")
+    text = TextColumn("{task.description}", markup=False)
     left = TimeRemainingColumn()
-    with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as shown:
-        yield from shown.track(items, total=total, description=title)
+    with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as bars:
+        yield from bars.track(items, total=total, description=plain(title))
 
 
 class _Lines(logging.Handler):
@@ -107,27 +119,29 @@ def show_log() -> None:
     log.handlers = [_Lines()]
 
 
-class _Cut(Table):
-    """A table whose cells stay on one line; the widest columns are cut first."""
+class _Table(Table):
+    """A table of plain texts."""
 
     def add_row(self, *cells: Any, **how: Any) -> None:
-        super().add_row(*map(self._on_one_line, cells), **how)
+        super().add_row(*map(self._cell, cells), **how)
 
-    @staticmethod
-    def _on_one_line(cell: Any) -> Any:
-        if not isinstance(cell, str):
-            return cell
+    def _cell(self, text: object) -> Text:
+        return Text(plain(text))
+
+
+class _Cut(_Table):
+    """A table whose cells stay on one line; the widest columns are cut first."""
+
+    def _cell(self, text: object) -> Text:
         # The cell rather than its column: Rich cuts columns that may not wrap all alike, until
         # nothing is left of the short ones.
-        text = Text.from_markup(cell)
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+        return Text(plain(text), no_wrap=True, overflow="ellipsis")
 
 
 def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
     """Return an empty table that fits a terminal: long cells are cut, or folded."""
-    table = (Table if fold else _Cut)(
-        title=plain(title) or None,
+    table = (_Table if fold else _Cut)(
+        title=Text(plain(title), "table.title") if title else None,
         title_justify="left",
         box=None,
         header_style="bold",
@@ -141,13 +155,13 @@ def table_of(title: str, columns: Sequence[str], fold: bool = False) -> Table:
 
 
 def plain(text: object) -> str:
-    """Return a text from outside without effect as markup, and as valid UTF-8."""
-    return escape(str(text).encode("utf-8", "replace").decode())
+    """Return a text from outside on one line, without what a terminal obeys; see `shown`."""
+    return shown(str(text))
 
 
-def say(text: object, console: Console = out) -> None:
-    """Print a text from outside as it is, on one line however long: terminals break it."""
-    console.print(plain(text), soft_wrap=True, highlight=False)
+def say(text: object, console: Console = out, style: str = "") -> None:
+    """Print a text on one line, however long: terminals break it."""
+    console.print(str(text), soft_wrap=True, style=style)
 
 
 def print_json(value: object) -> None:
@@ -173,5 +187,5 @@ def show_what_can_be_shown() -> None:
 
 def stop(message: str, code: int) -> NoReturn:
     """End the command with a sentence and an exit code."""
-    err.print(f"[red]error:[/red] {plain(message)}", soft_wrap=True, highlight=False)
+    err.print(Text.assemble(("error:", "red"), " ", plain(message)), soft_wrap=True)
     raise SystemExit(code)

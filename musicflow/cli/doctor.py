@@ -18,7 +18,6 @@ from musicflow.cli.console import (
     HomeOption,
     JsonOption,
     out,
-    plain,
     print_json,
     settings_of,
     table_of,
@@ -91,7 +90,7 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
             found = f"{fact.found}: {fact.fault}" if fact.fault else fact.found
             style = "red" if fact.fault else ""
             about = fact.about if fact.about != before else ""
-            table.add_row(about, plain(fact.name), plain(found), style=style)
+            table.add_row(about, fact.name, found, style=style)
             before = fact.about
         out.print(table)
     if any(fact.fault for fact in facts):

@@ -11,7 +11,6 @@ from musicflow.cli.console import (
     HomeOption,
     JsonOption,
     out,
-    plain,
     print_json,
     say,
     settings_of,
@@ -55,8 +54,8 @@ def list_embedders(
         return
     for kind, title in _KINDS.items():
         _show(title, [offer for offer in offers if offer.kind == kind])
-    out.print("* not for commercial use", highlight=False)
-    out.print(plain("A name of your own: NAME=ADDRESS, or [aliases.NAME] in musicflow.toml."))
+    say("* not for commercial use")
+    say("A name of your own: NAME=ADDRESS, or [aliases.NAME] in musicflow.toml.")
 
 
 @app.command()
@@ -115,7 +114,7 @@ def _show(title: str, offers: list[Offer]) -> None:
             catalogue.marked(offer.licence),
             offer.genre,
         )
-        table.add_row(*map(plain, cells))
+        table.add_row(*cells)
     out.print(table)
     for offer in offers:
         words = "takes words" if offer.text else ""

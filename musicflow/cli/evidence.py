@@ -13,7 +13,6 @@ from musicflow.cli.console import (
     JsonOption,
     LibraryArgument,
     out,
-    plain,
     print_json,
     progress,
     say,
@@ -84,13 +83,9 @@ def estimate(
         print_json([asdict(one) for one in found])
         return
     first = found[0]
-    out.print(
-        plain(
-            f"{folder}: {first.files} files, about {first.hours_of_audio:.1f} hours; "
-            f"{first.sampled} measured, {first.failed} of them unusable"
-        ),
-        soft_wrap=True,
-        highlight=False,
+    say(
+        f"{folder}: {first.files} files, about {first.hours_of_audio:.1f} hours; "
+        f"{first.sampled} measured, {first.failed} of them unusable"
     )
     table = table_of("", ["embedder", "time", "95 %", "load s", "memory MB", "disk MB", "device"])
     for one in found:
@@ -119,11 +114,9 @@ def estimate(
                 ]
                 table.add_row(one.embedder, heard, duration(choice.seconds), *loss)
         out.print(table)
-        out.print(
+        say(
             "kept: cosine to the vector of the whole track; 1 is the same, 0 as far as another "
-            "track. Choose with --coverage.",
-            soft_wrap=True,
-            highlight=False,
+            "track. Choose with --coverage."
         )
 
 
@@ -144,7 +137,7 @@ def recommend_embedder(
     if not quality + speed + size:
         stop("quality, speed and size cannot all be 0", USAGE)
     if comparison.is_void:
-        stop("\n".join(report.doubt_lines(comparison)), FAILED)
+        stop(" ".join(report.doubt_lines(comparison)), FAILED)
     found = choice.rank_candidates(comparison.rows, quality, speed, size)
     if not found:
         stop("no embedder with trained weights has figures in the last comparison", USAGE)
@@ -170,7 +163,7 @@ def recommend_embedder(
         front = "yes" if one.on_front else ""
         table.add_row(one.row.embedder, f"{one.score:.2f}", score, *costs, front)
     out.print(table)
-    out.print("(front: no other is at least as good in all three and better in one)")
+    say("(front: no other is at least as good in all three and better in one)")
     say(why)
 
 
@@ -204,7 +197,7 @@ def layers(
         say(title)
         table = table_of("", report.LAYERS_HEAD)
         for line in report.layer_lines(sweep):
-            table.add_row(*map(plain, line))
+            table.add_row(*line)
         out.print(table)
         for note in (f"Protocol: {sweep.protocol}", *report.layer_notes(sweep)):
             say(note)
@@ -258,7 +251,7 @@ def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
         print_json([asdict(one) for one in found])
         return
     if not found:
-        out.print("No vote yet: `musicflow app`, Compare, Blind test.")
+        say("No vote yet: `musicflow app`, Compare, Blind test.")
         return
     table = table_of("", ["embedder", "against", "votes", "of", "ties", "share", "95 %", "more"])
     for one in found:
@@ -267,9 +260,7 @@ def votes(home: HomeOption = None, as_json: JsonOption = False) -> None:
         counts = (str(n) for n in (one.wins, one.wins + one.losses, one.ties))
         table.add_row(one.better, one.worse, *counts, share, f"{one.low:.2f}–{one.high:.2f}", more)
     out.print(table)
-    out.print(
-        "(more: votes that would settle it if they go on as so far; look as often as you like)"
-    )
+    say("(more: votes that would settle it if they go on as so far; look as often as you like)")
 
 
 def show_clusters(
@@ -296,7 +287,7 @@ def show_clusters(
     section = report.of_clusters(found)
     table = table_of(section.title, section.head, fold=True)
     for line in section.rows:
-        table.add_row(*map(plain, line))
+        table.add_row(*line)
     out.print(table)
 
 
@@ -306,7 +297,7 @@ def show_tuned(row: Row) -> None:
         if section.head:
             table = table_of(section.title, section.head)
             for line in section.rows:
-                table.add_row(*map(plain, line))
+                table.add_row(*line)
             out.print(table)
         for text in section.text:
             say(text)
@@ -321,7 +312,7 @@ def show(comparison: Comparison) -> None:
     )
     say(title)
     for line in report.doubt_lines(comparison):
-        out.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True, highlight=False)
+        say(line, style="yellow")
     # These fit into 80 columns; the report has the rest.
     shown = report.columns(comparison, "console")
     titles = [t for m in shown for t in ([m.title, "95 %"] if m.name == MAIN else [m.title])]
@@ -342,7 +333,7 @@ def show(comparison: Comparison) -> None:
         section = report.by_label(comparison, label, "console")[0]
         by_label = table_of(section.title, section.head)
         for cells in section.rows:
-            by_label.add_row(*(plain(cell.replace("\n", " ")) for cell in cells))
+            by_label.add_row(*cells)
         if section.rows:
             out.print(by_label)
         for sentence in section.text:

@@ -11,7 +11,6 @@ from musicflow.cli.console import (
     JsonOption,
     err,
     out,
-    plain,
     print_json,
     progress,
     say,
@@ -101,5 +100,5 @@ def _show(manifests: list[Manifest], as_json: bool) -> None:
         return
     table = table_of("", ["collection", "tracks", *shown[2:]])
     for row in rows:
-        table.add_row(*(plain(value) for value in row.values()))
+        table.add_row(*row.values())
     out.print(table)

@@ -14,7 +14,6 @@ from musicflow.cli.console import (
     JsonOption,
     LibraryArgument,
     out,
-    plain,
     print_json,
     progress,
     say,
@@ -126,14 +125,14 @@ def _show(found: Check) -> None:
 def _show_labels(summary: Summary) -> None:
     table = table_of("Labels", ["field", "tracks", "share"])
     for name, count in summary.labelled.items():
-        table.add_row(plain(name), str(count), f"{count / summary.tracks:.0%}")
+        table.add_row(name, str(count), f"{count / summary.tracks:.0%}")
     out.print(table)
 
 
 def _show_genres(summary: Summary) -> None:
     table = table_of(f"{len(summary.genres)} genres", ["genre", "tracks"])
     for name, count in list(summary.genres.items())[:MOST]:
-        table.add_row(plain(name), str(count))
+        table.add_row(name, str(count))
     out.print(table)
     if (more := len(summary.genres) - MOST) > 0:
         say(f"… and {more} more")
@@ -159,7 +158,7 @@ def _show_problems(library: Library) -> None:
         return
     table = table_of("Problems", ["what", "reason"], fold=True)
     for what, _, reason in problems[:MOST]:
-        table.add_row(plain(what), plain(reason))
+        table.add_row(what, reason)
     out.print(table)
     if (more := len(problems) - MOST) > 0:
         say(f"… and {more} more")

@@ -12,8 +12,8 @@ from musicflow.cli.console import (
     HomeOption,
     JsonOption,
     err,
-    out,
     print_json,
+    say,
     settings_of,
     stop,
 )
@@ -47,15 +47,15 @@ def init(home: HomeOption = None, as_json: JsonOption = False) -> None:
     settings = settings_of(home=home)
     prepare(settings.paths)
     if has_own_configuration(settings.paths):
-        err.print(
+        say(
             f"{settings.paths.dagster / CONFIG.name} differs from this version's, and is kept. "
             "Delete it to have it made again.",
-            soft_wrap=True,
+            err,
         )
     if as_json:
         print_json({"home": str(settings.home)})
     else:
-        out.print(f"Ready: {settings.home}", soft_wrap=True)
+        say(f"Ready: {settings.home}")
 
 
 def dagster(

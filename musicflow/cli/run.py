@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,6 @@ from musicflow.cli.console import (
     LibraryArgument,
     err,
     out,
-    plain,
     print_json,
     progress,
     say,
@@ -127,11 +127,11 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     start = time.monotonic()
     plan = runs.plan_of(settings, progress)
     if settings.tags and not any(spec.text for spec in embedders.specs_for(settings)):
-        err.print(_NO_WORDS, soft_wrap=True)
+        say(_NO_WORDS, err)
     comparison = plan.comparison
     if comparison is not None:
         since = "Nothing is to be done" if comparison.as_of else "Nothing changed"
-        err.print(f"{since} since {comparison.created}.")
+        say(f"{since} since {comparison.created}.", err)
         if comparison.as_of is not None:
             # A run that was killed may not have said so yet.
             report.write(comparison, settings.paths.reports)
@@ -140,14 +140,14 @@ def _run(settings: Settings, as_json: bool, yes: bool = False) -> None:
     else:
         stop("nothing was done", FAILED)
     _show(comparison, settings, as_json)
-    err.print(f"Done in {duration(time.monotonic() - start)}.")
+    say(f"Done in {duration(time.monotonic() - start)}.", err)
 
 
 def _tell_of(library: Library) -> None:
     """Report how a library was read, and what is odd about it."""
     say(f"{library.name}: {library.reading}", err)
     for doubt in doubts(library):
-        err.print(f"[yellow]{plain(str(doubt))}[/yellow]", soft_wrap=True, highlight=False)
+        say(doubt, err, "yellow")
 
 
 def _agreed(plan: Plan, yes: bool) -> bool:
@@ -156,18 +156,18 @@ def _agreed(plan: Plan, yes: bool) -> bool:
     tracks = len(plan.library.tracks)
     shrunk = has_shrunk(tracks, plan.published)
     if shrunk:
-        err.print(
+        say(
             f"The library has {tracks} tracks; {plan.published} are published. The others will go "
             "from searches. If a disk is not mounted, stop here.",
-            soft_wrap=True,
+            err,
         )
     if not plan.remade and not shrunk:
         return True
     for step in plan.remade:
-        err.print(
+        say(
             f"{step.subject}: {step.tracks} tracks have vectors by another version or other "
             f"settings and will be embedded again{about(step.seconds)}.",
-            soft_wrap=True,
+            err,
         )
     return yes or not sys.stdin.isatty() or typer.confirm("Go on?", err=True)
 
@@ -182,7 +182,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         return
     _tell_of(plan.library)
     if not plan.steps:
-        out.print("Nothing to do: all is up to date.")
+        say("Nothing to do: all is up to date.")
         return
     table = table_of("", ["step", "embedder", "tracks", "why", "time"])
     for step in plan.steps:
@@ -190,7 +190,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         table.add_row(step.kind, step.subject, str(step.tracks), _WHY[step.reason], time)
     out.print(table)
     if plan.as_of is not None:
-        out.print(f"The evaluation is put off: it is {plan.as_of}.", soft_wrap=True)
+        say(f"The evaluation is put off: it is {plan.as_of}.")
 
 
 _WHY = {
@@ -204,7 +204,7 @@ _WHY = {
 
 def _carried_out(plan: Plan, settings: Settings) -> Comparison:
     try:
-        failed = runs.carry_out(plan, settings, progress, err.print)
+        failed = runs.carry_out(plan, settings, progress, partial(say, console=err))
     except KeyboardInterrupt:
         stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
@@ -212,7 +212,7 @@ def _carried_out(plan: Plan, settings: Settings) -> Comparison:
     reported = {row.embedder for row in rows if row.error and row.code != NO_COLLECTION}
     for asset, reason in failed.items():
         if asset.rpartition("/")[2] not in reported:
-            err.print(f"[red]{asset} failed:[/red] {plain(reason)}", soft_wrap=True)
+            say(f"{asset} failed: {reason}", err, "red")
     if comparison is None or any(not is_per_embedder(asset) for asset in failed):
         stop("the run failed; all finished work is kept for the next one", FAILED)
     if all(row.error for row in comparison.rows if row.kind != "baseline"):
@@ -225,7 +225,7 @@ def _trained_where_possible(labels: Iterable[str], settings: Settings) -> tuple[
     chosen = []
     for spec in map(embedders.spec_or_stand_in, labels):
         if spec.weights and (why := why_unavailable(spec, settings)):
-            err.print(f"{spec.name} runs untrained: {plain(why.message)}", soft_wrap=True)
+            say(f"{spec.name} runs untrained: {why.message}", err)
             spec = embedders.untrained(spec)
         chosen.append(spec.reference)
     return tuple(chosen)
@@ -239,16 +239,16 @@ def _show(comparison: Comparison, settings: Settings, as_json: bool) -> None:
     for sentence in report.put_off_lines(comparison):
         say(sentence)
     if any(row.weights == "untrained" for row in comparison.rows):
-        out.print(report.UNTRAINED_NOTE)
+        say(report.UNTRAINED_NOTE)
     for row in comparison.rows:
         if row.error:
             say(f"{row.embedder}: {row.error}")
     if any(row.advice for row in comparison.rows):
-        out.print("What to do about it: see the report, or musicflow weights --help")
+        say("What to do about it: see the report, or musicflow weights --help")
     if lines := report.problem_lines(comparison.problems):
         problems = table_of("Problems", ["what", "stage", "reason"], fold=True)
         for line in lines:
-            problems.add_row(*map(plain, line))
+            problems.add_row(*line)
         out.print(problems)
     say(" ".join(verdict(comparison)))
     for sentence in report.counts(comparison):

@@ -17,7 +17,6 @@ from musicflow.cli.console import (
     JsonOption,
     err,
     out,
-    plain,
     print_bytes,
     print_json,
     progress,
@@ -223,7 +222,7 @@ def why(
         print_json(found.as_json)
         return
     for line in found.lines():
-        out.print(plain(line))
+        say(line)
     table = table_of(f"by {found.embedder}", ["score", "A from", "B from", "seconds"])
     for one in found.passages:
         starts = (clock(one.query_s), clock(one.answer_s))
@@ -258,7 +257,7 @@ def duplicates(
         print_json([group_of(group) for group in groups])
         return
     if not groups:
-        out.print(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
+        say(f"No duplicates among {manifest.count} tracks, by {manifest.embedder}.")
         return
     shown = _told([hit.payload for group in groups for hit in group.hits])
     table = table_of(f"by {manifest.embedder}", ["group", "score", *shown])
@@ -402,7 +401,7 @@ def _show(
         print_json(answers_of(hits))
         return
     if not hits:
-        out.print("Nothing found: no track passes the filters.", soft_wrap=True)
+        say("Nothing found: no track passes the filters.")
         return
     title = f"by {collection.manifest.embedder}{about}"
     payloads = [hit.payload for hit in hits]
@@ -413,7 +412,7 @@ def _show(
     out.print(table)
     for hit in hits:
         if hit.duplicates:
-            out.print(plain(f"{hit.track_id} stands for {', '.join(hit.duplicates)} as well."))
+            say(f"{hit.track_id} stands for {', '.join(hit.duplicates)} as well.")
 
 
 _COLUMNS = {"track": "track_id", "artist": "artist", "name": "name", "genre": "genre"}
@@ -434,7 +433,7 @@ def _told(payloads: Sequence[dict[str, Any]]) -> list[str]:
 
 def _cells(payloads: Sequence[dict[str, Any]], columns: Sequence[str]) -> Iterator[list[str]]:
     for payload in payloads:
-        yield [plain(joined(payload[_COLUMNS[column]])) for column in columns]
+        yield [joined(payload[_COLUMNS[column]]) for column in columns]
 
 
 def _track_ids_from_input() -> list[str]:

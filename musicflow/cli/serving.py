@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import psutil
 
-from musicflow.cli.console import FAILED, INTERRUPTED, out, plain, stop
+from musicflow.cli.console import FAILED, INTERRUPTED, say, stop
 from musicflow.settings import Settings
 
 HOST = "localhost"
@@ -116,7 +116,7 @@ def serve(page: Page, settings: Settings, verbose: bool) -> NoReturn:
                 signal.signal(getattr(signal, name), _interrupt)
         try:
             if _answers(page, program):
-                out.print(f"{page.name}: open {page.address}{page.path}", soft_wrap=True)
+                say(f"{page.name}: open {page.address}{page.path}")
             code = program.wait()
         except KeyboardInterrupt:
             code = INTERRUPTED
@@ -166,4 +166,4 @@ def _last_line(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return plain(next((line.strip() for line in reversed(lines) if line.strip()), "it is empty"))
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it is empty")

@@ -12,8 +12,8 @@ from musicflow.cli.console import (
     USAGE,
     JsonOption,
     out,
-    plain,
     print_json,
+    say,
     settings_of,
     stop,
     table_of,
@@ -110,7 +110,7 @@ def verify_weights(names: NamesArgument = None, as_json: JsonOption = False) -> 
         table = table_of("", ["embedder", "compared", "with", "found"], fold=True)
         for row in rows:
             known = (row.get(name, "") for name in ("embedder", "compared", "reference"))
-            table.add_row(*known, plain(row.get("found") or row["error"]))
+            table.add_row(*known, row.get("found") or row["error"])
         out.print(table)
     if any("error" in row for row in rows):
         raise SystemExit(FAILED)
@@ -159,10 +159,6 @@ def _for_weights(
         print_json(done)
     else:
         for row in done:
-            out.print(
-                f"{row['embedder']}: {plain(row['error'] or row['result'])}",
-                soft_wrap=True,
-                highlight=False,
-            )
+            say(f"{row['embedder']}: {row['error'] or row['result']}")
     if any(row["error"] for row in done):
         raise SystemExit(FAILED)

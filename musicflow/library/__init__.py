@@ -168,8 +168,8 @@ def join(
     tracks, problems = layouts.read(found, root, files)
     broken = [Problem(f.path, "library", "error", f.error, f.code) for f in files if f.error]
     if not tracks:
-        reasons = "".join(f"\n  {problem.subject}: {problem.reason}" for problem in broken[:5])
-        raise LibraryError(f"no usable track lies below {root}{reasons}")
+        reasons = "; ".join(f"{problem.subject}: {problem.reason}" for problem in broken[:5])
+        raise LibraryError(f"no usable track lies below {root}", reasons)
     tracks.sort(key=lambda track: track.track_id)
     is_generic = layout == layouts.AUTO and found.labels == "folder"
     labelled, given = labels.label(tracks, files, root, rule, None if is_generic else found.labels)

@@ -171,6 +171,59 @@ def test_text_from_files_is_shown_as_it_is(run: Run, music: Path) -> None:
     assert "[red]tones" in printed
 
 
+HOSTILE = "\x1b[31m\u202e\u2066\u200f\x9b1m\x07\r\n\u2028[red]x[/]:smile:\udcff"
+
+
+def test_texts_on_a_terminal_are_one_line_and_command_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    told = "\\x1b[31m\\u202e\\u2066\\u200f\\x9b1m\\x07 [red]x[/]:smile:\\udcff"
+    assert console.plain(HOSTILE) == told
+    console.show_log()
+    console.say(HOSTILE)
+    console.out.print(HOSTILE)
+    for fold in (True, False):
+        table = console.table_of(HOSTILE, ["a"], fold)
+        table.add_row(HOSTILE)
+        console.out.print(table)
+    logging.getLogger("musicflow").warning("%s", HOSTILE)
+    list(console.progress([1], HOSTILE, 1))
+    with pytest.raises(SystemExit):
+        console.stop(HOSTILE, 1)
+    printed, errors = capfd.readouterr()
+    assert [line.strip() for line in printed.splitlines()] == [told, told, *2 * [told, "a", told]]
+    assert errors.splitlines() == [told, f"{told} …", f"error: {told}"]
+
+
+@pytest.mark.usefixtures("ready")
+def test_names_of_files_command_no_terminal_and_stay_as_they_are_in_json(
+    run: Run, music: Path
+) -> None:
+    odd = "\x1b[31m\u202e\x07"
+    (music / "tones").rename(music / f"tones{odd}")
+    (music / "noises" / "1.wav").rename(music / "noises" / f"a\nb{odd}.wav")
+    (music / "noises" / f"bad{odd}.wav").write_text("no sound")
+    (music / "noises" / f"copy{odd}.wav").write_bytes((music / "noises" / "2.wav").read_bytes())
+    track = ["--track", "noises/3.wav"]
+    for words in (
+        ["library", "check", str(music), "--embedder", "mfcc"],
+        ["run", str(music), "--embedder", "mfcc", "--dry-run"],
+        ["run", str(music), "--embedder", "mfcc"],
+        ["compare"],
+        ["search", *track],
+        ["search", str(music / "noises" / f"bad{odd}.wav")],
+        ["search", "--track", f"tone{odd}"],
+        ["recommend", "--like", "noises/3.wav"],
+        ["path", "noises/3.wav", "noises/0.wav"],
+        ["duplicates"],
+        ["clusters"],
+        ["index", "list"],
+    ):
+        _, printed, errors = run(*words)
+        assert not set(printed + errors) & {*odd[0], *odd[-2:]}, words
+    assert any(odd in hit["track_id"] for hit in json.loads(run("search", *track, "--json")[1]))
+
+
 @pytest.mark.usefixtures("ready")
 def test_settings_are_remembered_and_comments_kept(run: Run, music: Path, home: Home) -> None:
     home.settings_file.write_text("# mine\nembedders = ['mfcc']\n")
