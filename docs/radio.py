@@ -36,6 +36,6 @@ for _ in range(options.songs):
         break
     track = song["track_id"]
     heard.append(track)
-    print(f"{song['artist']} - {song['name']}", flush=True)
+    print(f"{', '.join(song['artist'])} - {song['name']}", flush=True)
     address = f"{options.api}/audio/{urllib.parse.quote(track)}"
     subprocess.run([*options.player.split(), address], check=True)

@@ -64,6 +64,11 @@ def joined(names: str | Sequence[str]) -> str:
     return names if isinstance(names, str) else ", ".join(names)
 
 
+def several(names: str | Sequence[str]) -> list[str]:
+    """Return names as a list; a text, which old collections hold, is one."""
+    return [names] if isinstance(names, str) else list(names)
+
+
 def nearest(wanted: str, known: Mapping[str, str]) -> str:
     """Return a hint that names the nearest of some texts; empty where none is near.
 

@@ -70,7 +70,7 @@ def test_a_run_killed_while_embedding_goes_on_where_it_was(
     ]
     assert len(hashes) == len(set(hashes)) == 36, "something was embedded twice"
     answers = json.loads(run("search", "--track", "tones/more 1.wav", "--json")[1])
-    assert {answer["genre"] for answer in answers} == {"tones"}
+    assert all(answer["genre"] == ["tones"] for answer in answers)
 
 
 @pytest.mark.usefixtures("ready")

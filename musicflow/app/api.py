@@ -129,9 +129,9 @@ class TrackOut(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     track_id: str
-    artist: str
+    artist: list[str]
     name: str
-    genre: str
+    genre: list[str]
     album: str | None = None
     path: str | None = None
     duration_s: float | None = None
@@ -152,9 +152,9 @@ _ANSWERS: dict[str, Any] = {
             "rank": 1,
             "score": 0.93,
             "track_id": "acoustic/calm_acoustic_2.ogg",
-            "artist": "Unknown",
+            "artist": ["Unknown"],
             "name": "calm_acoustic_2",
-            "genre": "acoustic",
+            "genre": ["acoustic"],
             "duration_s": 30.0,
             "path": "/music/acoustic/calm_acoustic_2.ogg",
             "duplicates": [],

@@ -6,7 +6,7 @@ from typing import Any
 from musicflow.index import Hit
 from musicflow.index.fields import FIELDS
 from musicflow.search.duplicates import Group
-from musicflow.text import joined
+from musicflow.text import several
 
 
 def answers_of(hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def answers_of(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     -------
     list of dict
         ``rank`` from 1, ``score``, the fields of the payload (null where a track has none), with
-        artists and genres as one text each, and ``duplicates``.
+        artists and genres as lists, and ``duplicates``.
     """
     return [
         {"rank": rank, "score": round(hit.score, 6)}
@@ -48,8 +48,8 @@ def group_of(group: Group) -> dict[str, Any]:
 
 def track_of(payload: dict[str, Any]) -> dict[str, Any]:
     """Return a track's payload as JSON values; see `answers_of`."""
-    texts = {name: joined(payload[name]) for name in ("artist", "genre")}
-    return dict.fromkeys(FIELDS) | payload | texts
+    lists = {name: several(payload[name]) for name in ("artist", "genre")}
+    return dict.fromkeys(FIELDS) | payload | lists
 
 
 def overlap(first: Sequence[str], second: Sequence[str]) -> float:

@@ -9,7 +9,7 @@ from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Collection, Collections, TrackIndexError, fused, open_index, tuned
 from musicflow.search.errors import NoTrackError, QueryError
 from musicflow.settings import Settings
-from musicflow.text import folded, joined, nearest
+from musicflow.text import folded, joined, nearest, several
 
 
 def fusion_weights(settings: Settings) -> fused.Weights:
@@ -187,8 +187,7 @@ def find_track(collection: Collection, text: str) -> str:
 
 def artists_of(track: dict[str, Any]) -> list[str]:
     """Return the artists in a payload; those before had one text."""
-    artists = track.get("artist", [])
-    return [artists] if isinstance(artists, str) else artists
+    return several(track.get("artist", []))
 
 
 def _names(track: dict[str, Any]) -> tuple[str, ...]:

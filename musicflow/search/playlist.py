@@ -13,7 +13,7 @@ from musicflow.index import Collection
 from musicflow.library.layouts.playlists import entries
 from musicflow.places import is_elsewhere
 from musicflow.search.errors import QueryError
-from musicflow.text import joined, normalized
+from musicflow.text import joined, normalized, several
 
 PlaylistFormat = Literal["m3u8", "xspf", "json"]
 
@@ -212,7 +212,7 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _json(tracks: Sequence[dict[str, Any]]) -> str:
-    shown = [track | {"artist": joined(track["artist"])} for track in tracks]
+    shown = [track | {"artist": several(track["artist"])} for track in tracks]
     return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
 

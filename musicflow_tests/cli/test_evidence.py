@@ -129,7 +129,7 @@ def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home
     arguments = ["--embedder", f"rrf:{'+'.join(names)}", "-k", "3", "--json"]
     code, printed, _ = run("search", "--track", "tones/3.wav", *arguments)
     assert code == 0
-    assert [hit["genre"] for hit in json.loads(printed)] == ["tones"] * 3
+    assert [hit["genre"] for hit in json.loads(printed)] == [["tones"]] * 3
     assert "tones/3.wav" not in printed
     code, printed, _ = run("search", str(music / "noises" / "1.wav"), *arguments)
     assert json.loads(printed)[0]["track_id"] == "noises/1.wav"
@@ -145,7 +145,7 @@ def test_a_fusion_is_searched_like_an_embedder(run: Run, music: Path, home: Home
             options = arguments if question[0] != "path" else [*arguments[:2], "--json"]
             code, printed, errors = run(*question, *options)
             assert code == 0, errors
-            assert json.loads(printed)[0]["genre"] == "tones"
+            assert json.loads(printed)[0]["genre"] == ["tones"]
 
 
 def test_layers_are_measured_and_reported(run: Run, music: Path, home: Home) -> None:
