@@ -132,6 +132,11 @@ class Home:
         return self.root / "collections"
 
     @property
+    def failures(self) -> Path:
+        """The errors that keep embedders from a collection."""
+        return self.root / "failures"
+
+    @property
     def reports(self) -> Path:
         """The last comparison, as JSON, Markdown, CSV and pictures."""
         return self.root / "reports"

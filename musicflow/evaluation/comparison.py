@@ -52,6 +52,7 @@ def compare(
     texts: Mapping[str, Mapping[str, np.ndarray]] = {},
     kept_neighbours: KeptNeighbours | None = None,
     deformed: Mapping[str, Deformed] = {},
+    failures: Mapping[str, MusicflowError] = {},
 ) -> Comparison:
     """Evaluate embedders side by side.
 
@@ -79,6 +80,8 @@ def compare(
         The neighbours that the last evaluation found.
     deformed
         By embedder, vectors of deformed tracks to query with.
+    failures
+        By embedder, the error that ended its work.
     """
     method = method or Method()
     vectors: Vectors = {spec.label: store.read(spec) for spec in specs}
@@ -120,8 +123,12 @@ def compare(
             row = replace(row, **vars(found.figures[spec.label]), **asdict(agreement))
             row = replace(row, scores=row.scores | by_words.scores.get(spec.label, {}))
             row = replace(row, stressed=stressed.get(spec.label, ()))
+        elif spec in ready:
+            row = replace(row, error="fewer than two recordings have a vector of every embedder")
         else:
-            row = replace(row, **_why_unscored(spec, store, spec in ready))
+            failure = failures.get(spec.label)
+            why = _why_unscored(spec, store, index.manifest(spec.label), library, failure)
+            row = replace(row, **why)
         rows.append(row)
     rows += [
         _fusion(name, [row for row in rows if row.embedder in members], found)
@@ -292,14 +299,30 @@ def _row(spec: EmbedderSpec, library: Library, made: Mapping[str, Embedding], re
     )
 
 
-def _why_unscored(spec: EmbedderSpec, store: EmbeddingStore, is_ready: bool) -> dict[str, Any]:
+def _why_unscored(
+    spec: EmbedderSpec,
+    store: EmbeddingStore,
+    manifest: Manifest | None,
+    library: Library,
+    failure: MusicflowError | None,
+) -> dict[str, Any]:
     """Return the fields of a row without scores that say why it has none."""
-    if is_ready:
-        return {"error": "fewer than two recordings have a vector of every embedder"}
-    why = store.unavailable(spec) or MusicflowError(
-        "no current collection is published", code=NO_COLLECTION
-    )
+    why = store.unavailable(spec) or failure or _without_collection(spec, manifest, library)
     return {"error": why.message, "advice": why.advice, "code": why.code}
+
+
+def _without_collection(
+    spec: EmbedderSpec, manifest: Manifest | None, library: Library
+) -> MusicflowError:
+    """Return why an embedder takes no part that could be loaded, and whose work is done."""
+    if manifest is None or manifest.spec_hash != spec.hash:
+        return MusicflowError("no current collection is published", code=NO_COLLECTION)
+    counted = f"{manifest.count} of {len(library.tracks)} tracks"
+    return MusicflowError(
+        f"{counted} {'has' if manifest.count == 1 else 'have'} a vector, where two are needed",
+        "see the problems of the other tracks",
+        "too-few-vectors",
+    )
 
 
 def _faults(spec: EmbedderSpec, store: EmbeddingStore, manifest: Manifest) -> list[Fault]:

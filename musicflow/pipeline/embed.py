@@ -9,6 +9,7 @@ from pathlib import Path
 from musicflow import audio, embedders, worker
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.library import Problem, Progress, Rules, Track, no_progress
+from musicflow.pipeline.failures import kept_failure
 from musicflow.pipeline.infer import embed_and_keep
 from musicflow.pipeline.isolate import embed_isolated
 from musicflow.pipeline.plan import Plan, to_embed
@@ -76,16 +77,17 @@ def embed_for(
 ) -> Embedded:
     """Embed tracks in a worker, within the limits of the settings; see `embed_tracks`."""
     rules = Rules.of(settings)
-    return embed_tracks(
-        tracks,
-        spec,
-        store,
-        settings.cache,
-        progress,
-        own_process=True,
-        limits=rules.limits,
-        log=rules.log,
-    )
+    with kept_failure(settings.paths, spec):
+        return embed_tracks(
+            tracks,
+            spec,
+            store,
+            settings.cache,
+            progress,
+            own_process=True,
+            limits=rules.limits,
+            log=rules.log,
+        )
 
 
 def embed_tracks(

@@ -19,6 +19,7 @@ from musicflow.index import TrackIndex, fused, open_index
 from musicflow.library import Library, Problem, Progress, no_progress, shown_as
 from musicflow.library.recordings import Verdicts
 from musicflow.pipeline.cuts import are_looked_for, find_cuts
+from musicflow.pipeline.failures import failures_of
 from musicflow.pipeline.pace import EVALUATION, Pace
 from musicflow.pipeline.plan import EVALUATED, still_stands
 from musicflow.pipeline.stress import deformed_vectors, tracks_to_deform
@@ -79,7 +80,7 @@ def _evaluated(
     home, given = settings.paths, (library, specs, store, index)
     texts, problems = _vectors_of_queries(*given, settings.cache)
     deformed = _deformed(*given, settings, progress, problems)
-    verdicts = Verdicts.load(home.recordings)
+    verdicts, failures = Verdicts.load(home.recordings), failures_of(home, specs)
     if are_looked_for(library, settings):
         find_cuts(library, verdicts, settings, progress)
     pace, count = Pace(home.pace), len(library.tracks)
@@ -88,7 +89,9 @@ def _evaluated(
         comparison = shown_as(
             f"Evaluating {count} tracks{about(pace.estimate(EVALUATION, count))}",
             lambda: compare(
-                *given, method, verdicts, texts, KeptNeighbours(home.neighbours), deformed
+                *(*given, method, verdicts, texts, KeptNeighbours(home.neighbours)),
+                deformed=deformed,
+                failures=failures,
             ),
             progress,
         )

@@ -16,6 +16,7 @@ import numpy as np
 from musicflow.embedders.spec import EmbedderSpec
 from musicflow.index import Collection, Manifest, Point, Revision, TrackIndex, fields, normalize
 from musicflow.library import Progress, Track, no_progress
+from musicflow.pipeline.failures import kept_failure
 from musicflow.pipeline.pace import Pace, publication
 from musicflow.pipeline.words import predict, tags_for, vectors_of_texts
 from musicflow.settings import Settings
@@ -251,11 +252,12 @@ def publish_for(
     progress: Progress = no_progress,
 ) -> Manifest:
     """Publish tracks with the tags that the settings ask for; see `build_collection`."""
-    return build_collection(
-        *(tracks, spec, store, index, Pace(settings.paths.pace), progress),
-        tags=tags_for(spec, settings),
-        cache=settings.cache,
-    )
+    with kept_failure(settings.paths, spec):
+        return build_collection(
+            *(tracks, spec, store, index, Pace(settings.paths.pace), progress),
+            tags=tags_for(spec, settings),
+            cache=settings.cache,
+        )
 
 
 def collection_state(tracks: Iterable[Track], spec: Spec, tags: Sequence[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """When a changed library is evaluated again, and what is said until then."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,8 +17,10 @@ from musicflow.library import Library
 from musicflow.pipeline import Plan, build_collection, embed_tracks, plan_of
 from musicflow.pipeline.evaluate import evaluate_library
 from musicflow.pipeline.plan import still_stands
+from musicflow.pipeline.run import run_plan
 from musicflow.settings import Settings
 from musicflow.store import EmbeddingStore
+from musicflow.worker import WorkerError
 from musicflow_tests.conftest import tone
 
 Write = Callable[..., Path]
@@ -38,6 +41,41 @@ def run(settings: Settings) -> tuple[Plan, Comparison]:
     comparison = evaluate_library(plan.library, [mfcc.SPEC], store, index, settings)
     report.write(comparison, home.reports)
     return plan, comparison
+
+
+@pytest.mark.parametrize(
+    ("failing", "error", "told"),
+    [
+        ("embed.embed_tracks", WorkerError("the worker was killed", "add memory", "killed"),
+         ("the worker was killed", "add memory", "killed")),
+        ("publish.build_collection", KeyError("x"), ("KeyError: 'x'", "", "unexpected")),
+        ("publish.build_collection", OSError(errno.ENOSPC, "full", "/home/x"),
+         ("/home/x: the disk is full: make room. All finished work is kept: then run it again.",
+          "", "system")),
+    ],
+)  # fmt: skip
+def test_a_failed_embedder_has_its_own_error_in_the_report(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+    error: Exception,
+    told: tuple[str, str, str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"musicflow.pipeline.{failing}", fail)
+        assert [*run_plan(plan_of(settings), settings)] == ["embeddings/mfcc"]
+    comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    assert comparison is not None
+    row = comparison.rows[0]
+    assert (row.error, row.advice, row.code) == told
+    assert run_plan(plan_of(settings), settings) == {}
+    comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
+    assert comparison is not None
+    assert comparison.rows[0].error == ""
+    assert not [*settings.paths.failures.iterdir()]
 
 
 def stands(last: Comparison, library: Library, settings: Settings) -> bool:
