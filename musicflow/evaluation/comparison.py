@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from musicflow.evaluation.stress import Deformed, Stressed
 from musicflow.evaluation.words import Words
 from musicflow.index import Manifest, TrackIndex, normalize
 from musicflow.library import Library, Problem, Track, doubts
+from musicflow.library.problems import fault_of_reading
 from musicflow.library.recordings import Verdicts
+from musicflow.places import is_elsewhere
 from musicflow.store import (
     ALL_TRACKS,
     Embedding,
@@ -369,13 +372,25 @@ def _baseline(found: Quality, by_words: Words) -> Row:
 def _not_embedded(
     library: Library, ready: Sequence[EmbedderSpec], vectors: Vectors
 ) -> list[Problem]:
-    reason = "not embedded: it could not be read, or not yet"
     return [
-        Problem(track.track_id, spec.label, "error", reason, "not-embedded")
+        Problem(track.track_id, spec.label, "error", *_why_not_embedded(track))
         for spec in ready
         for track in library.tracks
         if track.content_hash not in vectors[spec.label]
     ]
+
+
+def _why_not_embedded(track: Track) -> tuple[str, str]:
+    """Return why a track that can be embedded is not, and the code of it."""
+    if is_elsewhere(track.path):
+        return "not embedded: it could not be read, or not yet", "not-embedded"
+    try:
+        with Path(track.path).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        reason, code = fault_of_reading(error)
+        return f"not embedded: it {reason}", code
+    return "not embedded yet: the next run does so", "not-embedded"
 
 
 def _cuts(tracks: Sequence[Track], verdicts: Verdicts | None) -> list[Problem]:

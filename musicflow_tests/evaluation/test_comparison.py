@@ -1,9 +1,11 @@
 import csv
+import errno
 import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +64,25 @@ def test_a_track_that_could_not_be_read_is_named_and_counted(
     assert comparison.rows[0].n_queries == 11
     assert [problem.subject for problem in comparison.problems] == [library.tracks[0].track_id]
     assert comparison.dataset.failed == 1
+
+
+def test_a_track_without_a_vector_says_why(
+    library: Library, store: EmbeddingStore, index: EmbeddedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(replace(library, tracks=library.tracks[2:]), store, index)
+    locked, opened = library.tracks[0].path, Path.open
+
+    def open_(path: Path, *how: Any, **also: Any) -> Any:
+        if str(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", locked)
+        return opened(path, *how, **also)
+
+    monkeypatch.setattr(Path, "open", open_)
+    problems = compare(library, [mfcc.SPEC], store, index).problems
+    assert [(problem.reason, problem.code) for problem in problems] == [
+        ("not embedded: it cannot be read: Permission denied", "unreadable"),
+        ("not embedded yet: the next run does so", "not-embedded"),
+    ]
 
 
 def test_vectors_that_were_not_published_yet_are_compared(
