@@ -14,6 +14,7 @@ from musicflow.library import (
     UNKNOWN,
     Library,
     LibraryError,
+    grouped,
     join,
     labels_state,
     layouts,
@@ -360,18 +361,29 @@ def test_what_is_wrong_in_a_manifest_is_told_with_its_line_and_column(listed: Pa
     assert told[:3] == [
         (
             "manifest.csv, line 4",
-            "a row that cannot be used: column path: ../../b.wav lies outside the library",
+            "a row whose file lies outside the library: column path, ../../b.wav",
         ),
-        ("manifest.csv, line 6", "a row that cannot be used: column path: it names no file"),
-        ("manifest.csv, line 7", "a row that cannot be used: 5 values for 4 columns"),
+        ("manifest.csv, line 6", "a row that names no file: column path"),
+        ("manifest.csv, line 7", "a row with too many values: 5 for 4 columns"),
     ]
     assert ("audio/a.wav", "listed twice: manifest.csv, line 5") in told
     assert ("audio/gone.wav", "no such audio file: manifest.csv, line 3") in told
-    wrong = "a value that cannot be used: manifest.csv, line 2, column"
-    year = f"{wrong} year: 'MCMLXV' is no year"
+    year = "a value that is no year: 'MCMLXV' in manifest.csv, line 2, column year"
     assert ("audio/a.wav", year) in told
-    truth = f"{wrong} compilation: 'maybe' is neither true nor false"
-    assert ("audio/a.wav", truth) in told
+    truth = "a value that is neither true nor false: 'maybe' in manifest.csv, line 2, column"
+    assert ("audio/a.wav", f"{truth} compilation") in told
+
+
+def test_many_faults_of_a_manifest_are_counted_by_their_kind(listed: Path) -> None:
+    lines = ["path,year", "audio/a.wav,old", *[",1"] * 4, *["audio/b.wav,1,2"] * 5]
+    lines += ["/elsewhere/c.wav,1"] * 4
+    (listed / "manifest.csv").write_text("\n".join(lines))
+    assert [(one.reason, one.subject.split(",")[0]) for one in grouped(read(listed).problems)] == [
+        ("a row that names no file", "4"),
+        ("a row with too many values", "5"),
+        ("a row whose file lies outside the library", "4"),
+        ("a value that is no year: 'old' in manifest.csv, line 2, column year", "audio/a.wav"),
+    ]
 
 
 def test_a_line_that_is_no_json_is_told_with_its_column(listed: Path) -> None:
@@ -379,12 +391,12 @@ def test_a_line_that_is_no_json_is_told_with_its_column(listed: Path) -> None:
     (listed / "manifest.jsonl").write_text("\n".join(lines))
     library = read(listed)
     assert [track.genres for track in library.tracks] == [("Soul", "Jazz")]
-    second, third = (problem for problem in library.problems if problem.code == "row-invalid")
+    second, third = (problem for problem in library.problems if problem.severity == "warning")
     assert second.subject == "manifest.jsonl, line 2"
-    assert second.reason.startswith("a row that cannot be used: column 2 is not valid JSON")
+    assert second.reason.startswith("a row that is not valid JSON: column 2, Expecting")
     assert (third.subject, third.reason) == (
         "manifest.jsonl, line 3",
-        "a row that cannot be used: it is no object",
+        "a row that is no object of JSON",
     )
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from musicflow.library.audio_file import AudioFile
 from musicflow.library.layouts import Detection, Layout
 from musicflow.library.layouts.nested import bases, joined, state_of
-from musicflow.library.layouts.table import INVALID, PATH, Row, column_of, place_below, tracks_of
+from musicflow.library.layouts.table import PATH, Row, column_of, place_below, tracks_of
 from musicflow.library.problems import Problem
 from musicflow.library.track import LibraryError, Track
 from musicflow.places import Place
@@ -64,8 +64,7 @@ def read(root: Place, files: list[AudioFile]) -> tuple[list[Track], list[Problem
             path = values.pop(PATH, "")
             inner = place_below(root, root / base, str(path))
             if fault := fault or _fault_of(path, inner):
-                reason = f"a row that cannot be used: {fault}"
-                problems.append(Problem(where, "library", "warning", reason, INVALID))
+                problems.append(Problem(where, "library", "warning", f"a row {fault[1]}", fault[0]))
             else:
                 rows.append(Row(where, str(inner), values))
     tracks, found = tracks_of(root, files, rows)
@@ -112,13 +111,18 @@ def _tables(root: Place) -> list[tuple[str, str]]:
     return [("", name) for name in others]
 
 
-def _fault_of(path: object, inner: str | None) -> str:
+Fault = tuple[str, str] | None
+"""The code of a fault of a row, and what follows "a row": first the kind, then what is of one."""
+
+
+def _fault_of(path: object, inner: str | None) -> Fault:
     if not path or not isinstance(path, str):
-        return f"column {PATH}: it names no file"
-    return "" if inner else f"column {PATH}: {path} lies outside the library"
+        return "row-without-file", f"that names no file: column {PATH}"
+    outside = f"whose file lies outside the library: column {PATH}, {path}"
+    return None if inner else ("row-outside", outside)
 
 
-Read = Iterator[tuple[str, dict[str, Any], str]]
+Read = Iterator[tuple[str, dict[str, Any], Fault]]
 """The place of each row, its values without the empty ones, and its fault, if it cannot be read."""
 
 
@@ -132,10 +136,11 @@ def _rows_of_csv(path: Place) -> Read:
             for cells in reader:
                 place = f"line {reader.line_num}"
                 if len(cells) > len(names):
-                    yield place, {}, f"{len(cells)} values for {len(names)} columns"
+                    counts = f"{len(cells)} for {len(names)} columns"
+                    yield place, {}, ("row-too-long", f"with too many values: {counts}")
                 elif cells:
                     pairs = zip(names, cells, strict=False)
-                    yield place, {name: cell for name, cell in pairs if cell.strip()}, ""
+                    yield place, {name: cell for name, cell in pairs if cell.strip()}, None
     except UnicodeDecodeError as error:
         raise LibraryError(f"{path} is not UTF-8: {error}") from error
     except csv.Error as error:
@@ -154,13 +159,13 @@ def _rows_of_json_lines(path: Place) -> Read:
                 try:
                     values = json.loads(line)
                 except ValueError as error:
-                    column = getattr(error, "colno", 1)
-                    yield place, {}, f"column {column} is not valid JSON: {error}"
+                    why = f"column {getattr(error, 'colno', 1)}, {getattr(error, 'msg', error)}"
+                    yield place, {}, ("row-not-json", f"that is not valid JSON: {why}")
                     continue
                 if isinstance(values, dict):
-                    yield place, _said(values), ""
+                    yield place, _said(values), None
                 else:
-                    yield place, {}, "it is no object"
+                    yield place, {}, ("row-no-object", "that is no object of JSON")
     except UnicodeDecodeError as error:
         raise LibraryError(f"{path} is not UTF-8: {error}") from error
     except OSError as error:
@@ -176,7 +181,7 @@ def _rows_of_parquet(path: Place) -> Read:
     if PATH not in map(column_of, table.column_names):
         raise LibraryError(f"{path} has no column {PATH}, but {', '.join(table.column_names)}")
     for number, values in enumerate(table.to_pylist(), 1):
-        yield f"row {number}", _said(values), ""
+        yield f"row {number}", _said(values), None
 
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,6 @@ ALIASES = {
 }
 """Other names of columns."""
 
-INVALID = "row-invalid"
-"""The code of a row, or of a value in it, that cannot be used."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -163,9 +160,9 @@ def _fields(file: AudioFile, row: Row, problems: list[Problem]) -> dict[str, Any
         if (value := row.values.get(name)) is None:
             continue
         if (found := kind(value)) is None:
-            fault = f"{value!r} is {_WRONG[kind]}"
-            reason = f"a value that cannot be used: {row.place}, column {name}: {fault}"
-            problems.append(_warning(file.path, reason, INVALID))
+            code, wrong = _WRONG[kind]
+            reason = f"a value that is {wrong}: {value!r} in {row.place}, column {name}"
+            problems.append(_warning(file.path, reason, code))
         else:
             fields[name] = found
     genres = fields.get("genres", ())
@@ -249,11 +246,12 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 }
 """The fields of a track that a table can name, and what makes a value of each."""
 
-_WRONG: dict[Callable[[Any], Any], str] = {
-    _text: "no text",
-    _texts: "no text",
-    _year: "no year",
-    _place: "no whole number",
-    _number: "no number",
-    _truth: "neither true nor false",
+_WRONG: dict[Callable[[Any], Any], tuple[str, str]] = {
+    _text: ("value-no-text", "no text"),
+    _texts: ("value-no-text", "no text"),
+    _year: ("value-no-year", "no year"),
+    _place: ("value-no-whole-number", "no whole number"),
+    _number: ("value-no-number", "no number"),
+    _truth: ("value-no-truth", "neither true nor false"),
 }
+"""The code of a value that is not of its kind, and its reason."""
