@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
+from musicflow.atomic import DamagedError
 from musicflow.embedders import UnknownEmbedderError, WeightsError
 from musicflow.errors import MusicflowError
 from musicflow.index import NoCollectionError
@@ -20,7 +21,15 @@ from musicflow.worker import WorkerError
 MEDIA_TYPE = "application/problem+json"
 
 _NOT_THERE = (NoTrackError, NoCollectionError, UnknownEmbedderError)
-_NOT_NOW = (HomeError, LibraryError, PlaceError, SettingError, WeightsError, WorkerError)
+_NOT_NOW = (
+    DamagedError,
+    HomeError,
+    LibraryError,
+    PlaceError,
+    SettingError,
+    WeightsError,
+    WorkerError,
+)
 _TITLES = {
     401: "Unauthorized",
     404: "Not found",

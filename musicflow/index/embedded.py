@@ -24,12 +24,13 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import qdrant_edge as edge
 
-from musicflow.atomic import write_atomically
+from musicflow.atomic import DamagedError, write_atomically
+from musicflow.errors import words_of
 from musicflow.index.qdrant import (
     LINKS_PER_FIELD,
     Dialect,
@@ -49,9 +50,14 @@ from musicflow.index.track_index import (
     TrackIndexError,
 )
 
+T = TypeVar("T")
+
 _BATCH = 1000
 _ROOM = 200_000_000
 """Bytes that must be free to build a collection, beside three times its vectors."""
+_LOG = 100_000_000
+"""Bytes that a reader's write-ahead log needs at most."""
+_CURRENT = "CURRENT"
 _MANIFEST = "manifest.json"
 _CONFIG = "edge_config.json"
 _SEGMENTS = "segments"
@@ -119,7 +125,7 @@ class EmbeddedIndex:
         version, before = uuid.uuid4().hex, self._current(name)
         versions.mkdir(exist_ok=True)
         building.rename(versions / version)
-        write_atomically(folder / "CURRENT", version.encode())
+        write_atomically(folder / _CURRENT, version.encode())
         for old in versions.iterdir():
             if old.name not in (version, before):
                 shutil.rmtree(old, ignore_errors=True)
@@ -134,24 +140,19 @@ class EmbeddedIndex:
             before = [v.name for v in (folder / "versions").iterdir() if v.name != current]
             if not before:
                 raise NoCollectionError(f"there is no earlier version of the collection {name!r}")
-            write_atomically(folder / "CURRENT", before[0].encode())
+            write_atomically(folder / _CURRENT, before[0].encode())
             return _read_manifest(folder / "versions" / before[0])
 
     def manifest(self, name: str) -> Manifest | None:
         """See `TrackIndex.manifest`."""
-        version = self._current(name)
-        return _read_manifest(self.root / name / "versions" / version) if version else None
+        return self._read(name, _read_manifest)
 
     def open(self, name: str) -> "EmbeddedCollection":
         """See `TrackIndex.open`."""
-        while (version := self._current(name)) is not None:
-            try:
-                return EmbeddedCollection(self.root / name / "versions" / version).hold()
-            except FileNotFoundError:
-                # Two publications went by since the name was read. If not, it is an error.
-                if self._current(name) == version:
-                    raise
-        raise self._no_collection(name)
+        found = self._read(name, lambda version: EmbeddedCollection(version).hold())
+        if found is None:
+            raise self._no_collection(name)
+        return found
 
     def names(self) -> Sequence[str]:
         """See `TrackIndex.names`."""
@@ -164,11 +165,31 @@ class EmbeddedIndex:
     def _no_collection(self, name: str) -> NoCollectionError:
         return NoCollectionError.among(name, self.names())
 
+    def _read(self, name: str, read: Callable[[Path], T]) -> T | None:
+        """Read the published version of a collection; None if there is none."""
+        while (version := self._current(name)) is not None:
+            try:
+                return read(self.root / name / "versions" / version)
+            except (FileNotFoundError, DamagedError) as error:
+                # Two publications went by since the name was read. If not, it is an error.
+                if self._current(name) != version:
+                    continue
+                if isinstance(error, DamagedError):
+                    raise
+                raise _damaged(f"{error.filename} is gone", self.root / name) from error
+        return None
+
     def _current(self, name: str) -> str | None:
+        file = self.root / name / _CURRENT
         try:
-            return (self.root / name / "CURRENT").read_text("utf-8")
+            version = file.read_text("utf-8")
         except FileNotFoundError:
             return None
+        except UnicodeDecodeError:
+            version = ""
+        if not version.isalnum():
+            raise _damaged(f"{file} is damaged", file)
+        return version
 
 
 def _recommend(likes: list[Any], dislikes: list[Any], strategy: ScoreStrategy) -> edge.Query:
@@ -210,7 +231,13 @@ class EmbeddedCollection(QdrantCollection):
         shutil.copyfile(self.version / _CONFIG, folder / _CONFIG)
         segments = (self.version / _SEGMENTS).resolve(strict=True)
         _lay(segments, folder / _SEGMENTS)
-        shard = edge.EdgeShard.load(str(folder))
+        try:
+            shard = edge.EdgeShard.load(str(folder))
+        except Exception as error:  # The engine has no errors of its own.
+            if shutil.disk_usage(folder).free < _LOG:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+            what = f"{self.version} cannot be read ({words_of(error)})"
+            raise _damaged(what, self.version.parents[1]) from error
         self._end.callback(shard.close)
         # What is open needs no name, so a process that is killed leaves nothing behind. On Windows
         # open files keep their names, and closing removes them.
@@ -283,7 +310,16 @@ def _copy_file(source: str, target: str) -> None:
 
 
 def _read_manifest(version: Path) -> Manifest:
-    return Manifest.restored(json.loads((version / _MANIFEST).read_text("utf-8")))
+    file = version / _MANIFEST
+    try:
+        return Manifest.restored(json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _damaged(f"{file} is damaged", version.parents[1]) from error
+
+
+def _damaged(what: str, lost: Path) -> DamagedError:
+    """Return the error for a collection; all in it can be made again of the vectors."""
+    return DamagedError(what, f"delete {lost}; the next run publishes the collection anew")
 
 
 def _check_room(folder: Path, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import qdrant_edge as edge
 
+from musicflow.atomic import DamagedError
 from musicflow.index import EmbeddedIndex, Filters, Revision, embedded
 from musicflow_tests.index.conftest import MANIFEST, points, vectors
 
@@ -67,6 +69,35 @@ def test_leftovers_of_a_kill_are_cleared(index: EmbeddedIndex) -> None:
         assert collection.count() == 3
     index.publish("toy", MANIFEST, points(vectors(4)))
     assert not (index.root / "toy" / "building").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b"\xff", None])
+@pytest.mark.parametrize("file", ["CURRENT", "manifest.json", "edge_config.json", "segment.json"])
+def test_a_damaged_file_is_named_and_what_to_delete(
+    index: EmbeddedIndex, file: str, content: bytes | None
+) -> None:
+    index.publish("toy", MANIFEST, points(vectors(5)))
+    [path] = (index.root / "toy").rglob(file)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    if (file, content) == ("CURRENT", None):
+        assert index.names() == []
+        return
+    if file == "edge_config.json" and content in (b"[]", b'{"a": 1}'):
+        return  # The engine does without.
+    of_manifest = file in ("CURRENT", "manifest.json")
+    for read in (index.open, index.manifest) if of_manifest else (index.open,):
+        with pytest.raises(DamagedError) as caught:
+            read("toy")
+        lost = path if file == "CURRENT" else index.root / "toy"
+        assert caught.value.advice.startswith(f"delete {lost};")
+        assert str(index.root / "toy") in caught.value.message
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    index.publish("toy", MANIFEST, points(vectors(4)))
+    with index.open("toy") as collection:
+        assert collection.count() == 4
 
 
 def test_the_graph_finds_what_updates_wrote(
