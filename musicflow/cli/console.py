@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -165,10 +166,25 @@ def say(text: object, console: Console = out, style: str = "") -> None:
 
 
 def print_json(value: object) -> None:
-    """Print JSON to standard output, in UTF-8 whatever the terminal's encoding."""
+    """Print JSON to standard output, in UTF-8 whatever the terminal's encoding.
+
+    Numbers that are not finite, which JSON has not, are null.
+    """
+    how: dict[str, Any] = {"indent": 2, "ensure_ascii": False, "allow_nan": False}
+    try:
+        text = json.dumps(value, **how)
+    except ValueError:
+        text = json.dumps(_of_finite(value), **how)
     # Half a character, which names of files can hold, becomes JSON's own escape.
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    print_bytes(text.encode("utf-8", "backslashreplace"))
+    print_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def _of_finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _of_finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_of_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_bytes(content: bytes) -> None:

@@ -1,5 +1,6 @@
 """The commands that estimate and choose, and the comparison as a table."""
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -29,7 +30,16 @@ from musicflow.library import Rules
 from musicflow.search import lookup
 from musicflow.text import duration
 
-WeightOption = Annotated[float, typer.Option(min=0.0, help="Its weight; 0 to ignore it.")]
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
+WeightOption = Annotated[
+    float, typer.Option(min=0.0, callback=_finite, help="Its weight; 0 to ignore it.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -134,7 +144,7 @@ def recommend_embedder(
     comparison = Comparison.load(settings_of(home=home).paths.reports / report.COMPARISON)
     if comparison is None:
         stop("nothing has been compared yet: start with `musicflow run LIBRARY`", USAGE)
-    if not quality + speed + size:
+    if not any((quality, speed, size)):
         stop("quality, speed and size cannot all be 0", USAGE)
     if comparison.is_void:
         stop(" ".join(report.doubt_lines(comparison)), FAILED)

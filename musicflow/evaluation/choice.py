@@ -139,7 +139,9 @@ def rank_candidates(
         _scaled([math.log(row.tracks_per_s or 1.0) for row in able]),
         _scaled([-math.log(row.bytes_per_vector or 1) for row in able]),
     ]
-    weights = (quality, speed, size)
+    # Of numbers near the largest there are, the sum is infinite.
+    most = max(quality, speed, size)
+    weights = [weight / most for weight in (quality, speed, size)]
     points = list(zip(*axes, strict=True))
     candidates = [
         Candidate(

@@ -79,6 +79,25 @@ def test_a_choice_by_nothing_is_refused(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("figures")
+@pytest.mark.parametrize("option", ["--quality", "--speed", "--size"])
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf", "-1", "1e999"])
+def test_a_weight_that_is_no_number_to_weigh_with_is_refused(
+    run: Run, option: str, number: str
+) -> None:
+    code, printed, errors = run("recommend-embedder", f"{option}={number}", "--json")
+    assert (code, printed) == (2, "")
+    assert option in errors
+
+
+@pytest.mark.usefixtures("figures")
+def test_large_weights_weigh_as_small_ones_do(run: Run) -> None:
+    options = ("--quality", "1e308", "--speed", "1e308", "--size", "0", "--json")
+    large = json.loads(run("recommend-embedder", *options)[1])
+    small = json.loads(run("recommend-embedder", *(o.replace("1e308", "1") for o in options))[1])
+    assert large == small
+
+
+@pytest.mark.usefixtures("figures")
 def test_nothing_is_chosen_by_a_comparison_that_means_nothing(run: Run, home: Home) -> None:
     path = home.reports / "comparison.json"
     comparison = Comparison.load(path)

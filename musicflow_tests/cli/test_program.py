@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import os
 import shlex
 import shutil
@@ -615,7 +616,9 @@ def test_json_is_utf_8_and_tables_replace_what_a_terminal_lacks(
     terminal = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(terminal, encoding="ascii"))
     console.show_what_can_be_shown()
-    console.print_json(["é\udcff"])
+    console.print_json(["é\udcff", {"a": (math.nan, 1.5)}])
     console.out.print("é")
     sys.stdout.flush()
-    assert terminal.getvalue() == '[\n  "é\\udcff"\n]\n?\n'.encode()
+    assert terminal.getvalue() == (
+        '[\n  "é\\udcff",\n  {\n    "a": [\n      null,\n      1.5\n    ]\n  }\n]\n?\n'.encode()
+    )
