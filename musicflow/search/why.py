@@ -1,6 +1,7 @@
 """Why two tracks are alike: what both carry, and the seconds that sound most alike."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -30,9 +31,10 @@ class Passage:
     Parameters
     ----------
     query_s, answer_s
-        Where the windows begin, in seconds.
+        Where they begin in the tracks, in seconds.
     seconds
-        Their length.
+        How long both last. A window is padded before a track, and where it is longer than what is
+        left of one.
     score
         Their likeness, as that of tracks.
     """
@@ -109,7 +111,8 @@ def why(collection: Collection, track: str, other: str, settings: Settings, list
         query, answer = (listen(spec, payload) for payload in payloads)
     except (EmbedderError, QueryError) as error:
         return replace(known, error=error)
-    return replace(known, passages=passages_of(query, answer, spec))
+    lengths_s = [payload.get("duration_s") or math.inf for payload in payloads]
+    return replace(known, passages=passages_of(query, answer, spec, lengths_s))
 
 
 def known_of(embedder: str, query: Mapping[str, Any], answer: Mapping[str, Any]) -> Why:
@@ -125,7 +128,11 @@ def known_of(embedder: str, query: Mapping[str, Any], answer: Mapping[str, Any])
 
 
 def passages_of(
-    query: np.ndarray, answer: np.ndarray, spec: EmbedderSpec, most: int = PASSAGES
+    query: np.ndarray,
+    answer: np.ndarray,
+    spec: EmbedderSpec,
+    lengths_s: Sequence[float] = (math.inf, math.inf),
+    most: int = PASSAGES,
 ) -> tuple[Passage, ...]:
     """Return the pairs of windows that are most alike, best first.
 
@@ -136,6 +143,8 @@ def passages_of(
         ``(M, dim)``.
     spec
         The embedder, which says where windows lie.
+    lengths_s
+        The length of each track in seconds.
     most
         The most pairs. Windows of two pairs do not overlap.
     """
@@ -144,8 +153,11 @@ def passages_of(
     found: list[Passage] = []
     while len(found) < most and np.isfinite(scores).any():
         row, column = np.unravel_index(int(np.nanargmax(scores)), scores.shape)
-        at = [max(0.0, float(n) * spec.hop_s - spec.pad_s[0]) for n in (row, column)]
-        found.append(Passage(at[0], at[1], spec.window_s, float(scores[row, column])))
+        starts = [float(n) * spec.hop_s - spec.pad_s[0] for n in (row, column)]
+        at = [min(max(0.0, s), length) for s, length in zip(starts, lengths_s, strict=True)]
+        ends = [min(s + spec.window_s, n) for s, n in zip(starts, lengths_s, strict=True)]
+        seconds = max(0.0, min(end - start for start, end in zip(at, ends, strict=True)))
+        found.append(Passage(at[0], at[1], seconds, float(scores[row, column])))
         scores[max(0, row - reach + 1) : row + reach] = np.nan
         scores[:, max(0, column - reach + 1) : column + reach] = np.nan
     return tuple(found)

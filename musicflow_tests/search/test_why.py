@@ -49,6 +49,20 @@ def test_passages_do_not_overlap_and_come_best_first(first: int, second: int, se
         assert all(later - sooner >= SPEC.window_s for sooner, later in itertools.pairwise(starts))
 
 
+def test_a_passage_lies_in_both_tracks_where_windows_are_padded() -> None:
+    same = np.eye(3)
+    padded = replace(SPEC, hop_s=1.0, pad_s=(0.25, 0.25))
+    found = passages_of(same, same, padded, (2.5, 2.25), most=3)
+    assert [(one.query_s, one.answer_s, one.seconds) for one in found] == [
+        (0.0, 0.0, 0.75),
+        (0.75, 0.75, 1.0),
+        (1.75, 1.75, 0.5),
+    ]
+    # A track that is shorter than a window fills it by being repeated.
+    [one] = passages_of(same[:1], same[:1], SPEC, (0.5, 60.0))
+    assert (one.query_s, one.answer_s, one.seconds) == (0.0, 0.0, 0.5)
+
+
 def test_what_only_one_track_has_is_not_shared() -> None:
     why = known_of("x", {"tags": ["rock", "loud"], "bpm": 120.0}, {"tags": ["loud"], "key": "Am"})
     assert (why.tags, why.bpm, why.key) == (("loud",), (120.0, None), (None, "Am"))
