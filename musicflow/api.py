@@ -253,7 +253,7 @@ def in_common(other: File, *, home: File | None = None) -> "list[Common]":
     from musicflow.pipeline import cuts
 
     settings = _settings(home)
-    mine, theirs = (Library.load(one.paths.library) for one in (settings, _settings(other)))
+    theirs, mine = (Library.load(one.paths.library) for one in (_settings(other), settings))
     return cuts.in_common(mine, theirs, settings)
 
 

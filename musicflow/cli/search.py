@@ -277,7 +277,7 @@ def _show_common(other: Path, home: Path | None, as_json: bool) -> None:
     from musicflow.pipeline.cuts import in_common
 
     settings, others = settings_of(home=home), settings_of(home=other)
-    mine, theirs = (Library.load(one.paths.library) for one in (settings, others))
+    theirs, mine = (Library.load(one.paths.library) for one in (others, settings))
     found = in_common(mine, theirs, settings, progress)
     if as_json:
         print_json([one.as_json for one in found])

@@ -119,6 +119,10 @@ ADAPTERS: dict[address.Kind, str] = {
 """By kind of address, the module whose `entry` makes an `EmbedderEntry` of an `Address`."""
 
 
+_COMBINED = ("fusion", "rrf", "tuned")
+"""The beginnings of names of fusions and tuned spaces; see `musicflow.index`."""
+
+
 def names() -> tuple[str, ...]:
     """Return the names of all embedders that ship or are installed. Nothing is imported."""
     return REGISTRY.names()
@@ -368,6 +372,12 @@ def _entry_of(spec: EmbedderSpec) -> EmbedderEntry:
 
 def _entry(name: str) -> EmbedderEntry:
     """Return the entry that a name or an address leads to, if no other has its name."""
+    if name.partition(":")[0] in _COMBINED and name not in REGISTRY:
+        raise UnknownEmbedderError(
+            f"{name!r} is a fusion or a tuned space, not an embedder",
+            "name embedders: a run fuses all that it is given, and `musicflow tune` learns a space",
+            UNKNOWN,
+        )
     outside = address.parse(name)
     if outside is None:
         name, layer = address.without_layer(name)

@@ -61,6 +61,11 @@ def short(label: str) -> str:
     return label.partition(":")[0] if is_fusion(label) else label
 
 
+def is_short(name: str) -> bool:
+    """Return whether a name is a short one; see `short`."""
+    return name in ("fusion", "rrf") or (name.startswith(tuned.TUNED) and "@" not in name)
+
+
 def by_rank(ranks: Sequence[np.ndarray]) -> np.ndarray:
     """Reciprocal rank fusion of ranks from 1 on, one array a member, all of one shape."""
     return np.sum([1.0 / (RANK_OFFSET + rank) for rank in ranks], axis=0)

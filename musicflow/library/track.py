@@ -271,7 +271,13 @@ class Library:
             If the file is damaged.
         """
         if not (folder / _FILE).exists():
-            raise LibraryError("no library has been read yet: start with `musicflow run LIBRARY`")
+            home = folder.parent
+            raise LibraryError(
+                f"no library has been read yet in the home {home}"
+                if home.is_dir()
+                else f"there is no home {home}",
+                "name another home, or start with `musicflow run LIBRARY`",
+            )
         with told_of(folder / _FILE):
             table = pq.read_table(folder / _FILE)
         about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}

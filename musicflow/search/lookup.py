@@ -40,7 +40,8 @@ def collection_of(name: str, settings: Settings) -> tuple[str, Settings]:
     Parameters
     ----------
     name
-        A fusion's name, or an embedder's; see `embedders.spec_of`.
+        A fusion's name, also without its members where one alone is published, or an embedder's;
+        see `embedders.spec_of`.
     settings
         Those of the home.
 
@@ -55,11 +56,27 @@ def collection_of(name: str, settings: Settings) -> tuple[str, Settings]:
     ------
     UnknownEmbedderError
         If the name is an address that leads to no embedder.
+    QueryError
+        If it is a fusion's without its members, and not one alone is published.
     """
+    if fused.is_short(name):
+        return _whole(name, settings), settings
     if not embedders.is_address(name) or fused.members(name):
         return name, settings
     known = settings.model_copy(update={"embedders": (*settings.embedders, name)})
     return embedders.spec_of(name).label, known
+
+
+def _whole(name: str, settings: Settings) -> str:
+    """Return the name with members of the fusion or tuned space that tables show by a short one."""
+    alike = [label for label in open_collections(settings).names() if fused.short(label) == name]
+    if len(alike) == 1:
+        return alike[0]
+    raise QueryError(
+        f"the name {name!r} lacks its members",
+        f"there are {', '.join(alike)}" if alike else "none is published: write rrf:musicnn+mfcc",
+        "no-members",
+    )
 
 
 def specs_of(collection: Collection, settings: Settings) -> list[EmbedderSpec]:

@@ -121,6 +121,11 @@ def test_a_fusion_of_one_answers_as_the_one_does(
         assert ids(by_rank) == ids(alone)
 
 
+def test_a_fusion_is_found_by_the_short_name_that_tables_show(run: Run) -> None:
+    words = ["search", "--track", "tones/3.wav", "--json", "--embedder"]
+    assert run(*words, "fusion") == run(*words, "fusion:mfcc")
+
+
 def ids(answers: list[Any]) -> list[Any]:
     return [ids(one) if isinstance(one, list) else one["track_id"] for one in answers]
 
@@ -213,6 +218,15 @@ def test_a_collection_can_be_rolled_back(run: Run, music: Path, tmp_path: Path) 
         (["search", "--track", "1", "--embedder", "rrf:mfcc+nope"], "no embedder is called 'nope'"),
         (["search", "--track", "1", "--embedder", "rrf:mfcc+musicnn"], "no collection 'musicnn'"),
         (["path", "a", "b", "--embedder", "fusion:musicnn+mfcc"], "weights for fusion:mfcc"),
+        (["search", "--track", "1", "--embedder", "rrf"], "'rrf' lacks its members: none is"),
+        (["search", "--track", "1", "--embedder", "tuned:genre"], "lacks its members"),
+        (["run", ".", "--embedder", "fusion"], "'fusion' is a fusion or a tuned space, not an"),
+        (["run", ".", "--embedder", "rrf:mfcc+musicnn"], "is a fusion or a tuned space, not an"),
+        (["run", ".", "--embedder", "fusion:mfcc"], "is a fusion or a tuned space, not an"),
+        (["layers", ".", "--embedder", "fusion"], "is a fusion or a tuned space, not an embedder"),
+        (["tune", "--embedder", "rrf:mfcc+musicnn"], "is a fusion or a tuned space, not an"),
+        (["duplicates", "--with", "/no/where"], "there is no home /no/where: name another home"),
+        (["duplicates", "--with", "."], "no library has been read yet in the home"),
         (["search", "--track", "1", "--correct", "csls"], "no evaluation measured it"),
         (["recommend"], "at least one track that is liked"),
         (["recommend", "--like", "nowhere.wav"], "no track has the id or name 'nowhere.wav'"),
