@@ -554,7 +554,7 @@ def make_playlist(service: Answering, wanted: PlaylistIn, embedder: Embedder = N
 @router.post("/playlist/tracks")
 def read_playlist(
     service: Answering,
-    file: Annotated[UploadFile, File(description="An M3U playlist, of any machine.")],
+    file: Annotated[UploadFile, File(description="An M3U, XSPF or JSON playlist, of any machine.")],
     embedder: Embedder = None,
 ) -> PlaylistOut:
     """Return the tracks that a playlist names, to extend it: `recommend` takes them as likes."""

@@ -20,8 +20,7 @@ from musicflow.app.service import Service
 from musicflow.app.uploads import Upload
 from musicflow.audio import AUDIO_SUFFIXES
 from musicflow.errors import MusicflowError
-from musicflow.library.layouts.playlists import SUFFIXES
-from musicflow.search.playlist import tracks_in
+from musicflow.search.playlist import SUFFIXES, tracks_in
 from musicflow.search.variety import Variety
 from musicflow.settings import explain
 from musicflow.text import counted
@@ -213,7 +212,7 @@ def _describe(session: Session) -> None:
 
 _REFUSED = {
     "max-file-size": f"A song has at most {uploads.MAX_MB} MB.",
-    "accept": "This is neither a kind of audio file nor a playlist (M3U, M3U8).",
+    "accept": "This is neither a kind of audio file nor a playlist (M3U, XSPF, JSON).",
 }
 """What to say of a file that the browser does not send, by Quasar's reason."""
 

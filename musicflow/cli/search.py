@@ -130,7 +130,8 @@ def recommend_command(
         typer.Option(help="Words that describe music, as for `search --text`; repeatable."),
     ] = None,
     like_playlist: Annotated[
-        Path | None, typer.Option(help="A playlist (M3U) to extend: all its tracks are liked.")
+        Path | None,
+        typer.Option(help="A playlist (M3U, XSPF, JSON) to extend: all its tracks are liked."),
     ] = None,
     strategy: Annotated[
         Strategy, typer.Option(help="How the examples become a score.")

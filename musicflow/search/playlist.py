@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 from xml.etree import ElementTree
 
 from musicflow.index import Collection
+from musicflow.library.layouts.playlists import SUFFIXES as M3U_SUFFIXES
 from musicflow.library.layouts.playlists import entries
 from musicflow.places import is_elsewhere
 from musicflow.search.errors import QueryError
 from musicflow.text import joined, normalized, several
 
 PlaylistFormat = Literal["m3u8", "xspf", "json"]
+
+SUFFIXES = (*M3U_SUFFIXES, ".xspf", ".json")
+"""Of the playlists that `tracks_in` reads."""
 
 MEDIA_TYPES: dict[PlaylistFormat, str] = {
     "m3u8": "application/vnd.apple.mpegurl",
@@ -149,7 +153,7 @@ def playlist(
 def tracks_in(
     content: bytes, collection: Collection, folder: Path | None = None
 ) -> tuple[list[str], list[str]]:
-    """Return the tracks that an M3U playlist names, and its entries that are none.
+    """Return the tracks that an M3U, XSPF or JSON playlist names, and its entries that are none.
 
     An entry is a track by its whole path; else by the name of its file and of the folder that
     holds it, so that a playlist of another machine is understood, if just one track has these.
@@ -175,10 +179,11 @@ def tracks_in(
     QueryError
         If the playlist names no file.
     """
-    named = entries(content)
-    if not named:
-        raise QueryError("the playlist names no file", "give an M3U playlist", "empty-playlist")
     ids = {payload["path"]: payload["track_id"] for payload in collection.payloads()}
+    named = _of_json(content) or _of_xspf(content) or entries(content, ids)
+    if not named:
+        advice = "give an M3U, XSPF or JSON playlist"
+        raise QueryError("the playlist names no file", advice, "empty-playlist")
     alike: dict[str, list[str]] = {}
     for path in ids:
         alike.setdefault(_parts(path)[-1], []).append(path)
@@ -193,10 +198,40 @@ def tracks_in(
     return list(found), unknown
 
 
+def _of_json(content: bytes) -> list[str]:
+    """Return the paths of files in a playlist as `playlist` writes it; none of another."""
+    try:
+        tracks = json.loads(content.decode("utf-8", "surrogateescape"))
+        return [str(track["path"]) for track in tracks]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+
+
+def _of_xspf(content: bytes) -> list[str]:
+    """Return the paths of files in an XSPF playlist; none of another."""
+    try:
+        root = ElementTree.fromstring(content)
+    except ElementTree.ParseError:
+        return []
+    # Where there are several, they are copies of one file.
+    listed = (track.findtext("{*}location", "") for track in root.iterfind("{*}trackList/{*}track"))
+    return [_path(location.strip()) for location in listed if location.strip()]
+
+
+def _path(location: str) -> str:
+    """Return the path at the address of a file, whole or from a folder on; others as they are."""
+    address = urlsplit(location)
+    if address.scheme not in ("", "file"):
+        return location
+    return os.fsdecode(unquote_to_bytes(address.path))
+
+
 def _match(
     entry: str, ids: Mapping[str, str], alike: Mapping[str, list[str]], folder: Path | None
 ) -> str | None:
     """Return the path of the track that an entry means."""
+    if entry in ids:
+        return entry
     whole = os.path.normpath(os.path.join(str(folder or ""), entry))  # noqa: PTH118
     if whole in ids:
         return whole

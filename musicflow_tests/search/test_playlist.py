@@ -1,6 +1,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -127,3 +128,55 @@ def test_a_playlist_is_understood_also_from_another_machine() -> None:
     assert unknown == [entry for entry, one in ENTRIES.items() if not one]
     with pytest.raises(QueryError, match="names no file"):
         tracks_in(b"#EXTM3U\n", held)
+
+
+class Given:
+    """A collection with one track."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def payloads(self) -> list[dict[str, str]]:
+        return [{"track_id": "d", "path": self.path}]
+
+
+@pytest.mark.parametrize("form", ["m3u8", "xspf", "json"])
+@pytest.mark.parametrize(
+    ("path", "paths", "folder"),
+    [
+        ("/music/ä %20#?.mp3", Paths(), Path("/lists")),
+        ("/music/[1] <a>.mp3", Paths(relative_to=Path("/lists")), Path("/lists")),
+        (os.fsdecode(b"/music/\xff.mp3"), Paths(), Path("/lists")),
+        ("/music/a/d.mp3", Paths(mapped=("/music", "/data")), Path("/lists")),
+        ("s3://bucket/a b%20.mp3", Paths(), None),
+    ],
+)
+def test_what_is_written_is_read(
+    form: PlaylistFormat, path: str, paths: Paths, folder: Path | None
+) -> None:
+    held: Any = Given(path)
+    content = written(form, paths, path=path).encode("utf-8", "surrogateescape")
+    if form == "m3u8" and not path.isprintable():
+        return
+    assert tracks_in(content, held, folder) == (["d"], [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<playlist",
+        b"<playlist/>",
+        b"<a><trackList><track/></trackList></a>",
+        b"[]",
+        b"{}",
+        b"null",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"path": "a"}',
+    ],
+)
+def test_a_playlist_without_a_file_is_refused_or_names_none(content: bytes) -> None:
+    held: Any = Given("/music/d.mp3")
+    with suppress(QueryError):
+        assert tracks_in(content, held)[0] == []

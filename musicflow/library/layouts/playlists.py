@@ -5,7 +5,7 @@ any other folder, where tags may know better, they are read with ``--format play
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from urllib.parse import unquote, urlsplit
 
 from musicflow.library.audio_file import AudioFile
@@ -92,9 +92,17 @@ def read_playlist(path: Place) -> tuple[str, list[tuple[int, str]]]:
     return name or normalized(path.stem), list(_entries(text))
 
 
-def entries(content: bytes) -> list[str]:
-    """Return the paths of files in an M3U playlist, as they are written."""
-    return [entry for _, entry in _entries(_text(content))]
+def entries(content: bytes, known: Container[str] = ()) -> list[str]:
+    """Return the paths of files in an M3U playlist, as they are written.
+
+    Parameters
+    ----------
+    content
+        The playlist.
+    known
+        The addresses of files. Others are those of streams, and are left out.
+    """
+    return [entry for _, entry in _entries(_text(content), known)]
 
 
 def _text(raw: bytes) -> str:
@@ -104,12 +112,12 @@ def _text(raw: bytes) -> str:
         return raw.decode("cp1252", "replace")
 
 
-def _entries(text: str) -> Iterator[tuple[int, str]]:
+def _entries(text: str, known: Container[str] = ()) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()
         if not entry or entry.startswith("#"):
             continue
-        if "://" not in entry:
+        if "://" not in entry or entry in known:
             yield number, entry
         elif entry.startswith("file://"):
             yield number, unquote(urlsplit(entry).path)
