@@ -19,11 +19,7 @@ from musicflow.cli.console import (
 from musicflow.embedders import catalogue
 from musicflow.embedders.catalogue import Offer
 
-app = typer.Typer(
-    help="The embedders there are to choose from.",
-    rich_markup_mode="markdown",
-    invoke_without_command=True,
-)
+app = typer.Typer(rich_markup_mode="markdown", invoke_without_command=True)
 
 
 def add_to(program: typer.Typer) -> None:

@@ -21,7 +21,9 @@ from musicflow.cli.console import (
 from musicflow.index import EmbeddedIndex, Manifest, open_index
 
 app = typer.Typer(
-    help="The published collections.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="The published collections.\n\nExample: `musicflow index list`",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
 )
 
 

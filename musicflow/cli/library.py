@@ -34,7 +34,8 @@ MOST = 20
 """The most rows of a table that are shown; JSON holds all."""
 
 app = typer.Typer(
-    help="The folder of music: what a run would find in it, and data sets to fetch.",
+    help="The folder of music: what a run would find in it, and data sets to fetch.\n\n"
+    "Example: `musicflow library check ~/Music`",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )

@@ -23,7 +23,8 @@ from musicflow.embedders import EmbedderError, EmbedderSpec, Weights
 app = typer.Typer(
     help="The weights of the embedders: their sources and local files.\n\n"
     "On a closed network, set `MUSICFLOW_WEIGHTS_MIRROR` to a folder or an address that holds the "
-    "files. Or copy a file here by hand and add it with `musicflow weights add`.",
+    "files. Or copy a file here by hand and add it with `musicflow weights add`.\n\n"
+    "Example: `musicflow weights list`",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )

@@ -479,8 +479,7 @@ def test_mlflow_that_cannot_be_had_is_a_sentence(run: Run, home: Home) -> None:
 def test_every_command_shows_an_example(run: Run) -> None:
     program: Any = typer.main.get_command(cli.app)
     for name, command in program.commands.items():
-        inner = getattr(command, "commands", None)
-        for words in [[name, each] for each in inner] if inner else [[name]]:
+        for words in [[name], *([name, each] for each in getattr(command, "commands", ()))]:
             _, printed, _ = run(*words, "--help")
             assert f"Example: musicflow {' '.join(words)}" in " ".join(printed.split())
 
