@@ -202,6 +202,13 @@ class Home:
         return self.root / "dagster"
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that hold results, and no music."""
+        made = (self.library, self.embeddings, self.collections, self.landmarks, self.neighbours)
+        told = (self.failures, self.reports, self.stress, self.tuned, self.error_log.parent)
+        return (*made, *told, self.mlflow, self.dagster, self.locks)
+
+    @property
     def error_log(self) -> Path:
         """The tracebacks of errors that nobody foresaw."""
         return self.root / "logs" / "error.log"

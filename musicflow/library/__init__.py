@@ -1,5 +1,6 @@
 """The library: files, and layouts that make tracks of them."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from musicflow.library.files import (
     Progress,
     Rules,
     examine_files,
+    folders_of_home,
     forget_partitions,
     known_partitions,
     load_files,
@@ -44,6 +46,8 @@ from musicflow.library.track import UNKNOWN, Library, LibraryError, Track, known
 from musicflow.library.walk import LibraryChangingError, find, kind_of
 from musicflow.places import Place, fresh
 from musicflow.settings import Settings
+
+_log = logging.getLogger("musicflow")
 
 __all__ = [
     "SHORT",
@@ -113,12 +117,38 @@ def read_library(
     Raises
     ------
     LibraryError
-        If it holds no usable track.
+        If it holds no usable track, or lies in a folder of results of the home.
     """
     assert settings.library is not None
+    check_place(settings)
     root = fresh(settings.library)
     given = root, folder or settings.paths.library, progress, Rules.of(settings)
     return _joined(root, scan_by_partition(*given), settings)
+
+
+def check_place(settings: Settings) -> None:
+    """Refuse a library in a folder of results; tell of a home in the library.
+
+    Raises
+    ------
+    LibraryError
+        If the library lies in a folder that holds results of the home.
+    """
+    home, root = settings.paths, settings.library
+    if not isinstance(root, Path):
+        return
+    for folder in home.folders:
+        if root.resolve().is_relative_to(folder.resolve()):
+            raise LibraryError(
+                f"the library {root} lies in {folder}, where the home keeps results",
+                "move the music elsewhere, or name another home with --home",
+            )
+    if folders_of_home(settings):
+        _log.warning(
+            "The home %s lies in the library %s: its folders are no music, and are left out.",
+            home.root,
+            root,
+        )
 
 
 def library_as_scanned(settings: Settings) -> Library:

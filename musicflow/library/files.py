@@ -6,6 +6,7 @@ kept per partition, so that partitions can be scanned in parallel.
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,11 +76,27 @@ class Rules:
         """Return the rules that the settings name."""
         limits = audio.Limits(settings.max_duration_s, settings.file_timeout_s)
         layout, log = settings.library_format, settings.paths.decoding_log
-        return cls(settings.part_size, settings.ignore, layout, limits, log)
+        ignore = (*map(_pattern, folders_of_home(settings)), *settings.ignore)
+        return cls(settings.part_size, ignore, layout, limits, log)
 
     def music(self, root: Place) -> str:
         """Return the folder below a library's root that holds the music."""
         return layouts.music_of(root, self.layout, self.ignore)
+
+
+def folders_of_home(settings: Settings) -> list[str]:
+    """Return the folders of a home that lies in the library, by their paths below its root."""
+    if not isinstance(settings.library, Path):
+        return []
+    root = settings.library.resolve()
+    folders = (folder.resolve() for folder in (*settings.paths.folders, settings.paths.demo))
+    inner = (folder for folder in folders if folder != root and folder.is_relative_to(root))
+    return [folder.relative_to(root).as_posix() for folder in inner]
+
+
+def _pattern(folder: str) -> str:
+    """Return the pattern of a folder, by its path below the root, in git's notation."""
+    return "/" + re.sub(r"([\\*?\[ ])", r"\\\1", folder) + "/"
 
 
 def no_progress(items: Iterable, _title: str, _total: int) -> Iterator:

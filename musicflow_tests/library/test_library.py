@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from musicflow.library import (
     demo,
     files,
     join,
+    read_library,
     scan,
 )
 from musicflow.library.layouts.ludwig import _strings
 from musicflow.library.tags import Tags
+from musicflow.settings import Home, Settings
 from musicflow_tests.conftest import noise, tone
 
 Write = Callable[..., Path]
@@ -314,3 +317,33 @@ def test_a_library_that_the_version_before_saved_is_read(tmp_path: Path) -> None
     assert (second.artists, second.artist) == ((), UNKNOWN)
     assert first.subgenres == ("jazz---vocal",)
     assert library.fingerprint == "08bd06b95e26ff91"
+
+
+@pytest.mark.parametrize("inner", ["lab [1]", ".", "a/b"])
+def test_folders_of_a_home_that_lies_in_the_library_are_left_out_with_a_word(
+    music: Path, inner: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = Home(music / inner)
+    for folder in (home.demo, home.tuned, home.root / "songs"):
+        folder.mkdir(parents=True)
+        shutil.copy(music / "tones" / "1.wav", folder / "copy.wav")
+    settings = Settings(home=home.root, library=music)
+    tracks = {track.track_id for track in read_library(settings).tracks}
+    songs = (home.root / "songs" / "copy.wav").relative_to(music).as_posix()
+    assert len(tracks) == 13
+    assert songs in tracks
+    assert f"The home {home.root} lies in the library {music}" in caplog.text
+    caplog.clear()
+    assert len(read_library(Settings(library=music)).tracks) == 15
+    assert caplog.text == ""
+
+
+def test_a_library_among_the_results_of_a_home_is_refused(music: Path, home: Home) -> None:
+    inner = home.collections / "music"
+    shutil.copytree(music, inner)
+    for root in (inner, home.collections):
+        with pytest.raises(LibraryError, match="where the home keeps results: move the music"):
+            read_library(Settings(library=root))
+    for root in (home.demo, home.root / "songs"):
+        shutil.copytree(music, root)
+        assert len(read_library(Settings(library=root)).tracks) == 12
