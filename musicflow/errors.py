@@ -57,13 +57,19 @@ def described(error: BaseException, longest: int = 300) -> str:
 
 def words_of_database(error: BaseException) -> str:
     """Return the words of the database that an error comes from; empty if from none."""
+    found = error_of_database(error)
+    return "" if found is None else str(found)
+
+
+def error_of_database(error: BaseException) -> BaseException | None:
+    """Return the error of the database that an error comes from; None if from none."""
     # What was never imported raised nothing.
     library = sys.modules.get("sqlalchemy.exc")
     if library is not None:
         for cause in _causes(error):
             if isinstance(cause, library.DBAPIError):
-                return str(cause.orig)
-    return ""
+                return cause.orig
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

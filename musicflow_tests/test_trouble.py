@@ -85,6 +85,17 @@ def test_a_full_and_a_read_only_disk_are_named_and_the_next_run_goes_on(
         assert is_whole(home)
 
 
+def test_a_disk_that_fills_up_is_one_sentence(music: Path, home: Home) -> None:
+    """Between the databases of Dagster and MLflow, which say it in SQL and tracebacks."""
+    with small_disk(home.root, 2):
+        code, errors = run_apart(music)
+    assert code == 1
+    assert "SQL" not in errors
+    assert errors.endswith(
+        "the disk is full: make room. All finished work is kept: then run it again."
+    )
+
+
 @pytest.mark.usefixtures("ready")
 def test_a_damaged_file_is_named_and_made_anew_once_it_is_deleted(
     run: Run, music: Path, home: Home

@@ -9,8 +9,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -102,8 +103,41 @@ def progress(items: Iterable, title: str, total: int) -> Iterator:
     bar = BarColumn(bar_width=None)
     text = TextColumn("{task.description}", markup=False)
     left = TimeRemainingColumn()
-    with Progress(text, bar, MofNCompleteColumn(), left, console=err, transient=True) as bars:
+    columns = (text, bar, MofNCompleteColumn(), left)
+    with Progress(*columns, console=err, transient=True, redirect_stderr=False) as bars:
         yield from bars.track(items, total=total, description=plain(title))
+
+
+class _Others(io.TextIOBase):
+    """Standard error for what this program is made of: a log, which may be on a full disk."""
+
+    def __init__(self, log: Path, terminal: TextIO) -> None:
+        self._log, self._terminal = log, terminal
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(text)
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._terminal.fileno()
+
+
+@contextmanager
+def others_logged(home: Home) -> Iterator[None]:
+    """Leave standard error to our own sentences; what others write to it goes to the home's log.
+
+    Dagster and MLflow write the SQL and tracebacks of errors that they raise, too.
+    """
+    terminal = sys.stderr
+    err.file = terminal
+    try:
+        with redirect_stderr(_Others(home.error_log, terminal)):
+            yield
+    finally:
+        err.file = None  # type: ignore[assignment]
 
 
 class _Lines(logging.Handler):

@@ -13,6 +13,7 @@ from musicflow.cli.console import (
     HomeOption,
     JsonOption,
     LibraryArgument,
+    others_logged,
     out,
     print_json,
     progress,
@@ -198,7 +199,8 @@ def layers(
         stop("no embedder is named: name one as in --embedder musicnn", USAGE)
     settings = settings_of(home=home, library=folder, **given)
     specs = [embedders.spec_for(address.absolute(name), settings) for name in names]
-    found = [measure_layers(spec, settings, progress) for spec in specs]
+    with others_logged(settings.paths):
+        found = [measure_layers(spec, settings, progress) for spec in specs]
     if as_json:
         print_json([asdict(sweep) for sweep in found])
         return
@@ -240,7 +242,8 @@ def tune(
     names = given.pop("embedders", ())
     settings = settings_of(home=home)
     text = f"{'+'.join(names or settings.embedders)}@{label}"
-    [row] = learn([text], settings, progress)
+    with others_logged(settings.paths):
+        [row] = learn([text], settings, progress)
     if as_json:
         print_json(asdict(row))
         return

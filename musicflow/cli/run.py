@@ -22,6 +22,7 @@ from musicflow.cli.console import (
     JsonOption,
     LibraryArgument,
     err,
+    others_logged,
     out,
     print_json,
     progress,
@@ -204,7 +205,8 @@ _WHY = {
 
 def _carried_out(plan: Plan, settings: Settings) -> Comparison:
     try:
-        failed = runs.carry_out(plan, settings, progress, partial(say, console=err))
+        with others_logged(settings.paths):
+            failed = runs.carry_out(plan, settings, progress, partial(say, console=err))
     except KeyboardInterrupt:
         stop("interrupted; all finished work is kept for the next run", INTERRUPTED)
     comparison = Comparison.load(settings.paths.reports / report.COMPARISON)
@@ -216,7 +218,8 @@ def _carried_out(plan: Plan, settings: Settings) -> Comparison:
     if comparison is None or any(not is_per_embedder(asset) for asset in failed):
         stop("the run failed; all finished work is kept for the next one", FAILED)
     if all(row.error for row in comparison.rows if row.kind != "baseline"):
-        stop("no embedder could be evaluated", FAILED)
+        reasons = "; ".join(f"{row.embedder}: {row.error}" for row in rows if row.error)
+        stop(f"no embedder could be evaluated: {reasons}", FAILED)
     return comparison
 
 

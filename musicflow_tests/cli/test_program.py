@@ -26,7 +26,7 @@ from musicflow.cli.run import typed_program
 from musicflow.embedders import weights
 from musicflow.errors import MusicflowError
 from musicflow.orchestration.run import prepare_dagster
-from musicflow.settings import Home, Settings, remember
+from musicflow.settings import Home, HomeError, Settings, remember
 from musicflow_tests.cli.conftest import ingest
 from musicflow_tests.conftest import Run, tone
 
@@ -458,6 +458,56 @@ def test_an_error_of_a_database_is_a_sentence_without_sql(
     assert len(errors) < 500
 
 
+def test_what_others_write_to_standard_error_goes_to_the_log(
+    run: Run, monkeypatch: pytest.MonkeyPatch, music: Path, home: Home
+) -> None:
+    def carry_out(*_: object) -> dict[str, str]:
+        print("INSERT INTO event_logs", file=sys.stderr)
+        logging.getLogger("musicflow").warning("half of it is done")
+        return {"track_metadata": "the tape is torn"}
+
+    monkeypatch.setattr("musicflow.runs.carry_out", carry_out)
+    for is_writable in (True, False):
+        code, _, errors = run("run", str(music), "--embedder", "mfcc")
+        assert code == 1
+        assert "INSERT" not in errors
+        assert errors.splitlines()[-3:] == [
+            "half of it is done",
+            "track_metadata failed: the tape is torn",
+            "error: the run failed; all finished work is kept for the next one",
+        ]
+        if is_writable:
+            assert home.error_log.read_text() == "INSERT INTO event_logs\n"
+            shutil.rmtree(home.error_log.parent)
+            home.error_log.parent.touch()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (sqlite3.SQLITE_FULL, "{home.root}: the disk is full: make room."),
+        (sqlite3.SQLITE_NOTADB, "{home.mlflow}/mlflow.db is damaged: put it aside"),
+        (sqlite3.SQLITE_CORRUPT, "{home.mlflow}/mlflow.db is damaged: put it aside"),
+        (sqlite3.SQLITE_BUSY, "Dagster cannot keep its records: make a wish"),
+    ],
+)
+def test_an_error_of_sqlite_says_what_helps(
+    run: Run, monkeypatch: pytest.MonkeyPatch, home: Home, code: int, told: str
+) -> None:
+    home.mlflow.mkdir(parents=True)
+    (home.mlflow / "mlflow.db").write_text("no database " * 100)
+    with sqlite3.connect(home.mlflow / "whole.db") as whole:
+        whole.execute("CREATE TABLE runs (id)")
+    raised = sqlite3.OperationalError("words")
+    raised.sqlite_errorcode = code
+    error = HomeError("Dagster cannot keep its records", "make a wish")
+    error.__cause__ = OperationalError("INSERT", {}, raised)
+    monkeypatch.setattr("musicflow.cli.run.Comparison.load", failing(error))
+    exit_code, _, errors = run("compare")
+    assert exit_code == 1
+    assert f"error: {told.format(home=home)}" in errors
+
+
 def test_an_error_for_people_is_its_sentence_and_exit_code(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,7 +522,7 @@ def test_mlflow_that_cannot_be_had_is_a_sentence(run: Run, home: Home) -> None:
     (home.mlflow / "mlflow.db").write_text("no database " * 100)
     code, _, errors = run("mlflow")
     assert code == 1
-    assert f"MLflow at {home.tracking_uri} cannot be used: file is not a database" in errors
+    assert f"{home.mlflow / 'mlflow.db'} is damaged: put it aside" in errors
     assert "Traceback" not in errors
 
 
