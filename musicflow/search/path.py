@@ -11,6 +11,9 @@ from musicflow.search.errors import QueryError
 from musicflow.search.query import between, vectors_of
 from musicflow.search.variety import Variety, artists
 
+MOST_STEPS = 1000
+"""The most tracks in between that can be asked for."""
+
 _CANDIDATES = 100
 """Per point between two tracks."""
 
@@ -53,8 +56,9 @@ def path(
     QueryError
         If a track is not in the collection, both are the same, or `steps` is no positive number.
     """
-    if steps < 1:
-        raise QueryError(f"steps must be at least 1, not {steps}")
+    if not 1 <= steps <= MOST_STEPS:
+        bound = "at least 1" if steps < 1 else f"at most {MOST_STEPS:,}"
+        raise QueryError(f"steps must be {bound}, not {steps}")
     if start == end:
         raise QueryError(
             f"a path cannot lead from {start!r} to itself", "give two different tracks"

@@ -32,6 +32,9 @@ Example = str | np.ndarray
 Load = Callable[[EmbedderSpec, Path], Embedder]
 """A function that loads an embedder; one that serves many queries keeps models in memory."""
 
+MOST = 10_000_000
+"""The most answers that can be asked for."""
+
 _FRAMES_S = 600.0
 
 _NAMED = 8
@@ -402,9 +405,10 @@ def _some_of(values: Collected[str]) -> str:
 
 
 def check_k(k: int) -> None:
-    """Refuse a number of answers below 1."""
-    if k < 1:
-        raise QueryError(f"the number of answers must be at least 1, not {k}")
+    """Refuse a number of answers below 1, or beyond any library."""
+    if not 1 <= k <= MOST:
+        bound = "at least 1" if k < 1 else f"at most {MOST:,}"
+        raise QueryError(f"the number of answers must be {bound}, not {k}")
 
 
 def vectors_of(collection: Collection, examples: Sequence[Example]) -> np.ndarray:
