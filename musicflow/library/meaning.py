@@ -22,7 +22,7 @@ HIGH, LOW = 0.9, 0.02
 """The precision of a random ranking beyond which scores say little."""
 
 FEW = 20
-"""The tracks up to which the ten nearest, by which embedders are ranked, are half of all or more."""
+"""The tracks up to which the ten nearest, by which embedders are ranked, are half of the others."""
 
 _QUERIES = 300
 """The sets of genres, at most, that chance is estimated by."""
