@@ -187,7 +187,10 @@ def test_texts_on_a_terminal_are_one_line_and_command_nothing(
         table = console.table_of(HOSTILE, ["a"], fold)
         table.add_row(HOSTILE)
         console.out.print(table)
-    logging.getLogger("musicflow").warning("%s", HOSTILE)
+    log = logging.getLogger("musicflow")
+    # Half a character, were it kept with the test's result, cannot be sent by a worker of pytest.
+    log.propagate = False
+    log.warning("%s", HOSTILE)
     list(console.progress([1], HOSTILE, 1))
     with pytest.raises(SystemExit):
         console.stop(HOSTILE, 1)
