@@ -35,8 +35,9 @@ def test_the_time_of_all_files_follows_from_those_drawn(monkeypatch: pytest.Monk
     found = measure(mfcc.SPEC, tracks, Path(), files=1000)
     assert found.seconds - found.load_s == pytest.approx(1600)
     low, high = (end - found.load_s for end in found.interval_s)
-    assert 1200 < low < 1500
-    assert 1700 < high <= 2000
+    # Ends may lie just on these figures, and are sums of floats.
+    assert 1199 < low < 1500
+    assert 1700 < high < 2001
     assert found.hours_of_audio == pytest.approx(1000 * 100 / 3600)
     assert (found.peak_rss_mb, found.failed, found.device) == (500.0, 0, "cpu")
     assert found.disk_mb == pytest.approx(1000 * (3 * 4 * 60 + 2000) / 1e6)
