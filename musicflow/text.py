@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of writing, so that a name reads as another."""
+
 
 def normalized(text: str) -> str:
     """Return a text in one Unicode form, fit to be kept and shown.
@@ -112,9 +115,7 @@ def about(seconds: float | None) -> str:
 
 _BREAKS = re.compile(r"[\t-\r\x85\u2028\u2029]+")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
-_OBEYED = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+_OBEYED = re.compile(f"[\x00-\x1f\x7f-\x9f\ufeff\ud800-\udfff{DIRECTIONS}]")
 _ACCENTS = re.compile(
     "[\u0300-\u036f\u1dc4-\u1dff"  # Latin, Greek, Cyrillic
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew

@@ -3,20 +3,18 @@
 import unicodedata
 
 from musicflow.library import UNKNOWN
+from musicflow.text import DIRECTIONS
 
 
 def clean(text: object, longest: int = 100) -> str:
     """Return a text on one line, shortened, without control characters."""
     line = str(text)[: 4 * longest]
     if not line.isprintable():
-        kept = (c for c in line if c not in _DIRECTIONS)
+        kept = (c for c in line if c not in DIRECTIONS)
         blank = ("Cc", "Cs", "Zl", "Zp")
         line = "".join(" " if unicodedata.category(c) in blank else c for c in kept)
     line = " ".join(line.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def known(artist: str) -> str:
